@@ -1,0 +1,100 @@
+# Every target does its own set-up and is cheap to run again: the programs redo nothing.
+# Variables: DATA CACHE RUN WEIGHTS FLAGS, see `make`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup sample features train evaluate predict test lint format lock clean
+
+PYTHON ?= python3
+VENV := .venv
+RUN_PYTHON := $(VENV)/bin/python
+SETUP_DONE := $(VENV)/.setup-done
+
+# Without DATA, everything runs on the built-in sample, which needs no download.
+WORK := work
+ifdef DATA
+NAME := $(notdir $(patsubst %/,%,$(basename $(DATA))))
+WEIGHTS ?= imagenet
+else
+NAME := sample
+override DATA := $(WORK)/sample/data
+WEIGHTS := random
+SAMPLE_TARGET := sample
+SAMPLE_FLAGS := --image_size=96
+endif
+CACHE ?= $(WORK)/$(NAME)/cache
+RUN ?= $(WORK)/$(NAME)/run
+
+help:
+	@echo 'LRCN: from a folder of clips to a classifier of videos.'
+	@echo
+	@echo '  make train                   on the built-in sample'
+	@echo '  make train DATA=my/clips     on DATA/<class>/<clip>.mp4, DATA/<class>/<clip>/*.jpg or a .csv'
+	@echo
+	@echo 'Targets'
+	@echo '  setup      virtual environment $(VENV) from the hash-locked requirements.lock'
+	@echo '  sample     render the built-in sample'
+	@echo '  features   stage 1: frozen VGG16 over every frame, into CACHE'
+	@echo '  train      stage 2: train the head on CACHE, score it on the test clips, into RUN'
+	@echo '  evaluate   print the scores of RUN as a table'
+	@echo '  predict    name the class of new videos: make predict RUN=... CLIPS="a.mp4 folder/"'
+	@echo '  test       run the tests'
+	@echo '  lint       check style; format applies it'
+	@echo '  clean      remove $(VENV) and what tools leave; never a cache or a run'
+	@echo
+	@echo 'Variables'
+	@echo '  DATA       folder of clips or a .csv manifest   (the built-in sample)'
+	@echo '  CACHE      feature cache                        ($(WORK)/<name of DATA>/cache)'
+	@echo '  RUN        run                                  ($(WORK)/<name of DATA>/run)'
+	@echo '  WEIGHTS    imagenet, random or a file           (imagenet; random for the sample)'
+	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"'
+	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up   (python3)'
+
+setup: $(SETUP_DONE)
+
+# All output of the set-up goes to stderr: stdout is for results.
+$(SETUP_DONE): requirements.lock pyproject.toml
+	@echo 'Setting up $(VENV) (once)' >&2
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "error: Python 3.11 to 3.13 is needed, $$($(PYTHON) --version) found. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(RUN_PYTHON) || $(PYTHON) -m venv $(VENV)
+	@$(RUN_PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock >&2
+	@$(RUN_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
+	@touch $@
+
+sample: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data
+
+features: $(SETUP_DONE) $(SAMPLE_TARGET)
+	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" --weights="$(WEIGHTS)" $(SAMPLE_FLAGS) $(FLAGS)
+
+train: $(SETUP_DONE) $(SAMPLE_TARGET)
+	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" --weights="$(WEIGHTS)" $(SAMPLE_FLAGS)
+	@$(RUN_PYTHON) -m train_head --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
+
+evaluate: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m train_head.evaluate --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
+
+predict: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m train_head.predict --run_dir="$(RUN)" $(FLAGS) $(CLIPS)
+
+test: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m pytest $(FLAGS)
+
+lint: $(SETUP_DONE)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+format: $(SETUP_DONE)
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+# pip-tools is not part of the set-up; it runs in an environment of its own.
+lock:
+	@test -x .venv-lock/bin/pip-compile || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet pip-tools; }
+	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --extra=dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --output-file=requirements.lock pyproject.toml
+
+clean:
+	@rm -rf $(VENV) .venv-lock .pytest_cache .ruff_cache *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""The clips that go into a cache: read and split before, listed in the cache after."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+from absl import logging
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import Clip
+from lrcn.common.discover import read_data
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import (
+    find_class_ids,
+    find_class_names,
+    read_class_names,
+    read_manifest,
+    write_class_names,
+    write_manifest,
+)
+from lrcn.common.splits import count_splits, draw_splits
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which clips go into a cache, and into which splits.
+
+    Attributes:
+        data: Folder tree or manifest, see `discover.read_data`.
+        data_root: Folder that a manifest's paths start from; None: its own.
+        group_regex: Finds the group in a clip_id; None: see `discover.read_data`.
+        seed: Decides the drawn splits.
+        val_fraction: Part of each class to draw for validation.
+        test_fraction: Part of each class to draw for testing.
+    """
+
+    data: Path
+    data_root: Path | None = None
+    group_regex: str | None = None
+    seed: int = 0
+    val_fraction: float = 0.15
+    test_fraction: float = 0.2
+
+
+def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
+    """Reads the clips, each with its split, and the folder that their paths start from."""
+    clips, data_root = read_data(
+        settings.data, data_root=settings.data_root, group_regex=settings.group_regex
+    )
+    clips = draw_splits(
+        clips,
+        seed=settings.seed,
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+    )
+    counts = count_splits(clips).values()
+    totals = [f"{sum(c[split] for c in counts)} {split}" for split in next(iter(counts))]
+    logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    return clips, data_root
+
+
+def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
+    """Writes the cache's `manifest.csv`, and `classes.txt` where there is none.
+
+    Raises:
+        ValueError: If a label is not in an existing `classes.txt`.
+    """
+    if cache.classes_path.exists():
+        find_class_ids(clips, read_class_names(cache.classes_path))
+    else:
+        write_class_names(cache.classes_path, find_class_names(clips))
+    write_manifest(cache.manifest_path, clips)
+
+
+def write_failures(cache: FeatureCache, failures: list[tuple[Clip, str]]) -> None:
+    """Writes the cache's `failures.csv`, and removes an old one if all went well."""
+    if not failures:
+        cache.failures_path.unlink(missing_ok=True)
+        return
+    with (
+        replace_file(cache.failures_path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["clip_id", "path", "reason"])
+        writer.writerows([clip.clip_id, clip.path, reason] for clip, reason in failures)
+
+
+def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
+    """Checks that the cache was made for these clips, or for some of them.
+
+    Raises:
+        ValueError: If it shares no clip with them.
+    """
+    if not existing.manifest_path.exists():
+        return
+    known = {clip.clip_id for clip in read_manifest(existing.manifest_path)}
+    if known.isdisjoint(clip.clip_id for clip in clips):
+        raise ValueError(
+            f"{existing.cache_dir}: holds other data ({existing.data_root}; none of its clips is "
+            "in --data). Name another --cache_dir."
+        )

@@ -1,0 +1,52 @@
+"""The flags that name data and cache, alike in every program of stage 1."""
+
+from pathlib import Path
+
+from absl import flags
+
+_DATA = flags.DEFINE_string(
+    "data",
+    None,
+    "The clips: a folder DATA/<class>/<clip> of frame folders or videos (also below train/, val/ "
+    "and test/), or a .csv manifest.",
+    required=True,
+)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Folder of the feature cache; made where there is none.", required=True
+)
+_DATA_ROOT = flags.DEFINE_string(
+    "data_root", None, "Folder that a manifest's paths start from. Default: the manifest's own."
+)
+_GROUP_REGEX = flags.DEFINE_string(
+    "group_regex",
+    None,
+    "Regular expression that finds in a clip_id the group (subject, source video) that must not "
+    "straddle splits: its captures, or all it matches. UCF101's names are known without it.",
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Decides which groups are drawn into which split.")
+_VAL_FRACTION = flags.DEFINE_float(
+    "val_fraction", 0.15, "Part of each class's clips to draw for validation where not given."
+)
+_TEST_FRACTION = flags.DEFINE_float(
+    "test_fraction", 0.2, "Part of each class's clips to draw for testing where not given."
+)
+_SKIP_UNREADABLE = flags.DEFINE_bool(
+    "skip_unreadable",
+    False,
+    "Go on without the clips that cannot be read (listed in failures.csv) and end with status 0.",
+)
+
+
+def read_data_settings():
+    """Returns the flags' `DataSettings`, the cache folder, and whether to skip unreadable clips."""
+    from extract_features.clip_list import DataSettings
+
+    settings = DataSettings(
+        data=Path(_DATA.value),
+        data_root=None if _DATA_ROOT.value is None else Path(_DATA_ROOT.value),
+        group_regex=_GROUP_REGEX.value,
+        seed=_SEED.value,
+        val_fraction=_VAL_FRACTION.value,
+        test_fraction=_TEST_FRACTION.value,
+    )
+    return settings, Path(_CACHE_DIR.value), _SKIP_UNREADABLE.value

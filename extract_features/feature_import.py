@@ -1,0 +1,179 @@
+"""Makes a cache from features that another tool computed."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from extract_features.clip_list import (
+    DataSettings,
+    check_same_data,
+    read_split_clips,
+    write_clip_list,
+    write_failures,
+)
+from extract_features.summary import ExtractionResult, Summary
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.feature_cache import (
+    STORAGE_DTYPE,
+    ClipWriter,
+    FeatureCache,
+    create_cache,
+    lock_cache,
+)
+
+_ROWS_AT_ONCE = 256
+
+
+def import_features(
+    data_settings: DataSettings, *, features: Path, cache_dir: Path, skip_unreadable: bool
+) -> Summary:
+    """Fills the cache with a copy of the features of every clip that it does not hold yet.
+
+    Args:
+        data_settings: The clips and their splits. Their paths are not opened.
+        features: An HDF5 file with a dataset [T, ...] named `<clip_id>` for each clip, or a folder
+            with a file `<clip_id>.npy` for each.
+        cache_dir: The cache, made where there is none.
+        skip_unreadable: Leave clips without readable features out of the cache's manifest.
+
+    Returns:
+        What was done. Clips that failed stand in it and in the cache's `failures.csv`.
+
+    Raises:
+        ValueError: If `features` or an existing cache does not fit.
+        OSError: If something is missing or cannot be written.
+        RuntimeError: If another process writes to the cache.
+    """
+    start_sec = time.monotonic()
+    clips, data_root = read_split_clips(data_settings)
+    result, skipped = ExtractionResult(), 0
+    with lock_cache(cache_dir), _open_features(features) as read_array:
+        contract = _make_contract(features, clips, read_array)
+        cache = create_cache(cache_dir, contract=contract, data_root=data_root)
+        check_same_data(cache, clips)
+        write_clip_list(cache, clips)
+        for clip in clips:
+            source = features if features.is_file() else _npy_path(features, clip.clip_id)
+            try:
+                stat = os.stat(source)
+                source_stat = SourceStat(stat.st_size, stat.st_mtime_ns)
+                if cache.is_current(clip.clip_id, source_stat):
+                    skipped += 1
+                    continue
+                array = read_array(clip.clip_id)
+                _check_shape(array, clip, contract)
+            except (ValueError, OSError, KeyError) as error:
+                result.failures.append((clip, str(error)))
+                continue
+            _copy_clip(array, clip, cache, source_stat, result)
+        write_failures(cache, result.failures)
+        if skip_unreadable and result.failures:
+            failed = {clip.clip_id for clip, _ in result.failures}
+            write_clip_list(cache, [clip for clip in clips if clip.clip_id not in failed])
+    return Summary(result, skipped, time.monotonic() - start_sec)
+
+
+def _copy_clip(
+    array, clip: Clip, cache: FeatureCache, source_stat: SourceStat, result: ExtractionResult
+) -> None:
+    writer = ClipWriter(cache, clip.clip_id)
+    try:
+        for start in range(0, len(array), _ROWS_AT_ONCE):
+            rows = np.asarray(array[start : start + _ROWS_AT_ONCE])
+            with np.errstate(over="ignore"):  # an overflow is the writer's error
+                maps = rows.astype(STORAGE_DTYPE)
+            writer.append(
+                maps,
+                frame_index=list(range(start, start + len(rows))),
+                timestamp_sec=[float("nan")] * len(rows),
+            )
+        result.size_bytes += writer.commit(source_stat)
+    except ValueError as error:
+        writer.discard()
+        result.failures.append((clip, str(error)))
+    except BaseException:
+        writer.discard()
+        raise
+    else:
+        result.clips_done += 1
+        result.frames += len(array)
+
+
+@contextlib.contextmanager
+def _open_features(features: Path) -> Iterator[Callable]:
+    """Yields a function from a clip_id to its array, or HDF5 dataset, [T, ...]."""
+    if features.is_dir():
+        yield lambda clip_id: np.load(
+            _npy_path(features, clip_id), mmap_mode="r", allow_pickle=False
+        )
+        return
+    try:
+        file = h5py.File(features, "r")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{features}: no such file or folder. Expected an HDF5 file with a dataset for each "
+            "clip_id, or a folder of <clip_id>.npy files."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
+            f"<clip_id>.npy files. Received: a file that is not HDF5 ({error})."
+        ) from error
+    with file:
+
+        def read_dataset(clip_id: str) -> h5py.Dataset:
+            if not isinstance(file.get(clip_id), h5py.Dataset):
+                raise ValueError(f"{features}: expected a dataset named {clip_id!r}, found none.")
+            return file[clip_id]
+
+        yield read_dataset
+
+
+def _npy_path(folder: Path, clip_id: str) -> Path:
+    return folder / f"{clip_id}.npy"
+
+
+def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:
+    reason = None
+    for clip in clips:
+        try:
+            shape = read_array(clip.clip_id).shape[1:]
+        except (ValueError, OSError) as error:
+            reason = reason or error
+            continue
+        return Contract(
+            backbone=IMPORTED_BACKBONE,
+            cut="",
+            weights_sha256="",
+            preprocessing="",
+            resize="",
+            image_size_px=0,
+            frame_selection="all",
+            views="one",
+            compute_dtype="",
+            storage_dtype=STORAGE_DTYPE,
+            feature_shape=shape,
+            weights=os.path.abspath(features),
+        )
+    raise ValueError(
+        f"{features}: holds features of none of the {len(clips)} clips in --data ({reason}). "
+        "Its names must be the manifest's clip_ids."
+    )
+
+
+def _check_shape(array, clip: Clip, contract: Contract) -> None:
+    is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    expected = f"[T, {', '.join(map(str, contract.feature_shape))}]"
+    if array.ndim < 2 or array.shape[1:] != contract.feature_shape or not is_number:
+        raise ValueError(
+            f"{clip.clip_id}: expected numbers of shape {expected}, as the other clips have. "
+            f"Received: shape {list(array.shape)}, dtype {array.dtype}."
+        )
+    if len(array) == 0:
+        raise ValueError(f"{clip.clip_id}: expected features {expected}. Received: no frames.")

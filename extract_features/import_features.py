@@ -1,0 +1,36 @@
+"""Makes a feature cache from features that another tool computed."""
+
+from pathlib import Path
+
+from absl import flags
+
+from extract_features.data_flags import read_data_settings
+from lrcn.common.program import run_program
+
+_FEATURES = flags.DEFINE_string(
+    "features",
+    None,
+    "An HDF5 file with a dataset [T, ...] named <clip_id> for each clip, or a folder with a file "
+    "<clip_id>.npy for each; any feature shape, the same in all clips.",
+    required=True,
+)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
+    data_settings, cache_dir, skip_unreadable = read_data_settings()
+    from extract_features.feature_import import import_features
+    from extract_features.summary import report_summary
+
+    summary = import_features(
+        data_settings,
+        features=Path(_FEATURES.value),
+        cache_dir=cache_dir,
+        skip_unreadable=skip_unreadable,
+    )
+    return report_summary(summary, cache_dir, skip_unreadable=skip_unreadable)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,273 @@
+"""The pipeline of stage 1: decode threads -> batches that span clips -> backbone -> writer.
+
+The parts run at once behind bounded queues, so memory depends neither on the length of a clip
+nor on the number of clips, and the backbone waits for nobody who can keep up.
+"""
+
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from extract_features.summary import ExtractionResult
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
+from lrcn.common.feature_cache import ClipWriter, FeatureCache
+
+_POLL_SEC = 0.2
+_QUEUED_BATCHES = 4
+
+
+class Job(NamedTuple):
+    """A clip to extract."""
+
+    clip: Clip
+    source: Path
+    source_stat: SourceStat
+
+
+class _Item(NamedTuple):
+    """A decoded frame; or, without one, the end of its clip, with the reason if it failed."""
+
+    job: Job
+    frame: Frame | None
+    failure: str = ""
+
+
+class _Batch(NamedTuple):
+    pixels: np.ndarray  # [B, S, S, 3] uint8; rows past the last frame are zero
+    items: list[_Item]  # frames in row order, with the ends of clips between them
+
+
+def run_pipeline(
+    jobs: list[Job],
+    *,
+    cache: FeatureCache,
+    forward: Callable,
+    batch_size: int,
+    num_decode_threads: int,
+    progress,
+) -> ExtractionResult:
+    """Extracts the clips of `jobs` into the cache.
+
+    Args:
+        jobs: Clips in the order of work.
+        cache: Where the clips go; its contract gives the image size.
+        forward: From `backbone.make_forward` for `batch_size`.
+        batch_size: Frames in a batch.
+        num_decode_threads: Threads that decode, each a clip of its own.
+        progress: Told of frames and clips, see `ExtractionProgress`.
+
+    Returns:
+        Counts, failures and waiting times. An unreadable clip is a failure, not an error.
+
+    Raises:
+        OSError: If the cache cannot be written. Whatever is raised, finished clips stay and
+            clips in flight leave nothing behind.
+    """
+    result = ExtractionResult()
+    stop = threading.Event()
+    decoded = _Queue(_QUEUED_BATCHES * batch_size, stop)
+    computed = _Queue(_QUEUED_BATCHES, stop)
+    image_size = cache.contract.image_size_px
+    remaining = _SharedIterator(jobs)
+    threads = [
+        _Worker(stop, lambda: _decode_clips(remaining, decoded, image_size=image_size))
+        for _ in range(num_decode_threads)
+    ]
+    writer = _Worker(stop, lambda: _write_batches(computed, cache, result, progress))
+    for thread in [*threads, writer]:
+        thread.start()
+    try:
+        items = _iter_items(decoded, num_clips=len(jobs), result=result)
+        for batch in _iter_batches(items, batch_size=batch_size, image_size=image_size):
+            start_sec = time.monotonic()
+            feature_maps = forward(batch.pixels)
+            forward_sec = time.monotonic()
+            computed.put((feature_maps, batch.items))
+            result.forward_sec += forward_sec - start_sec
+            result.write_wait_sec += time.monotonic() - forward_sec
+        computed.put(None)
+        writer.join()
+    except _StoppedError:
+        pass  # a worker failed; its error is raised below
+    finally:
+        stop.set()
+        for thread in [*threads, writer]:
+            thread.join()
+    for thread in [*threads, writer]:
+        if thread.error is not None:
+            raise thread.error
+    return result
+
+
+def _decode_clips(jobs: Iterator[Job], decoded: "_Queue", *, image_size: int) -> None:
+    for job in jobs:
+        clip = job.clip
+        try:
+            frames = iter_frames(
+                job.source,
+                image_size=image_size,
+                start_sec=clip.start_sec,
+                end_sec=clip.end_sec,
+            )
+            for frame in frames:
+                decoded.put(_Item(job, frame))
+        except UnreadableClipError as error:
+            decoded.put(_Item(job, None, failure=str(error)))
+        else:
+            decoded.put(_Item(job, None))
+
+
+def _iter_items(decoded: "_Queue", *, num_clips: int, result: ExtractionResult) -> Iterator[_Item]:
+    while num_clips:
+        start_sec = time.monotonic()
+        item = decoded.get()
+        result.decode_wait_sec += time.monotonic() - start_sec
+        num_clips -= item.frame is None
+        yield item
+
+
+def _iter_batches(items: Iterator[_Item], *, batch_size: int, image_size: int) -> Iterator[_Batch]:
+    # New memory for each batch: a device may still read the last one.
+    pixels, pending, num_frames = None, [], 0
+    for item in items:
+        if item.frame is not None:
+            if pixels is None:
+                pixels = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
+            pixels[num_frames] = item.frame.pixels
+            num_frames += 1
+            # The queue to the writer holds batches by the dozen; it needs no pixels.
+            item = item._replace(frame=item.frame._replace(pixels=None))
+        pending.append(item)
+        if num_frames == batch_size:
+            yield _Batch(pixels, pending)
+            pixels, pending, num_frames = None, [], 0
+    if pending:
+        if pixels is None:
+            pixels = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
+        yield _Batch(pixels, pending)
+
+
+def _write_batches(computed: "_Queue", cache: FeatureCache, result: ExtractionResult, progress):
+    writers: dict[str, ClipWriter] = {}
+    failures: dict[str, str] = {}
+    try:
+        while (computed_batch := computed.get()) is not None:
+            feature_maps, items = computed_batch
+            feature_maps = np.asarray(feature_maps)
+            num_frames = 0
+            for clip_id, rows, clip_items in _group_by_clip(items):
+                frames = [item.frame for item in clip_items if item.frame is not None]
+                num_frames += len(frames)
+                if frames and clip_id not in failures:
+                    if clip_id not in writers:
+                        writers[clip_id] = ClipWriter(cache, clip_id)
+                    try:
+                        writers[clip_id].append(
+                            feature_maps[rows],
+                            frame_index=[frame.index for frame in frames],
+                            timestamp_sec=[frame.timestamp_sec for frame in frames],
+                        )
+                    except ValueError as error:
+                        failures[clip_id] = str(error)
+                end = clip_items[-1]
+                if end.frame is None:
+                    reason = failures.pop(clip_id, "") or end.failure
+                    _finish_clip(end.job, writers.pop(clip_id, None), reason, result)
+                    progress.add_clip()
+            result.frames += num_frames
+            progress.add_frames(num_frames)
+    finally:
+        for writer in writers.values():
+            writer.discard()
+
+
+def _group_by_clip(items: list[_Item]) -> Iterator[tuple[str, list[int], list[_Item]]]:
+    """Yields each clip of a batch with the rows of its frames and its items, in order."""
+    rows, clip_items, row = defaultdict(list), defaultdict(list), 0
+    for item in items:
+        clip_id = item.job.clip.clip_id
+        clip_items[clip_id].append(item)
+        if item.frame is not None:
+            rows[clip_id].append(row)
+            row += 1
+    for clip_id, group in clip_items.items():
+        yield clip_id, rows[clip_id], group
+
+
+def _finish_clip(
+    job: Job, writer: ClipWriter | None, reason: str, result: ExtractionResult
+) -> None:
+    if not reason:
+        result.size_bytes += writer.commit(job.source_stat)
+        result.clips_done += 1
+        return
+    result.failures.append((job.clip, reason))
+    if writer is not None:
+        writer.discard()
+
+
+class _StoppedError(Exception):
+    """Another part of the pipeline has ended it."""
+
+
+class _Queue:
+    """A bounded queue whose waits end when the pipeline stops."""
+
+    def __init__(self, size: int, stop: threading.Event):
+        self._queue = queue.Queue(size)
+        self._stop = stop
+
+    def put(self, item) -> None:
+        self._wait(lambda: self._queue.put(item, timeout=_POLL_SEC), queue.Full)
+
+    def get(self):
+        return self._wait(lambda: self._queue.get(timeout=_POLL_SEC), queue.Empty)
+
+    def _wait(self, act: Callable, not_yet: type[Exception]):
+        while not self._stop.is_set():
+            try:
+                return act()
+            except not_yet:
+                continue
+        raise _StoppedError
+
+
+class _SharedIterator:
+    """Hands each element to one of several threads."""
+
+    def __init__(self, elements: list):
+        self._iterator = iter(elements)
+        self._lock = threading.Lock()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._lock:
+            return next(self._iterator)
+
+
+class _Worker(threading.Thread):
+    """A thread that keeps its error and stops the pipeline with it."""
+
+    def __init__(self, stop: threading.Event, work: Callable[[], None]):
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self._stop_pipeline = stop
+        self._work = work
+
+    def run(self):
+        try:
+            self._work()
+        except _StoppedError:
+            pass
+        except BaseException as error:  # raised again by the main thread
+            self.error = error
+            self._stop_pipeline.set()

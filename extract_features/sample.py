@@ -1,0 +1,161 @@
+"""The built-in sample: moving shapes whose class is the motion, rendered from a seed.
+
+Every clip has a twin, the same frames in reverse, in the opposite class and the same split. So a
+model that does not mind the order of frames is right for one of the two at most: it cannot be
+right more often than half of the time. Clips have odd numbers of frames, for which this is exact
+also for the centres of equal segments.
+"""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import write_manifest
+from lrcn.common.natural_sort import natural_key
+
+# Forward and, played in reverse, backward.
+MOTIONS = (("right", "left"), ("down", "up"), ("growing", "shrinking"))
+FRAME_SIZE_PX = 64
+NUM_FRAMES = range(11, 24, 2)
+SHAPES = {
+    "circle": None,
+    "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
+    "triangle": [(0, -1), (1, 0.8), (-1, 0.8)],
+    "diamond": [(0, -1.1), (0.8, 0), (0, 1.1), (-0.8, 0)],
+}
+# Another number says that the same settings now give other pixels.
+_VERSION = 1
+# By number of the pair: 60 % train, 20 % val, 20 % test, and all three from three pairs on.
+_SPLIT_CYCLE = ("train", "val", "test", "train", "train")
+# Shapes are drawn larger and averaged down: a motion of less than a pixel shows.
+_SUPERSAMPLING = 4
+
+
+def render_sample(output_dir: Path, *, seed: int = 0, clips_per_class: int = 50) -> Path:
+    """Renders the sample, or leaves it alone where it is already there.
+
+    The frames are the folders `<class>/clip_<i>` of PNG files. `sample.json`, with the settings,
+    is written first and the manifest last, so a render that was cut off is known and goes on.
+
+    Args:
+        output_dir: Folder of the sample, made where there is none.
+        seed: Decides every clip; at least 0. More clips leave the first ones as they are.
+        clips_per_class: At least 3, one for each split.
+
+    Returns:
+        The path of the manifest, with splits and groups (a pair of twins is a group).
+
+    Raises:
+        ValueError: If the folder holds anything else, or a number is too small.
+    """
+    if seed < 0 or clips_per_class < 3:
+        raise ValueError(
+            "Expected a seed of at least 0 and at least 3 clips of each class, one for each "
+            f"split. Received: seed={seed}, clips_per_class={clips_per_class}."
+        )
+    output_dir = Path(output_dir)
+    manifest_path = output_dir / "manifest.csv"
+    _claim_folder(
+        output_dir,
+        {"sample_version": _VERSION, "seed": seed, "clips_per_class": clips_per_class},
+    )
+    if manifest_path.exists():
+        return manifest_path
+    clips = []
+    for motion_number, (forward, backward) in enumerate(MOTIONS):
+        for i in range(clips_per_class):
+            random = np.random.RandomState([seed, motion_number, i])
+            frames = [_encode_png(frame) for frame in render_frames(forward, random)]
+            for label, in_order in ((forward, frames), (backward, frames[::-1])):
+                name = f"{label}/clip_{i}"
+                split = _SPLIT_CYCLE[i % len(_SPLIT_CYCLE)]
+                clips.append(Clip(name, name, label, split, f"{forward}_{backward}_{i}"))
+                _write_frames(output_dir / name, in_order)
+    write_manifest(manifest_path, sorted(clips, key=lambda clip: natural_key(clip.clip_id)))
+    return manifest_path
+
+
+def render_frames(motion: str, random: np.random.RandomState) -> list[Image.Image]:
+    """Renders one clip of a forward motion.
+
+    Args:
+        motion: `right`, `down` or `growing`.
+        random: Draws all else: length, shape, colours, place, size and speed. RandomState's
+            stream is frozen, so the pixels are the same with every version of NumPy.
+
+    Returns:
+        Pictures of `FRAME_SIZE_PX` squared, as many as one of `NUM_FRAMES`.
+    """
+    num_frames = random.choice(NUM_FRAMES)
+    polygon = SHAPES[random.choice(list(SHAPES))]
+    background = tuple(random.randint(90, 135, size=3).tolist())
+    colour = tuple(random.randint(190, 256, size=3).tolist())
+    # As parts of the frame's side.
+    if motion == "growing":
+        radius = np.linspace(random.uniform(0.06, 0.14), random.uniform(0.26, 0.4), num_frames)
+        along = across = np.ones(num_frames)
+        along, across = along * random.uniform(0.3, 0.7), across * random.uniform(0.3, 0.7)
+    else:
+        radius = np.full(num_frames, random.uniform(0.1, 0.2))
+        along = np.linspace(random.uniform(0.1, 0.35), random.uniform(0.65, 0.9), num_frames)
+        across = np.full(num_frames, random.uniform(0.2, 0.8))
+    x, y = (across, along) if motion == "down" else (along, across)
+    return [
+        _draw_shape(polygon, (x[t], y[t]), radius[t], colour=colour, background=background)
+        for t in range(num_frames)
+    ]
+
+
+def _draw_shape(polygon, centre, radius: float, *, colour, background) -> Image.Image:
+    side = FRAME_SIZE_PX * _SUPERSAMPLING
+    picture = Image.new("RGB", (side, side), background)
+    draw = ImageDraw.Draw(picture)
+    corners = [(-1, -1), (1, 1)] if polygon is None else polygon
+    points = [
+        tuple(round(side * (c + radius * p)) for c, p in zip(centre, point, strict=True))
+        for point in corners
+    ]
+    if polygon is None:
+        draw.ellipse(points, fill=colour)
+    else:
+        draw.polygon(points, fill=colour)
+    return picture.reduce(_SUPERSAMPLING)
+
+
+def _encode_png(picture: Image.Image) -> bytes:
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    return png.getvalue()
+
+
+def _write_frames(folder: Path, frames: list[bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for t, png in enumerate(frames):
+        (folder / f"frame_{t}.png").write_bytes(png)
+
+
+def _claim_folder(output_dir: Path, settings: dict) -> None:
+    settings_path = output_dir / "sample.json"
+    text = json.dumps(settings) + "\n"
+    if settings_path.is_file():
+        found = settings_path.read_text(encoding="utf-8")
+        if found != text:
+            raise ValueError(
+                f"{settings_path}: expected the sample of {text.strip()}. Received: "
+                f"{found.strip()[:200]}. Name another --output_dir, or delete this one."
+            )
+        return
+    if output_dir.is_dir() and any(output_dir.iterdir()):
+        raise ValueError(
+            f"{output_dir}: holds files, but no sample (no sample.json). Expected a sample or an "
+            "empty or new folder, so that nothing of yours is overwritten. Name another "
+            "--output_dir."
+        )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with replace_file(settings_path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,75 @@
+"""What an extraction did, and how it is told to the user."""
+
+import dataclasses
+from pathlib import Path
+
+from absl import logging
+
+from lrcn.common.clip import Clip
+
+_NAMED_FAILURES = 5
+
+
+@dataclasses.dataclass
+class ExtractionResult:
+    """What was computed, and where the time went.
+
+    Attributes:
+        clips_done: Clips committed to the cache.
+        frames: Frames that passed the backbone.
+        size_bytes: Bytes of the committed clip files.
+        failures: (clip, reason) of each clip that could not be read.
+        decode_wait_sec: Seconds that the backbone waited for frames.
+        forward_sec: Seconds inside the backbone's call.
+        write_wait_sec: Seconds that the backbone waited for the writer.
+    """
+
+    clips_done: int = 0
+    frames: int = 0
+    size_bytes: int = 0
+    failures: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
+    decode_wait_sec: float = 0.0
+    forward_sec: float = 0.0
+    write_wait_sec: float = 0.0
+
+
+@dataclasses.dataclass
+class Summary:
+    """What an extraction did: `result` of the clips that were pending, and clips skipped."""
+
+    result: ExtractionResult
+    skipped: int
+    elapsed_sec: float
+
+    def __str__(self):
+        result = self.result
+        rate_fps = result.frames / self.elapsed_sec if result.frames else 0.0
+        return (
+            f"{result.clips_done} clips done, {self.skipped} skipped (already there), "
+            f"{len(result.failures)} failed; {result.frames} frames, {rate_fps:.1f} frames/s, "
+            f"{result.size_bytes / 1e6:.1f} MB written in {self.elapsed_sec:.0f} s"
+        )
+
+
+def report_summary(summary: Summary, cache_dir: Path, *, skip_unreadable: bool) -> int:
+    """Logs what was done and what failed. Returns the program's exit status."""
+    result = summary.result
+    logging.info("%s", summary)
+    if result.forward_sec:
+        logging.info(
+            "The backbone ran %.1f s, waited %.1f s for frames and %.1f s for the writer",
+            result.forward_sec,
+            result.decode_wait_sec,
+            result.write_wait_sec,
+        )
+    if not result.failures:
+        return 0
+    for clip, reason in result.failures[:_NAMED_FAILURES]:
+        logging.error("failed: %s: %s", clip.clip_id, reason)
+    logging.error(
+        "%d clips failed; all are listed in %s", len(result.failures), cache_dir / "failures.csv"
+    )
+    if skip_unreadable:
+        return 0
+    logging.error("Mend or remove them and run again, or go on without: --skip_unreadable")
+    return 1

@@ -1,0 +1,150 @@
+"""The clip, one labelled sequence, and the rules that its fields obey."""
+
+import dataclasses
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One labelled sequence: a folder of frames, a video file, or a time span of a video file.
+
+    Attributes:
+        clip_id: Unique name, safe as a relative path; the cache file is called after it.
+        path: POSIX path of the folder or file, relative to the data root.
+        label: Class name.
+        split: One of `SPLITS`, or empty where it is still to be drawn.
+        group: What must not straddle splits, such as a subject; empty where it is the source alone.
+        start_sec: Where the clip starts in its video, in seconds; None at the beginning.
+        end_sec: Where it ends, in seconds; None at the end.
+    """
+
+    clip_id: str
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+    start_sec: float | None = None
+    end_sec: float | None = None
+
+
+class SourceStat(NamedTuple):
+    """What changes when a clip's source changes.
+
+    Attributes:
+        size_bytes: Size of the file, or of a folder's image files together.
+        mtime_ns: When the file, or the latest of the image files, was last written.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+
+
+# Beside control characters: line separators and byte order marks, which a text file does not give
+# back, and lone surrogates (a file name that is not UTF-8), which it cannot hold.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
+
+
+def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
+    """Checks every clip by itself, and that no two claim the same cache file.
+
+    Args:
+        clips: The clips.
+        places: Where each came from, such as `file:line`; every error starts with it.
+
+    Raises:
+        ValueError: At the first rule that is broken.
+    """
+    seen: dict[str, int] = {}
+    for i, clip in enumerate(clips):
+        _check_clip(clip, place=places[i])
+        # Case and Unicode form are what file systems may ignore in a name.
+        first = seen.setdefault(unicodedata.normalize("NFC", clip.clip_id).casefold(), i)
+        if first == i:
+            continue
+        if clips[first].clip_id == clip.clip_id:
+            raise ValueError(
+                f"{places[i]}: expected unique clip_ids, but {clip.clip_id!r} stands also at "
+                f"{places[first]}. Rename or remove one of them."
+            )
+        raise ValueError(
+            f"{places[i]}: clip_id {clip.clip_id!r} and {clips[first].clip_id!r} "
+            f"({places[first]}) differ only by case or Unicode form, and would be one cache file "
+            "on some file systems. Rename one of them."
+        )
+
+
+def check_label(label: str, *, place: str) -> None:
+    """Checks that a label can be a line of `classes.txt`.
+
+    Args:
+        label: Class name.
+        place: Where it came from, such as `file:line`; the error starts with it.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not label or label != label.strip() or _CONTROL.search(label):
+        raise ValueError(
+            f"{place}: expected a class name, not empty and without white space around it or "
+            f"control characters, received {label!r}. Rename it."
+        )
+
+
+def _check_clip(clip: Clip, *, place: str) -> None:
+    clip_id, path = clip.clip_id, clip.path
+    if (
+        any(part in ("", ".", "..") for part in clip_id.split("/"))
+        or "\\" in clip_id
+        or _CONTROL.search(clip_id)
+    ):
+        raise ValueError(
+            f"{place}: expected clip_id to be a relative path such as walk/clip_1, without an "
+            "empty, '.' or '..' part, backslash, control character or byte that is not UTF-8, "
+            f"received {clip_id!r}. Rename it: the cache file is called after it."
+        )
+    if (
+        not path
+        or path.startswith("/")
+        or ".." in path.split("/")
+        or "\\" in path
+        or _CONTROL.search(path)
+    ):
+        raise ValueError(
+            f"{place}: expected path to be relative to the data root, with '/' between its parts "
+            f"and without '..', backslash or control character, received {path!r}. "
+            "Shorten it, and name the folder that the paths start from with --data_root."
+        )
+    check_label(clip.label, place=place)
+    if clip.split not in ("", *SPLITS):
+        raise ValueError(
+            f"{place}: expected split to be train, val, test or empty, received {clip.split!r}. "
+            "Correct it, or leave it empty to have it drawn."
+        )
+    if _CONTROL.search(clip.group):
+        raise ValueError(
+            f"{place}: expected group without control characters, received {clip.group!r}. "
+            "Rename it."
+        )
+    _check_span(clip, place=place)
+
+
+def _check_span(clip: Clip, *, place: str) -> None:
+    for column in ("start_sec", "end_sec"):
+        sec = getattr(clip, column)
+        if sec is not None and not (math.isfinite(sec) and sec >= 0):
+            raise ValueError(
+                f"{place}: expected {column} to be finite and at least 0, received {sec}. "
+                "Correct it, or leave it empty."
+            )
+    # A clip that ends at 0 is empty even where its start is left out.
+    if clip.end_sec is not None and clip.end_sec <= (clip.start_sec or 0):
+        raise ValueError(
+            f"{place}: expected end_sec after start_sec, received start_sec={clip.start_sec} and "
+            f"end_sec={clip.end_sec}. Correct them, or leave end_sec empty for the video's end."
+        )

@@ -1,0 +1,96 @@
+"""The contract of a cache: all that decides a feature's value.
+
+Two caches with equal contracts hold, for the same source, the same numbers; a change of any
+compared field makes the old features unusable, so it is refused and never silently mixed.
+"""
+
+import dataclasses
+import hashlib
+import json
+
+IMPORTED_BACKBONE = "imported"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What decides the value of a cached feature map.
+
+    Attributes:
+        backbone: `vgg16`, or `imported` for features that another tool computed.
+        cut: The layer whose output is cached.
+        weights_sha256: Fingerprint of the weights, see `backbone.fingerprint_weights`.
+        preprocessing: How pixels become the network's input.
+        resize: How a decoded frame becomes a square of `image_size_px`.
+        image_size_px: Side of the square frames.
+        frame_selection: Which frames of a clip are kept.
+        views: Which views of a frame are kept.
+        compute_dtype: The dtype that the backbone multiplies in.
+        storage_dtype: The dtype of the cached values.
+        feature_shape: Shape of one frame's features, without T.
+        weights: Where the weights came from (`imagenet`, `random` or a file). Not compared:
+            the same weights may come from two places.
+    """
+
+    backbone: str
+    cut: str
+    weights_sha256: str
+    preprocessing: str
+    resize: str
+    image_size_px: int
+    frame_selection: str
+    views: str
+    compute_dtype: str
+    storage_dtype: str
+    feature_shape: tuple[int, ...]
+    weights: str = dataclasses.field(compare=False)
+
+    def __post_init__(self):
+        # JSON gives a list back; equality and hashing want the tuple.
+        object.__setattr__(self, "feature_shape", tuple(self.feature_shape))
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over the compared fields: what each clip file carries."""
+        compared = {name: getattr(self, name) for name in COMPARED_FIELDS}
+        return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def values_per_frame(self) -> int:
+        """How many numbers one frame's features have."""
+        count = 1
+        for size in self.feature_shape:
+            count *= size
+        return count
+
+    @classmethod
+    def from_json(cls, fields: dict, *, where: str) -> "Contract":
+        """Rebuilds a contract from `dataclasses.asdict`'s dictionary.
+
+        Raises:
+            ValueError: If fields are missing or unknown; `where` names the file.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or set(fields) != names:
+            received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+            raise ValueError(
+                f"{where}: expected the contract fields {sorted(names)}. Received: {received}. "
+                "It was written by another version of this project, or by hand: rebuild it."
+            )
+        return cls(**fields)
+
+    def describe_differences(self, wanted: "Contract") -> str:
+        """Names each compared field that differs: `cut=a, but this run needs cut=b`."""
+        found, needed = [], []
+        for name in COMPARED_FIELDS:
+            if getattr(self, name) != getattr(wanted, name):
+                found.append(f"{name}={_shorten(getattr(self, name))}")
+                needed.append(f"{name}={_shorten(getattr(wanted, name))}")
+        return f"made with {', '.join(found)}, but this run needs {', '.join(needed)}"
+
+
+COMPARED_FIELDS = tuple(field.name for field in dataclasses.fields(Contract) if field.compare)
+
+
+def _shorten(value) -> str:
+    text = str(value)
+    return f"{text[:12]}..." if len(text) == 64 else text

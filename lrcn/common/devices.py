@@ -1,0 +1,74 @@
+"""The devices that TensorFlow sees, and the dtype that they compute fast."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
+# What /proc/cpuinfo calls the instructions that multiply bfloat16 natively.
+_NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def import_tensorflow():
+    """Imports TensorFlow quietly, and keeps it from taking a GPU's whole memory at once.
+
+    Programs call it after their flags are parsed: the import takes seconds. With
+    TF_CPP_MIN_LOG_LEVEL set in the environment, TensorFlow says all that it wants to say.
+    """
+    if "tensorflow" not in sys.modules and "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        with _hide_native_stderr():
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return tf
+
+
+@contextlib.contextmanager
+def _hide_native_stderr():
+    # TensorFlow's libraries write to the descriptor itself, before any log level is read, and
+    # call a machine without a GPU an error.
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def choose_compute_dtype(requested: str) -> str:
+    """Resolves `auto`: bfloat16 where this machine multiplies it natively, else float32.
+
+    Raises:
+        ValueError: If `requested` is neither `auto` nor a dtype of `COMPUTE_DTYPES`.
+    """
+    if requested in COMPUTE_DTYPES:
+        return requested
+    if requested != "auto":
+        raise ValueError(
+            f"Expected a compute dtype of {('auto', *COMPUTE_DTYPES)}. Received: {requested}."
+        )
+    tf = import_tensorflow()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        # Tensor cores take bfloat16 from compute capability 8.0 (Ampere) on.
+        details = tf.config.experimental.get_device_details(gpus[0])
+        native = details.get("compute_capability", (0, 0)) >= (8, 0)
+    else:
+        native = bool(_read_cpu_flags() & _NATIVE_BFLOAT16_FLAGS)
+    return "bfloat16" if native else "float32"
+
+
+def _read_cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}

@@ -1,0 +1,214 @@
+"""Finds the clips that `--data` names: the folder tree or the manifest."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+from lrcn.common.clip import Clip, check_clips
+from lrcn.common.manifest import read_manifest
+from lrcn.common.natural_sort import natural_key
+
+IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {
+    ".3gp",
+    ".avi",
+    ".flv",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".ogv",
+    ".ts",
+    ".webm",
+    ".wmv",
+}
+# A gif is a frame inside a clip's folder, and an animation where clips are expected.
+_CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}
+
+_SPLIT_OF_FOLDER = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_EXPECTED_TREE = """
+  DATA/walk/clip_1/0001.jpg, 0002.jpg, ...  a folder of frames is a clip,
+  DATA/walk/clip_2.mp4                      and so is a video file;
+  DATA/run/clip_3.mp4                       or the same below DATA/train, DATA/val and DATA/test"""
+
+# v_<Class>_g<group>_c<clip>: https://www.crcv.ucf.edu/data/UCF101.php
+_UCF101_GROUP = re.compile(r"(?:^|/)v_([^/]+_g[0-9]+)_c[0-9]+$")
+
+
+def read_data(
+    data: str | os.PathLike,
+    *,
+    data_root: str | os.PathLike | None = None,
+    group_regex: str | None = None,
+) -> tuple[list[Clip], Path]:
+    """Reads the clips of a folder tree or a manifest, and finds their groups.
+
+    A group given in the manifest wins. Else it is what `group_regex` finds, or, without one, what
+    UCF101's file names say; else it stays empty.
+
+    Args:
+        data: Folder DATA/<class>/<clip>, also below train, val and test, or a `.csv` manifest.
+        data_root: Folder that a manifest's paths start from; the manifest's own when None.
+        group_regex: Searched in each clip_id; its captures, joined by `_`, name the group, or all
+            it matches where it captures nothing.
+
+    Returns:
+        The clips, a tree's in natural order and a manifest's in its own, and the folder that their
+        paths start from.
+
+    Raises:
+        FileNotFoundError: If `data` does not exist.
+        NotADirectoryError: If `data_root` is no folder.
+        ValueError: If `data` is neither, holds no clips or breaks a rule, or if `group_regex` is
+            no regular expression or finds no group in a clip_id.
+    """
+    data = Path(data)
+    if data.is_dir():
+        if data_root is not None:
+            raise ValueError(
+                f"{data}: --data_root={data_root} is for a manifest, but --data is a folder, "
+                "which is its own root. Leave --data_root out."
+            )
+        clips, root = find_clips(data), data
+    elif not data.exists():
+        raise FileNotFoundError(
+            f"{data}: no such file or folder. Expected --data to be a folder of classes or a .csv "
+            "manifest."
+        )
+    elif data.suffix.lower() != ".csv":
+        raise ValueError(
+            f"{data}: expected --data to be a folder of classes or a .csv manifest, received a "
+            f"{data.suffix or 'suffixless'} file. A folder looks like this:{_EXPECTED_TREE}"
+        )
+    else:
+        clips, root = read_manifest(data), Path(data.parent if data_root is None else data_root)
+        if not root.is_dir():
+            raise NotADirectoryError(f"{root}: expected --data_root to be a folder. Correct it.")
+    return _add_groups(clips, group_regex), root
+
+
+def find_clips(folder: Path) -> list[Clip]:
+    """Finds the clips of a folder tree, without looking inside the clips.
+
+    Links are followed; hidden entries and files of other kinds are passed over.
+
+    Args:
+        folder: DATA/<class>/<clip>/, DATA/<class>/<clip>.mp4, or the same below train, val, test.
+
+    Returns:
+        At least one clip, in natural order; a clip_id is the path without a video's suffix.
+
+    Raises:
+        ValueError: If there are no clips, split folders and class folders are mixed, a class holds
+            only still images, or two clips would have the same clip_id.
+    """
+    folders, files = _list_folder(folder)
+    split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
+    clips = []
+    for name in folders:
+        if name not in split_folders:
+            clips += _find_class_clips(folder, name, split="")
+    if clips and split_folders:
+        raise ValueError(
+            f"{folder}: expected every class below a split folder, since there is "
+            f"{split_folders[0]!r}, received the class {clips[0].label!r} beside it. Move it below "
+            f"{split_folders[0]!r}; or, if that is a class's name, give a .csv manifest."
+        )
+    for name in split_folders:
+        for class_name in _list_folder(folder / name)[0]:
+            class_folder, split = f"{name}/{class_name}", _SPLIT_OF_FOLDER[name.lower()]
+            clips += _find_class_clips(folder, class_folder, split=split)
+    if not clips and _has_image(files):
+        raise ValueError(
+            f"{folder}: expected a folder of classes, received images, the frames of one clip. "
+            f"Give the folder two levels above:{_EXPECTED_TREE}"
+        )
+    if not clips:
+        raise ValueError(
+            f"{folder}: expected clips in class folders, found none. Arrange them so, or give a "
+            f".csv manifest:{_EXPECTED_TREE}"
+        )
+    check_clips(clips, places=[str(folder / clip.path) for clip in clips])
+    return clips
+
+
+def _find_class_clips(root: Path, class_folder: str, *, split: str) -> list[Clip]:
+    folders, files = _list_folder(root / class_folder)
+    stem_of = {name: name for name in folders}
+    for name in files:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in _CLIP_FILE_SUFFIXES:
+            stem_of[name] = stem
+    if not stem_of and _has_image(files):
+        raise ValueError(
+            f"{root / class_folder}: expected clips in the class folder, found only still images. "
+            "A clip is a folder of frames or a video file: give the frames of each clip (or each "
+            f"still image) a folder of its own:{_EXPECTED_TREE}"
+        )
+    name_of: dict[str, str] = {}
+    for name in sorted(stem_of, key=natural_key):
+        first = name_of.setdefault(stem_of[name], name)
+        if first != name:
+            raise ValueError(
+                f"{root / class_folder}: {first!r} and {name!r} would both have the clip_id "
+                f"{class_folder}/{stem_of[name]}. Rename or remove one of them."
+            )
+    label = class_folder.rsplit("/", 1)[-1]
+    return [
+        Clip(f"{class_folder}/{stem}", f"{class_folder}/{name}", label, split)
+        for stem, name in name_of.items()
+    ]
+
+
+def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """Returns the names of the folders and of the other entries, each in natural order."""
+    folders, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            # __MACOSX is what the Mac's archiver leaves beside a data set.
+            if not entry.name.startswith((".", "__MACOSX")):
+                (folders if entry.is_dir() else files).append(entry.name)
+    return sorted(folders, key=natural_key), sorted(files, key=natural_key)
+
+
+def _has_image(files: list[str]) -> bool:
+    return any(os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES for name in files)
+
+
+def _add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
+    try:
+        pattern = _UCF101_GROUP if group_regex is None else re.compile(group_regex)
+    except re.error as error:
+        raise ValueError(
+            f"--group_regex={group_regex!r}: expected a regular expression, but: {error}. "
+            "Correct it, such as 'subject([0-9]+)'."
+        ) from error
+    grouped = []
+    for clip in clips:
+        group = clip.group or _search_group(pattern, clip.clip_id)
+        if not group and group_regex is not None:
+            raise ValueError(
+                f"clip {clip.clip_id!r}: --group_regex={group_regex!r} finds no group in it. "
+                "Widen the expression, or give the group in a manifest."
+            )
+        grouped.append(dataclasses.replace(clip, group=group))
+    return grouped
+
+
+def _search_group(pattern: re.Pattern, clip_id: str) -> str:
+    match = pattern.search(clip_id)
+    if match is None:
+        return ""
+    return "_".join(filter(None, match.groups())) if pattern.groups else match[0]

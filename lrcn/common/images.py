@@ -1,0 +1,166 @@
+"""Decodes frames that Pillow reads: the images of a folder, and animated GIF.
+
+Alpha is dropped rather than blended, as Keras and Pillow's `convert("RGB")` do. Of an image file
+with several pages only the first is a frame. Colour profiles are not applied.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lrcn.common.discover import IMAGE_SUFFIXES
+from lrcn.common.frame import UnreadableClipError
+from lrcn.common.natural_sort import natural_key
+
+# Where Pillow's own guard against decompression bombs raises. It stands here too because that
+# guard is a global which other code may lift; from half of this on, Pillow warns.
+MAX_IMAGE_PIXELS = 178_956_970
+
+# Other plugins are not wanted for files that only claim to be images: EPS runs Ghostscript.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# What browsers make of a GIF that states no duration.
+_GIF_DEFAULT_DURATION_MS = 100
+
+
+def find_frame_files(folder: Path) -> list[os.DirEntry]:
+    """Finds the frames of a clip: a folder's image files in natural order, 2 before 10.
+
+    Symbolic links are followed. Hidden files are left out, since macOS puts a `._1.jpg` that is no
+    image beside `1.jpg`.
+
+    Raises:
+        UnreadableClipError: If the folder cannot be listed or holds no image file.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            files = [
+                entry
+                for entry in entries
+                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+                and not entry.name.startswith(".")
+                and not entry.is_dir()
+            ]
+    except OSError as error:
+        raise UnreadableClipError(
+            f"{folder}: expected a folder of images, received: {error.strerror}. Check that it "
+            "exists and that its permissions let you list it."
+        ) from error
+    if not files:
+        raise UnreadableClipError(
+            f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
+            "in this folder. Add some, or remove the clip."
+        )
+    return sorted(files, key=lambda entry: natural_key(entry.name))
+
+
+def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) -> Image.Image:
+    """Reads one image, upright and as RGB, not resized to `image_size` yet.
+
+    Args:
+        path: The image file.
+        frame_index: Its position in the clip, for the error.
+        image_size: The side in pixels that the caller shrinks to. A much larger JPEG is decoded at
+            1/2, 1/4 or 1/8 of its size, never below twice this side: several times faster, and
+            after shrinking the same but for rounding.
+
+    Raises:
+        UnreadableClipError: If it is no image, cut off, damaged, too large, or of a pixel type
+            that has no defined brightness.
+    """
+    place = f"{path} (frame {frame_index})"
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            _check_num_pixels(image, place=place)
+            image.draft(None, (2 * image_size, 2 * image_size))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _convert_to_rgb(image, place=place)
+    except UnreadableClipError:
+        raise
+    except Exception as error:  # Pillow's decoders raise what they stumble on, even SyntaxError.
+        raise _make_error(error, place=place) from error
+
+
+def iter_gif(
+    path: Path, *, start_sec: float | None, end_sec: float | None
+) -> Iterator[tuple[float, Image.Image]]:
+    """Yields time in seconds and RGB picture of an animated GIF's frames in [start_sec, end_sec).
+
+    A frame without a duration counts as 0.1 s.
+
+    Raises:
+        UnreadableClipError: As `read_image`, and if no frame lies in the span.
+    """
+    time_ms = 0
+    frame_index = 0
+    num_frames = 0
+    try:
+        with Image.open(path, formats=("GIF",)) as image:
+            _check_num_pixels(image, place=str(path))
+            for frame_index in range(image.n_frames):
+                image.seek(frame_index)
+                if (start_sec is None or time_ms / 1000 >= start_sec) and (
+                    end_sec is None or time_ms / 1000 < end_sec
+                ):
+                    num_frames += 1
+                    # A copy, because the conversion must not meddle with the decoder's state.
+                    yield time_ms / 1000, _convert_to_rgb(image.copy(), place=str(path))
+                time_ms += image.info.get("duration") or _GIF_DEFAULT_DURATION_MS
+    except UnreadableClipError:
+        raise
+    except Exception as error:  # As in read_image.
+        raise _make_error(error, place=f"{path} (frame {frame_index})") from error
+    if num_frames == 0:
+        raise UnreadableClipError(
+            f"{path}: expected a frame with start_sec={start_sec} <= time < end_sec={end_sec}, "
+            f"received an animation of {time_ms / 1000:g} s. Correct the span, or remove the clip."
+        )
+
+
+def _check_num_pixels(image: Image.Image, *, place: str) -> None:
+    if image.width * image.height > MAX_IMAGE_PIXELS:
+        raise UnreadableClipError(
+            f"{place}: expected at most {MAX_IMAGE_PIXELS} pixels, received {image.width} x "
+            f"{image.height} = {image.width * image.height}. Scale the image down."
+        )
+
+
+def _convert_to_rgb(image: Image.Image, *, place: str) -> Image.Image:
+    image.load()
+    if image.mode.startswith("I"):
+        image = _convert_16_bit_to_grey(image, place=place)
+    elif image.mode == "F":
+        raise UnreadableClipError(
+            f"{place}: expected whole numbers of 8 or 16 bits per channel, received floating point "
+            "(mode F), which does not say what is white. Convert the images to 8-bit PNG."
+        )
+    # Alpha is dropped anyway, and Pillow warns about some palettes with it.
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _convert_16_bit_to_grey(image: Image.Image, *, place: str) -> Image.Image:
+    # Pillow's own conversion clips at 255, which leaves a white picture.
+    levels = np.asarray(image)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise UnreadableClipError(
+            f"{place}: expected 16-bit levels, 0 to 65535, received {levels.min()} to "
+            f"{levels.max()} (mode {image.mode}). Convert the images to 8-bit PNG."
+        )
+    # The high byte, which is also what Pillow keeps of 16-bit colour.
+    return Image.fromarray((levels // 256).astype(np.uint8))
+
+
+def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
+    if isinstance(error, Image.DecompressionBombError):
+        return UnreadableClipError(
+            f"{place}: expected at most {MAX_IMAGE_PIXELS} pixels, but: {error} Scale the image "
+            "down."
+        )
+    return UnreadableClipError(
+        f"{place}: expected a whole image ({', '.join(_FORMATS)}), but decoding it failed: "
+        f"{error or type(error).__name__}. Replace or remove the file."
+    )

@@ -1,0 +1,194 @@
+"""The manifest, a CSV file with a row for each clip, and the class names behind its labels.
+
+`read_manifest` and `write_manifest` hold the same rules: what one writes, the other reads back
+unchanged.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import Clip, check_clips, check_label
+from lrcn.common.natural_sort import natural_key
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Clip))
+_REQUIRED_COLUMNS = COLUMNS[:3]
+_EXPECTED_HEADER = (
+    f"Expected the columns {','.join(_REQUIRED_COLUMNS)} and, optionally, "
+    f"{','.join(COLUMNS[3:])}, separated by commas"
+)
+
+
+def read_manifest(csv_path: str | os.PathLike) -> list[Clip]:
+    """Reads and checks a manifest.
+
+    Args:
+        csv_path: UTF-8 CSV file with a header; the columns may come in any order.
+
+    Returns:
+        The clips in the order of the file, at least one.
+
+    Raises:
+        ValueError: If a rule is broken; the message names the file and the line.
+    """
+    reader = csv.reader(io.StringIO(_read_text(csv_path), newline=""), strict=True)
+    clips, places = [], []
+    try:
+        header = next(reader, [])
+        _check_header(header, place=f"{csv_path}:1")
+        line = reader.line_num + 1
+        for cells in reader:
+            # A quoted cell may span lines: the row is named by its first.
+            place, line = f"{csv_path}:{line}", reader.line_num + 1
+            if cells:
+                clips.append(_parse_row(header, cells, place=place))
+                places.append(place)
+    except csv.Error as error:
+        raise ValueError(
+            f"{csv_path}:{reader.line_num}: expected a row of CSV, but: {error}. Quote cells that "
+            'hold commas or quotes, and double the quotes inside ("say ""hi""").'
+        ) from error
+    _check_not_empty(clips, csv_path)
+    check_clips(clips, places=places)
+    return clips
+
+
+def write_manifest(csv_path: str | os.PathLike, clips: Sequence[Clip]) -> None:
+    """Checks the clips and writes them with all columns; the file appears whole or not at all.
+
+    Raises:
+        ValueError: If a rule is broken; nothing is written then.
+    """
+    _check_not_empty(clips, csv_path)
+    check_clips(clips, places=[f"{csv_path}: clip {i + 1}" for i in range(len(clips))])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for clip in clips:
+        span = ["" if sec is None else repr(float(sec)) for sec in (clip.start_sec, clip.end_sec)]
+        writer.writerow([clip.clip_id, clip.path, clip.label, clip.split, clip.group, *span])
+    _write_text(csv_path, text.getvalue())
+
+
+def find_class_names(clips: Iterable[Clip]) -> list[str]:
+    """Returns the labels in natural order: `3_walk` before `10_run`."""
+    return sorted({clip.label for clip in clips}, key=natural_key)
+
+
+def find_class_ids(clips: Iterable[Clip], class_names: Sequence[str]) -> list[int]:
+    """Returns each clip's class id, its label's position in `class_names`.
+
+    Raises:
+        ValueError: If a label is not among `class_names`.
+    """
+    class_ids = {name: i for i, name in enumerate(class_names)}
+    ids = []
+    for clip in clips:
+        if clip.label not in class_ids:
+            raise ValueError(
+                f"clip {clip.clip_id!r}: unknown label {clip.label!r}. The classes are "
+                f"{', '.join(map(repr, class_names))}. Correct the label, or start anew with a "
+                "classes.txt that has it."
+            )
+        ids.append(class_ids[clip.label])
+    return ids
+
+
+def read_class_names(path: str | os.PathLike) -> list[str]:
+    """Reads `classes.txt`: one class name a line, the first line is class 0.
+
+    Raises:
+        ValueError: If it is empty or a line is blank, repeated or no class name.
+    """
+    lines = _read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    _check_class_names(lines, path)
+    return lines
+
+
+def write_class_names(path: str | os.PathLike, names: Sequence[str]) -> None:
+    """Writes `classes.txt`; the file appears whole or not at all.
+
+    Raises:
+        ValueError: If there is no name, or one is blank, repeated or no class name.
+    """
+    _check_class_names(names or [""], path)
+    _write_text(path, "".join(f"{name}\n" for name in names))
+
+
+def _check_class_names(names: Sequence[str], path: str | os.PathLike) -> None:
+    line_of: dict[str, int] = {}
+    for line, name in enumerate(names, start=1):
+        check_label(name, place=f"{path}:{line}")
+        if line_of.setdefault(name, line) != line:
+            raise ValueError(
+                f"{path}:{line}: expected a class name once, but {name!r} stands also on line "
+                f"{line_of[name]}. Remove one; mind that the line number is the class id."
+            )
+
+
+def _check_not_empty(clips: Sequence[Clip], csv_path: str | os.PathLike) -> None:
+    if not clips:
+        raise ValueError(
+            f"{csv_path}: expected a row for each clip below the header, but there is no clip. "
+            "Add clips."
+        )
+
+
+def _check_header(header: list[str], *, place: str) -> None:
+    unknown = [name for name in header if name not in COLUMNS]
+    if unknown:
+        raise ValueError(
+            f"{place}: unknown column {', '.join(map(repr, unknown))[:200]}. {_EXPECTED_HEADER}. "
+            "Rename or remove what is not among them; the first line must be this header."
+        )
+    missing = [name for name in _REQUIRED_COLUMNS if name not in header]
+    if missing:
+        raise ValueError(
+            f"{place}: no column {', '.join(map(repr, missing))}. {_EXPECTED_HEADER}; "
+            f"received {','.join(header)!r}. Add what is missing to the header and the rows."
+        )
+    if len(set(header)) < len(header):
+        raise ValueError(
+            f"{place}: a column stands twice. {_EXPECTED_HEADER}, each once; "
+            f"received {','.join(header)!r}. Remove one."
+        )
+
+
+def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
+    if len(cells) != len(header):
+        raise ValueError(
+            f"{place}: expected {len(header)} cells as in the header, received {len(cells)}. "
+            "Quote cells that hold commas."
+        )
+    row: dict = dict(zip(header, cells, strict=True))
+    for column in ("start_sec", "end_sec"):
+        text = row.get(column, "")
+        try:
+            row[column] = float(text) if text else None
+        except ValueError:
+            raise ValueError(
+                f"{place}: expected {column} in seconds, such as 1.5, received {text!r}. "
+                "Correct it, or leave it empty."
+            ) from None
+    return Clip(**row)
+
+
+def _read_text(path: str | os.PathLike) -> str:
+    content = Path(path).read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}:{line}: expected UTF-8 text, received byte 0x{content[error.start]:02x}. "
+            "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
+        ) from error
+
+
+def _write_text(path: str | os.PathLike, text: str) -> None:
+    with replace_file(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,37 @@
+"""What every command line does alike: logs, errors, exit status."""
+
+import logging as python_logging
+import sys
+from collections.abc import Callable
+
+from absl import app, logging
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def run_program(main: Callable[[list[str]], int | None]) -> None:
+    """Parses the flags, runs `main` and exits with its status.
+
+    Logs go to stderr; stdout is for results. An expected error (bad input, a full disk, a
+    contract that does not fit) ends with its message and status 1; `--verbosity=1` adds the
+    traceback. Ctrl-C ends with status 130.
+    """
+
+    def guarded_main(argv: list[str]) -> None:
+        try:
+            sys.exit(main(argv[1:]))
+        except KeyboardInterrupt:
+            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            sys.exit(_INTERRUPTED)
+        except (ValueError, OSError, RuntimeError) as error:
+            if logging.level_debug():
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
+    handler = logging.get_absl_handler()
+    handler.use_absl_log_file = False
+    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    app.run(guarded_main)

@@ -1,0 +1,94 @@
+"""The run: a folder with a trained model and all that is needed to use it on a new video.
+
+model.keras        top and head, from feature maps to logits
+config.json        the settings it was trained with
+flags.txt          the same as flags: pass it with --flagfile
+classes.txt        a class name a line; the line number is the class id
+contract.json      what its features are made of
+manifest.csv       its clips and their splits
+versions.json      the packages it was trained with
+history.csv        a row for each epoch
+logs/              the same for TensorBoard
+checkpoints/       what training needs to go on after a kill
+metrics.json       the score on the held-out clips (metrics_<split>.json for others)
+predictions.csv    a row for each of these clips (predictions_<split>.csv)
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.contract import Contract
+
+
+class RunDir:
+    """The files of a run, by name."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.model_path = self.path / "model.keras"
+        self.config_path = self.path / "config.json"
+        self.flags_path = self.path / "flags.txt"
+        self.classes_path = self.path / "classes.txt"
+        self.contract_path = self.path / "contract.json"
+        self.manifest_path = self.path / "manifest.csv"
+        self.versions_path = self.path / "versions.json"
+        self.history_path = self.path / "history.csv"
+        self.logs_path = self.path / "logs"
+        self.checkpoints_path = self.path / "checkpoints"
+
+    def metrics_path(self, split: str) -> Path:
+        """Where the score on a split lies; the held-out clips' has the plain name."""
+        return self.path / ("metrics.json" if split == "test" else f"metrics_{split}.json")
+
+    def predictions_path(self, split: str) -> Path:
+        """Where the predictions for a split lie; the held-out clips' has the plain name."""
+        return self.path / ("predictions.csv" if split == "test" else f"predictions_{split}.csv")
+
+    def check_trained(self) -> None:
+        """Checks that there is a model.
+
+        Raises:
+            FileNotFoundError: If there is none, or training has not ended.
+        """
+        if self.model_path.exists():
+            return
+        if self.config_path.exists():
+            raise FileNotFoundError(
+                f"{self.path}: training has not ended, there is no model.keras yet. Run the same "
+                "training command again; it goes on from its last epoch."
+            )
+        raise FileNotFoundError(
+            f"{self.path}: there is no run here. Expected the --run_dir of a "
+            "`python -m train_head` command that has ended."
+        )
+
+    def read_contract(self) -> Contract:
+        """Reads what the run's features are made of."""
+        return Contract.from_json(read_json(self.contract_path), where=str(self.contract_path))
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON file.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: missing. The run is not whole; train it again.") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}). Train the run again.") from error
+
+
+def write_json(path: Path, content) -> None:
+    """Writes a dictionary or a dataclass; the file appears whole or not at all."""
+    if dataclasses.is_dataclass(content):
+        content = dataclasses.asdict(content)
+    with replace_file(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )

@@ -1,0 +1,58 @@
+"""Which frames of a clip make a sequence: arithmetic on indices, apart from reading them.
+
+Every function takes the clip's number of frames n and the sequence length T and returns [T]
+int64 indices in time order. A clip shorter than T repeats frames in order.
+"""
+
+import numpy as np
+
+
+def sample_segment_centres(num_frames: int, seq_len: int) -> np.ndarray:
+    """The frame at the middle of each of T equal segments: as evenly spaced as the clip allows.
+
+    Args:
+        num_frames: Frames in the clip, at least 1.
+        seq_len: Frames wanted, at least 1.
+
+    Returns:
+        [T] int64, non-decreasing, in [0, num_frames).
+
+    Raises:
+        ValueError: If either number is below 1.
+    """
+    _check_counts(num_frames, seq_len)
+    return (2 * np.arange(seq_len) + 1) * num_frames // (2 * seq_len)
+
+
+def sample_segment_jitter(num_frames: int, seq_len: int, *, rng: np.random.Generator) -> np.ndarray:
+    """A random frame of each of T equal segments, for training.
+
+    Segments are real intervals of n / T frames, so a clip shorter than T still gives frames
+    in order. Arguments, result and errors as `sample_segment_centres`.
+    """
+    _check_counts(num_frames, seq_len)
+    positions = (np.arange(seq_len) + rng.random(seq_len)) * num_frames / seq_len
+    # Rounding can lift the last position to n itself.
+    return np.minimum(positions.astype(np.int64), num_frames - 1)
+
+
+def sample_tail(num_frames: int, seq_len: int) -> np.ndarray:
+    """The seed article's rule: from the last frame back by round(n / T), clamped at the first.
+
+    Arguments, result and errors as `sample_segment_centres`.
+    """
+    _check_counts(num_frames, seq_len)
+    step = max(1, round(num_frames / seq_len))
+    steps_back = np.arange(seq_len - 1, -1, -1) * step
+    return np.maximum(num_frames - 1 - steps_back, 0)
+
+
+SAMPLERS = {"segments": sample_segment_centres, "tail": sample_tail}
+
+
+def _check_counts(num_frames: int, seq_len: int) -> None:
+    if num_frames < 1 or seq_len < 1:
+        raise ValueError(
+            "Expected at least one frame and a sequence length of at least 1. "
+            f"Received: num_frames={num_frames}, seq_len={seq_len}."
+        )

@@ -1,0 +1,255 @@
+"""Decodes video files with PyAV.
+
+Pixels are taken as stored and stretched to a square, so a pixel aspect ratio other than 1 plays no
+part. Damage is an error, never a concealed or missing frame, as far as FFmpeg can tell.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.stream import Disposition
+from av.video.reformatter import Interpolation, VideoReformatter
+from PIL import Image
+
+from lrcn.common.frame import Frame, UnreadableClipError, resize_picture
+
+# Without these, swscale's fast paths leave white at 253 for 10-bit video.
+_CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+# What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
+# FFmpeg guesses it from the file that is there.
+_FORMATS_WITH_DURATION = {"asf", "flv", "matroska", "mov"}
+
+# A stated duration is rounded, and may be that of the sound.
+_DURATION_TOLERANCE_SEC = 1.0
+_DURATION_TOLERANCE = 0.05
+
+
+class _DamageError(Exception):
+    """What the decoder did not take for an error; the message is the reason."""
+
+
+class _StartsAmidGroupError(Exception):
+    """The first pictures refer to ones that are not there, as after a cut without re-encoding."""
+
+
+def iter_video_frames(
+    path: Path, *, image_size: int, start_sec: float | None, end_sec: float | None
+) -> Iterator[Frame]:
+    """Yields the frames with start_sec <= timestamp < end_sec, upright, in display order.
+
+    Args:
+        path: Video file.
+        image_size: S, in pixels.
+        start_sec: None for the beginning.
+        end_sec: None for the end.
+
+    Raises:
+        UnreadableClipError: If the file is no video, damaged or cut off before `end_sec`, or if no
+            frame lies in the span.
+    """
+    # One for the clip: making one starts threads, which costs ten times the conversion.
+    reformatter = VideoReformatter()
+    decoded = iter_decoded(path, start_sec=start_sec, end_sec=end_sec)
+    for index, (timestamp_sec, frame) in enumerate(decoded):
+        try:
+            rgb = reformatter.reformat(
+                frame, format="rgb24", interpolation=_CONVERSION, threads=1
+            ).to_ndarray()
+        except av.error.FFmpegError as error:
+            raise UnreadableClipError(
+                f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s, received "
+                f"pixel format {frame.format.name}: {error.strerror}. Re-encode the video."
+            ) from error
+        pixels = resize_picture(Image.fromarray(rgb), image_size)
+        yield Frame(index, timestamp_sec, _turn_upright(pixels, frame))
+
+
+def iter_decoded(
+    path: Path, *, start_sec: float | None, end_sec: float | None
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yields time in seconds and picture; arguments and errors as `iter_video_frames`."""
+    start = -np.inf if start_sec is None else start_sec
+    end = np.inf if end_sec is None else end_sec
+    last_sec = None
+    num_frames = 0
+    for timestamp_sec, frame in _iter_from(path, start):
+        if timestamp_sec >= end:
+            break
+        last_sec = timestamp_sec
+        if timestamp_sec >= start:
+            num_frames += 1
+            yield timestamp_sec, frame
+    if num_frames == 0:
+        raise UnreadableClipError(
+            f"{path}: expected a frame with {max(start, 0):g} <= time < {end:g} s, received "
+            + ("no frame at all" if last_sec is None else f"a video that ends at {last_sec:.3f} s")
+            + ". Correct start_sec and end_sec, or remove the clip."
+        )
+
+
+def _iter_from(path: Path, start_sec: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Decodes from a key frame at or before `start_sec`, which seeking alone may overshoot."""
+    for seek_sec in (start_sec - 1, start_sec - 10, 0):
+        if seek_sec < 0:
+            continue
+        frames = _decode(path, seek_sec=seek_sec, strict=True)
+        try:
+            first = next(frames, None)
+        except _StartsAmidGroupError:
+            frames = _decode(path, seek_sec=seek_sec, strict=False)
+            first = next(frames, None)
+        if first is not None and (first[0] <= start_sec or seek_sec == 0):
+            yield first
+            yield from frames
+            return
+        frames.close()
+
+
+def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Decodes from near `seek_sec`, or the very beginning where it is 0, to the end of the file.
+
+    `strict` has the decoder report all the damage it sees. It then also takes for damaged what
+    refers to pictures before the first key frame.
+    """
+    reached = "before the first frame"
+    try:
+        # The prefix keeps a colon in a name from being taken for a protocol.
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            stream = _find_stream(container, path)
+            stream.thread_type = "AUTO"
+            if strict:
+                stream.codec_context.options = {"err_detect": "explode"}
+            clock = _Clock(container, stream)
+            # A stream without times can only be read from its beginning.
+            if seek_sec > 0 and stream.start_time is not None:
+                seek_pts = stream.start_time + int(seek_sec / stream.time_base)
+                try:
+                    container.seek(seek_pts, stream=stream)
+                except av.error.FFmpegError:  # Behind the end, or no index: try further ahead.
+                    return
+            frames = _iter_av_frames(container, stream, strict=strict, sought=seek_sec > 0)
+            for i, frame in enumerate(frames):
+                timestamp_sec = clock.read_time(frame)
+                yield timestamp_sec, frame
+                reached = f"at {timestamp_sec:.3f} s"
+                if seek_sec == 0:
+                    reached += f", after frame {i}"
+            stated_sec = _find_stated_duration(container, stream)
+            tolerance_sec = max(_DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE * stated_sec)
+            # Whoever sought behind the end has seen no frame.
+            if (clock.end_sec or seek_sec == 0) and stated_sec - clock.end_sec > tolerance_sec:
+                raise _DamageError(f"its header states {stated_sec:.3f} s")
+    except (av.error.FFmpegError, _DamageError) as error:
+        reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
+        raise UnreadableClipError(
+            f"{path}: expected a whole video, but it ended {reached}: {reason}. The file is "
+            "damaged, cut off or no video. Get it again, re-encode what is left of it "
+            "(ffmpeg -i IN OUT.mp4), or remove the clip."
+        ) from error
+
+
+def _iter_av_frames(
+    container: av.container.InputContainer, stream: av.VideoStream, *, strict: bool, sought: bool
+) -> Iterator[av.VideoFrame]:
+    key_pts = None
+    starts_amid_group = sought
+    num_frames = 0
+    for packet in container.demux(stream):
+        if key_pts is None and packet.is_keyframe:
+            key_pts = packet.pts
+        elif packet.pts is not None and (key_pts is None or packet.pts < key_pts):
+            starts_amid_group = True
+        try:
+            # Before a gap, the frames that the decoder still holds are taken out.
+            frames = stream.decode(None if packet.is_corrupt else packet)
+        except av.error.InvalidDataError as error:
+            if strict and starts_amid_group and num_frames == 0:
+                raise _StartsAmidGroupError from error
+            raise
+        for frame in frames:
+            if frame.is_corrupt:
+                raise _DamageError("the next frame is damaged")
+            yield frame
+            num_frames += 1
+        if packet.is_corrupt:
+            raise _DamageError("data is missing after it")
+
+
+class _Clock:
+    """Tells the time of each frame, in seconds from the start of the stream."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
+        self._start_pts = self._next_pts = stream.start_time or 0
+        self._time_base = stream.time_base
+        self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
+        # AVI has no display times: those of decoding are in the right order.
+        self._field = "dts" if container.format.name == "avi" else "pts"
+        self.end_sec = 0.0
+
+    def read_time(self, frame: av.VideoFrame) -> float:
+        pts = getattr(frame, self._field)
+        # An elementary stream has no times, and the last frames of AVI have none either.
+        pts = self._next_pts if pts is None else pts
+        self._next_pts = pts + (frame.duration or 0)
+        timestamp_sec = self._to_sec(pts)
+        self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
+        return timestamp_sec
+
+    def _to_sec(self, pts: int) -> float:
+        return float((pts - self._start_pts) * self._time_base)
+
+
+def _find_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    # A cover picture is a video stream to FFmpeg.
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise UnreadableClipError(
+            f"{path}: expected a video stream, received only {kinds}. Remove the clip, or name "
+            "the file that holds its pictures."
+        )
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise UnreadableClipError(
+            f"{path}: expected a codec that FFmpeg can decode, received an unknown one. "
+            "Re-encode the video."
+        )
+    return stream
+
+
+def _find_stated_duration(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Finds the seconds that the header states for the video; 0 where it states none."""
+    formats = container.format.name.split(",")
+    if "avi" in formats and stream.frames and stream.average_rate:
+        # The duration of a cut AVI is that of what is left.
+        return float(stream.frames / stream.average_rate)
+    if not _FORMATS_WITH_DURATION.intersection(formats):
+        return 0.0
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    # What follows is the time at which the stream ends, which need not start at 0.
+    start_sec = float((stream.start_time or 0) * stream.time_base)
+    if "DURATION" in stream.metadata:  # Matroska: 00:00:02.400000000
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_sec
+    return (container.duration or 0) / av.time_base - start_sec
+
+
+def _turn_upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Applies the display matrix, [S, S, 3] to [S, S, 3]: a multiple of 90 degrees or a mirror."""
+    if "DISPLAYMATRIX" not in frame.side_data:
+        return pixels
+    # x' = a x + c y, y' = b x + d y; libavutil/display.h.
+    matrix = np.frombuffer(frame.side_data["DISPLAYMATRIX"], np.int32)
+    a, b, c, d = matrix[[0, 1, 3, 4]]
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    if a < 0:
+        pixels = pixels[:, ::-1]
+    if d < 0:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,223 @@
+"""Drawn splits: by group, from the seed alone, with something of every class in each."""
+
+import collections
+import dataclasses
+import logging
+import random
+import re
+
+import pytest
+
+from lrcn.common.clip import Clip
+from lrcn.common.splits import check_group_leaks, count_splits, draw_splits
+
+
+def make_clips(label, count, *, group="", split=""):
+    start = f"{label}/{group or 'x'}{split}"
+    return [Clip(f"{start}{i}", f"{start}{i}.mp4", label, split, group) for i in range(count)]
+
+
+def make_random_clips(rng):
+    """A manifest where groups hold one or several classes, and some splits are given."""
+    clips = []
+    labels = [f"class_{i}" for i in range(rng.randint(1, 5))]
+    for group in range(rng.randint(12, 30)):
+        split = rng.choice(["", "", "", "", "train", "val", "test"])
+        for label in rng.sample(labels, rng.randint(1, len(labels))):
+            for clip in make_clips(label, rng.randint(1, 6), group=f"s{group}", split=split):
+                keep = rng.random() < 0.7
+                clips.append(clip if keep else dataclasses.replace(clip, split=""))
+    return clips
+
+
+def split_of(clips):
+    return {clip.clip_id: clip.split for clip in clips}
+
+
+def refusal(text):
+    return pytest.raises(ValueError, match=re.escape(text))
+
+
+def test_fractions_are_kept_by_class():
+    clips = make_clips("walk", 100) + make_clips("run", 20)
+    assert count_splits(draw_splits(clips, seed=0)) == {
+        "run": {"train": 13, "val": 3, "test": 4},
+        "walk": {"train": 65, "val": 15, "test": 20},
+    }
+
+
+def test_the_draw_depends_on_the_seed_alone():
+    clips = [clip for label in "abc" for clip in make_clips(label, 40)]
+    drawn = draw_splits(clips, seed=0)
+    assert [clip.clip_id for clip in drawn] == [clip.clip_id for clip in clips]
+    shuffled = random.Random(1).sample(clips, len(clips))
+    assert split_of(draw_splits(shuffled, seed=0)) == split_of(drawn)
+    assert split_of(draw_splits(clips, seed=1)) != split_of(drawn)
+    # The hash is the same everywhere and always: a new version must draw the same.
+    few = draw_splits(make_clips("walk", 10), seed=0)
+    assert " ".join(clip.split for clip in few) == (
+        "test val train train train train test train train train"
+    )
+
+
+def test_one_more_clip_changes_little():
+    clips = make_clips("walk", 200)
+    before = split_of(draw_splits(clips[:-1], seed=3))
+    after = split_of(draw_splits(clips, seed=3))
+    assert sum(after[clip_id] != split for clip_id, split in before.items()) <= 3
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_on_random_manifests_no_group_straddles_and_no_class_lacks(seed):
+    rng = random.Random(seed)
+    clips = make_random_clips(rng)
+    drawn = draw_splits(clips, seed=seed)
+    splits_of = collections.defaultdict(set)
+    for clip, given in zip(drawn, clips, strict=True):
+        assert given.split in ("", clip.split)
+        splits_of[clip.group].add(clip.split)
+    assert {len(splits) for splits in splits_of.values()} == {1}
+    shuffled = rng.sample(clips, len(clips))
+    assert split_of(draw_splits(shuffled, seed=seed)) == split_of(drawn)
+    for counts in count_splits(drawn).values():
+        assert counts["train"] and counts["test"] and counts["val"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    ("sizes", "splits"),
+    [
+        ([1, 1], ["test", "train"]),
+        ([9, 1], ["test", "train"]),
+        ([9, 6], ["test", "train"]),
+        ([1, 1, 1], ["test", "train", "val"]),
+        ([30, 1, 1], ["test", "train", "val"]),
+        ([5, 5, 5], ["test", "train", "val"]),
+    ],
+)
+def test_few_groups_are_shared_out(sizes, splits, seed):
+    clips = []
+    for group, size in enumerate(sizes):
+        clips += make_clips("walk", size, group=f"g{group}")
+    drawn = draw_splits(clips, seed=seed)
+    assert sorted({clip.split for clip in drawn}) == splits
+    assert sum(clip.split == "train" for clip in drawn) == max(sizes)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_subjects_who_do_every_action(seed):
+    clips = []
+    for subject in range(3):
+        for label in ("walk", "run", "hop"):
+            clips += make_clips(label, 4, group=f"subject{subject}")
+    for counts in count_splits(draw_splits(clips, seed=seed)).values():
+        assert counts == {"train": 4, "val": 4, "test": 4}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_spans_of_one_video_stay_together(seed):
+    clips = [
+        Clip(f"{video}/{i}", f"{video}.mp4", "walk", start_sec=float(i), end_sec=float(i + 1))
+        for video in range(8)
+        for i in range(5)
+    ]
+    drawn = draw_splits(clips, seed=seed)
+    assert len({(clip.path, clip.split) for clip in drawn}) == 8
+
+
+def test_no_val_for_a_class_with_two_groups_is_a_warning(caplog):
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        draw_splits(make_clips("walk", 2) + make_clips("run", 3), seed=0)
+    assert "Too few groups for val clips of the classes 'walk'." in caplog.text
+
+
+def test_given_splits_stay_and_count():
+    clips = make_clips("walk", 20, split="test") + make_clips("walk", 80)
+    drawn = draw_splits(clips, seed=0)
+    assert all(clip.split == "test" for clip in drawn[:20])
+    assert count_splits(drawn) == {"walk": {"train": 65, "val": 15, "test": 20}}
+
+
+def test_empty_rows_follow_the_given_split_of_their_group():
+    clips = [*make_clips("walk", 9, group="g1"), *make_clips("walk", 1, group="g1", split="val")]
+    clips += make_clips("walk", 1, group="g2") + make_clips("walk", 1, group="g3")
+    drawn = draw_splits(clips, seed=0)
+    assert [clip.split for clip in drawn[:10]] == ["val"] * 10
+    assert sorted(clip.split for clip in drawn[10:]) == ["test", "train"]
+
+
+def test_without_val_it_is_drawn_from_train_and_said(caplog):
+    clips = make_clips("walk", 80, split="train") + make_clips("walk", 20, split="test")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        drawn = draw_splits(clips, seed=0, val_fraction=0.25)
+    assert count_splits(drawn) == {"walk": {"train": 55, "val": 25, "test": 20}}
+    assert all(clip.split == "test" for clip in drawn[80:])
+    assert "No clip is given as val: drawing val from train (val_fraction=0.25)." in caplog.text
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        [],
+        make_clips("walk", 5, split="test"),
+        make_clips("walk", 5, split="train") + make_clips("walk", 1, split="val"),
+    ],
+)
+def test_what_is_given_in_full_is_left_alone(clips):
+    assert draw_splits(clips, seed=0) == clips
+
+
+def test_no_test_is_drawn_from_given_train_clips_or_at_fraction_0():
+    drawn = draw_splits(make_clips("walk", 20, split="train"), seed=0)
+    assert count_splits(drawn) == {"walk": {"train": 17, "val": 3, "test": 0}}
+    drawn = draw_splits(make_clips("walk", 20), seed=0, test_fraction=0)
+    assert count_splits(drawn) == {"walk": {"train": 17, "val": 3, "test": 0}}
+    drawn = draw_splits(make_clips("walk", 1), seed=0, val_fraction=0, test_fraction=0)
+    assert drawn[0].split == "train"
+
+
+def test_train_is_covered_even_at_a_large_test_fraction():
+    drawn = draw_splits(make_clips("walk", 2), seed=0, val_fraction=0, test_fraction=0.9)
+    assert sorted(clip.split for clip in drawn) == ["test", "train"]
+
+
+@pytest.mark.parametrize(
+    ("clips", "text"),
+    [
+        (make_clips("hop", 1), "class 'hop': no clip for test. It has one clip ('hop/x0.mp4') to"),
+        (
+            make_clips("hop", 4, group="g1"),
+            "It has one group ('g1', 4 clips) to draw, which cannot",
+        ),
+        (
+            [Clip(a + b, a + b, b, "", a) for a, b in ["1a", "1b", "2b", "2c", "3c", "3a"]],
+            "It has groups that other classes need elsewhere (",
+        ),
+    ],
+)
+def test_a_class_that_cannot_be_trained_and_tested(clips, text):
+    with refusal(text) as caught:
+        draw_splits(make_clips("walk", 9) + clips, seed=0)
+    assert "cannot be both trained on and tested. Add clips" in str(caught.value)
+    assert "or draw no test split (test_fraction=0)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("val_fraction", "test_fraction"),
+    [(-0.1, 0.2), (0.1, -0.2), (0.5, 0.5), (float("nan"), 0.2), (0.1, float("nan"))],
+)
+def test_bad_fractions(val_fraction, test_fraction):
+    with refusal(f"received val_fraction={val_fraction}, test_fraction={test_fraction}. Lower"):
+        draw_splits([], seed=0, val_fraction=val_fraction, test_fraction=test_fraction)
+
+
+def test_leaks_are_named():
+    clips = make_clips("walk", 2, group="ok", split="train") + make_clips("walk", 2, group="ok")
+    check_group_leaks(clips)
+    for i in range(7):
+        clips += make_clips("walk", 1, group=f"g{i}", split="train")
+        clips += make_clips("run", 1, group=f"g{i}", split="test")
+    with refusal("received 7 in several: 'g0', 'g1', 'g2', 'g3', 'g4' and 2 more. Give each"):
+        check_group_leaks(clips)
+    with refusal("expected every group in one split"):
+        draw_splits(clips, seed=0)

@@ -1,0 +1,140 @@
+"""Trains the head on a feature cache, then scores it on the clips held out for testing."""
+
+import dataclasses
+
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+from train_head.config import OPTIMIZERS, OUTPUTS, SEQUENCES, TrainConfig
+
+_DEFAULTS = TrainConfig()
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Feature cache that extract_features made.", required=True
+)
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir",
+    None,
+    "Folder of the run; made where there is none. A run that was cut off goes on.",
+    required=True,
+)
+
+# Flags of TrainConfig's fields: each has the field's name and default.
+flags.DEFINE_enum(
+    "sequence",
+    _DEFAULTS.sequence,
+    SEQUENCES,
+    "fixed: --seq_len frames of each clip, as evenly spaced as it allows. ragged: whole clips, "
+    "padded behind a mask; the article's own mode with --batch_size=1.",
+)
+flags.DEFINE_integer(
+    "seq_len", _DEFAULTS.seq_len, "Frames of a fixed sequence; time grows with it.", lower_bound=1
+)
+flags.DEFINE_enum(
+    "sampling",
+    _DEFAULTS.sampling,
+    ["segments", "tail"],
+    "Which frames a fixed sequence takes. segments: the middle of each of --seq_len equal parts. "
+    "tail: the article's, from the last frame back in steps of round(frames / seq_len).",
+)
+flags.DEFINE_bool(
+    "jitter",
+    _DEFAULTS.jitter,
+    "In training, take a random frame of each segment instead of its middle (augments).",
+)
+flags.DEFINE_enum(
+    "frame_pooling",
+    _DEFAULTS.frame_pooling,
+    ["flatten", "average"],
+    "How a feature map becomes a vector. flatten keeps positions; average forgets them and makes "
+    "the FC layer smaller.",
+)
+flags.DEFINE_integer(
+    "fc_units", _DEFAULTS.fc_units, "Units of the layer that reads a frame.", lower_bound=1
+)
+flags.DEFINE_enum(
+    "rnn",
+    _DEFAULTS.rnn,
+    ["gru", "lstm", "bigru", "none"],
+    "What reads the frames in order; none leaves each frame on its own (use --output=mean).",
+)
+flags.DEFINE_integer("rnn_units", _DEFAULTS.rnn_units, "Units of the RNN.", lower_bound=1)
+flags.DEFINE_enum(
+    "output",
+    _DEFAULTS.output,
+    OUTPUTS,
+    "last: classify what the RNN knows after the last frame. mean: average the softmax of every "
+    "frame, as the LRCN paper does.",
+)
+flags.DEFINE_float(
+    "dropout",
+    _DEFAULTS.dropout,
+    "Part of the FC layer's and the RNN's outputs to drop in training; more guards small sets.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Clips of a step.", lower_bound=1)
+flags.DEFINE_integer(
+    "epochs", _DEFAULTS.epochs, "Passes over the train clips, at most.", lower_bound=1
+)
+flags.DEFINE_integer(
+    "patience",
+    _DEFAULTS.patience,
+    "Epochs without a lower val loss after which training stops.",
+    lower_bound=1,
+)
+flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, OPTIMIZERS, "How weights follow gradients.")
+flags.DEFINE_float(
+    "learning_rate", _DEFAULTS.learning_rate, "Step size of the optimizer.", lower_bound=0.0
+)
+flags.DEFINE_float(
+    "clipnorm",
+    _DEFAULTS.clipnorm,
+    "Scale all gradients of a step down to this norm, together; 0 is off.",
+    lower_bound=0.0,
+)
+flags.DEFINE_float(
+    "clipvalue",
+    _DEFAULTS.clipvalue,
+    "Clip each gradient to plus or minus this; 0 is off. Needs --clipnorm=0.",
+    lower_bound=0.0,
+)
+flags.DEFINE_integer(
+    "seed",
+    _DEFAULTS.seed,
+    "Decides initial weights, order of clips, jitter and dropout.",
+    lower_bound=0,
+)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    fields = dataclasses.fields(TrainConfig)
+    config = TrainConfig(**{field.name: flags.FLAGS[field.name].value for field in fields})
+
+    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.manifest import read_manifest
+    from lrcn.common.run_dir import RunDir, read_json
+    from train_head.evaluation import evaluate_run
+    from train_head.train import train_run
+
+    cache, run = read_cache(_CACHE_DIR.value), RunDir(_RUN_DIR.value)
+    train_run(config, cache=cache, run=run)
+    splits = {clip.split for clip in read_manifest(run.manifest_path)}
+    split = next((x for x in ("test", "val") if x in splits), None)
+    if split is None:
+        logging.warning("No clip is held out, so there is no score; the run is in %s", run.path)
+        return 0
+    metrics_path = run.metrics_path(split)
+    scores = (
+        read_json(metrics_path) if metrics_path.exists() else evaluate_run(run, cache, split=split)
+    )
+    if split == "val":
+        logging.warning("No test clips: the score is of the val clips that chose the epoch.")
+    print(f"top-1 {scores['top1']:.1%} of {scores['num_clips']} {split} clips, run in {run.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,51 @@
+"""The settings of a run: what the flags of `train_head` say, and what config.json holds."""
+
+import dataclasses
+
+SEQUENCES = ("fixed", "ragged")
+OUTPUTS = ("last", "mean")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings that decide a trained head; each is a flag of the same name.
+
+    The defaults come from experiments on real VGG16 features, see the README.
+    """
+
+    sequence: str = "fixed"
+    seq_len: int = 16
+    sampling: str = "segments"
+    jitter: bool = True
+    frame_pooling: str = "flatten"
+    fc_units: int = 2048
+    rnn: str = "gru"
+    rnn_units: int = 256
+    output: str = "last"
+    dropout: float = 0.5
+    batch_size: int = 16
+    epochs: int = 50
+    patience: int = 10
+    optimizer: str = "adam"
+    learning_rate: float = 1e-4
+    clipnorm: float = 1.0
+    clipvalue: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.clipnorm and self.clipvalue:
+            raise ValueError(
+                f"Expected clipping by norm or by value, not both. Received: --clipnorm="
+                f"{self.clipnorm}, --clipvalue={self.clipvalue}. Switch one off with 0."
+            )
+
+    def describe_differences(self, wanted: "TrainConfig") -> str:
+        """Names each setting that differs: `epochs=50, but this command says epochs=60`."""
+        found, needed = [], []
+        for field in dataclasses.fields(self):
+            value, other = getattr(self, field.name), getattr(wanted, field.name)
+            if value != other:
+                found.append(f"{field.name}={value}")
+                needed.append(f"{field.name}={other}")
+        return f"made with {', '.join(found)}, but this command says {', '.join(needed)}"

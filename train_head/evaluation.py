@@ -1,0 +1,89 @@
+"""Evaluates a run: every clip of a split exactly once, sums divided once."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import Clip
+from lrcn.common.devices import import_tensorflow
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.config import TrainConfig
+from train_head.input_pipeline import ClipReader, make_eval_dataset
+from train_head.metrics import compute_metrics
+
+tf = import_tensorflow()
+
+
+def evaluate_run(run: RunDir, cache: FeatureCache, *, split: str) -> dict:
+    """Scores a run on the clips that its own manifest holds out.
+
+    Writes `metrics.json` and `predictions.csv` (of another split than test: with its name).
+
+    Args:
+        run: A trained run.
+        cache: The cache with the clips' features.
+        split: train, val or test.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        FileNotFoundError: If run or clips are missing.
+        ValueError: If the cache carries another contract, or the split has no clips.
+    """
+    run.check_trained()
+    contract = run.read_contract()
+    if cache.contract != contract:
+        raise ValueError(
+            f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
+            "--cache_dir that the run was trained on, or make one with these settings."
+        )
+    class_names = read_class_names(run.classes_path)
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
+    if not clips:
+        raise ValueError(
+            f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
+        )
+    config = TrainConfig(**read_json(run.config_path))
+    class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+    reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
+    dataset = make_eval_dataset(reader, class_ids, config)
+    probabilities = predict_dataset(load_model(run), dataset)
+    scores = {"split": split, **compute_metrics(probabilities, class_ids, class_names)}
+    write_predictions(run.predictions_path(split), clips, probabilities, class_names)
+    write_json(run.metrics_path(split), scores)
+    return scores
+
+
+def load_model(run: RunDir):
+    """Loads `model.keras`, from feature maps to logits; nothing in it is unpickled."""
+    import keras
+
+    import train_head.model  # noqa: F401  registers the layers that the file names
+
+    return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+
+
+def predict_dataset(model, dataset) -> np.ndarray:
+    """Runs the model over batches of (inputs, class ids). Returns [N, K] float32 probabilities."""
+    forward = tf.function(lambda inputs: tf.nn.softmax(model(inputs, training=False)))
+    return np.concatenate([forward(inputs).numpy() for inputs, _ in dataset])
+
+
+def write_predictions(
+    path: Path, clips: list[Clip], probabilities: np.ndarray, class_names: list[str]
+) -> None:
+    """Writes a row for each clip: its label, the class predicted, and every class's probability."""
+    with (
+        replace_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["clip_id", "label", "predicted", *class_names])
+        for clip, row in zip(clips, probabilities, strict=True):
+            predicted = class_names[int(row.argmax())]
+            writer.writerow([clip.clip_id, clip.label, predicted, *(f"{p:.6f}" for p in row)])

@@ -1,0 +1,167 @@
+"""From the cache to batches: which clips, which of their frames, in which order.
+
+The order of work is: plan the batches of an epoch (clip numbers only), load each batch, sample
+its frames, pad where lengths differ. Training and inference differ in the plan and the sampling
+alone, and both are decided by (seed, epoch), so a resumed run sees what an unbroken one sees.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from lrcn.common import sampling
+from lrcn.common.devices import import_tensorflow
+from lrcn.common.feature_cache import FeatureCache
+from train_head.config import TrainConfig
+
+tf = import_tensorflow()
+
+# Shuffled clips are sorted by length inside windows of so many batches: long enough to make
+# batches of like lengths, short enough to leave the order of batches random.
+_WINDOW_BATCHES = 8
+
+
+class ClipReader:
+    """Reads the clips of one split, keeping them in memory where they all fit.
+
+    Attributes:
+        num_frames: [N] int64, T of each clip.
+        feature_shape: Shape of one frame's features.
+    """
+
+    def __init__(self, cache: FeatureCache, clip_ids: list[str], *, memory_bytes: int):
+        self._cache = cache
+        self._clip_ids = clip_ids
+        self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
+        self.feature_shape = cache.contract.feature_shape
+        size_bytes = self.num_frames.sum() * cache.contract.values_per_frame * 2
+        self._kept = {} if size_bytes <= memory_bytes else None
+
+    def __len__(self) -> int:
+        return len(self._clip_ids)
+
+    def read(self, clip_number: int, frames: np.ndarray | None = None) -> np.ndarray:
+        """Returns the features of a clip, or of the given frames, [T, ...] float16."""
+        clip_id = self._clip_ids[clip_number]
+        if self._kept is None:
+            return self._cache.read_clip(clip_id, frames=frames).feature_maps
+        if clip_number not in self._kept:
+            self._kept[clip_number] = self._cache.read_clip(clip_id).feature_maps
+        maps = self._kept[clip_number]
+        return maps if frames is None else maps[frames]
+
+
+def make_train_dataset(
+    reader: ClipReader, class_ids: np.ndarray, config: TrainConfig, *, epoch: int
+):
+    """Makes an endless dataset of training batches, from the given epoch on.
+
+    Every epoch has each clip once, in an order of its own; a last smaller batch is kept.
+
+    Args:
+        reader: The clips of the training split.
+        class_ids: [N] int32.
+        config: Sequence, sampling, batch size and seed.
+        epoch: The first epoch, from 0.
+
+    Returns:
+        A dataset of (inputs as `build_head` takes them, [b] int32 class ids), and the number of
+        batches in an epoch.
+    """
+
+    def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
+        for number in itertools.count(epoch):
+            for batch in _plan_train_batches(reader.num_frames, config, epoch=number):
+                yield number, batch
+
+    steps_per_epoch = -(-len(reader) // config.batch_size)
+    return _make_dataset(reader, class_ids, config, iter_plan, training=True), steps_per_epoch
+
+
+def make_eval_dataset(reader: ClipReader, class_ids: np.ndarray, config: TrainConfig):
+    """Makes a dataset that holds every clip exactly once, in the order of the clips."""
+
+    def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
+        for start in range(0, len(reader), config.batch_size):
+            yield 0, np.arange(start, min(start + config.batch_size, len(reader)))
+
+    num_batches = -(-len(reader) // config.batch_size)
+    dataset = _make_dataset(reader, class_ids, config, iter_plan, training=False)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+
+
+def _plan_train_batches(
+    num_frames: np.ndarray, config: TrainConfig, *, epoch: int
+) -> list[np.ndarray]:
+    rng = np.random.default_rng([config.seed, epoch])
+    order = rng.permutation(len(num_frames))
+    size = config.batch_size
+    if config.sequence == "fixed":
+        return [order[i : i + size] for i in range(0, len(order), size)]
+    batches = []
+    for start in range(0, len(order), _WINDOW_BATCHES * size):
+        window = order[start : start + _WINDOW_BATCHES * size]
+        window = window[np.argsort(num_frames[window], kind="stable")]
+        batches += [window[i : i + size] for i in range(0, len(window), size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _make_dataset(reader, class_ids, config, iter_plan, *, training: bool):
+    shape = (None, None, *reader.feature_shape)
+
+    def load(epoch, clip_numbers):
+        maps, mask = tf.numpy_function(load_batch, [epoch, clip_numbers], [tf.float16, tf.bool])
+        maps = tf.ensure_shape(maps, shape)
+        inputs = maps
+        if config.sequence == "ragged":
+            inputs = {"feature_maps": maps, "frame_mask": tf.ensure_shape(mask, shape[:2])}
+        return inputs, tf.gather(tf.constant(class_ids, tf.int32), clip_numbers)
+
+    def load_batch(epoch, clip_numbers):
+        clips = []
+        for number in clip_numbers:
+            frames = sample_frames(
+                int(reader.num_frames[number]),
+                config,
+                rng=np.random.default_rng([config.seed, epoch, number]) if training else None,
+            )
+            clips.append(reader.read(int(number), frames))
+        return pad_clips(clips)
+
+    signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
+    plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)
+    return plan.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def sample_frames(
+    num_frames: int, config: TrainConfig, *, rng: np.random.Generator | None
+) -> np.ndarray | None:
+    """Chooses the frames of a clip: [T] int64, or None for all of them.
+
+    With a generator, as training has, fixed sequences take a random frame of each segment.
+    """
+    if config.sequence == "ragged":
+        return None
+    if rng is not None and config.jitter and config.sampling == "segments":
+        return sampling.sample_segment_jitter(num_frames, config.seq_len, rng=rng)
+    return sampling.SAMPLERS[config.sampling](num_frames, config.seq_len)
+
+
+def pad_clips(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Right-pads clips with zeros to the longest.
+
+    Args:
+        clips: b arrays [T_i, ...] float16.
+
+    Returns:
+        [b, max T_i, ...] float16 and the mask [b, max T_i] bool, true for a clip's own frames.
+    """
+    lengths = np.array([len(clip) for clip in clips])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    if mask.all():
+        return np.stack(clips), mask
+    padded = np.zeros((*mask.shape, *clips[0].shape[1:]), np.float16)
+    for row, clip in zip(padded, clips, strict=True):
+        row[: len(clip)] = clip
+    return padded, mask

@@ -1,0 +1,210 @@
+"""The head (frame encoder, RNN, classes) and LRCN as one model from frames to classes.
+
+Frames below the RNN have nothing to do with each other, so all that acts on one frame is a model
+of its own, applied to each frame that is not padding.
+"""
+
+import functools
+
+import numpy as np
+
+from lrcn.common.devices import import_tensorflow
+from train_head.config import TrainConfig
+
+tf = import_tensorflow()
+
+import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
+
+
+@keras.saving.register_keras_serializable("lrcn")
+class PerFrame(keras.layers.Layer):
+    """Applies a model to every frame of [B, T, ...]; padding costs nothing and gives zeros."""
+
+    def __init__(self, model, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+
+    def call(self, frames, frame_mask=None, training=None):
+        batch_shape = tf.shape(frames)[:2]
+        if frame_mask is None:
+            flat = tf.reshape(frames, tf.concat([[-1], tf.shape(frames)[2:]], axis=0))
+            outputs = self.model(flat, training=training)
+            shape = tf.concat([batch_shape, tf.shape(outputs)[1:]], axis=0)
+            return tf.ensure_shape(tf.reshape(outputs, shape), self._output_shape(frames))
+        outputs = self.model(tf.boolean_mask(frames, frame_mask), training=training)
+        shape = tf.concat([batch_shape, tf.shape(outputs)[1:]], axis=0)
+        outputs = tf.scatter_nd(tf.where(frame_mask), outputs, tf.cast(shape, tf.int64))
+        return tf.ensure_shape(outputs, self._output_shape(frames))
+
+    def _output_shape(self, frames):
+        return (*frames.shape[:2], *self.model.output.shape[1:])
+
+    def compute_output_spec(self, frames, frame_mask=None, training=None):
+        return keras.KerasTensor(self._output_shape(frames), dtype=self.model.output.dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "model": keras.saving.serialize_keras_object(self.model),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["model"] = keras.saving.deserialize_keras_object(config["model"])
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("lrcn")
+class MeanOfFrames(keras.layers.Layer):
+    """The logarithm of the mean, over a clip's frames, of each frame's softmax.
+
+    Donahue et al. 2015 (LRCN, section 4) average the predictions of all frames so.
+    """
+
+    def call(self, logits, frame_mask=None):
+        log_probabilities = keras.ops.log_softmax(logits, axis=-1)
+        if frame_mask is None:
+            weights = keras.ops.ones_like(logits[..., :1])
+        else:
+            weights = keras.ops.cast(frame_mask, logits.dtype)[..., None]
+        probability_sum = keras.ops.sum(keras.ops.exp(log_probabilities) * weights, axis=1)
+        mean = probability_sum / keras.ops.sum(weights, axis=1)
+        return keras.ops.log(keras.ops.maximum(mean, keras.config.epsilon()))
+
+    def compute_output_spec(self, logits, frame_mask=None):
+        return keras.KerasTensor((logits.shape[0], logits.shape[2]), dtype=logits.dtype)
+
+
+def _pool_flatten(maps):
+    return keras.layers.Flatten(name="frame_pooling")(maps)
+
+
+def _pool_average(maps):
+    if len(maps.shape) == 2:
+        return maps  # one vector a frame has no positions to average over
+    positions = tuple(range(1, len(maps.shape) - 1))
+    return keras.ops.mean(maps, axis=positions)
+
+
+def _rnn_gru(units: int):
+    return keras.layers.GRU(units, return_sequences=True, name="rnn")
+
+
+def _rnn_lstm(units: int):
+    return keras.layers.LSTM(units, return_sequences=True, name="rnn")
+
+
+def _rnn_bigru(units: int):
+    return keras.layers.Bidirectional(keras.layers.GRU(units, return_sequences=True), name="rnn")
+
+
+# A new pooling or RNN is one function and one line here. Keras initialises RNNs as the article
+# found best: recurrent kernels orthogonal, input kernels glorot uniform.
+FRAME_POOLINGS = {"flatten": _pool_flatten, "average": _pool_average}
+RNNS = {"gru": _rnn_gru, "lstm": _rnn_lstm, "bigru": _rnn_bigru, "none": None}
+
+
+def build_head(
+    config: TrainConfig,
+    *,
+    feature_shape: tuple[int, ...],
+    num_classes: int,
+    mean: np.ndarray,
+    variance: np.ndarray,
+):
+    """Builds the trainable model from feature maps to one label for the clip.
+
+    Args:
+        config: Its layers, and whether sequences are fixed or ragged.
+        feature_shape: Shape of one frame's features.
+        num_classes: K.
+        mean: `feature_shape` float32, subtracted from the features.
+        variance: `feature_shape` float32, positive; the features are divided by its root.
+
+    Returns:
+        A Keras model from `feature_maps` [B, T, ...] float16, and for ragged sequences
+        `frame_mask` [B, T] bool (true frames first, then padding), to logits [B, K] float32.
+    """
+    maps = keras.Input((None, *feature_shape), dtype="float16", name="feature_maps")
+    inputs, frame_mask = maps, None
+    if config.sequence == "ragged":
+        frame_mask = keras.Input((None,), dtype="bool", name="frame_mask")
+        inputs = {"feature_maps": maps, "frame_mask": frame_mask}
+    encoder = _build_frame_encoder(config, feature_shape, mean, variance)
+    x = PerFrame(encoder, name="per_frame")(maps, frame_mask=frame_mask)
+    if RNNS[config.rnn] is not None:
+        x = RNNS[config.rnn](config.rnn_units)(x, mask=frame_mask)
+        x = keras.layers.Dropout(config.dropout, name="rnn_dropout")(x)
+    if config.output == "last":
+        x = LastFrame(name="last_frame")(x, frame_mask=frame_mask)
+    logits = keras.layers.Dense(num_classes, name="logits")(x)
+    if config.output == "mean":
+        logits = MeanOfFrames(name="mean_of_frames")(logits, frame_mask=frame_mask)
+    return keras.Model(inputs, logits, name="head")
+
+
+@keras.saving.register_keras_serializable("lrcn")
+class LastFrame(keras.layers.Layer):
+    """The vector of each clip's last frame that is not padding."""
+
+    def call(self, vectors, frame_mask=None):
+        if frame_mask is None:
+            return vectors[:, -1]
+        last = tf.reduce_sum(tf.cast(frame_mask, tf.int32), axis=1) - 1
+        return tf.gather(vectors, last, axis=1, batch_dims=1)
+
+    def compute_output_spec(self, vectors, frame_mask=None):
+        return keras.KerasTensor((vectors.shape[0], vectors.shape[2]), dtype=vectors.dtype)
+
+
+def build_lrcn(bottom, head, *, top=None):
+    """Joins bottom, top and head into one model on pixels.
+
+    It computes what stage 1 and stage 2 compute one after the other, with the cached values'
+    rounding to float16.
+
+    Args:
+        bottom: From `backbone.build_bottom`.
+        head: From `build_head`.
+        top: From `backbone.build_top`, where layers above the cut are not part of the head.
+
+    Returns:
+        A Keras model from `frames` [B, T, H, W, 3] uint8, any T, to logits [B, K] float32.
+    """
+    frames = keras.Input((None, *bottom.input.shape[1:]), dtype="uint8", name="frames")
+    maps = keras.ops.cast(PerFrame(bottom, name="bottom")(frames), "float16")
+    if top is not None:
+        maps = PerFrame(top, name="top")(maps)
+    if isinstance(head.input, dict):
+        all_frames = keras.ops.any(keras.ops.ones_like(frames, dtype="bool"), axis=(2, 3, 4))
+        maps = {"feature_maps": maps, "frame_mask": all_frames}
+    return keras.Model(frames, head(maps), name="lrcn")
+
+
+def make_optimizer(config: TrainConfig):
+    """Builds the optimizer, clipping gradients by their global norm or by value as asked."""
+    optimizers = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+    }
+    return optimizers[config.optimizer](
+        config.learning_rate,
+        global_clipnorm=config.clipnorm or None,
+        clipvalue=config.clipvalue or None,
+    )
+
+
+def _build_frame_encoder(config, feature_shape, mean, variance):
+    maps = keras.Input(feature_shape, name="maps")
+    normalization = keras.layers.Normalization(
+        axis=tuple(range(1, len(feature_shape) + 1)), name="normalization"
+    )
+    normalization.build((None, *feature_shape))
+    normalization.adapt_mean.assign(np.reshape(mean, normalization.adapt_mean.shape))
+    normalization.adapt_variance.assign(np.reshape(variance, normalization.adapt_mean.shape))
+    normalization.finalize_state()
+    x = FRAME_POOLINGS[config.frame_pooling](normalization(maps))
+    x = keras.layers.Dense(config.fc_units, activation="relu", name="fc")(x)
+    x = keras.layers.Dropout(config.dropout, name="fc_dropout")(x)
+    return keras.Model(maps, x, name="frame_encoder")

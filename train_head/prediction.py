@@ -1,0 +1,175 @@
+"""Names the class of new videos: pixels -> bottom -> head, as a run's contract says."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common import backbone
+from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.decode import RESIZE_RULE, UnreadableClipError, count_frames, iter_frames
+from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from lrcn.common.manifest import read_class_names
+from lrcn.common.natural_sort import natural_key
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.config import TrainConfig
+from train_head.evaluation import load_model
+from train_head.input_pipeline import pad_clips, sample_frames
+from train_head.model import tf
+
+_BATCH_SIZE = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The classes of one clip.
+
+    Attributes:
+        source: The video file or frame folder.
+        probabilities: [K] float32, None if the clip could not be read.
+        failure: Why it could not be read.
+    """
+
+    source: Path
+    probabilities: np.ndarray | None
+    failure: str = ""
+
+
+class Predictor:
+    """A run made ready for new videos.
+
+    Attributes:
+        class_names: The K names.
+    """
+
+    def __init__(self, run: RunDir, *, weights: str | None = None):
+        """Loads the run and rebuilds the bottom that its features came from.
+
+        Args:
+            run: A trained run.
+            weights: Where VGG16's weights are now, None for where the contract found them.
+
+        Raises:
+            FileNotFoundError: If the run or the weights are missing.
+            ValueError: If the weights are not those of the contract, or the run was trained on
+                imported features.
+        """
+        run.check_trained()
+        self.class_names = read_class_names(run.classes_path)
+        self._config = TrainConfig(**read_json(run.config_path))
+        self._contract = run.read_contract()
+        self._bottom = _build_bottom(self._contract, weights, run=run)
+        self._head = load_model(run)
+
+    def predict_clips(self, sources: list[Path]) -> Iterator[Prediction]:
+        """Yields a prediction for each source, in order; an unreadable one does not end it."""
+        for source in sources:
+            try:
+                maps = self._extract(source)
+            except UnreadableClipError as error:
+                yield Prediction(source, None, str(error))
+                continue
+            padded, mask = pad_clips([maps])
+            inputs = padded
+            if self._config.sequence == "ragged":
+                inputs = {"feature_maps": padded, "frame_mask": mask}
+            logits = self._head(inputs, training=False)
+            yield Prediction(source, tf.nn.softmax(logits)[0].numpy())
+
+    def _extract(self, source: Path) -> np.ndarray:
+        """Returns the feature maps [T, ...] float16 of the frames that the head reads."""
+        wanted = None
+        if self._config.sequence == "fixed":
+            # Counting decodes the clip once more, which costs little beside VGG16.
+            wanted = sample_frames(count_frames(source), self._config, rng=None)
+            chosen = set(wanted.tolist())
+        maps, indices, batch = [], [], []
+        for frame in iter_frames(source, image_size=self._contract.image_size_px):
+            if wanted is None or frame.index in chosen:
+                indices.append(frame.index)
+                batch.append(frame.pixels)
+            if len(batch) == _BATCH_SIZE:
+                maps.append(self._forward(batch))
+                batch = []
+        if batch:
+            maps.append(self._forward(batch))
+        maps = np.concatenate(maps)
+        if wanted is None:
+            return maps
+        return maps[np.searchsorted(indices, wanted)]
+
+    def _forward(self, frames: list[np.ndarray]) -> np.ndarray:
+        padded = np.zeros((_BATCH_SIZE, *frames[0].shape), np.uint8)
+        padded[: len(frames)] = frames
+        return np.asarray(self._bottom(padded))[: len(frames)]
+
+
+def find_sources(arguments: list[str]) -> list[Path]:
+    """Expands the given paths to clips.
+
+    A file is a clip, a folder with images is one too, and any other folder stands for all clips
+    below it, in natural order.
+
+    Raises:
+        FileNotFoundError: If a path does not exist.
+        ValueError: If a folder holds no clip.
+    """
+    sources = []
+    for argument in arguments:
+        path = Path(argument)
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder. Expected a video or clips.")
+        found = list(_iter_sources(path))
+        if not found:
+            raise ValueError(
+                f"{path}: expected a folder of frames or of videos. Received: neither images "
+                f"({', '.join(sorted(IMAGE_SUFFIXES))}) nor videos "
+                f"({', '.join(sorted(VIDEO_SUFFIXES))}) in it."
+            )
+        sources += found
+    return sources
+
+
+def _iter_sources(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    names = sorted((name for name in os.listdir(path) if name[0] != "."), key=natural_key)
+    if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names):
+        yield path
+        return
+    for name in names:
+        child = path / name
+        if child.is_dir() or child.suffix.lower() in VIDEO_SUFFIXES:
+            yield from _iter_sources(child)
+
+
+def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir):
+    if contract.backbone == IMPORTED_BACKBONE:
+        raise ValueError(
+            f"{run.contract_path}: the run was trained on features imported from "
+            f"{contract.weights}, and how to compute those from pixels is not known here. Import "
+            "the new clips' features into a cache with these clips and evaluate on it."
+        )
+    vgg16 = backbone.build_vgg16(
+        weights=weights or contract.weights,
+        cut=contract.cut,
+        image_size=contract.image_size_px,
+        compute_dtype=contract.compute_dtype,
+    )
+    rebuilt = dataclasses.replace(
+        contract,
+        weights_sha256=backbone.fingerprint_weights(vgg16),
+        preprocessing=backbone.PREPROCESSING,
+        resize=RESIZE_RULE,
+    )
+    if rebuilt != contract:
+        raise ValueError(
+            f"{run.contract_path}: {contract.describe_differences(rebuilt)}, with "
+            f"--weights={weights or contract.weights}. Pass the weights that the run was trained "
+            "with as --weights."
+        )
+    bottom = backbone.build_bottom(vgg16, contract.cut)
+    return backbone.make_forward(bottom, batch_size=_BATCH_SIZE)
