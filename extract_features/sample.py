@@ -21,7 +21,7 @@ from lrcn.common.natural_sort import natural_key
 # Forward and, played in reverse, backward.
 MOTIONS = (("right", "left"), ("down", "up"), ("growing", "shrinking"))
 FRAME_SIZE_PX = 64
-NUM_FRAMES = range(11, 24, 2)
+NUM_FRAMES = range(9, 20, 2)
 SHAPES = {
     "circle": None,
     "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
@@ -93,7 +93,7 @@ def render_frames(motion: str, random: np.random.RandomState) -> list[Image.Imag
     """
     num_frames = random.choice(NUM_FRAMES)
     polygon = SHAPES[random.choice(list(SHAPES))]
-    background = tuple(random.randint(90, 135, size=3).tolist())
+    background = tuple(random.randint(95, 130, size=3).tolist())
     colour = tuple(random.randint(190, 256, size=3).tolist())
     # As parts of the frame's side.
     if motion == "growing":
@@ -101,8 +101,8 @@ def render_frames(motion: str, random: np.random.RandomState) -> list[Image.Imag
         along = across = np.ones(num_frames)
         along, across = along * random.uniform(0.3, 0.7), across * random.uniform(0.3, 0.7)
     else:
-        radius = np.full(num_frames, random.uniform(0.1, 0.2))
-        along = np.linspace(random.uniform(0.1, 0.35), random.uniform(0.65, 0.9), num_frames)
+        radius = np.full(num_frames, random.uniform(0.12, 0.22))
+        along = np.linspace(random.uniform(0.1, 0.25), random.uniform(0.75, 0.9), num_frames)
         across = np.full(num_frames, random.uniform(0.2, 0.8))
     x, y = (across, along) if motion == "down" else (along, across)
     return [

@@ -168,8 +168,9 @@ def test_exif_orientation(tmp_path, orientation, turn, scale, name):
     assert differences[2:14, 18:30].max() < 30 and differences[18:30, 18:30].max() < 30
 
 
-def test_reduced_jpeg_decoding_stays_close_to_the_full_one(tmp_path):
-    large = Image.fromarray(make_smooth_picture(600, 800))
+@pytest.mark.parametrize(("height", "width"), [(600, 800), (140, 130), (66, 70)])
+def test_reduced_jpeg_decoding_stays_close_to_the_full_one(tmp_path, height, width):
+    large = Image.fromarray(make_smooth_picture(height, width))
     pixels = decode_one(tmp_path / "clip", large, name="0.jpg", quality=95)
     with Image.open(tmp_path / "clip" / "0.jpg") as image:
         full = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
@@ -217,7 +218,12 @@ def test_damaged_png_is_an_error(tmp_path):
         decode(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, I am text", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+def test_format_that_runs_a_program_is_not_opened(tmp_path):
+    with pytest.raises(UnreadableClipError, match=r"0\.jpg .*cannot identify"):
+        decode_one(tmp_path / "clip", Image.new("RGB", (8, 8)), name="0.jpg", format="EPS")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, I am text"])
 def test_other_file_with_an_image_suffix(tmp_path, content):
     folder = write_frame_folder(tmp_path / "clip", [])
     (folder / "0.jpg").write_bytes(content)

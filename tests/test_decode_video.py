@@ -324,6 +324,34 @@ def test_damage_in_the_middle_is_an_error(tmp_path, name, codec, pix_fmt):
         decode(path)
 
 
+def test_frame_that_the_decoder_patches_up_is_an_error(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", make_waves(30), codec="mpeg4")
+    content = path.read_bytes()
+    for at in (0.3, 0.4, 0.6, 0.7):
+        path.write_bytes(content)
+        damage(path, at=at, num_bytes=10)
+        with pytest.raises(UnreadableClipError, match="it ended"):
+            decode(path)
+
+
+def test_gap_that_the_decoder_does_not_see_is_an_error(tmp_path):
+    path = write_video(tmp_path / "clip.ts", make_numbered_frames(30), options={"bf": "0"})
+    packets = [path.read_bytes()[at : at + 188] for at in range(0, path.stat().st_size, 188)]
+    del packets[len(packets) // 2]
+    path.write_bytes(b"".join(packets))
+    with pytest.raises(UnreadableClipError, match=r"it ended at 0\.\d+ s, .*: data is missing"):
+        decode(path)
+
+
+def test_cut_off_matroska_that_states_only_the_duration_of_the_file(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_noise(25), fps=5)
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"OTHERTAG"))
+    assert count_frames(path) == 25
+    cut(path, 0.6)
+    with pytest.raises(UnreadableClipError, match=r"after frame \d+: its header states 5\.000 s"):
+        decode(path)
+
+
 def test_damage_at_the_start_is_an_error(tmp_path):
     path = write_video(tmp_path / "clip.mkv", make_waves(30), options={"g": "10"})
     damage(path, at=0.1, num_bytes=500)

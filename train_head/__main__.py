@@ -18,6 +18,13 @@ _RUN_DIR = flags.DEFINE_string(
     "Folder of the run; made where there is none. A run that was cut off goes on.",
     required=True,
 )
+_CHECKPOINT_SEC = flags.DEFINE_float(
+    "checkpoint_sec",
+    60.0,
+    "Seconds between checkpoints, each written at the end of an epoch: a kill loses at most so "
+    "much and the epoch it came in. Does not change the result.",
+    lower_bound=0.0,
+)
 
 # Flags of TrainConfig's fields: each has the field's name and default.
 flags.DEFINE_enum(
@@ -120,7 +127,7 @@ def main(arguments: list[str]) -> int:
     from train_head.train import train_run
 
     cache, run = read_cache(_CACHE_DIR.value), RunDir(_RUN_DIR.value)
-    train_run(config, cache=cache, run=run)
+    train_run(config, cache=cache, run=run, checkpoint_sec=_CHECKPOINT_SEC.value)
     splits = {clip.split for clip in read_manifest(run.manifest_path)}
     split = next((x for x in ("test", "val") if x in splits), None)
     if split is None:

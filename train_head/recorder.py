@@ -5,65 +5,71 @@ its best value, BackupAndRestore the weights, CSVLogger an open file), which a k
 Here `history.csv` is the only memory: the best epoch and the patience follow from its rows.
 """
 
+import contextlib
 import csv
 import math
-import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
+import numpy as np
 from absl import logging
 
 from lrcn.common.atomic_file import commit_file, replace_file
 from lrcn.common.run_dir import RunDir
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate")
-_LAST_PATTERN = re.compile(r"epoch_([0-9]+)\.weights\.h5")
+_CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.weights\.h5")
 
 
 class RunRecorder(keras.callbacks.Callback):
     """Records each epoch, keeps the best weights and stops when they get no better.
 
     The best epoch is the one with the lowest `val_loss`, or `loss` where there is no val split.
+    Everything after a checkpoint is done again after a kill, and comes out the same.
 
     Attributes:
         rows: One dictionary of `COLUMNS` for each epoch that is done.
+        best_weights: The model's weights after the best epoch, as `get_weights` gives them.
     """
 
-    def __init__(self, run: RunDir, *, patience: int, seed: int):
+    def __init__(self, run: RunDir, *, patience: int, seed: int, checkpoint_sec: float):
         super().__init__()
         self._run = run
         self._patience = patience
         self._seed = seed
-        self._best_path = run.checkpoints_path / "best.weights.h5"
+        self._checkpoint_sec = checkpoint_sec
+        self._saved_sec = time.monotonic()
         self.rows: list[dict[str, float]] = []
+        self.best_weights: list[np.ndarray] = []
 
     def restore(self, model) -> int:
-        """Loads the last epoch's weights and optimizer into the model, if there is one.
+        """Loads the last checkpoint's weights and optimizer into the model, if there is one.
 
         Returns:
             How many epochs are done.
         """
-        last_path = _find_last(self._run.checkpoints_path)
-        if last_path is None:
-            return 0
-        num_epochs = int(_LAST_PATTERN.fullmatch(last_path.name)[1])
-        # An epoch that was recorded but not saved is done again.
-        self.rows = read_history(self._run.history_path)[:num_epochs]
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(last_path)
-        logging.info("Going on after epoch %d", num_epochs)
+        num_epochs = max(_find_checkpoints(self._run.checkpoints_path), default=0)
+        if num_epochs:
+            last_path, best_path = self._checkpoint_paths(num_epochs)
+            self.rows = read_history(self._run.history_path)[:num_epochs]
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(last_path)
+            with np.load(best_path, allow_pickle=False) as arrays:
+                self.best_weights = [arrays[name] for name in arrays.files]
+            logging.info("Going on after epoch %d", num_epochs)
         return num_epochs
 
-    def load_best(self, model) -> dict[str, float]:
-        """Loads the best epoch's weights into the model and returns its row."""
-        model.load_weights(self._best_path)
-        return self.rows[self._best_index()]
+    def best_row(self) -> dict[str, float]:
+        """The row of the best epoch."""
+        monitored = [row.get("val_loss", row["loss"]) for row in self.rows]
+        return self.rows[monitored.index(min(monitored))]
 
     def is_finished(self) -> bool:
         """Whether the best epoch lies `patience` epochs back."""
-        return bool(self.rows) and len(self.rows) - 1 - self._best_index() >= self._patience
+        return bool(self.rows) and len(self.rows) - self.best_row()["epoch"] >= self._patience
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start_sec = time.monotonic()
@@ -71,7 +77,8 @@ class RunRecorder(keras.callbacks.Callback):
         for number, layer in enumerate(self.model._flatten_layers()):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
-                generator.state.assign([self._seed * 1000 + number, epoch * 1_000_000])
+                state = np.random.SeedSequence([self._seed, epoch, number]).generate_state(2)
+                generator.state.assign(state)
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1}
@@ -84,22 +91,33 @@ class RunRecorder(keras.callbacks.Callback):
             )
         self.rows.append(row)
         write_history(self._run.history_path, self.rows)
-        if self._best_index() == epoch:
-            _save_weights(self.model, self._best_path)
-        last_path = self._run.checkpoints_path / f"epoch_{epoch + 1:04}.weights.h5"
-        before = _find_last(self._run.checkpoints_path)
-        _save_weights(self.model, last_path)
-        if before is not None and before != last_path:
-            before.unlink()
+        if self.best_row() is row:
+            self.best_weights = self.model.get_weights()
         numbers = "  ".join(f"{x} {row[x]:.4f}" for x in COLUMNS[1:5] if x in row)
         logging.info("epoch %d  %s  %.1f s", epoch + 1, numbers, time.monotonic() - self._start_sec)
         if self.is_finished():
             logging.info("No better for %d epochs: stopping", self._patience)
             self.model.stop_training = True
+        elif time.monotonic() - self._saved_sec >= self._checkpoint_sec:
+            self._save_checkpoint(epoch + 1)
+            self._saved_sec = time.monotonic()
 
-    def _best_index(self) -> int:
-        monitored = [row.get("val_loss", row["loss"]) for row in self.rows]
-        return monitored.index(min(monitored))
+    def _save_checkpoint(self, num_epochs: int) -> None:
+        last_path, best_path = self._checkpoint_paths(num_epochs)
+        # Keras and NumPy both want their suffix, so the temporary names carry it too.
+        with _replace_suffixed(best_path) as temporary:
+            np.savez(temporary, *self.best_weights)
+        # Last, since its name is what says that there is a checkpoint.
+        with _replace_suffixed(last_path) as temporary:
+            self.model.save_weights(temporary)
+        for earlier in _find_checkpoints(self._run.checkpoints_path):
+            if earlier != num_epochs:
+                for path in self._checkpoint_paths(earlier):
+                    path.unlink(missing_ok=True)
+
+    def _checkpoint_paths(self, num_epochs: int) -> tuple[Path, Path]:
+        folder = self._run.checkpoints_path
+        return folder / f"last_{num_epochs}.weights.h5", folder / f"best_{num_epochs}.npz"
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
@@ -123,18 +141,17 @@ def read_history(path: Path) -> list[dict[str, float]]:
     ]
 
 
-def _find_last(folder: Path) -> Path | None:
-    found = [
-        path for path in folder.glob("epoch_*.weights.h5") if _LAST_PATTERN.fullmatch(path.name)
-    ]
-    return max(found, default=None, key=lambda path: path.name)
+def _find_checkpoints(folder: Path) -> list[int]:
+    """Returns after how many epochs the folder holds checkpoints."""
+    matches = [_CHECKPOINT_PATTERN.fullmatch(path.name) for path in folder.iterdir()]
+    return sorted(int(match[1]) for match in matches if match)
 
 
-def _save_weights(model, path: Path) -> None:
-    # Keras wants the suffix, so the temporary name carries it too.
-    temporary = path.with_name(f".tmp_{os.getpid()}.weights.h5")
+@contextlib.contextmanager
+def _replace_suffixed(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".tmp_{path.name}")
     try:
-        model.save_weights(temporary)
+        yield temporary
         commit_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

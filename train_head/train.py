@@ -28,16 +28,19 @@ from train_head.recorder import RunRecorder
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
 
 
-def train_run(config: TrainConfig, *, cache: FeatureCache, run: RunDir) -> None:
+def train_run(
+    config: TrainConfig, *, cache: FeatureCache, run: RunDir, checkpoint_sec: float
+) -> None:
     """Trains a head on the cache's train clips and leaves a whole run.
 
-    A run that has ended is left as it is; one that was cut off goes on after its last epoch. The
-    best epoch is chosen on the val clips, test clips are never read.
+    A run that has ended is left as it is; one that was cut off goes on after its last checkpoint.
+    The best epoch is chosen on the val clips, test clips are never read.
 
     Args:
         config: The settings.
         cache: A cache that holds all of its clips.
         run: Where the run goes, made where there is none.
+        checkpoint_sec: Seconds between checkpoints.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
@@ -53,7 +56,9 @@ def train_run(config: TrainConfig, *, cache: FeatureCache, run: RunDir) -> None:
     train_reader, train_ids = _read_split(clips, "train", cache=cache, class_names=class_names)
     val_reader, val_ids = _read_split(clips, "val", cache=cache, class_names=class_names)
     model = _build_compiled_head(config, train_reader, num_classes=len(class_names))
-    recorder = RunRecorder(run, patience=config.patience, seed=config.seed)
+    recorder = RunRecorder(
+        run, patience=config.patience, seed=config.seed, checkpoint_sec=checkpoint_sec
+    )
     first_epoch = recorder.restore(model)
     dataset, steps_per_epoch = make_train_dataset(
         train_reader, train_ids, config, epoch=first_epoch
@@ -70,9 +75,9 @@ def train_run(config: TrainConfig, *, cache: FeatureCache, run: RunDir) -> None:
             callbacks=[keras.callbacks.TensorBoard(run.logs_path, write_graph=False), recorder],
             verbose=0,
         )
-    best = recorder.load_best(model)
+    model.set_weights(recorder.best_weights)
     chosen_on = "train" if val_dataset is None else "val"
-    logging.info("Keeping epoch %d, the best on %s", best["epoch"], chosen_on)
+    logging.info("Keeping epoch %d, the best on %s", recorder.best_row()["epoch"], chosen_on)
     _save_model(model, run)
 
 

@@ -1,12 +1,15 @@
 """What every command line does alike: logs, errors, exit status."""
 
 import logging as python_logging
+import os
 import sys
 from collections.abc import Callable
 
 from absl import app, logging
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+# 128 + the signal's number, as shells count.
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
 
 
 def run_program(main: Callable[[list[str]], int | None]) -> None:
@@ -23,6 +26,11 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
         except KeyboardInterrupt:
             print("Stopped. The same command goes on from here.", file=sys.stderr)
             sys.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of stdout, such as `head`, has enough. Python would complain once more
+            # when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_BROKEN_PIPE)
         except (ValueError, OSError, RuntimeError) as error:
             if logging.level_debug():
                 raise
