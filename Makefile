@@ -21,7 +21,7 @@ NAME := sample
 override DATA := $(WORK)/sample/data
 WEIGHTS := random
 SAMPLE_TARGET := sample
-SAMPLE_FLAGS := --image_size=96
+SAMPLE_FLAGS := --image_size=64
 endif
 CACHE ?= $(WORK)/$(NAME)/cache
 RUN ?= $(WORK)/$(NAME)/run

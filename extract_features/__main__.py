@@ -4,8 +4,11 @@ import os
 
 from absl import flags
 
-from extract_features.data_flags import read_data_settings
+from extract_features import data_flags
 from lrcn.common.program import run_program
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(data_flags)
 
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -53,7 +56,7 @@ _NUM_DECODE_THREADS = flags.DEFINE_integer(
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
-    data_settings, cache_dir, skip_unreadable = read_data_settings()
+    data_settings, cache_dir, skip_unreadable = data_flags.read_data_settings()
     from extract_features.extract import BackboneSettings, extract_features
     from extract_features.summary import report_summary
 

@@ -18,7 +18,7 @@ from extract_features.pipeline import Job, run_pipeline
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.clip import Clip
-from lrcn.common.contract import Contract
+from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import RESIZE_RULE, UnreadableClipError, read_source_stat
 from lrcn.common.feature_cache import (
     STORAGE_DTYPE,
@@ -49,6 +49,7 @@ class BackboneSettings:
 DEFAULT_BACKBONE = BackboneSettings(
     weights="imagenet", cut="block5_pool", image_size=224, compute_dtype="auto"
 )
+_WEIGHTS_BY_NAME = ("imagenet", "random")
 
 
 def extract_features(
@@ -82,18 +83,21 @@ def extract_features(
     clips, data_root = read_split_clips(data_settings)
     with lock_cache(cache_dir):
         existing = read_cache(cache_dir) if (Path(cache_dir) / "cache.json").exists() else None
+        if existing is not None:
+            check_same_data(existing, clips)
         settings = _complete_settings(backbone_settings, existing)
         jobs, unreadable = _find_jobs(clips, data_root)
-        result = ExtractionResult(failures=unreadable)
-        pending = jobs
-        if existing is not None and _may_hold(existing.contract, settings):
-            # Decided before TensorFlow is imported, so a finished cache costs no start-up.
-            pending = [x for x in jobs if not existing.is_current(x.clip.clip_id, x.source_stat)]
-        if pending or existing is None:
+        # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
+        # only the weights tell whether the settings fit.
+        cache, forward = existing, None
+        if existing is None or not _may_hold(existing.contract, backbone_settings):
             cache, forward = _prepare(settings, cache_dir, data_root, batch_size)
-            if existing is not None:
-                check_same_data(existing, clips)
-            write_clip_list(cache, clips)
+        pending = [x for x in jobs if not cache.is_current(x.clip.clip_id, x.source_stat)]
+        if pending and forward is None:
+            cache, forward = _prepare(settings, cache_dir, data_root, batch_size)
+        write_clip_list(cache, clips)
+        result = ExtractionResult()
+        if pending:
             logging.info(
                 "%d of %d clips to extract into %s (%s, %s)",
                 len(pending),
@@ -111,11 +115,7 @@ def extract_features(
                     num_decode_threads=num_decode_threads,
                     progress=progress,
                 )
-            result.failures += unreadable
-        else:
-            cache = existing
-            check_same_data(existing, clips)
-            write_clip_list(cache, clips)
+        result.failures += unreadable
         write_failures(cache, result.failures)
         if skip_unreadable and result.failures:
             failed = {clip.clip_id for clip, _ in result.failures}
@@ -127,6 +127,11 @@ def _complete_settings(given: BackboneSettings, existing: FeatureCache | None) -
     known = DEFAULT_BACKBONE
     if existing is not None:
         contract = existing.contract
+        if contract.backbone == IMPORTED_BACKBONE:
+            raise ValueError(
+                f"{existing.cache_dir}: holds features that another tool computed "
+                f"({contract.weights}). Name another --cache_dir."
+            )
         known = BackboneSettings(
             weights=contract.weights,
             cut=contract.cut,
@@ -137,13 +142,16 @@ def _complete_settings(given: BackboneSettings, existing: FeatureCache | None) -
     return dataclasses.replace(known, **chosen)
 
 
-def _may_hold(contract: Contract, settings: BackboneSettings) -> bool:
-    """Whether the cache is of these settings, as far as can be told without the weights."""
+def _may_hold(contract: Contract, given: BackboneSettings) -> bool:
+    """Whether the cache is of these settings, as far as can be told without the weights.
+
+    A weights file that is named has to be read, since it may have changed.
+    """
     return (
-        contract.weights == settings.weights
-        and contract.cut == settings.cut
-        and contract.image_size_px == settings.image_size
-        and settings.compute_dtype == contract.compute_dtype
+        (given.weights is None or given.weights == contract.weights in _WEIGHTS_BY_NAME)
+        and given.cut in (None, contract.cut)
+        and given.image_size in (None, contract.image_size_px)
+        and given.compute_dtype in (None, contract.compute_dtype)
     )
 
 
@@ -190,4 +198,4 @@ def _prepare(settings: BackboneSettings, cache_dir: Path, data_root: Path, batch
 
 def _name_weights(weights: str) -> str:
     # A file is found again from wherever the next command is run.
-    return weights if weights in ("imagenet", "random") else os.path.abspath(weights)
+    return weights if weights in _WEIGHTS_BY_NAME else os.path.abspath(weights)

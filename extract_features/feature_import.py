@@ -85,7 +85,7 @@ def _copy_clip(
     writer = ClipWriter(cache, clip.clip_id)
     try:
         for start in range(0, len(array), _ROWS_AT_ONCE):
-            rows = np.asarray(array[start : start + _ROWS_AT_ONCE])
+            rows = _read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
             with np.errstate(over="ignore"):  # an overflow is the writer's error
                 maps = rows.astype(STORAGE_DTYPE)
             writer.append(
@@ -105,13 +105,18 @@ def _copy_clip(
         result.frames += len(array)
 
 
+def _read_rows(array, rows: slice, clip: Clip) -> np.ndarray:
+    try:
+        return np.asarray(array[rows])
+    except OSError as error:  # of this clip alone, unlike one of the cache
+        raise ValueError(f"{clip.clip_id}: damaged ({error}). Compute it again.") from error
+
+
 @contextlib.contextmanager
 def _open_features(features: Path) -> Iterator[Callable]:
     """Yields a function from a clip_id to its array, or HDF5 dataset, [T, ...]."""
     if features.is_dir():
-        yield lambda clip_id: np.load(
-            _npy_path(features, clip_id), mmap_mode="r", allow_pickle=False
-        )
+        yield lambda clip_id: _open_npy(_npy_path(features, clip_id))
         return
     try:
         file = h5py.File(features, "r")
@@ -133,6 +138,17 @@ def _open_features(features: Path) -> Iterator[Callable]:
             return file[clip_id]
 
         yield read_dataset
+
+
+def _open_npy(path: Path) -> np.memmap:
+    try:
+        # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
+        return np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected an array of numbers, as numpy.save writes it ({error}). Write it "
+            "again."
+        ) from error
 
 
 def _npy_path(folder: Path, clip_id: str) -> Path:

@@ -14,7 +14,7 @@ _OUTPUT_DIR = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Decides the clips.", lower_bound=0)
 _CLIPS_PER_CLASS = flags.DEFINE_integer(
-    "clips_per_class", 50, "Clips of each of the six motions.", lower_bound=3
+    "clips_per_class", 100, "Clips of each of the six motions.", lower_bound=3
 )
 
 

@@ -4,6 +4,10 @@ Every clip has a twin, the same frames in reverse, in the opposite class and the
 model that does not mind the order of frames is right for one of the two at most: it cannot be
 right more often than half of the time. Clips have odd numbers of frames, for which this is exact
 also for the centres of equal segments.
+
+A motion is cyclic and starts anywhere in its cycle: a shape that leaves the picture comes back on
+the other side, one that is full-grown starts anew. So the first or the last frame does not tell
+either.
 """
 
 import io
@@ -21,7 +25,7 @@ from lrcn.common.natural_sort import natural_key
 # Forward and, played in reverse, backward.
 MOTIONS = (("right", "left"), ("down", "up"), ("growing", "shrinking"))
 FRAME_SIZE_PX = 64
-NUM_FRAMES = range(9, 20, 2)
+NUM_FRAMES = range(7, 14, 2)
 SHAPES = {
     "circle": None,
     "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
@@ -36,7 +40,7 @@ _SPLIT_CYCLE = ("train", "val", "test", "train", "train")
 _SUPERSAMPLING = 4
 
 
-def render_sample(output_dir: Path, *, seed: int = 0, clips_per_class: int = 50) -> Path:
+def render_sample(output_dir: Path, *, seed: int = 0, clips_per_class: int = 100) -> Path:
     """Renders the sample, or leaves it alone where it is already there.
 
     The frames are the folders `<class>/clip_<i>` of PNG files. `sample.json`, with the settings,
@@ -93,18 +97,22 @@ def render_frames(motion: str, random: np.random.RandomState) -> list[Image.Imag
     """
     num_frames = random.choice(NUM_FRAMES)
     polygon = SHAPES[random.choice(list(SHAPES))]
-    background = tuple(random.randint(95, 130, size=3).tolist())
-    colour = tuple(random.randint(190, 256, size=3).tolist())
-    # As parts of the frame's side.
+    # The background is near ImageNet's mean, which VGG16's preprocessing subtracts: its features
+    # are then of the shape, also where the weights are random.
+    background = tuple(random.randint(100, 125, size=3).tolist())
+    colour = tuple(random.randint(200, 256, size=3).tolist())
+    # A motion starts anywhere in its cycle and comes round to where the cycle begins.
+    cycle = random.uniform() + np.linspace(0, random.uniform(0.5, 0.8), num_frames)
+    cycle %= 1
+    # Lengths are parts of the frame's side.
     if motion == "growing":
-        radius = np.linspace(random.uniform(0.06, 0.14), random.uniform(0.26, 0.4), num_frames)
-        along = across = np.ones(num_frames)
-        along, across = along * random.uniform(0.3, 0.7), across * random.uniform(0.3, 0.7)
+        radius = 0.06 + cycle * random.uniform(0.22, 0.34)
+        x, y = (np.full(num_frames, random.uniform(0.3, 0.7)) for _ in range(2))
     else:
-        radius = np.full(num_frames, random.uniform(0.12, 0.22))
-        along = np.linspace(random.uniform(0.1, 0.25), random.uniform(0.75, 0.9), num_frames)
-        across = np.full(num_frames, random.uniform(0.2, 0.8))
-    x, y = (across, along) if motion == "down" else (along, across)
+        radius = np.full(num_frames, random.uniform(0.14, 0.2))
+        along = cycle * (1 + 2 * radius) - radius
+        across = np.full(num_frames, random.uniform(0.3, 0.7))
+        x, y = (across, along) if motion == "down" else (along, across)
     return [
         _draw_shape(polygon, (x[t], y[t]), radius[t], colour=colour, background=background)
         for t in range(num_frames)

@@ -5,7 +5,7 @@ import dataclasses
 from absl import flags, logging
 
 from lrcn.common.program import run_program
-from train_head.config import OPTIMIZERS, OUTPUTS, SEQUENCES, TrainConfig
+from train_head.config import OPTIMIZERS, OUTPUTS, SCHEDULES, SEQUENCES, TrainConfig
 
 _DEFAULTS = TrainConfig()
 
@@ -74,6 +74,13 @@ flags.DEFINE_enum(
     "frame, as the LRCN paper does.",
 )
 flags.DEFINE_float(
+    "input_dropout",
+    _DEFAULTS.input_dropout,
+    "Part of a frame's features to drop in training; more guards small sets.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+flags.DEFINE_float(
     "dropout",
     _DEFAULTS.dropout,
     "Part of the FC layer's and the RNN's outputs to drop in training; more guards small sets.",
@@ -87,12 +94,20 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "patience",
     _DEFAULTS.patience,
-    "Epochs without a lower val loss after which training stops.",
+    "Epochs without a better top-1 on val (or, at equal top-1, a lower loss) after which training "
+    "stops.",
     lower_bound=1,
 )
 flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, OPTIMIZERS, "How weights follow gradients.")
 flags.DEFINE_float(
     "learning_rate", _DEFAULTS.learning_rate, "Step size of the optimizer.", lower_bound=0.0
+)
+flags.DEFINE_enum(
+    "schedule",
+    _DEFAULTS.schedule,
+    SCHEDULES,
+    "cosine: the learning rate falls to zero over --epochs, so the last epochs are steady. "
+    "constant: it stays.",
 )
 flags.DEFINE_float(
     "clipnorm",

@@ -5,6 +5,7 @@ import dataclasses
 SEQUENCES = ("fixed", "ragged")
 OUTPUTS = ("last", "mean")
 OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,12 +24,14 @@ class TrainConfig:
     rnn: str = "gru"
     rnn_units: int = 256
     output: str = "last"
+    input_dropout: float = 0.5
     dropout: float = 0.5
     batch_size: int = 16
-    epochs: int = 50
+    epochs: int = 20
     patience: int = 10
     optimizer: str = "adam"
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
+    schedule: str = "cosine"
     clipnorm: float = 1.0
     clipvalue: float = 0.0
     seed: int = 0

@@ -75,8 +75,8 @@ def make_train_dataset(
             for batch in _plan_train_batches(reader.num_frames, config, epoch=number):
                 yield number, batch
 
-    steps_per_epoch = -(-len(reader) // config.batch_size)
-    return _make_dataset(reader, class_ids, config, iter_plan, training=True), steps_per_epoch
+    dataset = _make_dataset(reader, class_ids, config, iter_plan, training=True)
+    return dataset, count_batches(reader, config)
 
 
 def make_eval_dataset(reader: ClipReader, class_ids: np.ndarray, config: TrainConfig):
@@ -86,9 +86,14 @@ def make_eval_dataset(reader: ClipReader, class_ids: np.ndarray, config: TrainCo
         for start in range(0, len(reader), config.batch_size):
             yield 0, np.arange(start, min(start + config.batch_size, len(reader)))
 
-    num_batches = -(-len(reader) // config.batch_size)
     dataset = _make_dataset(reader, class_ids, config, iter_plan, training=False)
+    num_batches = count_batches(reader, config)
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+
+
+def count_batches(reader: ClipReader, config: TrainConfig) -> int:
+    """Returns the batches in a pass over the clips, a smaller last one included."""
+    return -(-len(reader) // config.batch_size)
 
 
 def _plan_train_batches(

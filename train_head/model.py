@@ -10,6 +10,7 @@ import numpy as np
 
 from lrcn.common.devices import import_tensorflow
 from train_head.config import TrainConfig
+from train_head.normalization import FeatureStatistics
 
 tf = import_tensorflow()
 
@@ -54,8 +55,19 @@ class PerFrame(keras.layers.Layer):
         return cls(**config)
 
 
+class _FramesToClip(keras.layers.Layer):
+    """Base of layers whose result has no frames left that a mask could be for."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True  # else Keras warns that the RNN's mask ends here
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+
 @keras.saving.register_keras_serializable("lrcn")
-class MeanOfFrames(keras.layers.Layer):
+class MeanOfFrames(_FramesToClip):
     """The logarithm of the mean, over a clip's frames, of each frame's softmax.
 
     Donahue et al. 2015 (LRCN, section 4) average the predictions of all frames so.
@@ -109,8 +121,7 @@ def build_head(
     *,
     feature_shape: tuple[int, ...],
     num_classes: int,
-    mean: np.ndarray,
-    variance: np.ndarray,
+    statistics: FeatureStatistics,
 ):
     """Builds the trainable model from feature maps to one label for the clip.
 
@@ -118,8 +129,7 @@ def build_head(
         config: Its layers, and whether sequences are fixed or ragged.
         feature_shape: Shape of one frame's features.
         num_classes: K.
-        mean: `feature_shape` float32, subtracted from the features.
-        variance: `feature_shape` float32, positive; the features are divided by its root.
+        statistics: What the training split's features are normalised with.
 
     Returns:
         A Keras model from `feature_maps` [B, T, ...] float16, and for ragged sequences
@@ -130,7 +140,7 @@ def build_head(
     if config.sequence == "ragged":
         frame_mask = keras.Input((None,), dtype="bool", name="frame_mask")
         inputs = {"feature_maps": maps, "frame_mask": frame_mask}
-    encoder = _build_frame_encoder(config, feature_shape, mean, variance)
+    encoder = _build_frame_encoder(config, feature_shape, statistics)
     x = PerFrame(encoder, name="per_frame")(maps, frame_mask=frame_mask)
     if RNNS[config.rnn] is not None:
         x = RNNS[config.rnn](config.rnn_units)(x, mask=frame_mask)
@@ -144,7 +154,7 @@ def build_head(
 
 
 @keras.saving.register_keras_serializable("lrcn")
-class LastFrame(keras.layers.Layer):
+class LastFrame(_FramesToClip):
     """The vector of each clip's last frame that is not padding."""
 
     def call(self, vectors, frame_mask=None):
@@ -181,30 +191,37 @@ def build_lrcn(bottom, head, *, top=None):
     return keras.Model(frames, head(maps), name="lrcn")
 
 
-def make_optimizer(config: TrainConfig):
-    """Builds the optimizer, clipping gradients by their global norm or by value as asked."""
+def build_optimizer(config: TrainConfig, *, steps_per_epoch: int):
+    """Builds the optimizer, with its schedule, and clipping by global norm or by value as asked."""
+    learning_rate = config.learning_rate
+    if config.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            config.learning_rate, decay_steps=config.epochs * steps_per_epoch
+        )
     optimizers = {
         "adam": keras.optimizers.Adam,
         "adamw": keras.optimizers.AdamW,
         "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
     }
     return optimizers[config.optimizer](
-        config.learning_rate,
+        learning_rate,
         global_clipnorm=config.clipnorm or None,
         clipvalue=config.clipvalue or None,
     )
 
 
-def _build_frame_encoder(config, feature_shape, mean, variance):
+def _build_frame_encoder(config, feature_shape, statistics):
     maps = keras.Input(feature_shape, name="maps")
-    normalization = keras.layers.Normalization(
-        axis=tuple(range(1, len(feature_shape) + 1)), name="normalization"
-    )
-    normalization.build((None, *feature_shape))
-    normalization.adapt_mean.assign(np.reshape(mean, normalization.adapt_mean.shape))
-    normalization.adapt_variance.assign(np.reshape(variance, normalization.adapt_mean.shape))
+    feature_axes = tuple(range(1, len(feature_shape) + 1))
+    x = keras.ops.arcsinh(maps / statistics.scale)
+    normalization = keras.layers.Normalization(axis=feature_axes, name="normalization")
+    normalization.build(x.shape)
+    stored_shape = normalization.adapt_mean.shape
+    normalization.adapt_mean.assign(np.reshape(statistics.mean, stored_shape))
+    normalization.adapt_variance.assign(np.full(stored_shape, statistics.variance))
     normalization.finalize_state()
-    x = FRAME_POOLINGS[config.frame_pooling](normalization(maps))
+    x = FRAME_POOLINGS[config.frame_pooling](normalization(x))
+    x = keras.layers.Dropout(config.input_dropout, name="input_dropout")(x)
     x = keras.layers.Dense(config.fc_units, activation="relu", name="fc")(x)
     x = keras.layers.Dropout(config.dropout, name="fc_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")

@@ -27,7 +27,9 @@ _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.weights\.h5")
 class RunRecorder(keras.callbacks.Callback):
     """Records each epoch, keeps the best weights and stops when they get no better.
 
-    The best epoch is the one with the lowest `val_loss`, or `loss` where there is no val split.
+    The best epoch has the highest `val_top1`, and among equals, which small val splits have many
+    of, the lowest `val_loss`; without a val split the same of the training clips. The loss alone
+    is a poor judge: it rises from the first certain mistake on, while the accuracy still grows.
     Everything after a checkpoint is done again after a kill, and comes out the same.
 
     Attributes:
@@ -64,8 +66,8 @@ class RunRecorder(keras.callbacks.Callback):
 
     def best_row(self) -> dict[str, float]:
         """The row of the best epoch."""
-        monitored = [row.get("val_loss", row["loss"]) for row in self.rows]
-        return self.rows[monitored.index(min(monitored))]
+        val = "val_" if "val_loss" in self.rows[0] else ""
+        return max(self.rows, key=lambda row: (row[f"{val}top1"], -row[f"{val}loss"]))
 
     def is_finished(self) -> bool:
         """Whether the best epoch lies `patience` epochs back."""
@@ -84,11 +86,13 @@ class RunRecorder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1}
         row |= {name: float(logs[name]) for name in COLUMNS if name in logs}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        if not math.isfinite(row["loss"]):
-            raise ValueError(
-                f"epoch {epoch + 1}: the loss is {row['loss']}. Expected a finite number. Lower "
-                "--learning_rate or --clipnorm; the features themselves are finite."
-            )
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(row.get(name, 0.0)):
+                raise ValueError(
+                    f"epoch {epoch + 1}: the {name} is {row[name]}. Expected a finite number. "
+                    "Lower --learning_rate, or clip gradients with --clipnorm; the features "
+                    "themselves are finite."
+                )
         self.rows.append(row)
         write_history(self._run.history_path, self.rows)
         if self.best_row() is row:
@@ -98,6 +102,8 @@ class RunRecorder(keras.callbacks.Callback):
         if self.is_finished():
             logging.info("No better for %d epochs: stopping", self._patience)
             self.model.stop_training = True
+        elif epoch + 1 == self.params["epochs"]:
+            return  # the model itself is saved next
         elif time.monotonic() - self._saved_sec >= self._checkpoint_sec:
             self._save_checkpoint(epoch + 1)
             self._saved_sec = time.monotonic()

@@ -20,8 +20,13 @@ from lrcn.common.manifest import (
 )
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.config import TrainConfig
-from train_head.input_pipeline import ClipReader, make_eval_dataset, make_train_dataset
-from train_head.model import build_head, keras, make_optimizer
+from train_head.input_pipeline import (
+    ClipReader,
+    count_batches,
+    make_eval_dataset,
+    make_train_dataset,
+)
+from train_head.model import build_head, build_optimizer, keras
 from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
 
@@ -106,7 +111,7 @@ def _start_run(
                 "this one."
             )
         return run.model_path.exists()
-    if run.path.is_dir() and any(run.path.iterdir()):
+    if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             "that nothing of yours is overwritten. Name another --run_dir."
@@ -123,6 +128,22 @@ def _start_run(
     # Last, since its presence says that the rest is there.
     write_json(run.config_path, config)
     return False
+
+
+def _holds_other_files(run: RunDir) -> bool:
+    """Whether the folder has files that no training wrote that was killed at its very start."""
+    names = {path.name.removeprefix(".").removesuffix(".tmp") for path in run.path.iterdir()}
+    first = run.checkpoints_path.name
+    at_start = {
+        first,
+        run.classes_path.name,
+        run.manifest_path.name,
+        run.contract_path.name,
+        run.versions_path.name,
+        run.flags_path.name,
+        run.config_path.name,
+    }
+    return bool(names) and not (first in names and names <= at_start)
 
 
 def _check_clips(clips: list[Clip], class_names: list[str]) -> None:
@@ -159,16 +180,14 @@ def _find_memory_budget() -> int:
 
 
 def _build_compiled_head(config: TrainConfig, reader: ClipReader, *, num_classes: int):
-    mean, variance = measure_features(reader)
     model = build_head(
         config,
         feature_shape=reader.feature_shape,
         num_classes=num_classes,
-        mean=mean,
-        variance=variance,
+        statistics=measure_features(reader),
     )
     model.compile(
-        optimizer=make_optimizer(config),
+        optimizer=build_optimizer(config, steps_per_epoch=count_batches(reader, config)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
         jit_compile=False,  # batches differ in length

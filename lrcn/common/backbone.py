@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -164,7 +165,8 @@ def _set_random_weights(vgg16) -> None:
 
 def _build_with_imagenet_weights(arguments: dict):
     try:
-        return keras.applications.VGG16(weights="imagenet", **arguments)
+        with contextlib.redirect_stdout(sys.stderr):  # Keras prints of the download
+            return keras.applications.VGG16(weights="imagenet", **arguments)
     except Exception as error:  # Keras raises bare Exception where the download fails
         suffix = "" if arguments["include_top"] else "_notop"
         name = f"vgg16_weights_tf_dim_ordering_tf_kernels{suffix}.h5"

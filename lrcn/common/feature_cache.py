@@ -276,6 +276,8 @@ _LOCK_NAME = ".lock"
 def lock_cache(cache_dir: str | Path) -> Iterator[None]:
     """Keeps a second writer out; the lock goes with the process, however it ends.
 
+    Half-written clips of a writer that was killed are removed.
+
     Raises:
         RuntimeError: If another process is writing to this cache.
     """
@@ -289,4 +291,7 @@ def lock_cache(cache_dir: str | Path) -> Iterator[None]:
                 f"{cache_dir}: another extraction is writing to this cache. Wait until it ends, "
                 "or name another --cache_dir."
             ) from None
+        if (cache_dir / "cache.json").exists():  # else the folder may be somebody's own
+            for temporary in (cache_dir / "clips").rglob(make_temporary_path(Path("*.h5")).name):
+                temporary.unlink()
         yield

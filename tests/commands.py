@@ -1,0 +1,46 @@
+"""Runs the programs as a user does: as processes of their own, in the root of the repository."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# What makes a cache of small float32 features without a download.
+SMALL_BACKBONE = ("--weights=random", "--image_size=32", "--compute_dtype=float32")
+# What makes a head that trains in no time.
+SMALL_HEAD = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=3")
+_TIMEOUT_SEC = 120
+
+
+def run_program(
+    module: str, *flags: object, env: dict[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess:
+    """Runs `python -m module flags` to its end.
+
+    Args:
+        module: Such as `train_head.evaluate`.
+        flags: The command line; each is turned into text.
+        env: Environment variables to set beside those that there are.
+        check: Fail with all that was printed if the status is not 0.
+
+    Returns:
+        `returncode`, `stdout` and `stderr`, as text.
+    """
+    done = subprocess.run(
+        make_command(module, *flags),
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SEC,
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"{done.args}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def make_command(module: str, *flags: object) -> list[str]:
+    """The command line that `run_program` runs."""
+    return [sys.executable, "-m", module, *map(str, flags)]

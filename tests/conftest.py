@@ -1,0 +1,55 @@
+"""What several test files share: a small data set, and the cache of its features."""
+
+import numpy as np
+import pytest
+from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
+from media import write_frame_folder, write_video
+
+CLIPS_PER_CLASS = 8
+
+
+@pytest.fixture(scope="session")
+def clips_dir(tmp_path_factory):
+    """A tree of the classes `left` and `right`, not to be changed: each clip of the one is a clip
+    of the other played in reverse. The last clip of each class is a video, the others are folders
+    of frames; they have 5 to 12 frames of 32 px.
+    """
+    folder = tmp_path_factory.mktemp("data") / "clips"
+    for i in range(CLIPS_PER_CLASS):
+        frames = make_moving_square(np.random.RandomState(i), num_frames=5 + i)
+        for label, in_order in (("right", frames), ("left", frames[::-1])):
+            if i == CLIPS_PER_CLASS - 1:
+                write_video(folder / label / f"clip_{i}.mp4", in_order, fps=10)
+            else:
+                write_frame_folder(folder / label / f"clip_{i}", in_order)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache_dir(clips_dir, tmp_path_factory):
+    """The cache of `clips_dir`, not to be changed: copy it first (`shutil.copytree`)."""
+    folder = tmp_path_factory.mktemp("features") / "cache"
+    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={folder}", *SMALL_BACKBONE)
+    return folder
+
+
+def make_moving_square(random: np.random.RandomState, *, num_frames: int) -> np.ndarray:
+    """Makes a bright square that goes from left to right, [T, 32, 32, 3] uint8."""
+    frames = np.full((num_frames, 32, 32, 3), random.randint(90, 130), np.uint8)
+    colour = random.randint(180, 256, size=3)
+    top = random.randint(4, 16)
+    for t in range(num_frames):
+        left = round(20 * t / (num_frames - 1))
+        frames[t, top : top + 12, left : left + 12] = colour
+    return frames
+
+
+@pytest.fixture(scope="session")
+def run_dir(cache_dir, tmp_path_factory):
+    """A small run trained on `cache_dir`, not to be changed; what the command printed lies beside
+    it in `stdout.txt`.
+    """
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = run_program("train_head", f"--cache_dir={cache_dir}", f"--run_dir={folder}", *SMALL_HEAD)
+    (folder.parent / "stdout.txt").write_text(done.stdout)
+    return folder

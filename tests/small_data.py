@@ -1,0 +1,75 @@
+"""Makes small caches and heads in no time, with the project's own writers and builders."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.contract import Contract
+from lrcn.common.feature_cache import ClipWriter, FeatureCache, create_cache
+from lrcn.common.manifest import find_class_names, write_class_names, write_manifest
+from train_head.config import TrainConfig
+
+SMALL_CONFIG = TrainConfig(
+    fc_units=16, rnn_units=8, seq_len=4, epochs=3, batch_size=4, learning_rate=1e-2
+)
+
+
+def make_config(**settings) -> TrainConfig:
+    """Returns `SMALL_CONFIG` with other settings."""
+    return dataclasses.replace(SMALL_CONFIG, **settings)
+
+
+def write_cache(folder: Path, features: Mapping[Clip, np.ndarray]) -> FeatureCache:
+    """Writes a whole cache of the clips' features, [T, ...] each."""
+    contract = Contract(
+        backbone="imported",
+        cut="",
+        weights_sha256="",
+        preprocessing="",
+        resize="",
+        image_size_px=0,
+        frame_selection="all",
+        views="one",
+        compute_dtype="",
+        storage_dtype="float16",
+        feature_shape=next(iter(features.values())).shape[1:],
+        weights="somewhere.h5",
+    )
+    cache = create_cache(folder, contract=contract, data_root=folder)
+    for clip, maps in features.items():
+        writer = ClipWriter(cache, clip.clip_id)
+        num_frames = len(maps)
+        writer.append(
+            maps.astype(np.float16),
+            frame_index=list(range(num_frames)),
+            timestamp_sec=[float("nan")] * num_frames,
+        )
+        writer.commit(SourceStat(0, 0))
+    write_class_names(cache.classes_path, find_class_names(features))
+    write_manifest(cache.manifest_path, list(features))
+    return cache
+
+
+def make_ramps(num_clips: int, *, split: str, seed: int = 0) -> dict[Clip, np.ndarray]:
+    """Makes the features of clips that are told apart by their order alone.
+
+    Each clip rises along a direction of its own and noise; its twin of the other class is the
+    same clip played in reverse. All have an odd number of frames, so that the centres of equal
+    segments are the same frames for both.
+
+    Returns:
+        `num_clips` clips of `rise` and as many of `fall`, features [T, 6] float32.
+    """
+    features = {}
+    for i in range(num_clips):
+        random = np.random.RandomState([seed, len(split), i])
+        num_frames = random.choice([5, 7, 9, 11])
+        course = np.linspace(-1, 1, num_frames)[:, None] * [1, 1, 1, 0, 0, 0]
+        maps = course + random.normal(scale=0.3, size=(num_frames, 6))
+        for label, in_order in (("rise", maps), ("fall", maps[::-1])):
+            name = f"{label}/{split}_{i}"
+            features[Clip(name, name, label, split)] = in_order.astype(np.float32)
+    return features

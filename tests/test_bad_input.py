@@ -1,0 +1,173 @@
+"""What users meet when their input is wrong: a clear error from the real command, nothing lost."""
+
+import csv
+import os
+import shutil
+
+import av
+import h5py
+import numpy as np
+import pytest
+from commands import SMALL_BACKBONE, run_program
+from media import make_numbered_frames, write_frame_folder
+
+from lrcn.common.manifest import read_manifest
+
+
+def extract(data, cache_dir, *flags):
+    """Runs the command; returns its status and its stderr."""
+    done = run_program(
+        "extract_features",
+        f"--data={data}",
+        f"--cache_dir={cache_dir}",
+        *SMALL_BACKBONE,
+        *flags,
+        check=False,
+    )
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def write_clips(folder, labels=("walk", "run"), clips_per_class=2):
+    for label in labels:
+        for i in range(clips_per_class):
+            write_frame_folder(folder / label / f"clip_{i}", make_numbered_frames(2))
+    return folder
+
+
+def write_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    status, log = extract(tmp_path / "data", tmp_path / "cache")
+    assert status == 1
+    assert f"error: {tmp_path}/data: expected clips in class folders, found none. Arr" in log
+    assert "DATA/walk/clip_1/0001.jpg" in log
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_class_with_one_clip(tmp_path):
+    data = write_clips(tmp_path / "data")
+    shutil.rmtree(data / "run" / "clip_1")
+    status, log = extract(data, tmp_path / "cache")
+    assert status == 1
+    assert (
+        "error: class 'run': no clip for test. It has one clip ('run/clip_0') to draw, which "
+        "cannot be both trained on and tested. Add clips of other groups"
+    ) in log
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (
+            "a,walk/clip_1,walk",
+            "clips.csv:3: expected unique clip_ids, but 'a' stands also at ",
+        ),
+        (
+            "../a,walk/clip_1,walk",
+            "clips.csv:3: expected clip_id to be a relative path such as walk/clip_1, without an "
+            "empty, '.' or '..' part",
+        ),
+        (
+            "b,../walk/clip_1,walk",
+            "clips.csv:3: expected path to be relative to the data root, with '/' between its "
+            "parts and without '..'",
+        ),
+        ("b,/etc/passwd,walk", "clips.csv:3: expected path to be relative to the data root"),
+    ],
+    ids=["duplicate_id", "id_that_leaves", "path_that_leaves", "absolute_path"],
+)
+def test_a_manifest_that_is_wrong(tmp_path, row, text):
+    data = write_clips(tmp_path / "data")
+    (data / "clips.csv").write_text(f"clip_id,path,label\na,walk/clip_0,walk\n{row}\n")
+    status, log = extract(data / "clips.csv", tmp_path / "cache")
+    assert status == 1
+    assert f"error: {data}/{text}" in log
+    assert not (tmp_path / "cache").exists()
+
+
+def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
+    data, cache_dir = write_clips(tmp_path / "data"), tmp_path / "cache"
+    (data / "walk" / "no_frames").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    folder = write_frame_folder(data / "walk" / "truncated", noise, suffix=".jpg")
+    content = (folder / "1.jpg").read_bytes()
+    (folder / "1.jpg").write_bytes(content[: len(content) // 2])
+    (data / "walk" / "text.mp4").write_text("I am no video.")
+    (data / "walk" / "zero.mp4").touch()
+    write_sound(data / "walk" / "sound.mp4")
+    os.symlink(data / "gone.mp4", data / "walk" / "broken_link.mp4")
+
+    status, log = extract(data, cache_dir)
+    assert status == 1
+    assert "4 clips done, 0 skipped (already there), 6 failed" in log
+    assert f"6 clips failed; all are listed in {cache_dir}/failures.csv" in log
+    assert "Mend or remove them and run again, or go on without: --skip_unreadable" in log
+    expected = {
+        "no_frames": f"{data}/walk/no_frames: no frames. Expected image files (",
+        "truncated": f"{folder}/1.jpg (frame 1): ",
+        "text": f"{data}/walk/text.mp4: expected a whole video, but it ended before the first",
+        "zero": f"{data}/walk/zero.mp4: expected a whole video, but it ended before the first",
+        "sound": f"{data}/walk/sound.mp4: expected a video stream, received only audio. Remove",
+        "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file",
+    }
+    with open(cache_dir / "failures.csv", newline="", encoding="utf-8") as file:
+        failures = {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
+    assert failures.keys() == {f"walk/{name}" for name in expected}
+    for name, reason in expected.items():
+        assert failures[f"walk/{name}"].startswith(reason)
+    # The log names the first five.
+    assert sum(f"failed: walk/{name}: " in log for name in expected) == 5
+    files = sorted(str(p.relative_to(cache_dir / "clips")) for p in cache_dir.rglob("*.h5"))
+    assert files == [f"{label}/clip_{i}.h5" for label in ("run", "walk") for i in range(2)]
+    assert not list(cache_dir.rglob("*.tmp"))
+
+    status, log = extract(data, cache_dir, "--skip_unreadable")
+    assert status == 0
+    assert "0 clips done, 4 skipped (already there), 6 failed" in log
+    assert len(read_manifest(cache_dir / "manifest.csv")) == 4
+    assert (cache_dir / "failures.csv").exists()
+
+
+def test_a_weights_file_that_is_not_vgg16s(tmp_path):
+    with h5py.File(tmp_path / "other.weights.h5", "w") as file:
+        for i in range(3):
+            file[f"layers/conv2d_{i}/vars/0"] = np.zeros((3, 3, 3, 8), np.float32)
+    status, log = extract(
+        write_clips(tmp_path / "data"),
+        tmp_path / "cache",
+        f"--weights={tmp_path}/other.weights.h5",
+    )
+    assert status == 1
+    assert (
+        f"error: {tmp_path}/other.weights.h5: does not hold the weights of VGG16 up to "
+        "block5_pool (13 convolutions expected, 3 found). Expected a file that Keras' VGG16 "
+        "saved: .h5 or .weights.h5."
+    ) in log
+    assert not (tmp_path / "cache" / "cache.json").exists()
+
+
+def test_a_folder_of_something_else_as_cache(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    status, log = extract(write_clips(tmp_path / "data"), tmp_path / "mine")
+    assert status == 1
+    assert f"error: {tmp_path}/mine: holds files, but no cache. Expected a cache or an em" in log
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+    assert not (tmp_path / "mine" / "cache.json").exists()
+
+
+def test_a_cache_dir_that_is_a_file(tmp_path):
+    (tmp_path / "cache").write_text("mine")
+    status, log = extract(write_clips(tmp_path / "data"), tmp_path / "cache")
+    assert status == 1 and "error: " in log and f"{tmp_path}/cache" in log
+    assert (tmp_path / "cache").read_text() == "mine"

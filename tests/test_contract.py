@@ -1,0 +1,81 @@
+"""The contract: equal ones mean equal features, and a difference is named."""
+
+import dataclasses
+import json
+
+import pytest
+
+from lrcn.common.contract import COMPARED_FIELDS, Contract
+
+CONTRACT = Contract(
+    backbone="vgg16",
+    cut="block5_pool",
+    weights_sha256="a" * 64,
+    preprocessing="keras_vgg16_caffe",
+    resize="stretch_bilinear",
+    image_size_px=224,
+    frame_selection="all",
+    views="one",
+    compute_dtype="float32",
+    storage_dtype="float16",
+    feature_shape=(7, 7, 512),
+    weights="imagenet",
+)
+
+
+def change(field):
+    value = {"image_size_px": 96, "feature_shape": (14, 14, 512)}.get(field, "other")
+    return dataclasses.replace(CONTRACT, **{field: value})
+
+
+def test_json_gives_the_same_contract_back():
+    fields = json.loads(json.dumps(dataclasses.asdict(CONTRACT)))
+    again = Contract.from_json(fields, where="cache.json")
+    assert again == CONTRACT and again.digest == CONTRACT.digest
+    assert again.feature_shape == (7, 7, 512) and again.weights == "imagenet"
+
+
+def test_values_per_frame():
+    assert CONTRACT.values_per_frame == 25088
+    assert dataclasses.replace(CONTRACT, feature_shape=(4096,)).values_per_frame == 4096
+
+
+@pytest.mark.parametrize("field", COMPARED_FIELDS)
+def test_every_compared_field_counts(field):
+    other = change(field)
+    assert other != CONTRACT and other.digest != CONTRACT.digest
+    text = CONTRACT.describe_differences(other)
+    assert text.count("=") == 2 and text.count(f"{field}=") == 2
+    assert text.startswith("made with ") and ", but this run needs " in text
+
+
+def test_where_the_weights_came_from_does_not_count():
+    assert set(COMPARED_FIELDS) == {f.name for f in dataclasses.fields(Contract)} - {"weights"}
+    assert change("weights") == CONTRACT and change("weights").digest == CONTRACT.digest
+
+
+def test_the_digest_stays_as_it_is():
+    # Another value would make every cache that there is unusable.
+    assert CONTRACT.digest == "c5a6d27d450d7ac9adb93abf867d85447976259f3cb5c00857d44c7daff514c9"
+
+
+def test_differences_are_named_in_full_and_hashes_shortened():
+    other = dataclasses.replace(CONTRACT, cut="block4_pool", weights_sha256="b" * 64)
+    assert CONTRACT.describe_differences(other) == (
+        "made with cut=block5_pool, weights_sha256=aaaaaaaaaaaa..., "
+        "but this run needs cut=block4_pool, weights_sha256=bbbbbbbbbbbb..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "received"),
+    [
+        ({"cut": "fc1"}, r"\['cut'\]"),
+        ({**dataclasses.asdict(CONTRACT), "crop": 1}, "'crop'"),
+        (None, "NoneType"),
+        (["cut"], "list"),
+    ],
+)
+def test_other_fields_are_refused(fields, received):
+    with pytest.raises(ValueError, match=rf"^x/cache\.json: .*{received}.*rebuild it"):
+        Contract.from_json(fields, where="x/cache.json")

@@ -1,0 +1,296 @@
+"""The cache's files: what is written is read back exactly, and damage is never taken for data."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from commands import ROOT
+from test_contract import CONTRACT
+
+from lrcn.common.clip import SourceStat
+from lrcn.common.feature_cache import ClipWriter, create_cache, lock_cache, read_cache
+
+SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
+SOURCE = SourceStat(size_bytes=1234, mtime_ns=1_700_000_000_123_456_789)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return create_cache(tmp_path / "cache", contract=SMALL, data_root=tmp_path)
+
+
+def make_maps(num_frames):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((num_frames, *SMALL.feature_shape)).astype(np.float16)
+
+
+def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE):
+    maps = make_maps(num_frames)
+    writer = ClipWriter(cache, clip_id)
+    for start in range(0, num_frames, 4):
+        numbers = list(range(start, min(start + 4, num_frames)))
+        writer.append(maps[numbers], frame_index=numbers, timestamp_sec=[0.04 * i for i in numbers])
+    assert writer.commit(source) == cache.clip_path(clip_id).stat().st_size
+    return maps
+
+
+def list_files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def refusal(text, error=ValueError):
+    return pytest.raises(error, match=re.escape(text))
+
+
+def test_round_trip(cache):
+    maps = write_clip(cache)
+    features = read_cache(cache.cache_dir).read_clip("walk/clip_1")
+    assert features.feature_maps.dtype == np.float16
+    assert features.frame_index.dtype == np.int32
+    assert features.timestamp_sec.dtype == np.float64
+    np.testing.assert_array_equal(features.feature_maps, maps)
+    assert features.frame_index.tolist() == list(range(10))
+    assert features.timestamp_sec.tolist() == [0.04 * i for i in range(10)]
+    assert cache.count_frames("walk/clip_1") == 10
+
+
+@pytest.mark.parametrize("frames", [[0], [9, 0], [3, 3, 3], [7, 1, 7, 0, 1], [], range(10)])
+def test_any_frames_in_any_order(cache, frames):
+    maps = write_clip(cache)
+    positions = np.array(frames, np.int64)
+    features = cache.read_clip("walk/clip_1", frames=positions)
+    np.testing.assert_array_equal(features.feature_maps, maps[positions])
+    assert features.frame_index.tolist() == list(frames)
+    assert features.timestamp_sec.tolist() == [0.04 * i for i in frames]
+
+
+def test_times_of_a_folder_stay_nan(cache):
+    writer = ClipWriter(cache, "a")
+    writer.append(make_maps(2), frame_index=[0, 1], timestamp_sec=[float("nan")] * 2)
+    writer.commit(SOURCE)
+    assert np.isnan(cache.read_clip("a").timestamp_sec).all()
+
+
+def test_the_file_is_plain_hdf5(cache):
+    write_clip(cache)
+    with h5py.File(cache.cache_dir / "clips" / "walk" / "clip_1.h5") as file:
+        assert sorted(file) == ["feature_maps", "frame_index", "timestamp_sec"]
+        maps = file["feature_maps"]
+        assert (maps.shape, maps.dtype, maps.chunks) == ((10, 2, 3), np.float16, (1, 2, 3))
+        assert (maps.compression, maps.shuffle, maps.fletcher32) == ("gzip", False, True)
+        assert file["frame_index"].fletcher32 and file["timestamp_sec"].fletcher32
+        assert dict(file.attrs) == {
+            "contract": SMALL.digest,
+            "clip_id": "walk/clip_1",
+            "source_size_bytes": 1234,
+            "source_mtime_ns": 1_700_000_000_123_456_789,
+        }
+
+
+def test_nothing_appears_before_commit_and_nothing_else_after(cache):
+    writer = ClipWriter(cache, "walk/clip_1")
+    writer.append(make_maps(3), frame_index=[0, 1, 2], timestamp_sec=[0.0, 0.1, 0.2])
+    assert not cache.clip_path("walk/clip_1").exists()
+    assert not cache.is_current("walk/clip_1", SOURCE)
+    writer.commit(SOURCE)
+    assert list_files(cache.cache_dir) == ["cache.json", "clips/walk/clip_1.h5"]
+
+
+def test_discard_leaves_nothing_or_what_was_there(cache):
+    ClipWriter(cache, "a").discard()
+    assert list_files(cache.cache_dir) == ["cache.json"]
+    maps = write_clip(cache, "a")
+    writer = ClipWriter(cache, "a")
+    writer.append(make_maps(1), frame_index=[0], timestamp_sec=[0.0])
+    writer.discard()
+    assert list_files(cache.cache_dir) == ["cache.json", "clips/a.h5"]
+    np.testing.assert_array_equal(cache.read_clip("a").feature_maps, maps)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_an_error(cache, value):
+    maps = make_maps(4)
+    maps[2, 1, 1] = value
+    writer = ClipWriter(cache, "walk/clip_1")
+    with refusal(
+        "walk/clip_1: a feature of the frames 8 to 11 is not finite in float16 (largest number: "
+        "65504). Expected finite features; check the weights"
+    ):
+        writer.append(maps, frame_index=[8, 9, 10, 11], timestamp_sec=[0.0] * 4)
+
+
+def test_the_largest_float16_is_kept(cache):
+    writer = ClipWriter(cache, "a")
+    writer.append(np.full((1, 2, 3), 65504, np.float16), frame_index=[0], timestamp_sec=[0.0])
+    writer.commit(SOURCE)
+    assert (cache.read_clip("a").feature_maps == 65504).all()
+
+
+def test_current_means_this_clip_contract_and_unchanged_source(cache):
+    assert not cache.is_current("a", SOURCE)
+    write_clip(cache, "a")
+    assert cache.is_current("a", SOURCE)
+    assert not cache.is_current("a", SOURCE._replace(size_bytes=1235))
+    assert not cache.is_current("a", SOURCE._replace(mtime_ns=SOURCE.mtime_ns + 1))
+    cache.clip_path("a").rename(cache.clip_path("b"))
+    assert not cache.is_current("b", SOURCE)
+
+
+def test_a_clip_of_another_contract_is_not_read(cache, tmp_path):
+    other = create_cache(
+        tmp_path / "other", contract=dataclasses.replace(SMALL, cut="fc1"), data_root=tmp_path
+    )
+    write_clip(other, "a")
+    cache.clip_path("a").parent.mkdir()
+    other.clip_path("a").rename(cache.clip_path("a"))
+    assert not cache.is_current("a", SOURCE)
+    with refusal(f"{cache.clip_path('a')}: carries another contract than {cache.cache_dir}"):
+        cache.read_clip("a")
+
+
+def test_a_missing_clip_says_what_to_do(cache):
+    for call in (cache.read_clip, cache.count_frames):
+        with refusal(f"{cache.clip_path('a')}: not in the cache. Run ext", FileNotFoundError):
+            call("a")
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5 at all", None])
+def test_a_file_that_is_no_hdf5(cache, content):
+    write_clip(cache, "a")
+    path = cache.clip_path("a")
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    assert not cache.is_current("a", SOURCE)
+    for call in (cache.read_clip, cache.count_frames):
+        with refusal(f"{path}: not a readable HDF5 file ("):
+            call("a")
+
+
+def test_flipped_bits_in_the_features_are_noticed(cache):
+    write_clip(cache, "a")
+    path = cache.clip_path("a")
+    with h5py.File(path) as file:
+        chunk = file["feature_maps"].id.get_chunk_info(6)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 1
+    path.write_bytes(content)
+    for frames in (None, np.array([6])):
+        with refusal(f"{path}: damaged ("):
+            cache.read_clip("a", frames=frames)
+    assert len(cache.read_clip("a", frames=np.array([5, 7])).feature_maps) == 2
+
+
+def test_a_file_without_a_dataset_is_damaged(cache):
+    write_clip(cache, "a")
+    with h5py.File(cache.clip_path("a"), "r+") as file:
+        del file["timestamp_sec"]
+    with refusal(f"{cache.clip_path('a')}: damaged ("):
+        cache.read_clip("a")
+
+
+def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):
+    write_clip(cache, "a")
+    again = create_cache(
+        cache.cache_dir,
+        contract=dataclasses.replace(SMALL, weights="elsewhere"),
+        data_root=tmp_path,
+    )
+    assert again.is_current("a", SOURCE)
+    before = (cache.cache_dir / "cache.json").read_bytes()
+    with refusal(
+        f"{cache.cache_dir}/cache.json: made with cut=block5_pool, image_size_px=224, but this "
+        "run needs cut=fc1, image_size_px=32. Leave out the flags that differ to use the cache "
+        "as it is, or name another --cache_dir."
+    ):
+        create_cache(
+            cache.cache_dir,
+            contract=dataclasses.replace(SMALL, cut="fc1", image_size_px=32),
+            data_root=tmp_path,
+        )
+    assert (cache.cache_dir / "cache.json").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with refusal(f"{tmp_path}: holds files, but no cache. Expected a cache or an empty or new"):
+        create_cache(tmp_path, contract=SMALL, data_root=tmp_path)
+    assert list_files(tmp_path) == ["thesis.txt"]
+
+
+def test_reading_where_there_is_no_cache(tmp_path):
+    with refusal(f"{tmp_path}/cache.json: there is no cache here. Make it", FileNotFoundError):
+        read_cache(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda c: {**c, "format_version": 99}, "expected format_version 1. Received: 99."),
+        (lambda c: {}, "expected format_version 1. Received: None."),
+        (lambda c: [], "expected format_version 1. Received: None."),
+        (lambda c: {"format_version": 1}, "expected the contract fields"),
+        (lambda c: {**c, "contract": {"cut": "fc1"}}, "expected the contract fields"),
+    ],
+)
+def test_a_cache_of_another_version(cache, change, text):
+    path = cache.cache_dir / "cache.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with refusal(f"{path}: {text}"):
+        read_cache(cache.cache_dir)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_a_cache_json_that_is_none(cache, content):
+    (cache.cache_dir / "cache.json").write_bytes(content)
+    with refusal("cache.json: not valid JSON ("):
+        read_cache(cache.cache_dir)
+
+
+def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
+    program = (
+        "import sys\n"
+        "from lrcn.common.feature_cache import lock_cache\n"
+        "with lock_cache(sys.argv[1]):\n"
+        "    print('locked', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with (
+            refusal(f"{tmp_path}: another extraction is writing to this cache", RuntimeError),
+            lock_cache(tmp_path),
+        ):
+            pass
+        other.kill()
+        other.wait()
+        with lock_cache(tmp_path):
+            pass
+
+
+def test_the_lock_clears_up_after_a_killed_writer(cache):
+    write_clip(cache, "walk/clip_1")
+    half = ClipWriter(cache, "walk/clip_2")
+    own = cache.cache_dir / "clips" / "walk" / "notes.tmp"
+    own.write_text("mine")
+    with lock_cache(cache.cache_dir):
+        files = list_files(cache.cache_dir)
+    assert files == [".lock", "cache.json", "clips/walk/clip_1.h5", "clips/walk/notes.tmp"]
+    half.discard()
+
+
+def test_the_lock_removes_nothing_where_there_is_no_cache(tmp_path):
+    other = tmp_path / "clips" / ".film.h5.tmp"
+    other.parent.mkdir()
+    other.write_text("mine")
+    with lock_cache(tmp_path):
+        pass
+    assert other.read_text() == "mine"

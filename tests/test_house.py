@@ -1,0 +1,114 @@
+"""The house rules that a reader of the code relies on."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from commands import ROOT
+
+PACKAGES = ("lrcn", "extract_features", "train_head")
+# What the programs need before, or without, TensorFlow.
+LIGHT_MODULES = (
+    "lrcn.common.contract",
+    "lrcn.common.decode",
+    "lrcn.common.discover",
+    "lrcn.common.feature_cache",
+    "lrcn.common.manifest",
+    "lrcn.common.program",
+    "lrcn.common.run_dir",
+    "lrcn.common.sampling",
+    "lrcn.common.splits",
+    "extract_features.extract",
+    "extract_features.feature_import",
+    "extract_features.sample",
+)
+
+
+def find_modules():
+    """Returns {name: path} of all modules of the packages."""
+    modules = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+            modules[name] = path
+    return modules
+
+
+MODULES = find_modules()
+PROGRAMS = {
+    name
+    for name, path in MODULES.items()
+    if "run_program(main)" in path.read_text(encoding="utf-8")
+}
+
+
+def read_imports(path):
+    """Returns the modules, and the names of modules, that a file imports, also inside functions."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides where it leads"
+            imported |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return imported
+
+
+def test_the_modules_are_found():
+    assert {"lrcn.common.manifest", "extract_features.extract", "train_head.train"} <= set(MODULES)
+    assert {"extract_features.__main__", "train_head.predict"} <= PROGRAMS
+
+
+@pytest.mark.parametrize(
+    ("package", "others"),
+    [
+        ("extract_features", {"train_head"}),
+        ("train_head", {"extract_features"}),
+        ("lrcn", {"extract_features", "train_head"}),
+    ],
+)
+def test_the_stages_never_import_each_other(package, others):
+    for name, path in MODULES.items():
+        if name.split(".")[0] == package:
+            assert not others & {x.split(".")[0] for x in read_imports(path)}, path
+
+
+@pytest.mark.parametrize("package", ["extract_features", "train_head"])
+def test_both_stages_import_the_common_part(package):
+    imports = [read_imports(p) for name, p in MODULES.items() if name.startswith(package)]
+    assert any(x.startswith("lrcn.common.") for x in set.union(*imports))
+
+
+def test_nobody_imports_a_program():
+    for path in [*MODULES.values(), *sorted((ROOT / "tests").glob("*.py"))]:
+        assert not PROGRAMS & read_imports(path), path
+
+
+def test_only_programs_read_flags():
+    for name, path in MODULES.items():
+        if "absl.flags" in read_imports(path):
+            assert name in PROGRAMS or name == "extract_features.data_flags", path
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_what_is_needed_without_tensorflow_does_not_import_it(module):
+    program = f"import sys, {module}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
+
+
+def test_there_is_no_catch_all_module_and_no_assert():
+    for name, path in MODULES.items():
+        assert name.rsplit(".", 1)[-1] not in {"utils", "util", "helpers", "misc"}, path
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), path
+
+
+def test_no_pickle_is_loaded():
+    for path in MODULES.values():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not {"pickle", "dill", "joblib"} & read_imports(path), path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "safe_mode"):
+                assert isinstance(node.value, ast.Constant), path
+                assert node.value.value is (node.arg == "safe_mode"), path

@@ -1,0 +1,336 @@
+"""Tests the head, and LRCN as one model from frames to classes."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from small_data import make_config
+
+from lrcn.common import backbone
+from lrcn.common.decode import iter_frames
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.evaluation import load_model
+from train_head.input_pipeline import ClipReader
+from train_head.model import build_head, build_lrcn, build_optimizer, keras, tf
+from train_head.normalization import FeatureStatistics, measure_features
+
+NUM_CLASSES = 3
+MAP_SHAPE = (2, 2, 3)
+RNNS_AND_OUTPUTS = list(itertools.product(["gru", "lstm", "bigru", "none"], ["last", "mean"]))
+
+
+def make_head(*, feature_shape=MAP_SHAPE, seed=0, **settings):
+    """Builds a head of random weights and statistics."""
+    keras.utils.set_random_seed(seed)
+    random = np.random.RandomState(seed)
+    head = build_head(
+        make_config(**{"fc_units": 8, "rnn_units": 5, **settings}),
+        feature_shape=feature_shape,
+        num_classes=NUM_CLASSES,
+        statistics=FeatureStatistics(
+            scale=random.uniform(0.5, 2),
+            mean=random.normal(size=feature_shape).astype(np.float32),
+            variance=random.uniform(0.5, 2),
+        ),
+    )
+    for variable in head.trainable_variables:
+        if "bias" in variable.path:
+            # A bias of 0, as layers start with, leaves a padding of zeros without effect.
+            variable.assign(random.normal(scale=0.3, size=variable.shape))
+    return head
+
+
+def make_maps(num_clips, num_frames, *, feature_shape=MAP_SHAPE, seed=0):
+    random = np.random.RandomState(seed)
+    return random.normal(size=(num_clips, num_frames, *feature_shape)).astype(np.float16)
+
+
+def make_ragged_inputs(clips, *, num_frames):
+    """Pads clips to `num_frames` with numbers that would be seen if the mask let them through."""
+    maps = np.full((len(clips), num_frames, *clips[0].shape[1:]), 100, np.float16)
+    mask = np.zeros((len(clips), num_frames), bool)
+    for i, clip in enumerate(clips):
+        maps[i, : len(clip)] = clip
+        mask[i, : len(clip)] = True
+    return {"feature_maps": maps, "frame_mask": mask}
+
+
+def run_head(head, inputs):
+    return head(inputs, training=False).numpy()
+
+
+@pytest.mark.parametrize(("rnn", "output"), RNNS_AND_OUTPUTS)
+def test_padding_and_batch_mates_do_not_change_logits(rnn, output):
+    head = make_head(sequence="ragged", rnn=rnn, output=output)
+    clips = [make_maps(1, length, seed=length)[0] for length in (3, 1, 6)]
+    together = run_head(head, make_ragged_inputs(clips, num_frames=9))
+    for clip, logits in zip(clips, together, strict=True):
+        alone = run_head(head, make_ragged_inputs([clip], num_frames=len(clip)))
+        np.testing.assert_allclose(logits, alone[0], atol=1e-5)
+    assert np.ptp(together, axis=0).min() > 1e-3, "three clips, three answers"
+
+
+@pytest.mark.parametrize(("rnn", "output"), RNNS_AND_OUTPUTS)
+def test_ragged_equals_fixed_at_equal_length(rnn, output):
+    ragged = make_head(sequence="ragged", rnn=rnn, output=output)
+    fixed = make_head(sequence="fixed", rnn=rnn, output=output)
+    for a, b in zip(ragged.get_weights(), fixed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    maps = make_maps(2, 4)
+    logits = run_head(fixed, maps)
+    assert logits.shape == (2, NUM_CLASSES)
+    np.testing.assert_allclose(
+        run_head(ragged, make_ragged_inputs(list(maps), num_frames=4)), logits, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rnn", ["gru", "lstm", "bigru"])
+def test_rnn_minds_the_order_of_frames(rnn):
+    head = make_head(rnn=rnn)
+    maps = make_maps(1, 5)
+    # The last frame stays where it is: it is what comes before that must have been read.
+    turned = np.concatenate([maps[:, :4][:, ::-1], maps[:, 4:]], axis=1)
+    assert np.abs(run_head(head, maps) - run_head(head, turned)).max() > 1e-3
+
+
+def test_without_rnn_the_order_of_frames_is_not_seen():
+    head = make_head(rnn="none", output="mean")
+    maps = make_maps(1, 5)
+    np.testing.assert_allclose(run_head(head, maps), run_head(head, maps[:, ::-1]), atol=1e-5)
+
+
+def test_mean_output_is_the_mean_of_each_frames_softmax():
+    head = make_head(rnn="none", output="mean")
+    maps = make_maps(1, 4)
+    frames = [run_head(head, maps[:, t : t + 1]) for t in range(4)]
+    mean = np.mean([tf.nn.softmax(logits).numpy() for logits in frames], axis=0)
+    np.testing.assert_allclose(tf.nn.softmax(run_head(head, maps)), mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+@pytest.mark.parametrize("rnn", ["gru", "bigru", "none"])
+def test_a_single_frame_is_a_clip(sequence, rnn):
+    head = make_head(sequence=sequence, rnn=rnn)
+    inputs = make_maps(1, 1)
+    if sequence == "ragged":
+        inputs = make_ragged_inputs(list(inputs), num_frames=1)
+    assert np.isfinite(run_head(head, inputs)).all()
+
+
+@pytest.mark.parametrize("frame_pooling", ["flatten", "average"])
+@pytest.mark.parametrize("feature_shape", [(6,), (2, 2, 3)])
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_feature_shapes_and_poolings(frame_pooling, feature_shape, sequence):
+    head = make_head(frame_pooling=frame_pooling, feature_shape=feature_shape, sequence=sequence)
+    inputs = make_maps(2, 3, feature_shape=feature_shape)
+    if sequence == "ragged":
+        inputs = make_ragged_inputs(list(inputs), num_frames=4)
+    assert run_head(head, inputs).shape == (2, NUM_CLASSES)
+    assert head.output_shape == (None, NUM_CLASSES)
+    fc = head.get_layer("per_frame").model.get_layer("fc")
+    num_inputs = feature_shape[-1] if frame_pooling == "average" else np.prod(feature_shape)
+    assert fc.kernel.shape == (num_inputs, 8)
+
+
+def test_rnn_units_and_initialisers_are_the_articles():
+    head = make_head(rnn_units=5)
+    rnn = head.get_layer("rnn")
+    assert rnn.units == 5
+    for gate in np.split(rnn.cell.recurrent_kernel.numpy(), 3, axis=1):
+        assert gate.shape == (5, 5)
+    assert type(rnn.cell.recurrent_initializer) is keras.initializers.Orthogonal
+    assert type(rnn.cell.kernel_initializer) is keras.initializers.GlorotUniform
+
+
+@pytest.mark.parametrize("output", ["last", "mean"])
+def test_gradient_reaches_the_fc_layer_and_ignores_padding(output):
+    head = make_head(sequence="ragged", output=output)
+    clips = [make_maps(1, length, seed=length)[0] for length in (2, 4)]
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def find_gradients(num_frames):
+        inputs = make_ragged_inputs(clips, num_frames=num_frames)
+        with tf.GradientTape() as tape:
+            loss = loss_of(tf.constant([0, 2]), head(inputs, training=False))
+        return tape.gradient(loss, head.trainable_variables)
+
+    gradients = find_gradients(4)
+    for variable, gradient in zip(head.trainable_variables, gradients, strict=True):
+        assert np.abs(gradient).max() > 0, variable.path
+    assert "fc/kernel" in head.trainable_variables[0].path
+    for gradient, padded in zip(gradients, find_gradients(7), strict=True):
+        np.testing.assert_allclose(gradient, padded, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"sequence": "ragged", "rnn": "bigru", "output": "mean", "frame_pooling": "average"},
+        {"sequence": "ragged", "rnn": "lstm"},
+        {"rnn": "none", "output": "mean"},
+    ],
+    ids=str,
+)
+def test_saved_head_gives_equal_logits(settings, tmp_path):
+    run = RunDir(tmp_path)
+    head = make_head(**settings)
+    head.save(run.model_path)
+    loaded = load_model(run)
+    inputs = make_maps(2, 3)
+    if "sequence" in settings:
+        inputs = make_ragged_inputs(list(inputs), num_frames=5)
+    np.testing.assert_array_equal(run_head(loaded, inputs), run_head(head, inputs))
+    # The statistics of normalisation are weights of the file too.
+    for wanted, found in zip(head.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_features_are_normalised_by_the_statistics():
+    random = np.random.RandomState(3)
+    mean = random.normal(size=6).astype(np.float32)
+    statistics = FeatureStatistics(scale=0.5, mean=mean, variance=0.25)
+    config = make_config(fc_units=4, rnn="none")
+    head = build_head(config, feature_shape=(6,), num_classes=2, statistics=statistics)
+    encoder = head.get_layer("per_frame").model
+    fc = encoder.get_layer("fc")
+    maps = make_maps(1, 5, feature_shape=(6,))[0].astype(np.float32)
+    normalized = (np.arcsinh(maps / 0.5) - mean) / 0.5
+    np.testing.assert_allclose(encoder(maps), fc(normalized), rtol=1e-4, atol=1e-5)
+
+
+CLIP_IDS = ["left/clip_0", "right/clip_5"]
+
+
+@pytest.fixture(scope="module")
+def cached_clips(cache_dir, clips_dir):
+    """Two clips of different length: frames [T, 32, 32, 3] uint8 and cached maps [T, ...]."""
+    cache = read_cache(cache_dir)
+    clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
+    pairs = []
+    for clip_id in CLIP_IDS:
+        path = clips_dir / clips[clip_id].path
+        frames = np.stack([frame.pixels for frame in iter_frames(path, image_size=32)])
+        pairs.append((frames, cache.read_clip(clip_id).feature_maps))
+    return pairs
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequence):
+    cache = read_cache(cache_dir)
+    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    assert backbone.build_top(vgg16, "block5_pool") is None
+    reader = ClipReader(cache, CLIP_IDS, memory_bytes=0)
+    head = build_head(
+        make_config(sequence=sequence),
+        feature_shape=cache.contract.feature_shape,
+        num_classes=NUM_CLASSES,
+        statistics=measure_features(reader),
+    )
+    lrcn = build_lrcn(backbone.build_bottom(vgg16, "block5_pool"), head)
+    assert lrcn.input_shape == (None, None, 32, 32, 3)
+    lengths = set()
+    for frames, maps in cached_clips:
+        lengths.add(len(maps))
+        assert frames.dtype == np.uint8
+        inputs = maps[None]
+        if sequence == "ragged":
+            inputs = make_ragged_inputs([maps], num_frames=len(maps) + 2)
+        logits = lrcn(frames[None], training=False)
+        assert_close_logits(logits, run_head(head, inputs))
+    assert len(lengths) == 2
+
+
+def test_lrcn_with_a_top_equals_its_parts(cache_dir, cached_clips):
+    vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
+    bottom = backbone.build_bottom(vgg16, "block4_pool")
+    top = backbone.build_top(vgg16, "block4_pool")
+    assert len(top.layers) == 5, "the input, three convolutions and the pooling of block 5"
+    forward = backbone.make_forward(bottom, batch_size=4)
+    head = build_head(
+        make_config(),
+        feature_shape=top.output.shape[1:],
+        num_classes=NUM_CLASSES,
+        statistics=measure_features(ClipReader(read_cache(cache_dir), CLIP_IDS, memory_bytes=0)),
+    )
+    lrcn = build_lrcn(bottom, head, top=top)
+    for frames, block5_maps in cached_clips:
+        rounded = []  # as stage 1 writes it: batches of one size, float16
+        for start in range(0, len(frames), 4):
+            batch = np.zeros((4, *frames.shape[1:]), np.uint8)
+            count = len(frames[start : start + 4])
+            batch[:count] = frames[start : start + 4]
+            rounded.append(forward(batch).numpy()[:count])
+        maps = np.concatenate(rounded)
+        assert maps.dtype == np.float16
+        top_maps = top(maps.astype(np.float32), training=False).numpy()
+        np.testing.assert_allclose(top_maps, block5_maps, rtol=0.01, atol=0.01 * block5_maps.max())
+        logits = lrcn(frames[None], training=False)
+        assert_close_logits(logits, run_head(head, top_maps[None].astype(np.float16)))
+
+
+def assert_close_logits(logits, wanted):
+    # Batches of another size may round a feature to the float16 beside it.
+    np.testing.assert_allclose(logits, wanted, atol=2e-3)
+    assert np.ptp(wanted) > 0.05, "logits that say nothing would be equal too"
+
+
+def make_step(gradients, **settings):
+    """Returns what the first step of plain SGD adds to weights of 0."""
+    config = make_config(optimizer="sgd", learning_rate=1.0, **settings)
+    optimizer = build_optimizer(config, steps_per_epoch=1)
+    variables = [keras.Variable(np.zeros_like(gradient)) for gradient in gradients]
+    optimizer.apply([tf.constant(gradient) for gradient in gradients], variables)
+    # Nesterov's momentum of 0.9 makes the first step 1.9 times the gradient.
+    return [variable.numpy() / -1.9 for variable in variables]
+
+
+GRADIENTS = [np.array([300.0, 0.1], np.float32), np.array([-400.0], np.float32)]
+
+
+def test_clipnorm_bounds_the_norm_of_all_gradients_together():
+    step = np.concatenate(make_step(GRADIENTS, clipnorm=0.5))
+    assert np.linalg.norm(step) == pytest.approx(0.5, rel=1e-5)
+    np.testing.assert_allclose(step, np.concatenate(GRADIENTS) / 1000, rtol=1e-4)
+    small = [gradient / 1e4 for gradient in GRADIENTS]
+    np.testing.assert_allclose(
+        np.concatenate(make_step(small, clipnorm=0.5)), np.concatenate(small), rtol=1e-5
+    )
+
+
+def test_clipvalue_bounds_each_gradient():
+    step = np.concatenate(make_step(GRADIENTS, clipnorm=0.0, clipvalue=0.5))
+    np.testing.assert_allclose(step, [0.5, 0.1, -0.5], rtol=1e-5)
+
+
+def test_clipping_can_be_off():
+    step = np.concatenate(make_step(GRADIENTS, clipnorm=0.0))
+    np.testing.assert_allclose(step, np.concatenate(GRADIENTS), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_optimizer_has_the_settings(name):
+    config = make_config(optimizer=name, learning_rate=0.25, clipnorm=2.0, schedule="constant")
+    optimizer = build_optimizer(config, steps_per_epoch=1)
+    assert type(optimizer).__name__.lower() == name
+    assert float(optimizer.learning_rate) == 0.25
+    assert optimizer.global_clipnorm == 2.0
+
+
+@pytest.mark.parametrize(("schedule", "halfway", "end"), [("cosine", 0.5, 0), ("constant", 1, 1)])
+def test_schedule_spans_all_epochs(schedule, halfway, end):
+    config = make_config(optimizer="sgd", learning_rate=1.0, schedule=schedule, epochs=5)
+    optimizer = build_optimizer(config, steps_per_epoch=4)
+    rates = []
+    for step in (0, 10, 20):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [1, halfway, end], atol=1e-6)
+
+
+def test_two_ways_of_clipping_are_refused():
+    with pytest.raises(ValueError, match=r"not both\. Received: --clipnorm=1\.0, --clipvalue=0\.5"):
+        dataclasses.replace(make_config(), clipnorm=1.0, clipvalue=0.5)

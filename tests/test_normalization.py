@@ -1,0 +1,45 @@
+"""Tests the statistics that the head normalises with."""
+
+import numpy as np
+import pytest
+from small_data import write_cache
+
+from lrcn.common.clip import Clip
+from train_head.input_pipeline import ClipReader
+from train_head.normalization import measure_features
+
+
+def make_reader(folder, clips):
+    """Makes a reader of clips [T, ...] of one class."""
+    named = {Clip(f"clip_{i}", "path", "a", "train"): maps for i, maps in enumerate(clips)}
+    cache = write_cache(folder, named)
+    return ClipReader(cache, [clip.clip_id for clip in named], memory_bytes=0)
+
+
+@pytest.mark.parametrize("feature_shape", [(5,), (2, 3, 4)])
+def test_every_frame_counts_alike(feature_shape, tmp_path):
+    random = np.random.RandomState(0)
+    clips = [
+        random.normal(loc=3, scale=20, size=(length, *feature_shape)).astype(np.float16)
+        for length in (1, 7, 4)
+    ]
+    frames = np.concatenate(clips).astype(np.float64)
+    scale = np.abs(frames).mean()
+    frames = np.arcsinh(frames / scale)
+    statistics = measure_features(make_reader(tmp_path / "cache", clips))
+    assert statistics.scale == pytest.approx(scale, rel=1e-5)
+    assert statistics.mean.dtype == np.float32
+    assert statistics.mean.shape == feature_shape
+    np.testing.assert_allclose(statistics.mean, frames.mean(axis=0), rtol=1e-4, atol=1e-6)
+    variance = np.square(frames - frames.mean(axis=0)).mean()
+    assert statistics.variance == pytest.approx(variance, rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [0, 2, 60000])
+def test_features_that_are_all_alike_are_normalised_to_zero(value, tmp_path):
+    maps = np.full((4, 3), value, np.float16)
+    statistics = measure_features(make_reader(tmp_path / "cache", [maps]))
+    assert statistics.scale > 0
+    assert statistics.variance > 0
+    deviation = np.arcsinh(maps.astype(np.float64) / statistics.scale) - statistics.mean
+    assert np.abs(deviation / np.sqrt(statistics.variance)).max() < 0.01

@@ -1,0 +1,197 @@
+"""Tests the classes named for new videos and frame folders."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from commands import run_program
+from conftest import make_moving_square
+from media import write_frame_folder, write_video
+from small_data import make_config, make_ramps, write_cache
+
+from lrcn.common.backbone import build_vgg16
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.evaluation import evaluate_run
+from train_head.prediction import Predictor, find_sources
+from train_head.train import train_run
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def evaluated(run_dir, cache_dir, tmp_path_factory):
+    """A run and each clip's probability of `left` by evaluation, by clip_id."""
+    run = RunDir(shutil.copytree(run_dir, tmp_path_factory.mktemp("evaluated") / "run"))
+    return run, evaluate_all(run, cache_dir)
+
+
+def evaluate_all(run, cache_dir):
+    probabilities = {}
+    for split in ("train", "val", "test"):
+        evaluate_run(run, read_cache(cache_dir), split=split)
+        for row in read_rows(run.predictions_path(split)):
+            probabilities[row["clip_id"]] = float(row["left"])
+    return probabilities
+
+
+def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
+    run, expected = evaluated
+    clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
+    output = tmp_path / "predictions.csv"
+    short = write_frame_folder(
+        tmp_path / "short", make_moving_square(np.random.RandomState(9), num_frames=2)
+    )
+    # A folder of clips, a video, a folder of frames, and a clip of fewer frames than seq_len.
+    arguments = [
+        clips_dir / "left",
+        clips_dir / "right" / "clip_7.mp4",
+        clips_dir / "right" / "clip_0",
+        short,
+    ]
+    done = run_program(
+        "train_head.predict", f"--run_dir={run.path}", f"--output={output}", *arguments
+    )
+    sources = [clips_dir / "left" / f"clip_{i}" for i in range(7)]
+    sources += [clips_dir / "left" / "clip_7.mp4", *arguments[1:]]
+    rows = read_rows(output)
+    assert [row["clip"] for row in rows] == [str(source) for source in sources]
+    assert list(rows[0]) == ["clip", "predicted", "left", "right"]
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(rows), "stdout is a line for each clip and nothing else"
+    for source, row, line in zip(sources, rows, lines, strict=True):
+        left, right = float(row["left"]), float(row["right"])
+        assert left + right == pytest.approx(1, abs=1e-5)
+        first, second = ("left", left), ("right", right)
+        if right > left:
+            first, second = second, first
+        assert row["predicted"] == first[0]
+        shown = [f"{value:.3f}" if type(value) is float else value for value in (*first, *second)]
+        assert line.split() == [str(source), *shown]
+        if source != short:
+            clip_id = clips[str(source.relative_to(clips_dir))]
+            assert left == pytest.approx(expected[clip_id], abs=1e-3)
+    assert np.ptp([float(row["left"]) for row in rows]) > 0.01
+
+
+def test_whole_clips_are_predicted_as_evaluated(cache_dir, clips_dir, tmp_path):
+    run = RunDir(tmp_path / "run")
+    config = make_config(sequence="ragged", epochs=1)
+    train_run(config, cache=read_cache(cache_dir), run=run, checkpoint_sec=60)
+    expected = evaluate_all(run, cache_dir)
+    sources = find_sources([str(clips_dir)])
+    clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
+    predictions = list(Predictor(run).predict_clips(sources))
+    assert len(predictions) == len(expected)
+    for prediction in predictions:
+        clip_id = clips[str(prediction.source.relative_to(clips_dir))]
+        assert prediction.probabilities[0] == pytest.approx(expected[clip_id], abs=1e-3)
+
+
+def test_unreadable_clip_does_not_stop_the_others(evaluated, clips_dir, tmp_path):
+    run, expected = evaluated
+    (tmp_path / "notes.mp4").write_text("this is no video")
+    (tmp_path / "cut_off").mkdir()
+    picture = (clips_dir / "left" / "clip_0" / "0.png").read_bytes()
+    (tmp_path / "cut_off" / "0.png").write_bytes(picture[: len(picture) // 2])
+    good = clips_dir / "left" / "clip_0"
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run.path}",
+        "--top=1",
+        tmp_path / "notes.mp4",
+        good,
+        tmp_path / "cut_off",
+        good,
+        check=False,
+    )
+    assert done.returncode == 1
+    left = expected["left/clip_0"]
+    name, probability = ("left", left) if left > 0.5 else ("right", 1 - left)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [(line[0], line[1]) for line in lines] == [(str(good), name)] * 2
+    assert float(lines[0][2]) == pytest.approx(probability, abs=2e-3)
+    assert f"{tmp_path}/notes.mp4: expected a whole video" in done.stderr
+    assert f"{tmp_path}/cut_off/0.png" in done.stderr
+
+
+def test_existing_output_is_never_overwritten(run_dir, clips_dir, tmp_path):
+    output = tmp_path / "mine.csv"
+    output.write_text("mine")
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={output}",
+        clips_dir / "left" / "clip_0",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {output}: exists already. Name another --output, or remove it." in done.stderr
+    assert output.read_text() == "mine"
+
+
+def test_no_clips_are_asked_for(run_dir):
+    done = run_program("train_head.predict", f"--run_dir={run_dir}", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected videos or frame folders as arguments. Received: none." in done.stderr
+
+
+def test_sources(tmp_path):
+    frame = np.zeros((1, 32, 32, 3), np.uint8)
+    for name in ("b/clip_10", "b/clip_2"):
+        write_frame_folder(tmp_path / name, frame)
+    write_video(tmp_path / "b" / "clip_3.mp4", [*frame] * 2)
+    write_video(tmp_path / "a.mp4", [*frame] * 2)
+    (tmp_path / "b" / "readme.txt").write_text("not a clip")
+    (tmp_path / ".hidden").mkdir()
+    found = find_sources([str(tmp_path), str(tmp_path / "b" / "clip_2")])
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "a.mp4",
+        "b/clip_2",
+        "b/clip_3.mp4",
+        "b/clip_10",
+        "b/clip_2",
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty: expected a folder of frames or of videos\. Rec"):
+        find_sources([str(tmp_path / "empty")])
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4: no such file or folder\. Expected a"):
+        find_sources([str(tmp_path / "gone.mp4")])
+
+
+def test_missing_run_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
+        Predictor(RunDir(tmp_path / "gone"))
+
+
+def test_run_of_imported_features_is_refused(tmp_path):
+    clips = {**make_ramps(2, split="train"), **make_ramps(1, split="test")}
+    cache = write_cache(tmp_path / "cache", clips)
+    run = RunDir(tmp_path / "run")
+    train_run(make_config(epochs=1), cache=cache, run=run, checkpoint_sec=60)
+    with pytest.raises(ValueError, match=r"trained on features imported from .*somewhere\.h5, and"):
+        Predictor(run)
+
+
+def test_other_weights_are_refused(run_dir, tmp_path):
+    vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    kernel, bias = vgg16.get_layer("block3_conv2").get_weights()
+    vgg16.get_layer("block3_conv2").set_weights([kernel, bias + 1e-3])
+    weights = tmp_path / "other.weights.h5"
+    vgg16.save_weights(weights)
+    with pytest.raises(
+        ValueError,
+        match=r"contract\.json: made with weights_sha256=\w+\.\.\., but this run needs weights_sha"
+        r"256=\w+\.\.\., with --weights=.*other\.weights\.h5\. Pass the weights that the run was",
+    ):
+        Predictor(RunDir(run_dir), weights=str(weights))
+
+
+def test_moved_weights_are_named(run_dir, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"moved\.h5: expected a VGG16 weights file\. Rece"):
+        Predictor(RunDir(run_dir), weights=str(tmp_path / "moved.h5"))

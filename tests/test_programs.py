@@ -1,0 +1,108 @@
+"""What every command line does alike: it answers quickly, and keeps stdout for results."""
+
+import re
+
+import pytest
+from commands import ROOT, run_program
+
+# A flag of each program, and that flag misspelt.
+PROGRAMS = {
+    "extract_features": ("image_size", "imagesize"),
+    "extract_features.import_features": ("features", "feature"),
+    "extract_features.render_sample": ("output_dir", "output_di"),
+    "train_head": ("run_dir", "rundir"),
+    "train_head.evaluate": ("run_dir", "rundir"),
+    "train_head.predict": ("run_dir", "rundir"),
+}
+
+
+def run_and_list_imports(module, *flags):
+    """Runs a program; returns it and the modules that it imported."""
+    done = run_program(module, *flags, env={"PYTHONPROFILEIMPORTTIME": "1"}, check=False)
+    lines = done.stderr.splitlines()
+    imported = {x.rsplit("|", 1)[1].strip() for x in lines if x.startswith("import time:")}
+    assert "absl.flags" in imported
+    done.stderr = "\n".join(x for x in lines if not x.startswith("import time:"))
+    return done, imported
+
+
+def find_programs():
+    for path in sorted(ROOT.glob("*/*.py")):
+        if path.parent.name != "tests" and "run_program(main" in path.read_text(encoding="utf-8"):
+            name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+            yield name.removesuffix(".__main__")
+
+
+def test_no_program_is_left_out_here():
+    assert set(find_programs()) == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_help_lists_the_flags_without_tensorflow(module):
+    done, imported = run_and_list_imports(module, "--help")
+    flag, _ = PROGRAMS[module]
+    assert re.search(rf"^ +--(\[no\])?{flag}: \S", done.stdout, re.MULTILINE)
+    assert done.stderr == ""
+    assert not {"tensorflow", "keras"} & imported
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_a_misspelt_flag_is_answered_without_tensorflow(module):
+    flag, misspelt = PROGRAMS[module]
+    done, imported = run_and_list_imports(module, f"--{misspelt}=1")
+    assert done.returncode != 0 and done.stdout == ""
+    assert f"Unknown command line flag '{misspelt}'. Did you mean: {flag} ?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not {"tensorflow", "keras"} & imported
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_a_flag_that_is_needed_is_asked_for(module):
+    done = run_program(module, check=False)
+    assert done.returncode != 0 and done.stdout == ""
+    assert re.search(r"Flag --\w+ must have a value other than None", done.stderr)
+
+
+@pytest.mark.parametrize("module", sorted(set(PROGRAMS) - {"train_head.predict"}))
+def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
+    # `--data clips` is a flag, but a blank beside it is not.
+    flags = {"data", "cache_dir", "run_dir", "features", "output_dir"}
+    help_text = run_program(module, "--help", check=False).stdout
+    needed = [f"--{x}={tmp_path}/{x}" for x in sorted(flags) if f"--{x}:" in help_text]
+    done = run_program(module, *needed, "clips", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected flags only. Received: ['clips']." in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("--image_size=31", "31 is not integer >= 32"),
+        ("--image_size=small", "image_size"),
+        ("--batch_size=0", "batch_size"),
+        ("--cut=pool5", "should be one of"),
+        ("--compute_dtype=int8", "should be one of"),
+        ("--num_decode_threads=0", "num_decode_threads"),
+    ],
+)
+def test_a_value_out_of_range_is_answered_at_once(flag, text):
+    done = run_program("extract_features", "--data=a", "--cache_dir=b", flag, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "Flags parsing error" in done.stderr and text in done.stderr
+
+
+def test_a_flagfile_gives_the_flags(tmp_path):
+    (tmp_path / "flags.txt").write_text(f"--data={tmp_path}/gone\n--cache_dir={tmp_path}/cache\n")
+    done = run_program("extract_features", f"--flagfile={tmp_path}/flags.txt", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {tmp_path}/gone: no such file or folder." in done.stderr
+
+
+def test_the_traceback_is_shown_where_it_is_wanted(tmp_path):
+    flags = (f"--data={tmp_path}/gone", f"--cache_dir={tmp_path}/cache")
+    done = run_program("extract_features", *flags, check=False)
+    assert "Traceback" not in done.stderr
+    done = run_program("extract_features", *flags, "--verbosity=1", check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "FileNotFoundError" in done.stderr

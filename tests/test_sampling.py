@@ -1,0 +1,102 @@
+"""Which frames make a sequence: tables, and bounds over many clip and sequence lengths."""
+
+import numpy as np
+import pytest
+
+from lrcn.common.sampling import sample_segment_centres, sample_segment_jitter, sample_tail
+
+ALL_SAMPLERS = {
+    "centres": sample_segment_centres,
+    "jitter": lambda n, t: sample_segment_jitter(n, t, rng=np.random.default_rng(0)),
+    "tail": sample_tail,
+}
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "seq_len", "expected"),
+    [
+        (10, 1, [5]),
+        (10, 2, [2, 7]),
+        (10, 5, [1, 3, 5, 7, 9]),
+        (9, 3, [1, 4, 7]),
+        (7, 3, [1, 3, 5]),
+        (4, 4, [0, 1, 2, 3]),
+        (5, 4, [0, 1, 3, 4]),
+        # Shorter than the sequence: frames are repeated, in order and evenly.
+        (3, 6, [0, 0, 1, 1, 2, 2]),
+        (2, 5, [0, 0, 1, 1, 1]),
+        (1, 4, [0, 0, 0, 0]),
+        (1_000_000_007, 2, [250_000_001, 750_000_005]),
+    ],
+)
+def test_segment_centres(num_frames, seq_len, expected):
+    assert sample_segment_centres(num_frames, seq_len).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "seq_len", "expected"),
+    [
+        (10, 1, [9]),
+        (10, 5, [1, 3, 5, 7, 9]),
+        (7, 3, [2, 4, 6]),  # n / T = 2.33 is rounded down: the first frames are left out
+        (8, 3, [1, 4, 7]),  # 2.67 is rounded up
+        (8, 5, [0, 1, 3, 5, 7]),  # 1.6 is rounded up, and would begin at -1
+        (6, 4, [0, 1, 3, 5]),  # 1.5 is rounded to 2
+        (10, 4, [3, 5, 7, 9]),  # 2.5 is rounded to 2, as Python rounds
+        (4, 4, [0, 1, 2, 3]),
+        # Shorter than the sequence: the step is 1, and the first frame is repeated.
+        (3, 5, [0, 0, 0, 1, 2]),
+        (2, 5, [0, 0, 0, 0, 1]),
+        (1, 3, [0, 0, 0]),
+    ],
+)
+def test_tail(num_frames, seq_len, expected):
+    assert sample_tail(num_frames, seq_len).tolist() == expected
+
+
+@pytest.mark.parametrize("sampler", ALL_SAMPLERS.values(), ids=ALL_SAMPLERS)
+def test_any_lengths_give_frames_of_the_clip_in_order(sampler):
+    for num_frames in range(1, 40):
+        for seq_len in range(1, 20):
+            frames = sampler(num_frames, seq_len)
+            assert frames.dtype == np.int64 and frames.shape == (seq_len,)
+            assert frames.min() >= 0 and frames.max() < num_frames
+            assert (np.diff(frames) >= 0).all()
+
+
+@pytest.mark.parametrize(("num_frames", "seq_len"), [(40, 8), (11, 4), (8, 8), (3, 7)])
+def test_jitter_stays_in_its_segment_and_reaches_all_of_it(num_frames, seq_len):
+    rng = np.random.default_rng(0)
+    drawn = np.stack([sample_segment_jitter(num_frames, seq_len, rng=rng) for _ in range(1000)])
+    edges = np.arange(seq_len + 1) * num_frames / seq_len
+    for i in range(seq_len):
+        touched = range(int(edges[i]), int(np.ceil(edges[i + 1])))
+        assert set(drawn[:, i]) == set(touched)
+
+
+class AlmostOneGenerator:
+    """Draws the largest float64 below 1, which numpy may but hardly ever does."""
+
+    def random(self, size):
+        return np.full(size, np.nextafter(1.0, 0.0))
+
+
+def test_jitter_never_rounds_up_to_behind_the_last_frame():
+    for num_frames in range(1, 200):
+        frames = sample_segment_jitter(num_frames, 7, rng=AlmostOneGenerator())
+        assert frames[-1] == num_frames - 1
+
+
+def test_jitter_follows_its_generator():
+    first, again, other = (
+        sample_segment_jitter(1000, 16, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)
+    )
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("sampler", ALL_SAMPLERS.values(), ids=ALL_SAMPLERS)
+@pytest.mark.parametrize(("num_frames", "seq_len"), [(0, 4), (4, 0), (-1, 4)])
+def test_lengths_below_1_are_refused(sampler, num_frames, seq_len):
+    text = f"Received: num_frames={num_frames}, seq_len={seq_len}"
+    with pytest.raises(ValueError, match=f"Expected at least one frame.*{text}"):
+        sampler(num_frames, seq_len)
