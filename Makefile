@@ -18,7 +18,7 @@ NAME := $(notdir $(patsubst %/,%,$(basename $(DATA))))
 WEIGHTS ?= imagenet
 else
 NAME := sample
-override DATA := $(WORK)/sample/data
+override DATA := $(WORK)/sample/data/manifest.csv
 WEIGHTS := random
 SAMPLE_TARGET := sample
 SAMPLE_FLAGS := --image_size=64
@@ -64,7 +64,7 @@ $(SETUP_DONE): requirements.lock pyproject.toml
 	@touch $@
 
 sample: $(SETUP_DONE)
-	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data
+	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data >&2
 
 features: $(SETUP_DONE) $(SAMPLE_TARGET)
 	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" --weights="$(WEIGHTS)" $(SAMPLE_FLAGS) $(FLAGS)
