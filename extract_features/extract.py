@@ -18,10 +18,10 @@ from extract_features.pipeline import Job, run_pipeline
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.clip import Clip
+from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import RESIZE_RULE, UnreadableClipError, read_source_stat
 from lrcn.common.feature_cache import (
-    STORAGE_DTYPE,
     FeatureCache,
     create_cache,
     lock_cache,
@@ -59,6 +59,7 @@ def extract_features(
     cache_dir: Path,
     batch_size: int,
     num_decode_threads: int,
+    compression: str,
     skip_unreadable: bool,
 ) -> Summary:
     """Fills the cache with the features of every clip that it does not hold yet.
@@ -69,6 +70,7 @@ def extract_features(
         cache_dir: The cache, made where there is none.
         batch_size: Frames that the backbone sees at once, of one or several clips.
         num_decode_threads: Threads that decode.
+        compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
         skip_unreadable: Leave clips that cannot be read out of the cache's manifest.
 
     Returns:
@@ -113,6 +115,7 @@ def extract_features(
                     forward=forward,
                     batch_size=batch_size,
                     num_decode_threads=num_decode_threads,
+                    compression=compression,
                     progress=progress,
                 )
         result.failures += unreadable

@@ -18,10 +18,9 @@ from extract_features.clip_list import (
 )
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import (
-    STORAGE_DTYPE,
-    ClipWriter,
     FeatureCache,
     create_cache,
     lock_cache,
@@ -82,7 +81,7 @@ def import_features(
 def _copy_clip(
     array, clip: Clip, cache: FeatureCache, source_stat: SourceStat, result: ExtractionResult
 ) -> None:
-    writer = ClipWriter(cache, clip.clip_id)
+    writer = cache.open_writer(clip.clip_id)
     try:
         for start in range(0, len(array), _ROWS_AT_ONCE):
             rows = _read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)

@@ -16,8 +16,9 @@ import numpy as np
 
 from extract_features.summary import ExtractionResult
 from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
-from lrcn.common.feature_cache import ClipWriter, FeatureCache
+from lrcn.common.feature_cache import FeatureCache
 
 _POLL_SEC = 0.2
 _QUEUED_BATCHES = 4
@@ -51,6 +52,7 @@ def run_pipeline(
     forward: Callable,
     batch_size: int,
     num_decode_threads: int,
+    compression: str,
     progress,
 ) -> ExtractionResult:
     """Extracts the clips of `jobs` into the cache.
@@ -61,6 +63,7 @@ def run_pipeline(
         forward: From `backbone.make_forward` for `batch_size`.
         batch_size: Frames in a batch.
         num_decode_threads: Threads that decode, each a clip of its own.
+        compression: One of `clip_file.COMPRESSIONS`.
         progress: Told of frames and clips, see `ExtractionProgress`.
 
     Returns:
@@ -80,7 +83,7 @@ def run_pipeline(
         _Worker(stop, lambda: _decode_clips(remaining, decoded, image_size=image_size))
         for _ in range(num_decode_threads)
     ]
-    writer = _Worker(stop, lambda: _write_batches(computed, cache, result, progress))
+    writer = _Worker(stop, lambda: _write_batches(computed, cache, compression, result, progress))
     for thread in [*threads, writer]:
         thread.start()
     try:
@@ -154,7 +157,9 @@ def _iter_batches(items: Iterator[_Item], *, batch_size: int, image_size: int) -
         yield _Batch(pixels, pending)
 
 
-def _write_batches(computed: "_Queue", cache: FeatureCache, result: ExtractionResult, progress):
+def _write_batches(
+    computed: "_Queue", cache: FeatureCache, compression: str, result: ExtractionResult, progress
+):
     writers: dict[str, ClipWriter] = {}
     failures: dict[str, str] = {}
     try:
@@ -167,7 +172,7 @@ def _write_batches(computed: "_Queue", cache: FeatureCache, result: ExtractionRe
                 num_frames += len(frames)
                 if frames and clip_id not in failures:
                     if clip_id not in writers:
-                        writers[clip_id] = ClipWriter(cache, clip_id)
+                        writers[clip_id] = cache.open_writer(clip_id, compression=compression)
                     try:
                         writers[clip_id].append(
                             feature_maps[rows],

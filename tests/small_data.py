@@ -8,7 +8,7 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.feature_cache import ClipWriter, FeatureCache, create_cache
+from lrcn.common.feature_cache import FeatureCache, create_cache
 from lrcn.common.manifest import find_class_names, write_class_names, write_manifest
 from train_head.config import TrainConfig
 
@@ -40,7 +40,7 @@ def write_cache(folder: Path, features: Mapping[Clip, np.ndarray]) -> FeatureCac
     )
     cache = create_cache(folder, contract=contract, data_root=folder)
     for clip, maps in features.items():
-        writer = ClipWriter(cache, clip.clip_id)
+        writer = cache.open_writer(clip.clip_id)
         num_frames = len(maps)
         writer.append(
             maps.astype(np.float16),

@@ -13,7 +13,7 @@ from commands import ROOT
 from test_contract import CONTRACT
 
 from lrcn.common.clip import SourceStat
-from lrcn.common.feature_cache import ClipWriter, create_cache, lock_cache, read_cache
+from lrcn.common.feature_cache import create_cache, lock_cache, read_cache
 
 SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
 SOURCE = SourceStat(size_bytes=1234, mtime_ns=1_700_000_000_123_456_789)
@@ -31,7 +31,7 @@ def make_maps(num_frames):
 
 def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE):
     maps = make_maps(num_frames)
-    writer = ClipWriter(cache, clip_id)
+    writer = cache.open_writer(clip_id)
     for start in range(0, num_frames, 4):
         numbers = list(range(start, min(start + 4, num_frames)))
         writer.append(maps[numbers], frame_index=numbers, timestamp_sec=[0.04 * i for i in numbers])
@@ -70,7 +70,7 @@ def test_any_frames_in_any_order(cache, frames):
 
 
 def test_times_of_a_folder_stay_nan(cache):
-    writer = ClipWriter(cache, "a")
+    writer = cache.open_writer("a")
     writer.append(make_maps(2), frame_index=[0, 1], timestamp_sec=[float("nan")] * 2)
     writer.commit(SOURCE)
     assert np.isnan(cache.read_clip("a").timestamp_sec).all()
@@ -93,7 +93,7 @@ def test_the_file_is_plain_hdf5(cache):
 
 
 def test_nothing_appears_before_commit_and_nothing_else_after(cache):
-    writer = ClipWriter(cache, "walk/clip_1")
+    writer = cache.open_writer("walk/clip_1")
     writer.append(make_maps(3), frame_index=[0, 1, 2], timestamp_sec=[0.0, 0.1, 0.2])
     assert not cache.clip_path("walk/clip_1").exists()
     assert not cache.is_current("walk/clip_1", SOURCE)
@@ -102,10 +102,10 @@ def test_nothing_appears_before_commit_and_nothing_else_after(cache):
 
 
 def test_discard_leaves_nothing_or_what_was_there(cache):
-    ClipWriter(cache, "a").discard()
+    cache.open_writer("a").discard()
     assert list_files(cache.cache_dir) == ["cache.json"]
     maps = write_clip(cache, "a")
-    writer = ClipWriter(cache, "a")
+    writer = cache.open_writer("a")
     writer.append(make_maps(1), frame_index=[0], timestamp_sec=[0.0])
     writer.discard()
     assert list_files(cache.cache_dir) == ["cache.json", "clips/a.h5"]
@@ -116,7 +116,7 @@ def test_discard_leaves_nothing_or_what_was_there(cache):
 def test_what_is_not_finite_is_an_error(cache, value):
     maps = make_maps(4)
     maps[2, 1, 1] = value
-    writer = ClipWriter(cache, "walk/clip_1")
+    writer = cache.open_writer("walk/clip_1")
     with refusal(
         "walk/clip_1: a feature of the frames 8 to 11 is not finite in float16 (largest number: "
         "65504). Expected finite features; check the weights"
@@ -125,7 +125,7 @@ def test_what_is_not_finite_is_an_error(cache, value):
 
 
 def test_the_largest_float16_is_kept(cache):
-    writer = ClipWriter(cache, "a")
+    writer = cache.open_writer("a")
     writer.append(np.full((1, 2, 3), 65504, np.float16), frame_index=[0], timestamp_sec=[0.0])
     writer.commit(SOURCE)
     assert (cache.read_clip("a").feature_maps == 65504).all()
@@ -278,7 +278,7 @@ def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
 
 def test_the_lock_clears_up_after_a_killed_writer(cache):
     write_clip(cache, "walk/clip_1")
-    half = ClipWriter(cache, "walk/clip_2")
+    half = cache.open_writer("walk/clip_2")
     own = cache.cache_dir / "clips" / "walk" / "notes.tmp"
     own.write_text("mine")
     with lock_cache(cache.cache_dir):

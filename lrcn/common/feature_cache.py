@@ -21,15 +21,12 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from lrcn.common.atomic_file import commit_file, make_temporary_path, replace_file
+from lrcn.common.atomic_file import make_temporary_path, replace_file
 from lrcn.common.clip import SourceStat
+from lrcn.common.clip_file import ClipWriter, enable_decompression
 from lrcn.common.contract import Contract
 
 FORMAT_VERSION = 1
-STORAGE_DTYPE = "float16"
-# On a real block5_pool map of 50,176 bytes: level 1 gives 10,152, level 4 9,013 and level 6
-# 8,737 bytes in 0.35, 0.47 and 1.01 ms.
-_GZIP_LEVEL = 4
 
 
 class ClipFeatures(NamedTuple):
@@ -47,7 +44,7 @@ class ClipFeatures(NamedTuple):
 
 
 class FeatureCache:
-    """An existing cache folder. Use `open_cache` or `create_cache`."""
+    """An existing cache folder. Use `read_cache` or `create_cache`."""
 
     def __init__(self, cache_dir: Path, *, contract: Contract, data_root: str):
         self.cache_dir = cache_dir
@@ -60,6 +57,15 @@ class FeatureCache:
     def clip_path(self, clip_id: str) -> Path:
         """Where the clip's features lie, whether or not they exist yet."""
         return self.cache_dir / "clips" / f"{clip_id}.h5"
+
+    def open_writer(self, clip_id: str, *, compression: str = "gzip") -> ClipWriter:
+        """Starts the clip's file; it appears when the writer commits. Errors as `ClipWriter`."""
+        return ClipWriter(
+            self.clip_path(clip_id),
+            clip_id=clip_id,
+            contract=self.contract,
+            compression=compression,
+        )
 
     def is_current(self, clip_id: str, source: SourceStat) -> bool:
         """Whether the clip is whole, of this contract, and of this unchanged source."""
@@ -121,90 +127,13 @@ class FeatureCache:
                 "extract_features again; it rebuilds what is missing."
             ) from error
         with file:
+            enable_decompression(file)
             if file.attrs.get("contract") != self.contract.digest:
                 raise ValueError(
                     f"{path}: carries another contract than {self.cache_dir / 'cache.json'}. "
                     "Delete the file and run extract_features again."
                 )
             yield file
-
-
-class ClipWriter:
-    """Writes one clip frame by frame; nothing appears under its name before `commit`."""
-
-    def __init__(self, cache: FeatureCache, clip_id: str):
-        self._cache = cache
-        self._clip_id = clip_id
-        self._path = cache.clip_path(clip_id)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = make_temporary_path(self._path)
-        self._index: list[int] = []
-        self._timestamps: list[float] = []
-        shape = cache.contract.feature_shape
-        self._file = h5py.File(self._temporary, "w")
-        self._maps = self._file.create_dataset(
-            "feature_maps",
-            shape=(0, *shape),
-            maxshape=(None, *shape),
-            chunks=(1, *shape),
-            dtype=STORAGE_DTYPE,
-            compression="gzip",
-            compression_opts=_GZIP_LEVEL,
-            # Shuffling bytes makes sparse float16 larger, so it stays off.
-            shuffle=False,
-            fletcher32=True,
-        )
-
-    def append(
-        self, feature_maps: np.ndarray, *, frame_index: list[int], timestamp_sec: list[float]
-    ) -> None:
-        """Adds N frames.
-
-        Args:
-            feature_maps: [N, ...] float16.
-            frame_index: N frame numbers in the source.
-            timestamp_sec: N times from the source's start, NaN where there is no clock.
-
-        Raises:
-            ValueError: If a value is not finite: it overflowed float16 or was wrong before.
-        """
-        if not np.isfinite(feature_maps).all():
-            raise ValueError(
-                f"{self._clip_id}: a feature of the frames {frame_index[0]} to {frame_index[-1]} "
-                "is not finite in float16 (largest number: 65504). Expected finite features; "
-                "check the weights, or use a --cut or weights with smaller values."
-            )
-        start = len(self._index)
-        self._maps.resize(start + len(feature_maps), axis=0)
-        self._maps[start:] = feature_maps
-        self._index.extend(frame_index)
-        self._timestamps.extend(timestamp_sec)
-
-    def commit(self, source: SourceStat) -> int:
-        """Makes the clip appear, whole. Returns its size in bytes."""
-        self._file.create_dataset(
-            "frame_index", data=np.asarray(self._index, np.int32), fletcher32=True, chunks=True
-        )
-        self._file.create_dataset(
-            "timestamp_sec",
-            data=np.asarray(self._timestamps, np.float64),
-            fletcher32=True,
-            chunks=True,
-        )
-        attributes = self._file.attrs
-        attributes["contract"] = self._cache.contract.digest
-        attributes["clip_id"] = self._clip_id
-        attributes["source_size_bytes"] = source.size_bytes
-        attributes["source_mtime_ns"] = source.mtime_ns
-        self._file.close()
-        commit_file(self._temporary, self._path)
-        return self._path.stat().st_size
-
-    def discard(self) -> None:
-        """Leaves nothing behind; a finished file of an earlier run stays."""
-        with contextlib.suppress(OSError, RuntimeError):  # a full disk fails again on close
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
 
 
 def read_cache(cache_dir: str | Path) -> FeatureCache:

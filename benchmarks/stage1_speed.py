@@ -1,0 +1,189 @@
+"""Times stage 1 against the bare network and other ways to run VGG16, side by side.
+
+Every row is timed once a round, in turn, so that a machine whose speed drifts slows all rows
+alike; the table gives each row's median and its ratio to the bare graph. Rows of PyTorch, ONNX
+Runtime and OpenVINO appear where those packages are installed (`pip install torch onnx
+onnxscript onnxruntime openvino`; `onnx` files are exported from PyTorch).
+
+    make bench FLAGS="--rounds=5"
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each row is timed.", lower_bound=1)
+_CLIPS = flags.DEFINE_integer("clips", 8, "Clips of each kind for the end-to-end rows.")
+_FRAMES = flags.DEFINE_integer("frames", 32, "Frames of a clip, also of those in memory.")
+_SOURCE_HEIGHT_PX, _SOURCE_WIDTH_PX = 240, 320
+_BATCH_SIZE = 16
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _build_rows(Path(folder))
+        rates: dict[str, list[float]] = {name: [] for name in rows}
+        for name, run in rows.items():
+            logging.info("Warming up: %s", name)
+            run()
+        for number in range(_ROUNDS.value):
+            logging.info("Round %d of %d", number + 1, _ROUNDS.value)
+            for name, run in rows.items():
+                start_sec = time.perf_counter()
+                num_frames = run()
+                rates[name].append(num_frames / (time.perf_counter() - start_sec))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    bare = max(rate for name, rate in medians.items() if name.startswith("bare graph"))
+    print(f"{'frames a second':44} {'median':>8} {'min':>8} {'max':>8} {'of bare':>8}")
+    for name, values in rates.items():
+        print(
+            f"{name:44} {medians[name]:8.1f} {min(values):8.1f} {max(values):8.1f} "
+            f"{medians[name] / bare:8.2f}"
+        )
+
+
+def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
+    """Returns, by name, functions that process frames and return how many they were."""
+    from lrcn.common import backbone
+    from lrcn.common.devices import choose_compute_dtype
+
+    size = _IMAGE_SIZE.value
+    random = np.random.RandomState(0)
+    frames = random.randint(0, 256, (_FRAMES.value, size, size, 3), np.uint8)
+    fast_dtype = choose_compute_dtype("auto")
+    bottoms = {}
+    for dtype in dict.fromkeys(["float32", fast_dtype]):
+        vgg16 = backbone.build_vgg16(
+            weights="random", cut="block5_pool", image_size=size, compute_dtype=dtype
+        )
+        bottoms[dtype] = backbone.build_bottom(vgg16, "block5_pool")
+    rows = {
+        "Keras predict, frame by frame, float32": lambda: _predict(bottoms["float32"], frames, 1),
+        "Keras predict, clip by clip, float32": lambda: _predict(
+            bottoms["float32"], frames, len(frames)
+        ),
+    }
+    for dtype, bottom in bottoms.items():
+        forward = backbone.make_forward(bottom, batch_size=_BATCH_SIZE)
+        rows[f"bare graph, {dtype}"] = lambda forward=forward: _run_batches(forward, frames)
+    rows |= _build_other_rows(frames, vgg16, folder)
+    forward = backbone.make_forward(bottoms[fast_dtype], batch_size=_BATCH_SIZE)
+    for kind, sources in _write_sources(folder, random).items():
+        rows[f"this project, {kind} to cache, {fast_dtype}"] = lambda kind=kind, sources=sources: (
+            _extract(sources, folder / f"cache_{kind}", bottoms[fast_dtype], forward)
+        )
+    return rows
+
+
+def _predict(model, frames: np.ndarray, batch_size: int) -> int:
+    count = min(len(frames), 8) if batch_size == 1 else len(frames)
+    for start in range(0, count, batch_size):
+        model.predict(frames[start : start + batch_size], verbose=0)
+    return count
+
+
+def _run_batches(forward: Callable, frames: np.ndarray) -> int:
+    count = len(frames) // _BATCH_SIZE * _BATCH_SIZE
+    for start in range(0, count, _BATCH_SIZE):
+        np.asarray(forward(frames[start : start + _BATCH_SIZE]))
+    return count
+
+
+def _write_sources(folder: Path, random: np.random.RandomState) -> dict[str, list[Path]]:
+    """Writes clips of smooth moving noise, as JPEG folders and as mp4 videos."""
+    import av
+    from PIL import Image
+
+    sources = {"JPEG": [], "mp4": []}
+    for number in range(_CLIPS.value):
+        coarse = random.randint(0, 256, (12, 16, 3), np.uint8)
+        picture = Image.fromarray(coarse).resize(
+            (_SOURCE_WIDTH_PX + _FRAMES.value, _SOURCE_HEIGHT_PX), Image.Resampling.BICUBIC
+        )
+        crops = [
+            picture.crop((i, 0, i + _SOURCE_WIDTH_PX, _SOURCE_HEIGHT_PX))
+            for i in range(_FRAMES.value)
+        ]
+        clip = folder / f"jpeg_{number}"
+        clip.mkdir()
+        for i, crop in enumerate(crops):
+            crop.save(clip / f"{i}.jpg", quality=90)
+        sources["JPEG"].append(clip)
+        video = folder / f"{number}.mp4"
+        with av.open(str(video), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = crops[0].width, crops[0].height, "yuv420p"
+            for crop in crops:
+                container.mux(stream.encode(av.VideoFrame.from_image(crop)))
+            container.mux(stream.encode(None))
+        sources["mp4"].append(video)
+    return sources
+
+
+def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) -> int:
+    import os
+    import shutil
+
+    from extract_features.pipeline import Job, run_pipeline
+    from extract_features.progress import ExtractionProgress
+    from lrcn.common.clip import Clip
+    from lrcn.common.contract import Contract
+    from lrcn.common.decode import read_source_stat
+    from lrcn.common.feature_cache import FeatureCache
+
+    shutil.rmtree(cache_dir, ignore_errors=True)
+    contract = Contract(
+        backbone="vgg16",
+        cut="block5_pool",
+        weights_sha256="",
+        preprocessing="",
+        resize="",
+        image_size_px=_IMAGE_SIZE.value,
+        frame_selection="all",
+        views="one",
+        compute_dtype="",
+        storage_dtype="float16",
+        feature_shape=bottom.output.shape[1:],
+        weights="random",
+    )
+    jobs = [
+        Job(Clip(source.name, source.name, "a"), source, read_source_stat(source))
+        for source in sources
+    ]
+    with ExtractionProgress(len(jobs)) as progress:
+        result = run_pipeline(
+            jobs,
+            cache=FeatureCache(cache_dir, contract=contract, data_root=""),
+            forward=forward,
+            batch_size=_BATCH_SIZE,
+            num_decode_threads=len(os.sched_getaffinity(0)),
+            compression="gzip",
+            progress=progress,
+        )
+    if result.failures:
+        raise RuntimeError(f"Expected every clip to be read. Received: {result.failures}")
+    return result.frames
+
+
+def _build_other_rows(frames: np.ndarray, vgg16, folder: Path) -> dict[str, Callable[[], int]]:
+    try:
+        import torch
+    except ImportError:
+        return {}
+    from benchmarks.other_frameworks import build_rows
+
+    return build_rows(torch, frames, vgg16, folder, batch_size=_BATCH_SIZE)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,137 @@
+"""One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
+
+import contextlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lrcn.common.atomic_file import commit_file, make_temporary_path
+from lrcn.common.clip import SourceStat
+from lrcn.common.contract import Contract
+
+COMPRESSIONS = ("gzip", "zstd")
+STORAGE_DTYPE = "float16"
+# A real block5_pool map of 50,176 bytes takes, in a clip's file: gzip level 4 9.1 KB at 1,900
+# frames a second written and 6,500 read, zstd level 1 8.6 KB at 8,200 and 12,700, on one core
+# (`make bench`).
+_GZIP_LEVEL = 4
+_ZSTD_LEVEL = 1
+_ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
+
+
+class ClipWriter:
+    """Writes one clip frame by frame; nothing appears under its name before `commit`."""
+
+    def __init__(self, path: Path, *, clip_id: str, contract: Contract, compression: str):
+        """Opens the temporary file; see `FeatureCache.open_writer`.
+
+        Args:
+            path: Where the clip appears.
+            clip_id: Its name.
+            contract: What its features are made of.
+            compression: One of `COMPRESSIONS`; it changes size and speed, not the values.
+
+        Raises:
+            OSError: If the folder cannot be written.
+            RuntimeError: If zstd is asked for and hdf5plugin is not installed.
+        """
+        self._clip_id = clip_id
+        self._contract = contract
+        self._path = path
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = make_temporary_path(self._path)
+        self._index: list[int] = []
+        self._timestamps: list[float] = []
+        shape = contract.feature_shape
+        self._file = h5py.File(self._temporary, "w")
+        self._maps = self._file.create_dataset(
+            "feature_maps",
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(1, *shape),
+            dtype=STORAGE_DTYPE,
+            **_make_filter(compression),
+            # Shuffling bytes makes sparse float16 larger, so it stays off.
+            shuffle=False,
+            fletcher32=True,
+        )
+
+    def append(
+        self, feature_maps: np.ndarray, *, frame_index: list[int], timestamp_sec: list[float]
+    ) -> None:
+        """Adds N frames.
+
+        Args:
+            feature_maps: [N, ...] float16.
+            frame_index: N frame numbers in the source.
+            timestamp_sec: N times from the source's start, NaN where there is no clock.
+
+        Raises:
+            ValueError: If a value is not finite: it overflowed float16 or was wrong before.
+        """
+        if not np.isfinite(feature_maps).all():
+            raise ValueError(
+                f"{self._clip_id}: a feature of the frames {frame_index[0]} to {frame_index[-1]} "
+                "is not finite in float16 (largest number: 65504). Expected finite features; "
+                "check the weights, or use a --cut or weights with smaller values."
+            )
+        start = len(self._index)
+        self._maps.resize(start + len(feature_maps), axis=0)
+        self._maps[start:] = feature_maps
+        self._index.extend(frame_index)
+        self._timestamps.extend(timestamp_sec)
+
+    def commit(self, source: SourceStat) -> int:
+        """Makes the clip appear, whole. Returns its size in bytes."""
+        self._file.create_dataset(
+            "frame_index", data=np.asarray(self._index, np.int32), fletcher32=True, chunks=True
+        )
+        self._file.create_dataset(
+            "timestamp_sec",
+            data=np.asarray(self._timestamps, np.float64),
+            fletcher32=True,
+            chunks=True,
+        )
+        attributes = self._file.attrs
+        attributes["contract"] = self._contract.digest
+        attributes["clip_id"] = self._clip_id
+        attributes["source_size_bytes"] = source.size_bytes
+        attributes["source_mtime_ns"] = source.mtime_ns
+        self._file.close()
+        commit_file(self._temporary, self._path)
+        return self._path.stat().st_size
+
+    def discard(self) -> None:
+        """Leaves nothing behind; a finished file of an earlier run stays."""
+        with contextlib.suppress(OSError, RuntimeError):  # a full disk fails again on close
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def enable_decompression(file: h5py.File) -> None:
+    """Loads what reading the file's feature maps takes beyond stock HDF5.
+
+    Raises:
+        RuntimeError: If they are compressed with zstd and hdf5plugin is not installed.
+    """
+    maps = file.get("feature_maps")
+    if maps is not None and _ZSTD_FILTER_ID in maps._filters:
+        _import_hdf5plugin(file.filename)
+
+
+def _make_filter(compression: str) -> dict:
+    if compression == "gzip":
+        return {"compression": "gzip", "compression_opts": _GZIP_LEVEL}
+    return dict(_import_hdf5plugin("--compression=zstd").Zstd(clevel=_ZSTD_LEVEL))
+
+
+def _import_hdf5plugin(what: str):
+    try:
+        import hdf5plugin
+    except ImportError:
+        raise RuntimeError(
+            f"{what}: zstd needs the package hdf5plugin, which is not installed. Install it with "
+            "`pip install hdf5plugin`, or use --compression=gzip."
+        ) from None
+    return hdf5plugin
