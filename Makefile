@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup sample features train evaluate predict test lint format lock clean
+.PHONY: help setup sample features train evaluate predict test lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,15 +14,16 @@ SETUP_DONE := $(VENV)/.setup-done
 # Without DATA, everything runs on the built-in sample, which needs no download.
 WORK := work
 ifdef DATA
-NAME := $(notdir $(patsubst %/,%,$(basename $(DATA))))
-WEIGHTS ?= imagenet
+NAME := $(notdir $(patsubst %/,%,$(patsubst %.csv,%,$(DATA))))
 else
 NAME := sample
 override DATA := $(WORK)/sample/data/manifest.csv
-WEIGHTS := random
+WEIGHTS ?= random
 SAMPLE_TARGET := sample
 SAMPLE_FLAGS := --image_size=64
 endif
+# Left out, the weights are what the cache has, else ImageNet's.
+WEIGHTS_FLAG := $(if $(WEIGHTS),--weights="$(WEIGHTS)")
 CACHE ?= $(WORK)/$(NAME)/cache
 RUN ?= $(WORK)/$(NAME)/run
 
@@ -41,13 +42,15 @@ help:
 	@echo '  predict    name the class of new videos: make predict RUN=... CLIPS="a.mp4 folder/"'
 	@echo '  test       run the tests'
 	@echo '  lint       check style; format applies it'
+	@echo '  lock       write requirements.lock anew'
+	@echo '  bench      time stage 1 side by side with other ways to run VGG16 (benchmarks/)'
 	@echo '  clean      remove $(VENV) and what tools leave; never a cache or a run'
 	@echo
 	@echo 'Variables'
 	@echo '  DATA       folder of clips or a .csv manifest   (the built-in sample)'
 	@echo '  CACHE      feature cache                        ($(WORK)/<name of DATA>/cache)'
 	@echo '  RUN        run                                  ($(WORK)/<name of DATA>/run)'
-	@echo '  WEIGHTS    imagenet, random or a file           (imagenet; random for the sample)'
+	@echo '  WEIGHTS    imagenet, random or a file           (what CACHE has, else imagenet)'
 	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"'
 	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up   (python3)'
 
@@ -67,10 +70,10 @@ sample: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data >&2
 
 features: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" --weights="$(WEIGHTS)" $(SAMPLE_FLAGS) $(FLAGS)
+	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" $(WEIGHTS_FLAG) $(SAMPLE_FLAGS) $(FLAGS)
 
 train: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" --weights="$(WEIGHTS)" $(SAMPLE_FLAGS)
+	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" $(WEIGHTS_FLAG) $(SAMPLE_FLAGS)
 	@$(RUN_PYTHON) -m train_head --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
 
 evaluate: $(SETUP_DONE)
@@ -89,6 +92,10 @@ lint: $(SETUP_DONE)
 format: $(SETUP_DONE)
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
+
+bench: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m benchmarks.stage1_speed $(FLAGS)
+	@$(RUN_PYTHON) -m benchmarks.cache_size
 
 # pip-tools is not part of the set-up; it runs in an environment of its own.
 lock:

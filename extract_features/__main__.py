@@ -1,57 +1,20 @@
-"""Runs frozen VGG16 over every frame of every clip and writes the feature cache."""
-
-import os
+"""Runs frozen VGG16 over the frames of every clip and writes the feature cache."""
 
 from absl import flags
 
-from extract_features import data_flags
+from extract_features import backbone_flags, data_flags
 from lrcn.common.program import run_program
 
 # --help lists the flags of the program's own file and of those it adopts.
 flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(backbone_flags)
+flags.mark_flag_as_required("cache_dir")
 
-_WEIGHTS = flags.DEFINE_string(
-    "weights",
-    None,
-    "VGG16's weights: imagenet (downloaded once by Keras), random (seeded; has learnt nothing) or "
-    "a Keras .h5 or .weights.h5 file. Default: what the cache has, else imagenet.",
-)
-_CUT = flags.DEFINE_enum(
-    "cut",
-    None,
-    ["block4_pool", "block5_pool", "fc1", "fc2"],
-    "VGG16 layer whose output is cached; what lies above it can be trained in stage 2. fc1 and "
-    "fc2 need 224 px and weights with the classifier. Default: what the cache has, else "
-    "block5_pool.",
-)
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size",
-    None,
-    "Side in pixels of the square that each frame is stretched to; time and cache size grow with "
-    "its square. Default: what the cache has, else 224.",
-    lower_bound=32,
-)
-_COMPUTE_DTYPE = flags.DEFINE_enum(
-    "compute_dtype",
-    None,
-    ["auto", "float32", "bfloat16", "float16"],
-    "What the backbone multiplies in. auto takes bfloat16 where this machine does so natively "
-    "(several times faster; moves a feature by under 1 %), else float32. Default: what the cache "
-    "has, else auto.",
-)
-_BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size",
-    16,
-    "Frames that VGG16 sees at once; costs memory, does not change the features.",
-    lower_bound=1,
-)
-_COMPRESSION = flags.DEFINE_enum(
-    "compression",
-    "gzip",
-    ["gzip", "zstd"],
-    "How new clip files are compressed, without loss. zstd is a little smaller and several times "
-    "faster to write, but whoever reads the files needs the package hdf5plugin. One cache may mix "
-    "both.",
+_KEEP_PARTIAL = flags.DEFINE_bool(
+    "keep_partial",
+    False,
+    "Keep the frames of a damaged or cut off video up to where it breaks off, and list it in "
+    "failures.csv, instead of counting it as failed. Kept so, it is not read again.",
 )
 _NUM_DECODE_THREADS = flags.DEFINE_integer(
     "num_decode_threads",
@@ -59,30 +22,38 @@ _NUM_DECODE_THREADS = flags.DEFINE_integer(
     "Threads that decode frames, each a clip of its own. Default: one for each core.",
     lower_bound=1,
 )
+_NUM_SHARDS = flags.DEFINE_integer(
+    "num_shards",
+    1,
+    "Parts that the clips are divided into, by a hash of their names, so that several processes or "
+    "batch jobs may fill one cache, each with a --shard_index of its own.",
+    lower_bound=1,
+)
+_SHARD_INDEX = flags.DEFINE_integer(
+    "shard_index", 0, "Which part is done, from 0 to --num_shards less 1.", lower_bound=0
+)
 
 
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
-    data_settings, cache_dir, skip_unreadable = data_flags.read_data_settings()
-    from extract_features.extract import BackboneSettings, extract_features
+    data_settings, cache_dir = data_flags.read_data_settings()
+    backbone_settings, batch_options = backbone_flags.read_backbone_settings()
+    from extract_features.extract import extract_features
     from extract_features.summary import report_summary
+    from lrcn.common.cache_lock import Shard
+    from lrcn.common.devices import count_cores
 
     summary = extract_features(
         data_settings,
-        BackboneSettings(
-            weights=_WEIGHTS.value,
-            cut=_CUT.value,
-            image_size=_IMAGE_SIZE.value,
-            compute_dtype=_COMPUTE_DTYPE.value,
-        ),
+        backbone_settings,
         cache_dir=cache_dir,
-        batch_size=_BATCH_SIZE.value,
-        num_decode_threads=_NUM_DECODE_THREADS.value or len(os.sched_getaffinity(0)),
-        compression=_COMPRESSION.value,
-        skip_unreadable=skip_unreadable,
+        num_decode_threads=_NUM_DECODE_THREADS.value or count_cores(),
+        keep_partial=_KEEP_PARTIAL.value,
+        shard=Shard(_SHARD_INDEX.value, _NUM_SHARDS.value),
+        **batch_options,
     )
-    return report_summary(summary, cache_dir, skip_unreadable=skip_unreadable)
+    return report_summary(summary, cache_dir)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from collections.abc import Set
 from pathlib import Path
 
 from absl import logging
@@ -18,6 +19,7 @@ from lrcn.common.manifest import (
     write_class_names,
     write_manifest,
 )
+from lrcn.common.natural_sort import natural_key
 from lrcn.common.splits import count_splits, draw_splits
 
 
@@ -32,14 +34,39 @@ class DataSettings:
         seed: Decides the drawn splits.
         val_fraction: Part of each class to draw for validation.
         test_fraction: Part of each class to draw for testing.
+        skip_unreadable: Whether clips that cannot be read are left out.
+
+    The last five are remembered in the cache: None stands for what it has, else the default. So a
+    second extraction without the flags neither draws other splits nor brings back what was left
+    out.
     """
 
     data: Path
     data_root: Path | None = None
     group_regex: str | None = None
-    seed: int = 0
-    val_fraction: float = 0.15
-    test_fraction: float = 0.2
+    seed: int | None = None
+    val_fraction: float | None = None
+    test_fraction: float | None = None
+    skip_unreadable: bool | None = None
+
+    def complete(self, existing: FeatureCache | None) -> "DataSettings":
+        """Fills in what is None."""
+        known = _DEFAULTS | (existing.data_settings if existing is not None else {})
+        left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
+        return dataclasses.replace(self, **left_out)
+
+    def to_remember(self) -> dict:
+        """What the cache keeps, ready for JSON."""
+        return {name: getattr(self, name) for name in _DEFAULTS}
+
+
+_DEFAULTS = {
+    "group_regex": None,
+    "seed": 0,
+    "val_fraction": 0.15,
+    "test_fraction": 0.2,
+    "skip_unreadable": False,
+}
 
 
 def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
@@ -47,12 +74,15 @@ def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
     clips, data_root = read_data(
         settings.data, data_root=settings.data_root, group_regex=settings.group_regex
     )
-    clips = draw_splits(
-        clips,
-        seed=settings.seed,
-        val_fraction=settings.val_fraction,
-        test_fraction=settings.test_fraction,
-    )
+    try:
+        clips = draw_splits(
+            clips,
+            seed=settings.seed,
+            val_fraction=settings.val_fraction,
+            test_fraction=settings.test_fraction,
+        )
+    except ValueError as error:
+        raise ValueError(f"{settings.data}: {error}") from error
     counts = count_splits(clips).values()
     totals = [f"{sum(c[split] for c in counts)} {split}" for split in next(iter(counts))]
     logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
@@ -72,18 +102,34 @@ def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
     write_manifest(cache.manifest_path, clips)
 
 
-def write_failures(cache: FeatureCache, failures: list[tuple[Clip, str]]) -> None:
-    """Writes the cache's `failures.csv`, and removes an old one if all went well."""
-    if not failures:
+def write_failures(
+    cache: FeatureCache, failures: list[tuple[Clip, str]], *, kept_clip_ids: Set[str] = frozenset()
+) -> set[str]:
+    """Writes `failures.csv`, and removes an old one if there is nothing to list.
+
+    Args:
+        cache: Where to.
+        failures: (clip, reason).
+        kept_clip_ids: Clips whose rows in an old file stay, being another shard's.
+
+    Returns:
+        The clip_ids that are listed now.
+    """
+    rows = [[clip.clip_id, clip.path, reason] for clip, reason in failures]
+    if cache.failures_path.exists():
+        with open(cache.failures_path, encoding="utf-8", newline="") as file:
+            rows += [row for row in csv.reader(file) if row and row[0] in kept_clip_ids]
+    if rows:
+        with (
+            replace_file(cache.failures_path) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["clip_id", "path", "reason"])
+            writer.writerows(sorted(rows, key=lambda row: natural_key(row[0])))
+    else:
         cache.failures_path.unlink(missing_ok=True)
-        return
-    with (
-        replace_file(cache.failures_path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["clip_id", "path", "reason"])
-        writer.writerows([clip.clip_id, clip.path, reason] for clip, reason in failures)
+    return {row[0] for row in rows}
 
 
 def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
@@ -98,5 +144,5 @@ def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
     if known.isdisjoint(clip.clip_id for clip in clips):
         raise ValueError(
             f"{existing.cache_dir}: holds other data ({existing.data_root}; none of its clips is "
-            "in --data). Name another --cache_dir."
+            "in --data). Name another --cache_dir (with make: CACHE=...)."
         )

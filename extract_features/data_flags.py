@@ -12,7 +12,7 @@ _DATA = flags.DEFINE_string(
     required=True,
 )
 _CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Folder of the feature cache; made where there is none.", required=True
+    "cache_dir", None, "Folder of the feature cache; made where there is none."
 )
 _DATA_ROOT = flags.DEFINE_string(
     "data_root", None, "Folder that a manifest's paths start from. Default: the manifest's own."
@@ -23,22 +23,31 @@ _GROUP_REGEX = flags.DEFINE_string(
     "Regular expression that finds in a clip_id the group (subject, source video) that must not "
     "straddle splits: its captures, or all it matches. UCF101's names are known without it.",
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Decides which groups are drawn into which split.")
+_SEED = flags.DEFINE_integer(
+    "seed",
+    None,
+    "Decides which groups are drawn into which split. This and the next three, left out, are what "
+    "the cache remembers. Default: 0.",
+)
 _VAL_FRACTION = flags.DEFINE_float(
-    "val_fraction", 0.15, "Part of each class's clips to draw for validation where not given."
+    "val_fraction",
+    None,
+    "Part of each class's clips to draw for validation where not given. Default: 0.15.",
 )
 _TEST_FRACTION = flags.DEFINE_float(
-    "test_fraction", 0.2, "Part of each class's clips to draw for testing where not given."
+    "test_fraction",
+    None,
+    "Part of each class's clips to draw for testing where not given. Default: 0.2.",
 )
 _SKIP_UNREADABLE = flags.DEFINE_bool(
     "skip_unreadable",
-    False,
+    None,
     "Go on without the clips that cannot be read (listed in failures.csv) and end with status 0.",
 )
 
 
 def read_data_settings():
-    """Returns the flags' `DataSettings`, the cache folder, and whether to skip unreadable clips."""
+    """Returns the flags' `DataSettings` and the cache folder, None if it is not named."""
     from extract_features.clip_list import DataSettings
 
     settings = DataSettings(
@@ -48,5 +57,6 @@ def read_data_settings():
         seed=_SEED.value,
         val_fraction=_VAL_FRACTION.value,
         test_fraction=_TEST_FRACTION.value,
+        skip_unreadable=_SKIP_UNREADABLE.value,
     )
-    return settings, Path(_CACHE_DIR.value), _SKIP_UNREADABLE.value
+    return settings, None if _CACHE_DIR.value is None else Path(_CACHE_DIR.value)

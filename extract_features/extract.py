@@ -1,12 +1,16 @@
 """Stage 1 as one function: from data to a cache that holds every clip's features."""
 
-import dataclasses
-import os
 import time
 from pathlib import Path
 
 from absl import logging
 
+from extract_features.backbone_settings import (
+    BackboneSettings,
+    build_forward,
+    complete_settings,
+    may_hold,
+)
 from extract_features.clip_list import (
     DataSettings,
     check_same_data,
@@ -14,42 +18,19 @@ from extract_features.clip_list import (
     write_clip_list,
     write_failures,
 )
+from extract_features.disk_space import check_disk_space
 from extract_features.pipeline import Job, run_pipeline
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary
+from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip
-from lrcn.common.clip_file import STORAGE_DTYPE
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
-from lrcn.common.decode import RESIZE_RULE, UnreadableClipError, read_source_stat
+from lrcn.common.decode import UnreadableClipError, read_source_stat
+from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import (
-    FeatureCache,
+    check_contract,
     create_cache,
-    lock_cache,
-    read_cache,
+    find_cache,
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BackboneSettings:
-    """What is computed for a frame. None stands for what the cache has, else the default.
-
-    Attributes:
-        weights: `imagenet`, `random` or a file.
-        cut: Layer whose output is cached.
-        image_size: Side of the square frames in pixels.
-        compute_dtype: `auto`, `float32`, `bfloat16` or `float16`.
-    """
-
-    weights: str | None = None
-    cut: str | None = None
-    image_size: int | None = None
-    compute_dtype: str | None = None
-
-
-DEFAULT_BACKBONE = BackboneSettings(
-    weights="imagenet", cut="block5_pool", image_size=224, compute_dtype="auto"
-)
-_WEIGHTS_BY_NAME = ("imagenet", "random")
 
 
 def extract_features(
@@ -59,8 +40,9 @@ def extract_features(
     cache_dir: Path,
     batch_size: int,
     num_decode_threads: int,
-    compression: str,
-    skip_unreadable: bool,
+    compression: str = "gzip",
+    keep_partial: bool = False,
+    shard: Shard = ALL_CLIPS,
 ) -> Summary:
     """Fills the cache with the features of every clip that it does not hold yet.
 
@@ -71,42 +53,61 @@ def extract_features(
         batch_size: Frames that the backbone sees at once, of one or several clips.
         num_decode_threads: Threads that decode.
         compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
-        skip_unreadable: Leave clips that cannot be read out of the cache's manifest.
+        keep_partial: Keep the frames of a video up to where it breaks off. Such a clip is current
+            for later runs too.
+        shard: Which of the clips; others may be extracted into the same cache meanwhile.
 
     Returns:
-        What was done. Clips that failed stand in it and in the cache's `failures.csv`.
+        What was done. Clips that failed, or are kept in part, stand in it and in the cache's
+        `failures.csv`.
 
     Raises:
         ValueError: If data, weights or an existing cache do not fit.
-        OSError: If something is missing or cannot be written.
+        OSError: If something is missing or cannot be written, or the disk is far too small.
         RuntimeError: If another process writes to the cache.
     """
     start_sec = time.monotonic()
+    # Data that is refused leaves no folder behind, so it is read before the cache is locked.
+    data_settings = data_settings.complete(find_cache(cache_dir))
     clips, data_root = read_split_clips(data_settings)
-    with lock_cache(cache_dir):
-        existing = read_cache(cache_dir) if (Path(cache_dir) / "cache.json").exists() else None
+    with lock_cache(cache_dir, shard) as lock:
+        existing = find_cache(cache_dir)
         if existing is not None:
             check_same_data(existing, clips)
-        settings = _complete_settings(backbone_settings, existing)
-        jobs, unreadable = _find_jobs(clips, data_root)
+        settings = complete_settings(backbone_settings, existing)
+        own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
+        jobs, unreadable = find_jobs(own_clips, data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
-        cache, forward = existing, None
-        if existing is None or not _may_hold(existing.contract, backbone_settings):
-            cache, forward = _prepare(settings, cache_dir, data_root, batch_size)
-        pending = [x for x in jobs if not cache.is_current(x.clip.clip_id, x.source_stat)]
+        forward = None
+        if existing is None or not may_hold(existing, backbone_settings):
+            contract, forward = build_forward(settings, batch_size)
+        else:
+            contract = existing.contract
+        with lock.hold_shared_files():
+            cache = create_cache(
+                cache_dir,
+                contract=contract,
+                data_root=data_root,
+                data_settings=data_settings.to_remember(),
+            )
+            write_clip_list(cache, clips)
+        states = [(x, cache.read_broken_off(x.clip.clip_id, x.source_stat)) for x in jobs]
+        pending = [job for job, broken_off in states if broken_off is None]
         if pending and forward is None:
-            cache, forward = _prepare(settings, cache_dir, data_root, batch_size)
-        write_clip_list(cache, clips)
+            contract, forward = build_forward(settings, batch_size)
+            check_contract(cache, contract)  # now that the weights are known, they are checked too
         result = ExtractionResult()
         if pending:
+            check_disk_space(pending, contract, cache_dir)
             logging.info(
-                "%d of %d clips to extract into %s (%s, %s)",
+                "%d of %d clips to extract into %s (%s, %s, on %s)",
                 len(pending),
-                len(clips),
+                len(own_clips),
                 cache_dir,
                 cache.contract.cut,
                 cache.contract.compute_dtype,
+                describe_device(),
             )
             with ExtractionProgress(len(pending)) as progress:
                 result = run_pipeline(
@@ -117,88 +118,36 @@ def extract_features(
                     num_decode_threads=num_decode_threads,
                     compression=compression,
                     progress=progress,
+                    keep_partial=keep_partial,
                 )
         result.failures += unreadable
-        write_failures(cache, result.failures)
-        if skip_unreadable and result.failures:
-            failed = {clip.clip_id for clip, _ in result.failures}
-            write_clip_list(cache, [clip for clip in clips if clip.clip_id not in failed])
-    return Summary(result, len(jobs) - len(pending), time.monotonic() - start_sec)
-
-
-def _complete_settings(given: BackboneSettings, existing: FeatureCache | None) -> BackboneSettings:
-    known = DEFAULT_BACKBONE
-    if existing is not None:
-        contract = existing.contract
-        if contract.backbone == IMPORTED_BACKBONE:
-            raise ValueError(
-                f"{existing.cache_dir}: holds features that another tool computed "
-                f"({contract.weights}). Name another --cache_dir."
+        result.kept += [(job.clip, broken_off) for job, broken_off in states if broken_off]
+        with lock.hold_shared_files():
+            listed = write_failures(
+                cache,
+                result.failures + result.kept,
+                kept_clip_ids={clip.clip_id for clip in clips} - {x.clip_id for x in own_clips},
             )
-        known = BackboneSettings(
-            weights=contract.weights,
-            cut=contract.cut,
-            image_size=contract.image_size_px,
-            compute_dtype=contract.compute_dtype,
-        )
-    chosen = {k: v for k, v in dataclasses.asdict(given).items() if v is not None}
-    return dataclasses.replace(known, **chosen)
-
-
-def _may_hold(contract: Contract, given: BackboneSettings) -> bool:
-    """Whether the cache is of these settings, as far as can be told without the weights.
-
-    A weights file that is named has to be read, since it may have changed.
-    """
-    return (
-        (given.weights is None or given.weights == contract.weights in _WEIGHTS_BY_NAME)
-        and given.cut in (None, contract.cut)
-        and given.image_size in (None, contract.image_size_px)
-        and given.compute_dtype in (None, contract.compute_dtype)
+            if data_settings.skip_unreadable:
+                left_out = {x for x in listed if not cache.clip_path(x).exists()}
+                left_out.update(clip.clip_id for clip, _ in result.failures)
+                write_clip_list(cache, [clip for clip in clips if clip.clip_id not in left_out])
+    return Summary(
+        result,
+        skipped=len(jobs) - len(pending),
+        elapsed_sec=time.monotonic() - start_sec,
+        skip_unreadable=data_settings.skip_unreadable,
     )
 
 
-def _find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:
+def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:
+    """Finds the clips' sources: those that are there, and (clip, reason) of the others."""
     jobs, unreadable = [], []
     for clip in clips:
         source = data_root / clip.path
         try:
-            jobs.append(Job(clip, source, read_source_stat(source)))
+            source_stat = read_source_stat(source)._replace(span=clip.span)
+            jobs.append(Job(clip, source, source_stat))
         except UnreadableClipError as error:
             unreadable.append((clip, str(error)))
     return jobs, unreadable
-
-
-def _prepare(settings: BackboneSettings, cache_dir: Path, data_root: Path, batch_size: int):
-    from lrcn.common import backbone  # imports TensorFlow
-    from lrcn.common.devices import choose_compute_dtype
-
-    compute_dtype = choose_compute_dtype(settings.compute_dtype)
-    vgg16 = backbone.build_vgg16(
-        weights=settings.weights,
-        cut=settings.cut,
-        image_size=settings.image_size,
-        compute_dtype=compute_dtype,
-    )
-    bottom = backbone.build_bottom(vgg16, settings.cut)
-    contract = Contract(
-        backbone="vgg16",
-        cut=settings.cut,
-        weights_sha256=backbone.fingerprint_weights(vgg16),
-        preprocessing=backbone.PREPROCESSING,
-        resize=RESIZE_RULE,
-        image_size_px=settings.image_size,
-        frame_selection="all",
-        views="one",
-        compute_dtype=compute_dtype,
-        storage_dtype=STORAGE_DTYPE,
-        feature_shape=bottom.output.shape[1:],
-        weights=_name_weights(settings.weights),
-    )
-    cache = create_cache(cache_dir, contract=contract, data_root=data_root)
-    return cache, backbone.make_forward(bottom, batch_size=batch_size)
-
-
-def _name_weights(weights: str) -> str:
-    # A file is found again from wherever the next command is run.
-    return weights if weights in _WEIGHTS_BY_NAME else os.path.abspath(weights)

@@ -17,21 +17,20 @@ from extract_features.clip_list import (
     write_failures,
 )
 from extract_features.summary import ExtractionResult, Summary
+from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import (
     FeatureCache,
     create_cache,
-    lock_cache,
+    find_cache,
 )
 
 _ROWS_AT_ONCE = 256
 
 
-def import_features(
-    data_settings: DataSettings, *, features: Path, cache_dir: Path, skip_unreadable: bool
-) -> Summary:
+def import_features(data_settings: DataSettings, *, features: Path, cache_dir: Path) -> Summary:
     """Fills the cache with a copy of the features of every clip that it does not hold yet.
 
     Args:
@@ -39,7 +38,6 @@ def import_features(
         features: An HDF5 file with a dataset [T, ...] named `<clip_id>` for each clip, or a folder
             with a file `<clip_id>.npy` for each.
         cache_dir: The cache, made where there is none.
-        skip_unreadable: Leave clips without readable features out of the cache's manifest.
 
     Returns:
         What was done. Clips that failed stand in it and in the cache's `failures.csv`.
@@ -50,15 +48,22 @@ def import_features(
         RuntimeError: If another process writes to the cache.
     """
     start_sec = time.monotonic()
+    data_settings = data_settings.complete(find_cache(cache_dir))
     clips, data_root = read_split_clips(data_settings)
     result, skipped = ExtractionResult(), 0
     with lock_cache(cache_dir), _open_features(features) as read_array:
-        contract = _make_contract(features, clips, read_array)
-        cache = create_cache(cache_dir, contract=contract, data_root=data_root)
-        check_same_data(cache, clips)
+        existing = find_cache(cache_dir)
+        if existing is not None:
+            check_same_data(existing, clips)
+        cache = create_cache(
+            cache_dir,
+            contract=_make_contract(features, clips, read_array),
+            data_root=data_root,
+            data_settings=data_settings.to_remember(),
+        )
         write_clip_list(cache, clips)
         for clip in clips:
-            source = features if features.is_file() else _npy_path(features, clip.clip_id)
+            source = find_feature_source(features, clip.clip_id)
             try:
                 stat = os.stat(source)
                 source_stat = SourceStat(stat.st_size, stat.st_mtime_ns)
@@ -66,16 +71,27 @@ def import_features(
                     skipped += 1
                     continue
                 array = read_array(clip.clip_id)
-                _check_shape(array, clip, contract)
+                _check_shape(array, clip, cache.contract)
             except (ValueError, OSError, KeyError) as error:
                 result.failures.append((clip, str(error)))
                 continue
             _copy_clip(array, clip, cache, source_stat, result)
         write_failures(cache, result.failures)
-        if skip_unreadable and result.failures:
+        result.elapsed_sec = time.monotonic() - start_sec
+        if data_settings.skip_unreadable and result.failures:
             failed = {clip.clip_id for clip, _ in result.failures}
             write_clip_list(cache, [clip for clip in clips if clip.clip_id not in failed])
-    return Summary(result, skipped, time.monotonic() - start_sec)
+    return Summary(
+        result,
+        skipped=skipped,
+        elapsed_sec=time.monotonic() - start_sec,
+        skip_unreadable=data_settings.skip_unreadable,
+    )
+
+
+def find_feature_source(features: Path, clip_id: str) -> Path:
+    """Finds the file that a clip's features come from, whether or not it exists."""
+    return _npy_path(features, clip_id) if features.is_dir() else features
 
 
 def _copy_clip(
@@ -95,6 +111,8 @@ def _copy_clip(
         result.size_bytes += writer.commit(source_stat)
     except ValueError as error:
         writer.discard()
+        # What an earlier import made of it no longer fits, and must not be trained on.
+        cache.remove_clip(clip.clip_id)
         result.failures.append((clip, str(error)))
     except BaseException:
         writer.discard()
@@ -164,7 +182,8 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
             continue
         return Contract(
             backbone=IMPORTED_BACKBONE,
-            cut="",
+            # Two tools' features may have one shape: the name of the file tells them apart.
+            cut=features.name,
             weights_sha256="",
             preprocessing="",
             resize="",

@@ -9,6 +9,7 @@ from lrcn.common.program import run_program
 
 # --help lists the flags of the program's own file and of those it adopts.
 flags.adopt_module_key_flags(data_flags)
+flags.mark_flag_as_required("cache_dir")
 
 _FEATURES = flags.DEFINE_string(
     "features",
@@ -22,7 +23,7 @@ _FEATURES = flags.DEFINE_string(
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
-    data_settings, cache_dir, skip_unreadable = data_flags.read_data_settings()
+    data_settings, cache_dir = data_flags.read_data_settings()
     from extract_features.feature_import import import_features
     from extract_features.summary import report_summary
 
@@ -30,9 +31,8 @@ def main(arguments: list[str]) -> int:
         data_settings,
         features=Path(_FEATURES.value),
         cache_dir=cache_dir,
-        skip_unreadable=skip_unreadable,
     )
-    return report_summary(summary, cache_dir, skip_unreadable=skip_unreadable)
+    return report_summary(summary, cache_dir)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The parts run at once behind bounded queues, so memory depends neither on the le
 nor on the number of clips, and the backbone waits for nobody who can keep up.
 """
 
+import functools
 import queue
 import threading
 import time
@@ -19,6 +20,7 @@ from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import FrameSelection
 
 _POLL_SEC = 0.2
 _QUEUED_BATCHES = 4
@@ -33,11 +35,15 @@ class Job(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """A decoded frame; or, without one, the end of its clip, with the reason if it failed."""
+    """A decoded frame; or, without one, the end of its clip, with the reason if it failed.
+
+    `keep` is whether what came before a failure is worth keeping.
+    """
 
     job: Job
     frame: Frame | None
     failure: str = ""
+    keep: bool = False
 
 
 class _Batch(NamedTuple):
@@ -54,6 +60,7 @@ def run_pipeline(
     num_decode_threads: int,
     compression: str,
     progress,
+    keep_partial: bool = False,
 ) -> ExtractionResult:
     """Extracts the clips of `jobs` into the cache.
 
@@ -65,6 +72,7 @@ def run_pipeline(
         num_decode_threads: Threads that decode, each a clip of its own.
         compression: One of `clip_file.COMPRESSIONS`.
         progress: Told of frames and clips, see `ExtractionProgress`.
+        keep_partial: Keep the frames of a video up to where it breaks off.
 
     Returns:
         Counts, failures and waiting times. An unreadable clip is a failure, not an error.
@@ -74,13 +82,21 @@ def run_pipeline(
             clips in flight leave nothing behind.
     """
     result = ExtractionResult()
+    start_sec = time.monotonic()
     stop = threading.Event()
     decoded = _Queue(_QUEUED_BATCHES * batch_size, stop)
     computed = _Queue(_QUEUED_BATCHES, stop)
-    image_size = cache.contract.image_size_px
+    contract = cache.contract
+    image_size = contract.image_size_px
+    selection = FrameSelection.parse(
+        contract.frame_selection, where=str(cache.cache_dir / "cache.json")
+    )
+    decode = functools.partial(
+        iter_frames, image_size=image_size, selection=selection, on_decoded=decoded.check_running
+    )
     remaining = _SharedIterator(jobs)
     threads = [
-        _Worker(stop, lambda: _decode_clips(remaining, decoded, image_size=image_size))
+        _Worker(stop, lambda: _decode_clips(remaining, decoded, decode, keep_partial=keep_partial))
         for _ in range(num_decode_threads)
     ]
     writer = _Worker(stop, lambda: _write_batches(computed, cache, compression, result, progress))
@@ -106,23 +122,22 @@ def run_pipeline(
     for thread in [*threads, writer]:
         if thread.error is not None:
             raise thread.error
+    result.elapsed_sec = time.monotonic() - start_sec
     return result
 
 
-def _decode_clips(jobs: Iterator[Job], decoded: "_Queue", *, image_size: int) -> None:
+def _decode_clips(
+    jobs: Iterator[Job], decoded: "_Queue", decode: Callable, *, keep_partial: bool
+) -> None:
     for job in jobs:
         clip = job.clip
         try:
-            frames = iter_frames(
-                job.source,
-                image_size=image_size,
-                start_sec=clip.start_sec,
-                end_sec=clip.end_sec,
-            )
-            for frame in frames:
+            for frame in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
                 decoded.put(_Item(job, frame))
         except UnreadableClipError as error:
-            decoded.put(_Item(job, None, failure=str(error)))
+            # A folder does not break off: behind a damaged image may lie whole ones.
+            keep = keep_partial and not job.source.is_dir()
+            decoded.put(_Item(job, None, failure=str(error), keep=keep))
         else:
             decoded.put(_Item(job, None))
 
@@ -183,8 +198,9 @@ def _write_batches(
                         failures[clip_id] = str(error)
                 end = clip_items[-1]
                 if end.frame is None:
-                    reason = failures.pop(clip_id, "") or end.failure
-                    _finish_clip(end.job, writers.pop(clip_id, None), reason, result)
+                    if clip_id in failures:
+                        end = _Item(end.job, None, failure=failures.pop(clip_id))
+                    _finish_clip(end, writers.pop(clip_id, None), cache, result)
                     progress.add_clip()
             result.frames += num_frames
             progress.add_frames(num_frames)
@@ -207,15 +223,21 @@ def _group_by_clip(items: list[_Item]) -> Iterator[tuple[str, list[int], list[_I
 
 
 def _finish_clip(
-    job: Job, writer: ClipWriter | None, reason: str, result: ExtractionResult
+    end: _Item, writer: ClipWriter | None, cache: FeatureCache, result: ExtractionResult
 ) -> None:
-    if not reason:
-        result.size_bytes += writer.commit(job.source_stat)
-        result.clips_done += 1
+    clip, source_stat = end.job.clip, end.job.source_stat
+    if end.failure and not (end.keep and writer is not None):
+        result.failures.append((clip, end.failure))
+        if writer is not None:
+            writer.discard()
+        # What an earlier run made of it no longer fits, and must not be trained on.
+        cache.remove_clip(clip.clip_id)
         return
-    result.failures.append((job.clip, reason))
-    if writer is not None:
-        writer.discard()
+    broken_off = f"kept {writer.num_frames} frames: {end.failure}" if end.failure else ""
+    result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
+    result.clips_done += 1
+    if broken_off:
+        result.kept.append((clip, broken_off))
 
 
 class _StoppedError(Exception):
@@ -234,6 +256,10 @@ class _Queue:
 
     def get(self):
         return self._wait(lambda: self._queue.get(timeout=_POLL_SEC), queue.Empty)
+
+    def check_running(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
 
     def _wait(self, act: Callable, not_yet: type[Exception]):
         while not self._stop.is_set():

@@ -19,6 +19,8 @@ class ExtractionResult:
         frames: Frames that passed the backbone.
         size_bytes: Bytes of the committed clip files.
         failures: (clip, reason) of each clip that could not be read.
+        kept: (clip, reason) of each clip in the cache that is the first part of a broken video.
+        elapsed_sec: Seconds from the first frame decoded to the last clip written.
         decode_wait_sec: Seconds that the backbone waited for frames.
         forward_sec: Seconds inside the backbone's call.
         write_wait_sec: Seconds that the backbone waited for the writer.
@@ -28,6 +30,8 @@ class ExtractionResult:
     frames: int = 0
     size_bytes: int = 0
     failures: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
+    kept: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
+    elapsed_sec: float = 0.0
     decode_wait_sec: float = 0.0
     forward_sec: float = 0.0
     write_wait_sec: float = 0.0
@@ -40,10 +44,11 @@ class Summary:
     result: ExtractionResult
     skipped: int
     elapsed_sec: float
+    skip_unreadable: bool
 
     def __str__(self):
         result = self.result
-        rate_fps = result.frames / self.elapsed_sec if result.frames else 0.0
+        rate_fps = result.frames / result.elapsed_sec if result.frames else 0.0
         return (
             f"{result.clips_done} clips done, {self.skipped} skipped (already there), "
             f"{len(result.failures)} failed; {result.frames} frames, {rate_fps:.1f} frames/s, "
@@ -51,7 +56,7 @@ class Summary:
         )
 
 
-def report_summary(summary: Summary, cache_dir: Path, *, skip_unreadable: bool) -> int:
+def report_summary(summary: Summary, cache_dir: Path) -> int:
     """Logs what was done and what failed. Returns the program's exit status."""
     result = summary.result
     logging.info("%s", summary)
@@ -62,14 +67,22 @@ def report_summary(summary: Summary, cache_dir: Path, *, skip_unreadable: bool) 
             result.decode_wait_sec,
             result.write_wait_sec,
         )
+    for clip, reason in result.kept[:_NAMED_FAILURES]:
+        logging.warning("in part: %s: %s", clip.clip_id, reason)
+    if result.kept:
+        logging.warning(
+            "%d clips are there only in part; all are listed in %s",
+            len(result.kept),
+            cache_dir / "failures.csv",
+        )
     if not result.failures:
         return 0
     for clip, reason in result.failures[:_NAMED_FAILURES]:
         logging.error("failed: %s: %s", clip.clip_id, reason)
     logging.error(
-        "%d clips failed; all are listed in %s", len(result.failures), cache_dir / "failures.csv"
+        "Failed clips: %d, all listed in %s", len(result.failures), cache_dir / "failures.csv"
     )
-    if skip_unreadable:
+    if summary.skip_unreadable:
         return 0
     logging.error("Mend or remove them and run again, or go on without: --skip_unreadable")
     return 1

@@ -73,3 +73,12 @@ def make_ramps(num_clips: int, *, split: str, seed: int = 0) -> dict[Clip, np.nd
             name = f"{label}/{split}_{i}"
             features[Clip(name, name, label, split)] = in_order.astype(np.float32)
     return features
+
+
+def read_cache_bytes(cache_dir: Path) -> dict[str, bytes]:
+    """Returns {path: content} of a cache's files, but for the lock."""
+    return {
+        path.relative_to(cache_dir).as_posix(): path.read_bytes()
+        for path in sorted(cache_dir.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }

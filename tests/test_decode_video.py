@@ -443,7 +443,7 @@ def test_names(tmp_path, name, monkeypatch):
 def test_source_stat(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_numbered_frames(3))
     stat = path.stat()
-    assert read_source_stat(path) == (stat.st_size, stat.st_mtime_ns)
+    assert read_source_stat(path) == (stat.st_size, stat.st_mtime_ns, "", "")
 
 
 def test_pyav_is_not_imported_before_a_video_is_met():

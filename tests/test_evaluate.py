@@ -3,6 +3,7 @@
 import csv
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 from commands import run_program
@@ -102,6 +103,21 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
     run.manifest_path.write_text("".join(line for line in lines if ",val," not in line))
     with pytest.raises(ValueError, match=r"manifest\.csv: has no clips of the split val\. Name an"):
         evaluate_run(run, read_cache(cache_dir), split="val")
+
+
+def test_a_damaged_clip_is_named(run_dir, cache_dir, tmp_path):
+    cache = read_cache(shutil.copytree(cache_dir, tmp_path / "cache"))
+    clip = next(x for x in read_manifest(cache.manifest_path) if x.split == "test")
+    with h5py.File(cache.clip_path(clip.clip_id), "r+") as file:
+        maps = file["feature_maps"].id
+        places = [maps.get_chunk_info(i).byte_offset for i in range(maps.get_num_chunks())]
+    with open(cache.clip_path(clip.clip_id), "r+b") as file:
+        for place in places:
+            file.seek(place)
+            file.write(b"\0" * 8)
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    with pytest.raises(ValueError, match=r"^\S+\.h5: damaged .*Delete the file and run extract_"):
+        evaluate_run(run, cache, split="test")
 
 
 def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):

@@ -1,6 +1,7 @@
 """Stage 1 from clips to cache: right, done once, and nothing lost when it is stopped."""
 
 import csv
+import dataclasses
 import os
 import re
 import shutil
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 
+from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
-from extract_features.extract import BackboneSettings, extract_features
+from extract_features.extract import extract_features
 from lrcn.common import backbone
+from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames
-from lrcn.common.feature_cache import lock_cache, read_cache
+from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 
 SMALL_SETTINGS = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
@@ -44,10 +47,15 @@ def cache_copy(cache_dir, tmp_path):
 def extract(data, cache_dir, settings=SMALL_SETTINGS, **options):
     """Extracts in this process."""
     return extract_features(
-        DataSettings(data=data),
+        DataSettings(data=data, skip_unreadable=options.pop("skip_unreadable", None)),
         settings,
         cache_dir=cache_dir,
-        **{"batch_size": 16, "num_decode_threads": 2, "skip_unreadable": False, **options},
+        **{
+            "batch_size": 16,
+            "num_decode_threads": 2,
+            "compression": "gzip",
+            **options,
+        },
     )
 
 
@@ -148,7 +156,7 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
         cache_dir=tmp_path / "new",
         batch_size=16,
         num_decode_threads=1,
-        skip_unreadable=False,
+        compression="gzip",
     )
     whole, spans = read_cache(cache_dir), read_all(tmp_path / "new")
     for clip_id, source, rows in (
@@ -159,6 +167,18 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
         np.testing.assert_array_equal(spans[clip_id].timestamp_sec, expected.timestamp_sec[rows])
         np.testing.assert_array_equal(spans[clip_id].feature_maps, expected.feature_maps[rows])
         assert spans[clip_id].frame_index.tolist() == list(range(rows.stop - rows.start))
+
+    write_manifest(tmp_path / "spans.csv", [dataclasses.replace(clips[0], end_sec=0.25), clips[1]])
+    summary = extract_features(
+        DataSettings(data=tmp_path / "spans.csv", data_root=clips_dir, val_fraction=0),
+        SMALL_SETTINGS,
+        cache_dir=tmp_path / "new",
+        batch_size=16,
+        num_decode_threads=1,
+        compression="gzip",
+    )
+    assert (summary.result.clips_done, summary.skipped) == (1, 1)
+    assert read_cache(tmp_path / "new").count_frames("start") == 3
 
 
 @pytest.mark.parametrize("flags", [SMALL_BACKBONE, ()], ids=["same_flags", "no_flags"])
@@ -341,7 +361,7 @@ def test_stopped_then_killed_then_resumed_equals_uninterrupted(stuck_data, cache
     os.close(os.open(pipe, os.O_WRONLY))  # the decoder's read ends
     output = process.communicate(timeout=_PATIENCE_SEC)[0]
     assert process.returncode == 130
-    assert "Stopped. The same command goes on from here." in output
+    assert "Stopped. What was finished is kept." in output
     assert "Traceback" not in output
     finished = snapshot_clips(cache)
     assert len(finished) == 13
@@ -382,7 +402,7 @@ def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
     assert "0 clips done, 15 skipped (already there), 1 failed" in done.stderr
     reason = f"{frame} (frame 5): "
     assert f"failed: left/clip_3: {reason}" in done.stderr
-    assert f"1 clips failed; all are listed in {cache_copy}/failures.csv" in done.stderr
+    assert f"Failed clips: 1, all listed in {cache_copy}/failures.csv" in done.stderr
     assert "Mend or remove them and run again, or go on without: --skip_unreadable" in done.stderr
     with open(cache_copy / "failures.csv", newline="") as file:
         (row,) = csv.DictReader(file)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 from commands import ROOT
 from test_contract import CONTRACT
 
+from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import SourceStat
-from lrcn.common.feature_cache import create_cache, lock_cache, read_cache
+from lrcn.common.feature_cache import create_cache, read_cache
 
 SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
 SOURCE = SourceStat(size_bytes=1234, mtime_ns=1_700_000_000_123_456_789)
@@ -84,11 +86,14 @@ def test_the_file_is_plain_hdf5(cache):
         assert (maps.shape, maps.dtype, maps.chunks) == ((10, 2, 3), np.float16, (1, 2, 3))
         assert (maps.compression, maps.shuffle, maps.fletcher32) == ("gzip", False, True)
         assert file["frame_index"].fletcher32 and file["timestamp_sec"].fletcher32
+        # Text of fixed length, which needs no heap; h5py gives it as bytes.
         assert dict(file.attrs) == {
-            "contract": SMALL.digest,
-            "clip_id": "walk/clip_1",
+            "contract": SMALL.digest.encode(),
+            "clip_id": b"walk/clip_1",
             "source_size_bytes": 1234,
             "source_mtime_ns": 1_700_000_000_123_456_789,
+            "source_span": b"",
+            "source_listing": b"",
         }
 
 
@@ -110,6 +115,33 @@ def test_discard_leaves_nothing_or_what_was_there(cache):
     writer.discard()
     assert list_files(cache.cache_dir) == ["cache.json", "clips/a.h5"]
     np.testing.assert_array_equal(cache.read_clip("a").feature_maps, maps)
+
+
+# What is left for the clip decides where writing fails: at a frame, or at the end.
+@pytest.mark.parametrize("limit_bytes", [100, 1000, *range(1500, 2300, 200)])
+def test_a_disk_that_is_full_is_an_error_and_no_crash(cache, limit_bytes):
+    program = f"""
+import resource, signal
+from pathlib import Path
+from test_feature_cache import read_cache, write_clip
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))
+try:
+    write_clip(read_cache({str(cache.cache_dir)!r}))
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+    )
+    temporary = cache.clip_path("walk/clip_1").with_name(".clip_1.h5.tmp")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"[Errno 27] File too large: '{temporary}'\n"
+    assert list_files(cache.cache_dir) == ["cache.json"]
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
@@ -136,6 +168,7 @@ def test_current_means_this_clip_contract_and_unchanged_source(cache):
     write_clip(cache, "a")
     assert cache.is_current("a", SOURCE)
     assert not cache.is_current("a", SOURCE._replace(size_bytes=1235))
+    assert not cache.is_current("a", SOURCE._replace(span=":1.5"))
     assert not cache.is_current("a", SOURCE._replace(mtime_ns=SOURCE.mtime_ns + 1))
     cache.clip_path("a").rename(cache.clip_path("b"))
     assert not cache.is_current("b", SOURCE)
@@ -253,7 +286,7 @@ def test_a_cache_json_that_is_none(cache, content):
 def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
     program = (
         "import sys\n"
-        "from lrcn.common.feature_cache import lock_cache\n"
+        "from lrcn.common.cache_lock import lock_cache\n"
         "with lock_cache(sys.argv[1]):\n"
         "    print('locked', flush=True)\n"
         "    sys.stdin.read()\n"

@@ -110,6 +110,7 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,,walk,,,,", "expected path to be relative to the data root"),
         ("a,/a.mp4,walk,,,,", "received '/a.mp4'. Shorten it, and name the folder that the paths"),
         ("a,x/../../a.mp4,walk,,,,", "start from with --data_root"),
+        ("n" * 248 + ",a.mp4,walk,,,,", "a name of at most 247 bytes, received 248. Rename it"),
         ("a,x\\a.mp4,walk,,,,", "backslash or control character, received 'x\\\\a.mp4'"),
         ("a,a\x01.mp4,walk,,,,", "received 'a\\x01.mp4'"),
         ("a,a.mp4,,,,,", "expected a class name, not empty"),

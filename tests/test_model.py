@@ -120,7 +120,7 @@ def test_a_single_frame_is_a_clip(sequence, rnn):
     assert np.isfinite(run_head(head, inputs)).all()
 
 
-@pytest.mark.parametrize("frame_pooling", ["flatten", "average"])
+@pytest.mark.parametrize("frame_pooling", ["flatten", "average", "attention"])
 @pytest.mark.parametrize("feature_shape", [(6,), (2, 2, 3)])
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
 def test_feature_shapes_and_poolings(frame_pooling, feature_shape, sequence):
@@ -131,7 +131,7 @@ def test_feature_shapes_and_poolings(frame_pooling, feature_shape, sequence):
     assert run_head(head, inputs).shape == (2, NUM_CLASSES)
     assert head.output_shape == (None, NUM_CLASSES)
     fc = head.get_layer("per_frame").model.get_layer("fc")
-    num_inputs = feature_shape[-1] if frame_pooling == "average" else np.prod(feature_shape)
+    num_inputs = feature_shape[-1] if frame_pooling != "flatten" else np.prod(feature_shape)
     assert fc.kernel.shape == (num_inputs, 8)
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import run_program
+from commands import SMALL_BACKBONE, run_program
 from conftest import make_moving_square
 from media import write_frame_folder, write_video
 from small_data import make_config, make_ramps, write_cache
@@ -93,6 +93,29 @@ def test_whole_clips_are_predicted_as_evaluated(cache_dir, clips_dir, tmp_path):
         assert prediction.probabilities[0] == pytest.approx(expected[clip_id], abs=1e-3)
 
 
+@pytest.fixture(scope="module")
+def thinned_cache(clips_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("thinned") / "cache"
+    flags = (*SMALL_BACKBONE, "--frame_stride=2", "--max_frames=4")
+    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={folder}", *flags)
+    return read_cache(folder)
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_new_videos_are_thinned_out_as_the_cache_was(thinned_cache, clips_dir, tmp_path, sequence):
+    run = RunDir(tmp_path / "run")
+    config = make_config(sequence=sequence, seq_len=3, epochs=2)
+    train_run(config, cache=thinned_cache, run=run, checkpoint_sec=60)
+    expected = evaluate_all(run, thinned_cache.cache_dir)
+    clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
+    found = {}
+    for prediction in Predictor(run).predict_clips(find_sources([str(clips_dir)])):
+        clip_id = clips[str(prediction.source.relative_to(clips_dir))]
+        found[clip_id] = prediction.probabilities[0]
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert np.ptp(list(found.values())) > 0.01
+
+
 def test_unreadable_clip_does_not_stop_the_others(evaluated, clips_dir, tmp_path):
     run, expected = evaluated
     (tmp_path / "notes.mp4").write_text("this is no video")
@@ -133,6 +156,19 @@ def test_existing_output_is_never_overwritten(run_dir, clips_dir, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert f"error: {output}: exists already. Name another --output, or remove it." in done.stderr
     assert output.read_text() == "mine"
+
+
+def test_output_into_a_missing_folder_is_refused_at_once(run_dir, clips_dir, tmp_path):
+    output = tmp_path / "gone" / "mine.csv"
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={output}",
+        clips_dir / "left" / "clip_0",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {output}: expected --output in a folder that exists." in done.stderr
 
 
 def test_no_clips_are_asked_for(run_dir):

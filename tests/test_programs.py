@@ -9,7 +9,9 @@ from commands import ROOT, run_program
 PROGRAMS = {
     "extract_features": ("image_size", "imagesize"),
     "extract_features.import_features": ("features", "feature"),
+    "extract_features.plan": ("image_size", "imagesize"),
     "extract_features.render_sample": ("output_dir", "output_di"),
+    "extract_features.verify": ("repair", "repai"),
     "train_head": ("run_dir", "rundir"),
     "train_head.evaluate": ("run_dir", "rundir"),
     "train_head.predict": ("run_dir", "rundir"),
@@ -34,7 +36,8 @@ def find_programs():
 
 
 def test_no_program_is_left_out_here():
-    assert set(find_programs()) == set(PROGRAMS)
+    found = {name for name in find_programs() if not name.startswith("benchmarks.")}
+    assert found == set(PROGRAMS)
 
 
 @pytest.mark.parametrize("module", PROGRAMS)
@@ -78,7 +81,7 @@ def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "text"),
     [
-        ("--image_size=31", "31 is not integer >= 32"),
+        ("--image_size=31", "31 is not an integer in the range [32, 1024]"),
         ("--image_size=small", "image_size"),
         ("--batch_size=0", "batch_size"),
         ("--cut=pool5", "should be one of"),

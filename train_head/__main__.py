@@ -52,9 +52,9 @@ flags.DEFINE_bool(
 flags.DEFINE_enum(
     "frame_pooling",
     _DEFAULTS.frame_pooling,
-    ["flatten", "average"],
+    ["flatten", "average", "attention"],
     "How a feature map becomes a vector. flatten keeps positions; average forgets them and makes "
-    "the FC layer smaller.",
+    "the FC layer smaller; attention averages with a soft map over the positions that it learns.",
 )
 flags.DEFINE_integer(
     "fc_units", _DEFAULTS.fc_units, "Units of the layer that reads a frame.", lower_bound=1
@@ -118,7 +118,7 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "clipvalue",
     _DEFAULTS.clipvalue,
-    "Clip each gradient to plus or minus this; 0 is off. Needs --clipnorm=0.",
+    "Clip each gradient to plus or minus this, instead of by norm; 0 is off.",
     lower_bound=0.0,
 )
 flags.DEFINE_integer(
@@ -133,7 +133,10 @@ def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     fields = dataclasses.fields(TrainConfig)
-    config = TrainConfig(**{field.name: flags.FLAGS[field.name].value for field in fields})
+    settings = {field.name: flags.FLAGS[field.name].value for field in fields}
+    if settings["clipvalue"] and flags.FLAGS["clipnorm"].using_default_value:
+        settings["clipnorm"] = 0.0
+    config = TrainConfig(**settings)
 
     from lrcn.common.feature_cache import read_cache
     from lrcn.common.manifest import read_manifest

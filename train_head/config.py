@@ -1,6 +1,7 @@
 """The settings of a run: what the flags of `train_head` say, and what config.json holds."""
 
 import dataclasses
+import math
 
 SEQUENCES = ("fixed", "ragged")
 OUTPUTS = ("last", "mean")
@@ -37,11 +38,31 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"--{field.name}={value}: expected a finite number. Correct it.")
         if self.clipnorm and self.clipvalue:
             raise ValueError(
                 f"Expected clipping by norm or by value, not both. Received: --clipnorm="
                 f"{self.clipnorm}, --clipvalue={self.clipvalue}. Switch one off with 0."
             )
+
+    @classmethod
+    def from_json(cls, fields: dict, *, where: str) -> "TrainConfig":
+        """Rebuilds the settings from `dataclasses.asdict`'s dictionary.
+
+        Raises:
+            ValueError: If fields are missing, whose default may have changed since, or unknown.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or set(fields) != names:
+            received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+            raise ValueError(
+                f"{where}: expected the settings {sorted(names)}. Received: {received}. The run "
+                "was made by another version of this project: use that one, or train it again."
+            )
+        return cls(**fields)
 
     def describe_differences(self, wanted: "TrainConfig") -> str:
         """Names each setting that differs: `epochs=50, but this command says epochs=60`."""

@@ -12,7 +12,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.config import TrainConfig
-from train_head.input_pipeline import ClipReader, make_eval_dataset
+from train_head.input_pipeline import ClipReader, make_eval_dataset, raise_read_errors
 from train_head.metrics import compute_metrics
 
 tf = import_tensorflow()
@@ -33,7 +33,7 @@ def evaluate_run(run: RunDir, cache: FeatureCache, *, split: str) -> dict:
 
     Raises:
         FileNotFoundError: If run or clips are missing.
-        ValueError: If the cache carries another contract, or the split has no clips.
+        ValueError: If the cache carries another contract or is damaged, or the split has no clips.
     """
     run.check_trained()
     contract = run.read_contract()
@@ -48,11 +48,12 @@ def evaluate_run(run: RunDir, cache: FeatureCache, *, split: str) -> dict:
         raise ValueError(
             f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
         )
-    config = TrainConfig(**read_json(run.config_path))
+    config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
     class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
     dataset = make_eval_dataset(reader, class_ids, config)
-    probabilities = predict_dataset(load_model(run), dataset)
+    with raise_read_errors(reader):
+        probabilities = predict_dataset(load_model(run), dataset)
     scores = {"split": split, **compute_metrics(probabilities, class_ids, class_names)}
     write_predictions(run.predictions_path(split), clips, probabilities, class_names)
     write_json(run.metrics_path(split), scores)
@@ -70,7 +71,12 @@ def load_model(run: RunDir):
 
 def predict_dataset(model, dataset) -> np.ndarray:
     """Runs the model over batches of (inputs, class ids). Returns [N, K] float32 probabilities."""
-    forward = tf.function(lambda inputs: tf.nn.softmax(model(inputs, training=False)))
+
+    # Ragged batches differ in length; one trace serves them all.
+    @tf.function(reduce_retracing=True)
+    def forward(inputs):
+        return tf.nn.softmax(model(inputs, training=False))
+
     return np.concatenate([forward(inputs).numpy() for inputs, _ in dataset])
 
 

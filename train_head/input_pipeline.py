@@ -5,6 +5,7 @@ its frames, pad where lengths differ. Training and inference differ in the plan 
 alone, and both are decided by (seed, epoch), so a resumed run sees what an unbroken one sees.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 
@@ -30,6 +31,7 @@ class ClipReader:
     Attributes:
         num_frames: [N] int64, T of each clip.
         feature_shape: Shape of one frame's features.
+        error: What `read` has raised last, see `raise_read_errors`.
     """
 
     def __init__(self, cache: FeatureCache, clip_ids: list[str], *, memory_bytes: int):
@@ -37,6 +39,7 @@ class ClipReader:
         self._clip_ids = clip_ids
         self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
         self.feature_shape = cache.contract.feature_shape
+        self.error: Exception | None = None
         size_bytes = self.num_frames.sum() * cache.contract.values_per_frame * 2
         self._kept = {} if size_bytes <= memory_bytes else None
 
@@ -45,13 +48,31 @@ class ClipReader:
 
     def read(self, clip_number: int, frames: np.ndarray | None = None) -> np.ndarray:
         """Returns the features of a clip, or of the given frames, [T, ...] float16."""
-        clip_id = self._clip_ids[clip_number]
+        try:
+            return self._read(self._clip_ids[clip_number], clip_number, frames)
+        except (ValueError, OSError) as error:
+            self.error = error
+            raise
+
+    def _read(self, clip_id: str, clip_number: int, frames: np.ndarray | None) -> np.ndarray:
         if self._kept is None:
             return self._cache.read_clip(clip_id, frames=frames).feature_maps
         if clip_number not in self._kept:
             self._kept[clip_number] = self._cache.read_clip(clip_id).feature_maps
         maps = self._kept[clip_number]
         return maps if frames is None else maps[frames]
+
+
+@contextlib.contextmanager
+def raise_read_errors(*readers: ClipReader) -> Iterator[None]:
+    """Raises the reader's own error, where TensorFlow raises one that it made of it."""
+    try:
+        yield
+    except tf.errors.OpError:
+        for reader in readers:
+            if reader.error is not None:
+                raise reader.error from None
+        raise
 
 
 def make_train_dataset(

@@ -76,12 +76,13 @@ class MeanOfFrames(_FramesToClip):
     def call(self, logits, frame_mask=None):
         log_probabilities = keras.ops.log_softmax(logits, axis=-1)
         if frame_mask is None:
-            weights = keras.ops.ones_like(logits[..., :1])
+            counted = keras.ops.ones_like(logits[..., :1])
         else:
-            weights = keras.ops.cast(frame_mask, logits.dtype)[..., None]
-        probability_sum = keras.ops.sum(keras.ops.exp(log_probabilities) * weights, axis=1)
-        mean = probability_sum / keras.ops.sum(weights, axis=1)
-        return keras.ops.log(keras.ops.maximum(mean, keras.config.epsilon()))
+            counted = keras.ops.cast(frame_mask, logits.dtype)[..., None]
+        # In logarithms throughout, so that a class that all frames rule out keeps its gradient.
+        padding = (counted - 1) * 1e9
+        total = keras.ops.logsumexp(log_probabilities + padding, axis=1)
+        return total - keras.ops.log(keras.ops.sum(counted, axis=1))
 
     def compute_output_spec(self, logits, frame_mask=None):
         return keras.KerasTensor((logits.shape[0], logits.shape[2]), dtype=logits.dtype)
@@ -98,21 +99,35 @@ def _pool_average(maps):
     return keras.ops.mean(maps, axis=positions)
 
 
-def _rnn_gru(units: int):
-    return keras.layers.GRU(units, return_sequences=True, name="rnn")
+def _pool_attention(maps):
+    if len(maps.shape) == 2:
+        return maps
+    positions = tuple(range(1, len(maps.shape) - 1))
+    scores = keras.layers.Dense(1, name="attention_scores")(maps)
+    weights = keras.layers.Softmax(axis=positions, name="attention")(scores)
+    return keras.ops.sum(maps * weights, axis=positions)
 
 
-def _rnn_lstm(units: int):
-    return keras.layers.LSTM(units, return_sequences=True, name="rnn")
+def _rnn_gru(units: int, return_sequences: bool):
+    return keras.layers.GRU(units, return_sequences=return_sequences, name="rnn")
 
 
-def _rnn_bigru(units: int):
-    return keras.layers.Bidirectional(keras.layers.GRU(units, return_sequences=True), name="rnn")
+def _rnn_lstm(units: int, return_sequences: bool):
+    return keras.layers.LSTM(units, return_sequences=return_sequences, name="rnn")
+
+
+def _rnn_bigru(units: int, return_sequences: bool):
+    gru = keras.layers.GRU(units, return_sequences=return_sequences)
+    return keras.layers.Bidirectional(gru, name="rnn")
 
 
 # A new pooling or RNN is one function and one line here. Keras initialises RNNs as the article
 # found best: recurrent kernels orthogonal, input kernels glorot uniform.
-FRAME_POOLINGS = {"flatten": _pool_flatten, "average": _pool_average}
+FRAME_POOLINGS = {
+    "flatten": _pool_flatten,
+    "average": _pool_average,
+    "attention": _pool_attention,
+}
 RNNS = {"gru": _rnn_gru, "lstm": _rnn_lstm, "bigru": _rnn_bigru, "none": None}
 
 
@@ -142,13 +157,15 @@ def build_head(
         inputs = {"feature_maps": maps, "frame_mask": frame_mask}
     encoder = _build_frame_encoder(config, feature_shape, statistics)
     x = PerFrame(encoder, name="per_frame")(maps, frame_mask=frame_mask)
+    every_frame = config.output == "mean"
     if RNNS[config.rnn] is not None:
-        x = RNNS[config.rnn](config.rnn_units)(x, mask=frame_mask)
+        # Without sequences, a backward RNN gives what it knows after the first frame.
+        x = RNNS[config.rnn](config.rnn_units, every_frame)(x, mask=frame_mask)
         x = keras.layers.Dropout(config.dropout, name="rnn_dropout")(x)
-    if config.output == "last":
+    elif not every_frame:
         x = LastFrame(name="last_frame")(x, frame_mask=frame_mask)
     logits = keras.layers.Dense(num_classes, name="logits")(x)
-    if config.output == "mean":
+    if every_frame:
         logits = MeanOfFrames(name="mean_of_frames")(logits, frame_mask=frame_mask)
     return keras.Model(inputs, logits, name="head")
 

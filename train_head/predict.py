@@ -1,5 +1,6 @@
 """Names the classes of new videos or frame folders, given as plain arguments."""
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def main(arguments: list[str]) -> int:
         )
     if _OUTPUT.value is not None and Path(_OUTPUT.value).exists():
         raise ValueError(f"{_OUTPUT.value}: exists already. Name another --output, or remove it.")
+    if _OUTPUT.value is not None and not Path(_OUTPUT.value).parent.is_dir():
+        raise NotADirectoryError(
+            f"{_OUTPUT.value}: expected --output in a folder that exists. "
+            "Make the folder, or name another."
+        )
 
     from lrcn.common.run_dir import RunDir
     from train_head.prediction import Predictor, find_sources
@@ -35,32 +41,44 @@ def main(arguments: list[str]) -> int:
     sources = find_sources(arguments)
     predictor = Predictor(RunDir(_RUN_DIR.value), weights=_WEIGHTS.value)
     width = max(len(str(source)) for source in sources)
-    rows, failed = [], 0
-    for prediction in predictor.predict_clips(sources):
-        if prediction.probabilities is None:
-            failed += 1
-            logging.error("%s", prediction.failure)
-            continue
-        probabilities = prediction.probabilities
-        best = probabilities.argsort()[::-1][: _TOP.value]
-        shown = "   ".join(f"{predictor.class_names[k]} {probabilities[k]:.3f}" for k in best)
-        print(f"{prediction.source!s:{width}}   {shown}", flush=True)
-        rows.append([prediction.source, predictor.class_names[best[0]], *probabilities.tolist()])
-    if _OUTPUT.value is not None:
-        _write_rows(Path(_OUTPUT.value), ["clip", "predicted", *predictor.class_names], rows)
+    with _open_output(predictor.class_names) as write_row:
+        failed = 0
+        for prediction in predictor.predict_clips(sources):
+            write_row(prediction)
+            if prediction.probabilities is None:
+                failed += 1
+                logging.error("%s", prediction.failure)
+                continue
+            probabilities = prediction.probabilities
+            best = probabilities.argsort()[::-1][: _TOP.value]
+            shown = "   ".join(f"{predictor.class_names[k]} {probabilities[k]:.3f}" for k in best)
+            print(f"{prediction.source!s:{width}}   {shown}", flush=True)
     return 1 if failed else 0
 
 
-def _write_rows(path: Path, header: list[str], rows: list[list]) -> None:
-    from lrcn.common.atomic_file import replace_file
+@contextlib.contextmanager
+def _open_output(class_names: list[str]):
+    """Yields a function that writes a prediction to `--output`, or does nothing without it.
 
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
+    Rows appear as they are made, so a stop loses none. A clip that could not be read has a row
+    without a class.
+    """
+    if _OUTPUT.value is None:
+        yield lambda prediction: None
+        return
+    with open(_OUTPUT.value, "x", encoding="utf-8", newline="", buffering=1) as file:
         writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(["clip", "predicted", *class_names])
+
+        def write_row(prediction) -> None:
+            probabilities = prediction.probabilities
+            if probabilities is None:
+                writer.writerow([prediction.source, "", *[""] * len(class_names)])
+            else:
+                predicted = class_names[int(probabilities.argmax())]
+                writer.writerow([prediction.source, predicted, *probabilities.tolist()])
+
+        yield write_row
 
 
 if __name__ == "__main__":

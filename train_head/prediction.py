@@ -1,7 +1,6 @@
 """Names the class of new videos: pixels -> bottom -> head, as a run's contract says."""
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 from lrcn.common import backbone
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import RESIZE_RULE, UnreadableClipError, count_frames, iter_frames
-from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, read_json
@@ -58,8 +58,11 @@ class Predictor:
         """
         run.check_trained()
         self.class_names = read_class_names(run.classes_path)
-        self._config = TrainConfig(**read_json(run.config_path))
+        self._config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
         self._contract = run.read_contract()
+        self._selection = FrameSelection.parse(
+            self._contract.frame_selection, where=str(run.contract_path)
+        )
         self._bottom = _build_bottom(self._contract, weights, run=run)
         self._head = load_model(run)
 
@@ -83,12 +86,16 @@ class Predictor:
         wanted = None
         if self._config.sequence == "fixed":
             # Counting decodes the clip once more, which costs little beside VGG16.
-            wanted = sample_frames(count_frames(source), self._config, rng=None)
+            num_frames = count_frames(source, selection=self._selection)
+            wanted = sample_frames(num_frames, self._config, rng=None)
             chosen = set(wanted.tolist())
-        maps, indices, batch = [], [], []
-        for frame in iter_frames(source, image_size=self._contract.image_size_px):
-            if wanted is None or frame.index in chosen:
-                indices.append(frame.index)
+        frames = iter_frames(
+            source, image_size=self._contract.image_size_px, selection=self._selection
+        )
+        maps, positions, batch = [], [], []
+        for position, frame in enumerate(frames):
+            if wanted is None or position in chosen:
+                positions.append(position)
                 batch.append(frame.pixels)
             if len(batch) == _BATCH_SIZE:
                 maps.append(self._forward(batch))
@@ -98,19 +105,25 @@ class Predictor:
         maps = np.concatenate(maps)
         if wanted is None:
             return maps
-        return maps[np.searchsorted(indices, wanted)]
+        return maps[np.searchsorted(positions, wanted)]
 
     def _forward(self, frames: list[np.ndarray]) -> np.ndarray:
         padded = np.zeros((_BATCH_SIZE, *frames[0].shape), np.uint8)
         padded[: len(frames)] = frames
-        return np.asarray(self._bottom(padded))[: len(frames)]
+        maps = np.asarray(self._bottom(padded))[: len(frames)]
+        if not np.isfinite(maps).all():
+            raise UnreadableClipError(
+                "A feature is not finite in float16 (largest number: 65504), so the clip has no "
+                "class. Expected finite features; check the weights."
+            )
+        return maps
 
 
 def find_sources(arguments: list[str]) -> list[Path]:
     """Expands the given paths to clips.
 
-    A file is a clip, a folder with images is one too, and any other folder stands for all clips
-    below it, in natural order.
+    A file is a clip, a folder with images and no videos is one too, and any other folder stands for
+    all clips below it, in natural order.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -136,14 +149,15 @@ def _iter_sources(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    names = sorted((name for name in os.listdir(path) if name[0] != "."), key=natural_key)
-    if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names):
+    folders, files = list_folder(path)
+    videos = [name for name in files if Path(name).suffix.lower() in VIDEO_SUFFIXES]
+    has_image = any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in files)
+    # Beside videos, an image is a thumbnail and not a clip of one frame.
+    if has_image and not videos:
         yield path
         return
-    for name in names:
-        child = path / name
-        if child.is_dir() or child.suffix.lower() in VIDEO_SUFFIXES:
-            yield from _iter_sources(child)
+    for name in sorted([*folders, *videos], key=natural_key):
+        yield from _iter_sources(path / name)
 
 
 def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir):

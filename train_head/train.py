@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 from absl import logging
 
+from lrcn.common.atomic_file import commit_file
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -25,6 +26,7 @@ from train_head.input_pipeline import (
     count_batches,
     make_eval_dataset,
     make_train_dataset,
+    raise_read_errors,
 )
 from train_head.model import build_head, build_optimizer, keras
 from train_head.normalization import measure_features
@@ -70,16 +72,17 @@ def train_run(
     )
     val_dataset = make_eval_dataset(val_reader, val_ids, config) if len(val_ids) else None
     if first_epoch < config.epochs and not recorder.is_finished():
-        model.fit(
-            dataset,
-            initial_epoch=first_epoch,
-            epochs=config.epochs,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # the plan of the dataset shuffles
-            validation_data=val_dataset,
-            callbacks=[keras.callbacks.TensorBoard(run.logs_path, write_graph=False), recorder],
-            verbose=0,
-        )
+        with raise_read_errors(train_reader, val_reader):
+            model.fit(
+                dataset,
+                initial_epoch=first_epoch,
+                epochs=config.epochs,
+                steps_per_epoch=steps_per_epoch,
+                shuffle=False,  # the plan of the dataset shuffles
+                validation_data=val_dataset,
+                callbacks=[keras.callbacks.TensorBoard(run.logs_path, write_graph=False), recorder],
+                verbose=0,
+            )
     model.set_weights(recorder.best_weights)
     chosen_on = "train" if val_dataset is None else "val"
     logging.info("Keeping epoch %d, the best on %s", recorder.best_row()["epoch"], chosen_on)
@@ -96,7 +99,7 @@ def _start_run(
 ) -> bool:
     """Writes what is known before training, or checks it. Returns whether the run has ended."""
     if run.config_path.exists():
-        existing = TrainConfig(**read_json(run.config_path))
+        existing = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
         contract = run.read_contract()
         problem = ""
         if existing != config:
@@ -105,6 +108,8 @@ def _start_run(
             problem = contract.describe_differences(cache.contract)
         elif read_manifest(run.manifest_path) != clips:
             problem = f"made with other clips or splits than {cache.manifest_path} lists now"
+        elif read_class_names(run.classes_path) != class_names:
+            problem = f"made with other classes, or in another order, than {cache.classes_path} has"
         if problem:
             raise ValueError(
                 f"{run.path}: {problem}. Name another --run_dir (with make: RUN=...), or delete "
@@ -116,7 +121,7 @@ def _start_run(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             "that nothing of yours is overwritten. Name another --run_dir."
         )
-    _check_clips(clips, class_names)
+    _check_clips(clips, class_names, cache)
     run.checkpoints_path.mkdir(parents=True, exist_ok=True)
     write_class_names(run.classes_path, class_names)
     write_manifest(run.manifest_path, clips)
@@ -146,7 +151,7 @@ def _holds_other_files(run: RunDir) -> bool:
     return bool(names) and not (first in names and names <= at_start)
 
 
-def _check_clips(clips: list[Clip], class_names: list[str]) -> None:
+def _check_clips(clips: list[Clip], class_names: list[str], cache: FeatureCache) -> None:
     trained = {clip.label for clip in clips if clip.split == "train"}
     if len(class_names) < 2:
         raise ValueError(
@@ -157,12 +162,20 @@ def _check_clips(clips: list[Clip], class_names: list[str]) -> None:
     if missing:
         raise ValueError(
             f"Expected train clips of every class. Received none of {missing}. Add clips, move "
-            "some to the train split, or take the class out."
+            f"some to the train split, or take the class out, also of {cache.classes_path}."
+        )
+    absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
+    if absent:
+        raise FileNotFoundError(
+            f"{cache.cache_dir}: {len(absent)} of {len(clips)} clips are not in the cache, such as "
+            f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
+            f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
+            "with --skip_unreadable."
         )
     if not any(clip.split == "val" for clip in clips):
         logging.warning(
-            "No clip is in the val split: the best epoch is chosen by the training loss, so "
-            "nothing guards against overfitting."
+            "No clip is in the val split: the best epoch is chosen on the train clips, so nothing "
+            "guards against overfitting."
         )
 
 
@@ -175,8 +188,8 @@ def _read_split(clips: list[Clip], split: str, *, cache: FeatureCache, class_nam
 
 
 def _find_memory_budget() -> int:
-    # Training keeps its clips decoded in at most a third of the memory, in float16.
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+    # For the train and the val clips each, so together at most a third of the memory.
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 6
 
 
 def _build_compiled_head(config: TrainConfig, reader: ClipReader, *, num_classes: int):
@@ -201,5 +214,5 @@ def _save_model(model, run: RunDir) -> None:
     finished.set_weights(model.get_weights())
     temporary = run.path / ".tmp.keras"
     finished.save(temporary)
-    os.replace(temporary, run.model_path)
+    commit_file(temporary, run.model_path)
     shutil.rmtree(run.checkpoints_path)

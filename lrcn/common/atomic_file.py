@@ -21,6 +21,12 @@ def replace_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         commit_file(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        # Writing to an open file, as on a full disk, fails without its name.
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

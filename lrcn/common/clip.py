@@ -32,6 +32,14 @@ class Clip:
     start_sec: float | None = None
     end_sec: float | None = None
 
+    @property
+    def span(self) -> str:
+        """Start and end as text, such as `1.5:3.0` or `:3.0`; empty for the whole source."""
+        if self.start_sec is None and self.end_sec is None:
+            return ""
+        start, end = ("" if x is None else repr(float(x)) for x in (self.start_sec, self.end_sec))
+        return f"{start}:{end}"
+
 
 class SourceStat(NamedTuple):
     """What changes when a clip's source changes.
@@ -39,15 +47,22 @@ class SourceStat(NamedTuple):
     Attributes:
         size_bytes: Size of the file, or of a folder's image files together.
         mtime_ns: When the file, or the latest of the image files, was last written.
+        span: Which part of the file the clip is, see `Clip.span`.
+        listing: Digest of a folder's file names, sizes and times in order, so that renamed or
+            swapped frames count as a change; empty for a file.
     """
 
     size_bytes: int
     mtime_ns: int
+    span: str = ""
+    listing: str = ""
 
 
 # Beside control characters: line separators and byte order marks, which a text file does not give
 # back, and lone surrogates (a file name that is not UTF-8), which it cannot hold.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
+# File systems take 255 bytes; `.<name>.h5.tmp` is what a cache file is called at first.
+_MAX_NAME_BYTES = 255 - len("..h5.tmp")
 
 
 def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
@@ -107,6 +122,12 @@ def _check_clip(clip: Clip, *, place: str) -> None:
             f"{place}: expected clip_id to be a relative path such as walk/clip_1, without an "
             "empty, '.' or '..' part, backslash, control character or byte that is not UTF-8, "
             f"received {clip_id!r}. Rename it: the cache file is called after it."
+        )
+    if len(clip_id.rsplit("/", 1)[-1].encode()) > _MAX_NAME_BYTES:
+        raise ValueError(
+            f"{place}: expected clip_id to end in a name of at most {_MAX_NAME_BYTES} bytes, "
+            f"received {len(clip_id.rsplit('/', 1)[-1].encode())}. Rename it: the cache file is "
+            "called after it."
         )
     if (
         not path

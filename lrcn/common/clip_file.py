@@ -1,6 +1,7 @@
 """One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
 
 import contextlib
+import io
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,10 @@ _ZSTD_LEVEL = 1
 _ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
 
 
+class MissingFilterError(RuntimeError):
+    """Reading or writing zstd needs a package that is not installed; no file is damaged."""
+
+
 class ClipWriter:
     """Writes one clip frame by frame; nothing appears under its name before `commit`."""
 
@@ -34,7 +39,7 @@ class ClipWriter:
 
         Raises:
             OSError: If the folder cannot be written.
-            RuntimeError: If zstd is asked for and hdf5plugin is not installed.
+            MissingFilterError: If zstd is asked for and hdf5plugin is not installed.
         """
         self._clip_id = clip_id
         self._contract = contract
@@ -44,7 +49,9 @@ class ClipWriter:
         self._index: list[int] = []
         self._timestamps: list[float] = []
         shape = contract.feature_shape
-        self._file = h5py.File(self._temporary, "w")
+        self._raw_file = _RawFile(self._temporary, "w+")
+        # From this version on HDF5's own tables have checksums too.
+        self._file = h5py.File(self._raw_file, "w", libver=("v110", "v110"))
         self._maps = self._file.create_dataset(
             "feature_maps",
             shape=(0, *shape),
@@ -69,6 +76,7 @@ class ClipWriter:
 
         Raises:
             ValueError: If a value is not finite: it overflowed float16 or was wrong before.
+            OSError: If it cannot be written, as on a full disk.
         """
         if not np.isfinite(feature_maps).all():
             raise ValueError(
@@ -79,11 +87,44 @@ class ClipWriter:
         start = len(self._index)
         self._maps.resize(start + len(feature_maps), axis=0)
         self._maps[start:] = feature_maps
+        self._raw_file.check()
         self._index.extend(frame_index)
         self._timestamps.extend(timestamp_sec)
 
-    def commit(self, source: SourceStat) -> int:
-        """Makes the clip appear, whole. Returns its size in bytes."""
+    @property
+    def num_frames(self) -> int:
+        """Frames added so far."""
+        return len(self._index)
+
+    def commit(self, source: SourceStat, *, broken_off: str = "") -> int:
+        """Makes the clip appear, whole. Where that fails, nothing is left behind.
+
+        Args:
+            source: The source's state when it was read.
+            broken_off: Why the file holds only the first part of what the source was meant to have.
+
+        Returns:
+            Its size in bytes.
+        """
+        try:
+            self._write_rest(source, broken_off)
+            self._file.close()
+            self._raw_file.check()
+            self._raw_file.close()
+            commit_file(self._temporary, self._path)
+        except BaseException:
+            self.discard()
+            raise
+        return self._path.stat().st_size
+
+    def discard(self) -> None:
+        """Leaves nothing behind; a finished file of an earlier run stays."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._file.close()
+        self._raw_file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _write_rest(self, source: SourceStat, broken_off: str) -> None:
         self._file.create_dataset(
             "frame_index", data=np.asarray(self._index, np.int32), fletcher32=True, chunks=True
         )
@@ -94,26 +135,82 @@ class ClipWriter:
             chunks=True,
         )
         attributes = self._file.attrs
-        attributes["contract"] = self._contract.digest
-        attributes["clip_id"] = self._clip_id
+        _write_text(attributes, "contract", self._contract.digest)
+        _write_text(attributes, "clip_id", self._clip_id)
         attributes["source_size_bytes"] = source.size_bytes
         attributes["source_mtime_ns"] = source.mtime_ns
-        self._file.close()
-        commit_file(self._temporary, self._path)
-        return self._path.stat().st_size
+        _write_text(attributes, "source_span", source.span)
+        _write_text(attributes, "source_listing", source.listing)
+        if broken_off:
+            _write_text(attributes, "broken_off", broken_off)
 
-    def discard(self) -> None:
-        """Leaves nothing behind; a finished file of an earlier run stays."""
-        with contextlib.suppress(OSError, RuntimeError):  # a full disk fails again on close
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+
+def read_text(file: h5py.File, name: str, default: str | None = None) -> str:
+    """Reads an attribute that is text.
+
+    Raises:
+        KeyError: If it is not there and there is no default.
+    """
+    if default is not None and name not in file.attrs:
+        return default
+    text = file.attrs[name]
+    return text.decode() if isinstance(text, bytes) else text
+
+
+def read_recorded_source(file: h5py.File) -> SourceStat:
+    """Reads what the source was like when the clip was extracted. Raises as `read_text`."""
+    return SourceStat(
+        size_bytes=int(file.attrs["source_size_bytes"]),
+        mtime_ns=int(file.attrs["source_mtime_ns"]),
+        span=read_text(file, "source_span", ""),
+        listing=read_text(file, "source_listing", ""),
+    )
+
+
+def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
+    # Of fixed length: text of any length lies in a heap without a checksum, and HDF5 may not come
+    # back from one that is damaged.
+    content = text.encode()
+    dtype = h5py.string_dtype("utf-8", max(1, len(content)))
+    attributes.create(name, np.array(content, dtype=dtype))
+
+
+class _RawFile(io.FileIO):
+    """A file whose writing never fails to HDF5, which a failure, as of a full disk, lets crash.
+
+    HDF5 cannot close a file after it, and then brings down the process at its exit. So the first
+    error is kept for `check`, and nothing more is written.
+    """
+
+    _error: OSError | None = None
+
+    def check(self) -> None:
+        """Raises the error, if there was one."""
+        if self._error is not None:
+            raise OSError(self._error.errno, self._error.strerror, str(self.name))
+
+    def write(self, data) -> int:
+        rest = memoryview(data)
+        try:
+            while rest and self._error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return size or 0 if self._error else super().truncate(size)
+        except OSError as error:
+            self._error = error
+            return 0
 
 
 def enable_decompression(file: h5py.File) -> None:
     """Loads what reading the file's feature maps takes beyond stock HDF5.
 
     Raises:
-        RuntimeError: If they are compressed with zstd and hdf5plugin is not installed.
+        MissingFilterError: If they are compressed with zstd and hdf5plugin is not installed.
     """
     maps = file.get("feature_maps")
     if maps is not None and _ZSTD_FILTER_ID in maps._filters:
@@ -130,7 +227,7 @@ def _import_hdf5plugin(what: str):
     try:
         import hdf5plugin
     except ImportError:
-        raise RuntimeError(
+        raise MissingFilterError(
             f"{what}: zstd needs the package hdf5plugin, which is not installed. Install it with "
             "`pip install hdf5plugin`, or use --compression=gzip."
         ) from None

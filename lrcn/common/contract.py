@@ -17,12 +17,12 @@ class Contract:
 
     Attributes:
         backbone: `vgg16`, or `imported` for features that another tool computed.
-        cut: The layer whose output is cached.
+        cut: The layer whose output is cached; of imported features, the name of their file.
         weights_sha256: Fingerprint of the weights, see `backbone.fingerprint_weights`.
         preprocessing: How pixels become the network's input.
         resize: How a decoded frame becomes a square of `image_size_px`.
         image_size_px: Side of the square frames.
-        frame_selection: Which frames of a clip are kept.
+        frame_selection: Which frames of a clip are kept: the text of a `FrameSelection`.
         views: Which views of a frame are kept.
         compute_dtype: The dtype that the backbone multiplies in.
         storage_dtype: The dtype of the cached values.

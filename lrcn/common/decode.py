@@ -3,20 +3,28 @@
 A folder is a clip of images, a `.gif` file an animation, and any other file a video.
 """
 
+import contextlib
+import functools
+import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from lrcn.common import images
 from lrcn.common.clip import SourceStat
 from lrcn.common.frame import RESIZE_RULE, Frame, UnreadableClipError, resize_picture
+from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 
 __all__ = [
     "RESIZE_RULE",
     "Frame",
     "UnreadableClipError",
     "count_frames",
+    "estimate_num_frames",
     "iter_frames",
     "read_source_stat",
 ]
@@ -26,48 +34,110 @@ def iter_frames(
     source: Path,
     *,
     image_size: int,
+    selection: FrameSelection = ALL_FRAMES,
     start_sec: float | None = None,
     end_sec: float | None = None,
+    on_decoded: Callable[[], None] | None = None,
 ) -> Iterator[Frame]:
     """Yields a clip's frames in order; only one is in memory at a time.
+
+    Frames that are not selected are not converted or resized, and in a folder not opened either.
 
     Args:
         source: Folder of images, or video file.
         image_size: S, in pixels; see `resize_picture` for how a frame becomes [S, S, 3] uint8.
+        selection: Which frames to yield; `Frame.index` counts the others too. With `max_frames`, a
+            video is decoded once more to count its frames.
         start_sec: Frames before it are left out; None for the beginning. Only for files.
         end_sec: Frames at or after it are left out; None for the end. Only for files.
+        on_decoded: Called at each frame, also where it is only counted or not selected, which may
+            take minutes; what it raises ends the iteration.
 
     Raises:
-        UnreadableClipError: If the clip has no frame, or any of its frames cannot be decoded. It
-            may come after some frames.
+        UnreadableClipError: If the clip has no frame, any of its frames cannot be decoded, or
+            `selection` goes by times where there are none. It may come after some frames.
     """
-    source = Path(source)
-    if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
-        for index, entry in enumerate(images.find_frame_files(source)):
-            picture = images.read_image(entry.path, frame_index=index, image_size=image_size)
-            yield Frame(index, math.nan, resize_picture(picture, image_size))
-    elif _is_gif(source):
-        pictures = images.iter_gif(source, start_sec=start_sec, end_sec=end_sec)
-        for index, (timestamp_sec, picture) in enumerate(pictures):
-            yield Frame(index, timestamp_sec, resize_picture(picture, image_size))
-    else:
-        yield from _import_video().iter_video_frames(
-            source, image_size=image_size, start_sec=start_sec, end_sec=end_sec
-        )
+
+    def iter_readers():
+        for reader in _iter_readers(
+            Path(source), selection=selection, start_sec=start_sec, end_sec=end_sec
+        ):
+            if on_decoded is not None:
+                on_decoded()
+            yield reader
+
+    is_selected = selection.make_filter(lambda: _iter_times_until_break(iter_readers()))
+    for index, (timestamp_sec, read_pixels) in enumerate(iter_readers()):
+        if is_selected(timestamp_sec):
+            yield Frame(index, timestamp_sec, read_pixels(image_size))
 
 
 def count_frames(
-    source: Path, *, start_sec: float | None = None, end_sec: float | None = None
+    source: Path,
+    *,
+    selection: FrameSelection = ALL_FRAMES,
+    start_sec: float | None = None,
+    end_sec: float | None = None,
 ) -> int:
     """Counts the frames that `iter_frames` yields; images are not opened, videos are decoded.
 
     Arguments and errors as `iter_frames`.
     """
+    readers = _iter_readers(Path(source), selection=selection, start_sec=start_sec, end_sec=end_sec)
+    return selection.count(timestamp_sec for timestamp_sec, _ in readers)
+
+
+def estimate_num_frames(
+    source: Path, *, start_sec: float | None = None, end_sec: float | None = None
+) -> tuple[int, float]:
+    """Estimates how many frames a clip has, and how many a second, without decoding a video.
+
+    Arguments as `iter_frames`. The rate of a folder is NaN.
+
+    Raises:
+        UnreadableClipError: If the clip is missing, or plainly none.
+    """
     source = Path(source)
     if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
-        return len(images.find_frame_files(source))
-    iter_pictures = images.iter_gif if _is_gif(source) else _import_video().iter_decoded
-    return sum(1 for _ in iter_pictures(source, start_sec=start_sec, end_sec=end_sec))
+        return len(images.find_frame_files(source)), math.nan
+    if _is_gif(source):
+        return count_frames(source, start_sec=start_sec, end_sec=end_sec), images.GIF_DEFAULT_FPS
+    return _import_video().estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
+
+
+def _iter_readers(
+    source: Path, *, selection: FrameSelection, start_sec: float | None, end_sec: float | None
+) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
+    """Yields time in seconds, and what turns S into pixels [S, S, 3] before the next is taken."""
+    if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
+        if selection.fps is not None:
+            raise UnreadableClipError(
+                f"{source}: expected a video file, as fps={selection.fps:g} goes by the times of "
+                "frames, received a folder of images, which have none. Use --frame_stride instead."
+            )
+        for index, entry in enumerate(images.find_frame_files(source)):
+            yield math.nan, functools.partial(_read_image_pixels, entry.path, index)
+    elif _is_gif(source):
+        for timestamp_sec, picture in images.iter_gif(source, start_sec=start_sec, end_sec=end_sec):
+            yield timestamp_sec, functools.partial(_convert_gif_frame, picture, source)
+    else:
+        yield from _import_video().iter_readers(source, start_sec=start_sec, end_sec=end_sec)
+
+
+def _read_image_pixels(path: str, frame_index: int, image_size: int) -> np.ndarray:
+    picture = images.read_image(path, frame_index=frame_index, image_size=image_size)
+    return resize_picture(picture, image_size)
+
+
+def _convert_gif_frame(picture: Image.Image, source: Path, image_size: int) -> np.ndarray:
+    return resize_picture(images.convert_to_rgb(picture, place=str(source)), image_size)
+
+
+def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterator[float]:
+    # A clip that breaks off does so again where its frames are yielded, and after those it has.
+    with contextlib.suppress(UnreadableClipError):
+        for timestamp_sec, _ in readers:
+            yield timestamp_sec
 
 
 def read_source_stat(source: Path) -> SourceStat:
@@ -77,9 +147,12 @@ def read_source_stat(source: Path) -> SourceStat:
         UnreadableClipError: If the source is missing, or a folder without images.
     """
     source = Path(source)
+    listing = ""
     try:
         if source.is_dir():
-            stats = [entry.stat() for entry in images.find_frame_files(source)]
+            entries = images.find_frame_files(source)
+            stats = [entry.stat() for entry in entries]
+            listing = _digest_listing(entries, stats)
         else:
             stats = [source.stat()]
     except OSError as error:
@@ -87,7 +160,16 @@ def read_source_stat(source: Path) -> SourceStat:
     return SourceStat(
         size_bytes=sum(stat.st_size for stat in stats),
         mtime_ns=max(stat.st_mtime_ns for stat in stats),
+        listing=listing,
     )
+
+
+def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:
+    digest = hashlib.sha256()
+    for entry, stat in zip(entries, stats, strict=True):
+        name = os.fsencode(entry.name)
+        digest.update(b"%d %s %d %d " % (len(name), name, stat.st_size, stat.st_mtime_ns))
+    return digest.hexdigest()
 
 
 def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) -> bool:

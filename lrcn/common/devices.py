@@ -43,6 +43,23 @@ def _hide_native_stderr():
         os.close(saved)
 
 
+def describe_device() -> str:
+    """Names what TensorFlow computes on: the GPUs, or the CPU where it uses none."""
+    tf = import_tensorflow()
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"a CPU of {count_cores()} cores"
+    names = [tf.config.experimental.get_device_details(x).get("device_name", "GPU") for x in gpus]
+    return ", ".join(names)
+
+
+def count_cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def choose_compute_dtype(requested: str) -> str:
     """Resolves `auto`: bfloat16 where this machine multiplies it natively, else float32.
 

@@ -114,7 +114,7 @@ def find_clips(folder: Path) -> list[Clip]:
         ValueError: If there are no clips, split folders and class folders are mixed, a class holds
             only still images, or two clips would have the same clip_id.
     """
-    folders, files = _list_folder(folder)
+    folders, files = list_folder(folder)
     split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
     clips = []
     for name in folders:
@@ -127,7 +127,7 @@ def find_clips(folder: Path) -> list[Clip]:
             f"{split_folders[0]!r}; or, if that is a class's name, give a .csv manifest."
         )
     for name in split_folders:
-        for class_name in _list_folder(folder / name)[0]:
+        for class_name in list_folder(folder / name)[0]:
             class_folder, split = f"{name}/{class_name}", _SPLIT_OF_FOLDER[name.lower()]
             clips += _find_class_clips(folder, class_folder, split=split)
     if not clips and _has_image(files):
@@ -145,7 +145,7 @@ def find_clips(folder: Path) -> list[Clip]:
 
 
 def _find_class_clips(root: Path, class_folder: str, *, split: str) -> list[Clip]:
-    folders, files = _list_folder(root / class_folder)
+    folders, files = list_folder(root / class_folder)
     stem_of = {name: name for name in folders}
     for name in files:
         stem, suffix = os.path.splitext(name)
@@ -172,7 +172,7 @@ def _find_class_clips(root: Path, class_folder: str, *, split: str) -> list[Clip
     ]
 
 
-def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
+def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     """Returns the names of the folders and of the other entries, each in natural order."""
     folders, files = [], []
     with os.scandir(folder) as entries:

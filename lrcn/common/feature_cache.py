@@ -3,7 +3,7 @@
     cache.json           the contract and where the clips came from
     manifest.csv         the clips that the cache is meant to hold, with their splits
     classes.txt          a class name a line; the line number is the class id
-    failures.csv         the clips that could not be read, and why
+    failures.csv         the clips that could not be read, or only in part, and why
     clips/<clip_id>.h5   feature_maps [T, ...] float16, frame_index [T] int32,
                          timestamp_sec [T] float64
 
@@ -12,7 +12,6 @@ A clip file is written under a temporary name, synced, then renamed: one that ex
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +21,15 @@ import h5py
 import numpy as np
 
 from lrcn.common.atomic_file import make_temporary_path, replace_file
+from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.clip import SourceStat
-from lrcn.common.clip_file import ClipWriter, enable_decompression
+from lrcn.common.clip_file import (
+    ClipWriter,
+    MissingFilterError,
+    enable_decompression,
+    read_recorded_source,
+    read_text,
+)
 from lrcn.common.contract import Contract
 
 FORMAT_VERSION = 1
@@ -34,7 +40,8 @@ class ClipFeatures(NamedTuple):
 
     Attributes:
         feature_maps: [T, ...] float16.
-        frame_index: [T] int32, number of the frame in its source, from 0.
+        frame_index: [T] int32, number of the frame in its clip, from 0, counting those that are
+            not selected.
         timestamp_sec: [T] float64 from the start of the source, NaN where it has no clock.
     """
 
@@ -46,10 +53,18 @@ class ClipFeatures(NamedTuple):
 class FeatureCache:
     """An existing cache folder. Use `read_cache` or `create_cache`."""
 
-    def __init__(self, cache_dir: Path, *, contract: Contract, data_root: str):
+    def __init__(
+        self,
+        cache_dir: Path,
+        *,
+        contract: Contract,
+        data_root: str,
+        data_settings: dict | None = None,
+    ):
         self.cache_dir = cache_dir
         self.contract = contract
         self.data_root = data_root
+        self.data_settings = data_settings or {}
         self.manifest_path = cache_dir / "manifest.csv"
         self.classes_path = cache_dir / "classes.txt"
         self.failures_path = cache_dir / "failures.csv"
@@ -67,19 +82,31 @@ class FeatureCache:
             compression=compression,
         )
 
+    def remove_clip(self, clip_id: str) -> None:
+        """Removes the clip's file, if there is one: features that no longer fit their source."""
+        self.clip_path(clip_id).unlink(missing_ok=True)
+
     def is_current(self, clip_id: str, source: SourceStat) -> bool:
         """Whether the clip is whole, of this contract, and of this unchanged source."""
+        return self.read_broken_off(clip_id, source) is not None
+
+    def read_broken_off(self, clip_id: str, source: SourceStat) -> str | None:
+        """Why a current clip holds only the first part of its source; empty where it holds all.
+
+        Returns:
+            None if the clip is not current.
+        """
         try:
             with h5py.File(self.clip_path(clip_id), "r") as file:
-                return (
-                    file.attrs["contract"] == self.contract.digest
-                    and file.attrs["clip_id"] == clip_id
-                    and int(file.attrs["source_size_bytes"]) == source.size_bytes
-                    and int(file.attrs["source_mtime_ns"]) == source.mtime_ns
-                )
+                if (
+                    read_text(file, "contract") == self.contract.digest
+                    and read_text(file, "clip_id") == clip_id
+                    and read_recorded_source(file) == source
+                ):
+                    return read_text(file, "broken_off", "")
         except (OSError, KeyError):
-            # Absent, or damaged after it was written: it is extracted again.
-            return False
+            pass  # absent, or damaged after it was written: it is extracted again
+        return None
 
     def count_frames(self, clip_id: str) -> int:
         """T of a cached clip. Raises as `read_clip`."""
@@ -98,18 +125,12 @@ class FeatureCache:
             ValueError: If its file is damaged or carries another contract.
         """
         with self._open_clip(clip_id) as file:
-            try:
-                datasets = [file[name] for name in ClipFeatures._fields]
-                if frames is None:
-                    return ClipFeatures(*(dataset[:] for dataset in datasets))
-                # HDF5 selects increasing positions only; repeats and order are numpy's.
-                positions, inverse = np.unique(frames, return_inverse=True)
-                return ClipFeatures(*(dataset[positions][inverse] for dataset in datasets))
-            except (OSError, KeyError) as error:
-                raise ValueError(
-                    f"{self.clip_path(clip_id)}: damaged ({error}). Delete the file and run "
-                    "extract_features again; it rebuilds what is missing."
-                ) from error
+            datasets = [file[name] for name in ClipFeatures._fields]
+            if frames is None:
+                return ClipFeatures(*(dataset[:] for dataset in datasets))
+            # HDF5 selects increasing positions only; repeats and order are numpy's.
+            positions, inverse = np.unique(frames, return_inverse=True)
+            return ClipFeatures(*(dataset[positions][inverse] for dataset in datasets))
 
     @contextlib.contextmanager
     def _open_clip(self, clip_id: str) -> Iterator[h5py.File]:
@@ -127,13 +148,21 @@ class FeatureCache:
                 "extract_features again; it rebuilds what is missing."
             ) from error
         with file:
-            enable_decompression(file)
-            if file.attrs.get("contract") != self.contract.digest:
+            if read_text(file, "contract", "") != self.contract.digest:
                 raise ValueError(
                     f"{path}: carries another contract than {self.cache_dir / 'cache.json'}. "
                     "Delete the file and run extract_features again."
                 )
-            yield file
+            try:
+                enable_decompression(file)
+                yield file
+            except MissingFilterError:
+                raise
+            except Exception as error:  # h5py raises nearly anything for a damaged header
+                raise ValueError(
+                    f"{path}: damaged ({error}). Delete the file and run extract_features again "
+                    "(import_features for imported features); it rebuilds what is missing."
+                ) from error
 
 
 def read_cache(cache_dir: str | Path) -> FeatureCache:
@@ -162,10 +191,40 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
             "Rebuild the cache with this version, or use the version that made it."
         )
     contract = Contract.from_json(content.get("contract"), where=str(path))
-    return FeatureCache(cache_dir, contract=contract, data_root=content.get("data_root", ""))
+    return FeatureCache(
+        cache_dir,
+        contract=contract,
+        data_root=content.get("data_root", ""),
+        data_settings=content.get("data_settings"),
+    )
 
 
-def create_cache(cache_dir: str | Path, *, contract: Contract, data_root: Path) -> FeatureCache:
+def find_cache(cache_dir: str | Path) -> FeatureCache | None:
+    """Opens the cache, or returns None where there is none. Errors as `read_cache`."""
+    return read_cache(cache_dir) if (Path(cache_dir) / "cache.json").exists() else None
+
+
+def check_contract(cache: FeatureCache, contract: Contract) -> None:
+    """Checks that the cache is of this contract.
+
+    Raises:
+        ValueError: If not; the differing fields are named.
+    """
+    if cache.contract != contract:
+        raise ValueError(
+            f"{cache.cache_dir / 'cache.json'}: {cache.contract.describe_differences(contract)}. "
+            "Leave out the flags that differ to use the cache as it is, or name another "
+            "--cache_dir."
+        )
+
+
+def create_cache(
+    cache_dir: str | Path,
+    *,
+    contract: Contract,
+    data_root: Path,
+    data_settings: dict | None = None,
+) -> FeatureCache:
     """Opens the cache for writing under `contract`, creating it where there is none.
 
     Raises:
@@ -175,13 +234,12 @@ def create_cache(cache_dir: str | Path, *, contract: Contract, data_root: Path) 
     cache_dir = Path(cache_dir)
     path = cache_dir / "cache.json"
     if path.exists():
-        existing = read_cache(cache_dir).contract
-        if existing != contract:
-            raise ValueError(
-                f"{path}: {existing.describe_differences(contract)}. Leave out the flags that "
-                "differ to use the cache as it is, or name another --cache_dir."
-            )
-    elif cache_dir.is_dir() and any(p.name != _LOCK_NAME for p in cache_dir.iterdir()):
+        check_contract(read_cache(cache_dir), contract)
+    # Whoever was killed right here has left these two.
+    elif cache_dir.is_dir() and {x.name for x in cache_dir.iterdir()} - {
+        LOCK_NAME,
+        make_temporary_path(path).name,
+    }:
         raise ValueError(
             f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
             "folder, so that nothing of yours is overwritten. Name another --cache_dir."
@@ -192,35 +250,8 @@ def create_cache(cache_dir: str | Path, *, contract: Contract, data_root: Path) 
         "format_version": FORMAT_VERSION,
         "contract": dataclasses.asdict(contract),
         "data_root": root,
+        "data_settings": data_settings or {},
     }
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return FeatureCache(cache_dir, contract=contract, data_root=root)
-
-
-_LOCK_NAME = ".lock"
-
-
-@contextlib.contextmanager
-def lock_cache(cache_dir: str | Path) -> Iterator[None]:
-    """Keeps a second writer out; the lock goes with the process, however it ends.
-
-    Half-written clips of a writer that was killed are removed.
-
-    Raises:
-        RuntimeError: If another process is writing to this cache.
-    """
-    cache_dir = Path(cache_dir)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with open(cache_dir / _LOCK_NAME, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(
-                f"{cache_dir}: another extraction is writing to this cache. Wait until it ends, "
-                "or name another --cache_dir."
-            ) from None
-        if (cache_dir / "cache.json").exists():  # else the folder may be somebody's own
-            for temporary in (cache_dir / "clips").rglob(make_temporary_path(Path("*.h5")).name):
-                temporary.unlink()
-        yield
+    return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=data_settings)

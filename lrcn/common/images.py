@@ -24,6 +24,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 # What browsers make of a GIF that states no duration.
 _GIF_DEFAULT_DURATION_MS = 100
+GIF_DEFAULT_FPS = 1000 / _GIF_DEFAULT_DURATION_MS
 
 
 def find_frame_files(folder: Path) -> list[os.DirEntry]:
@@ -77,7 +78,7 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
             _check_num_pixels(image, place=place)
             image.draft(None, (2 * image_size, 2 * image_size))
             ImageOps.exif_transpose(image, in_place=True)
-            return _convert_to_rgb(image, place=place)
+            return convert_to_rgb(image, place=place)
     except UnreadableClipError:
         raise
     except Exception as error:  # Pillow's decoders raise what they stumble on, even SyntaxError.
@@ -87,7 +88,9 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
 def iter_gif(
     path: Path, *, start_sec: float | None, end_sec: float | None
 ) -> Iterator[tuple[float, Image.Image]]:
-    """Yields time in seconds and RGB picture of an animated GIF's frames in [start_sec, end_sec).
+    """Yields time in seconds and picture of an animated GIF's frames in [start_sec, end_sec).
+
+    The picture is decoded; `convert_to_rgb` makes of it what `read_image` gives.
 
     A frame without a duration counts as 0.1 s.
 
@@ -107,7 +110,7 @@ def iter_gif(
                 ):
                     num_frames += 1
                     # A copy, because the conversion must not meddle with the decoder's state.
-                    yield time_ms / 1000, _convert_to_rgb(image.copy(), place=str(path))
+                    yield time_ms / 1000, image.copy()
                 time_ms += image.info.get("duration") or _GIF_DEFAULT_DURATION_MS
     except UnreadableClipError:
         raise
@@ -128,7 +131,12 @@ def _check_num_pixels(image: Image.Image, *, place: str) -> None:
         )
 
 
-def _convert_to_rgb(image: Image.Image, *, place: str) -> Image.Image:
+def convert_to_rgb(image: Image.Image, *, place: str) -> Image.Image:
+    """Makes RGB of 8 bits of any picture; `place` is where it is from, for the error.
+
+    Raises:
+        UnreadableClipError: If its numbers do not say what is white.
+    """
     image.load()
     if image.mode.startswith("I"):
         image = _convert_16_bit_to_grey(image, place=place)

@@ -24,17 +24,18 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
         try:
             sys.exit(main(argv[1:]))
         except KeyboardInterrupt:
-            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            print("Stopped. What was finished is kept.", file=sys.stderr)
             sys.exit(_INTERRUPTED)
         except BrokenPipeError:
             # The reader of stdout, such as `head`, has enough. Python would complain once more
             # when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_BROKEN_PIPE)
-        except (ValueError, OSError, RuntimeError) as error:
-            if logging.level_debug():
+        except Exception as error:
+            message = _describe_expected(error)
+            if message is None or logging.level_debug():
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {message}", file=sys.stderr)
             sys.exit(1)
 
     logging.set_verbosity(logging.INFO)
@@ -43,3 +44,16 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     app.run(guarded_main)
+
+
+def _describe_expected(error: Exception) -> str | None:
+    """Returns the message of an error that users can do something about, None for others."""
+    # TensorFlow's class by its name, since programs that do without TensorFlow come here too.
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return (
+            f"out of memory ({str(error).strip().splitlines()[0] if str(error) else 'no details'})."
+            " Lower --batch_size; in stage 1 also --image_size, in stage 2 --seq_len or --fc_units."
+        )
+    if isinstance(error, (ValueError, OSError, RuntimeError)):
+        return str(error)
+    return None

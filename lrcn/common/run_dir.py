@@ -53,6 +53,13 @@ class RunDir:
             FileNotFoundError: If there is none, or training has not ended.
         """
         if self.model_path.exists():
+            needed = (self.config_path, self.classes_path, self.contract_path, self.manifest_path)
+            missing = [path.name for path in needed if not path.exists()]
+            if missing:
+                raise FileNotFoundError(
+                    f"{self.path}: {', '.join(missing)} of the run missing, and it cannot be used "
+                    "without. Copy the whole folder again, or train the run anew."
+                )
             return
         if self.config_path.exists():
             raise FileNotFoundError(

@@ -4,7 +4,9 @@ Pixels are taken as stored and stretched to a square, so a pixel aspect ratio ot
 part. Damage is an error, never a concealed or missing frame, as far as FFmpeg can tell.
 """
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -13,7 +15,7 @@ from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
-from lrcn.common.frame import Frame, UnreadableClipError, resize_picture
+from lrcn.common.frame import UnreadableClipError, resize_picture
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -27,6 +29,12 @@ _DURATION_TOLERANCE_SEC = 1.0
 _DURATION_TOLERANCE = 0.05
 
 
+# For an estimate of how many frames there are: what is assumed of a video that states no rate, and
+# how many packets tell the size of the others.
+_DEFAULT_RATE_FPS = 25.0
+_ESTIMATE_PACKETS = 200
+
+
 class _DamageError(Exception):
     """What the decoder did not take for an error; the message is the reason."""
 
@@ -35,16 +43,19 @@ class _StartsAmidGroupError(Exception):
     """The first pictures refer to ones that are not there, as after a cut without re-encoding."""
 
 
-def iter_video_frames(
-    path: Path, *, image_size: int, start_sec: float | None, end_sec: float | None
-) -> Iterator[Frame]:
+def iter_readers(
+    path: Path, *, start_sec: float | None, end_sec: float | None
+) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
     """Yields the frames with start_sec <= timestamp < end_sec, upright, in display order.
 
     Args:
         path: Video file.
-        image_size: S, in pixels.
         start_sec: None for the beginning.
         end_sec: None for the end.
+
+    Yields:
+        Time in seconds, and a function that turns the side S in pixels into [S, S, 3] uint8. A
+        frame is converted only where that is called.
 
     Raises:
         UnreadableClipError: If the file is no video, damaged or cut off before `end_sec`, or if no
@@ -52,25 +63,62 @@ def iter_video_frames(
     """
     # One for the clip: making one starts threads, which costs ten times the conversion.
     reformatter = VideoReformatter()
-    decoded = iter_decoded(path, start_sec=start_sec, end_sec=end_sec)
-    for index, (timestamp_sec, frame) in enumerate(decoded):
-        try:
-            rgb = reformatter.reformat(
-                frame, format="rgb24", interpolation=_CONVERSION, threads=1
-            ).to_ndarray()
-        except av.error.FFmpegError as error:
-            raise UnreadableClipError(
-                f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s, received "
-                f"pixel format {frame.format.name}: {error.strerror}. Re-encode the video."
-            ) from error
-        pixels = resize_picture(Image.fromarray(rgb), image_size)
-        yield Frame(index, timestamp_sec, _turn_upright(pixels, frame))
+    for timestamp_sec, frame in _iter_span(path, start_sec=start_sec, end_sec=end_sec):
+        place = f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s"
+        yield timestamp_sec, functools.partial(_read_pixels, frame, reformatter, place)
 
 
-def iter_decoded(
+def estimate_num_frames(
+    path: Path, *, start_sec: float | None, end_sec: float | None
+) -> tuple[int, float]:
+    """Estimates the frames in a span, and the frames a second, from what the header states.
+
+    Where it states neither frames nor a duration, they are taken from the size of the file and of
+    its first packets. Nothing is decoded. Arguments as `iter_readers`.
+
+    Raises:
+        UnreadableClipError: If the file is no video.
+    """
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            stream = _find_stream(container, path)
+            rate_fps = float(stream.average_rate or 0) or _DEFAULT_RATE_FPS
+            num_frames = stream.frames
+            if not num_frames:
+                duration_sec = _find_stated_duration(container, stream)
+                duration_sec = duration_sec or (container.duration or 0) / av.time_base
+                num_frames = round(duration_sec * rate_fps)
+            if not num_frames:
+                packets = itertools.islice(container.demux(stream), _ESTIMATE_PACKETS)
+                sizes = [packet.size for packet in packets if packet.size]
+                num_frames = round(container.size * len(sizes) / max(1, sum(sizes)))
+    except av.error.FFmpegError as error:
+        raise UnreadableClipError(
+            f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
+        ) from error
+    first = 0 if start_sec is None else round(start_sec * rate_fps)
+    last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
+    return max(1, last - first), rate_fps
+
+
+def _read_pixels(
+    frame: av.VideoFrame, reformatter: VideoReformatter, place: str, image_size: int
+) -> np.ndarray:
+    try:
+        rgb = reformatter.reformat(
+            frame, format="rgb24", interpolation=_CONVERSION, threads=1
+        ).to_ndarray()
+    except av.error.FFmpegError as error:
+        raise UnreadableClipError(
+            f"{place}, received pixel format {frame.format.name}: {error.strerror}. Re-encode the "
+            "video."
+        ) from error
+    return _turn_upright(resize_picture(Image.fromarray(rgb), image_size), frame)
+
+
+def _iter_span(
     path: Path, *, start_sec: float | None, end_sec: float | None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Yields time in seconds and picture; arguments and errors as `iter_video_frames`."""
     start = -np.inf if start_sec is None else start_sec
     end = np.inf if end_sec is None else end_sec
     last_sec = None

@@ -1,0 +1,84 @@
+"""Bytes a frame in the cache, and frames a second written and read on one core.
+
+    python -m benchmarks.cache_size --maps=block5_pool.npy
+
+`--maps` is a real feature map, or several [N, ...]; without it, synthetic ones with the share of
+zeros of a real block5_pool map (10 % of the values are not zero) stand in, which compress worse.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from lrcn.common.program import run_program
+
+_MAPS = flags.DEFINE_string("maps", None, "A .npy file of one feature map, or of several [N, ...].")
+_FRAMES = flags.DEFINE_integer("frames", 512, "Frames to write and read.", lower_bound=1)
+_ROWS_AT_ONCE = 16
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    from lrcn.common.clip import SourceStat
+    from lrcn.common.clip_file import COMPRESSIONS
+    from lrcn.common.contract import Contract
+    from lrcn.common.feature_cache import FeatureCache
+
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    maps = _read_maps()
+    contract = Contract(
+        backbone="vgg16",
+        cut="block5_pool",
+        weights_sha256="",
+        preprocessing="",
+        resize="",
+        image_size_px=224,
+        frame_selection="all",
+        views="one",
+        compute_dtype="",
+        storage_dtype="float16",
+        feature_shape=maps.shape[1:],
+        weights="",
+    )
+    raw_bytes = maps[0].nbytes
+    print(f"{'':10} {'bytes a frame':>14} {'of raw':>8} {'written/s':>10} {'read/s':>10}")
+    print(f"{'raw':10} {raw_bytes:14.0f} {1:8.1%}")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = FeatureCache(Path(folder), contract=contract, data_root="")
+        for compression in COMPRESSIONS:
+            start_sec = time.perf_counter()
+            writer = cache.open_writer(compression, compression=compression)
+            for start in range(0, _FRAMES.value, _ROWS_AT_ONCE):
+                rows = np.arange(start, min(start + _ROWS_AT_ONCE, _FRAMES.value))
+                writer.append(
+                    maps[rows % len(maps)],
+                    frame_index=rows.tolist(),
+                    timestamp_sec=rows.astype(float).tolist(),
+                )
+            size_bytes = writer.commit(SourceStat(0, 0)) / _FRAMES.value
+            written_sec = time.perf_counter()
+            cache.read_clip(compression)
+            read_sec = time.perf_counter()
+            print(
+                f"{compression:10} {size_bytes:14.0f} {size_bytes / raw_bytes:8.1%} "
+                f"{_FRAMES.value / (written_sec - start_sec):10.0f} "
+                f"{_FRAMES.value / (read_sec - written_sec):10.0f}"
+            )
+
+
+def _read_maps() -> np.ndarray:
+    if _MAPS.value is not None:
+        maps = np.load(_MAPS.value, allow_pickle=False).astype(np.float16)
+        return maps[None] if maps.ndim == 3 else maps
+    random = np.random.RandomState(0)
+    values = random.gamma(1.0, 20.0, (64, 7, 7, 512))
+    return np.where(random.random_sample(values.shape) < 0.1, values, 0).astype(np.float16)
+
+
+if __name__ == "__main__":
+    run_program(main)

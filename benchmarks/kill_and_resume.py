@@ -1,0 +1,89 @@
+"""Kills an extraction at random moments, again and again, and compares the cache with a whole one.
+
+The test suite kills a few times; this does it as often as asked, on the built-in sample.
+
+    python -m benchmarks.kill_and_resume --kills=20
+"""
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+
+_KILLS = flags.DEFINE_integer("kills", 20, "How often to kill -9.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Decides the moments.")
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    from extract_features.sample import render_sample
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = render_sample(folder / "data", clips_per_class=40)
+        start_sec = time.perf_counter()
+        subprocess.run(_command(manifest, folder / "whole"), check=True, stderr=subprocess.PIPE)
+        whole_sec = time.perf_counter() - start_sec
+        whole = _read_cache_files(folder / "whole")
+        rng = random.Random(_SEED.value)
+        kept: dict[str, int] = {}
+        redone = 0
+        for number in range(_KILLS.value):
+            # Every attempt but the last dies; the start-up is part of the time at risk.
+            process = subprocess.Popen(
+                _command(manifest, folder / "killed"), stderr=subprocess.DEVNULL
+            )
+            time.sleep(rng.uniform(0, whole_sec / 2))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            written = _find_modification_times(folder / "killed")
+            redone += sum(written[x] != mtime for x, mtime in kept.items())
+            kept = written
+            logging.info("kill %d: %d of %d clips are there", number + 1, len(kept), len(whole))
+        subprocess.run(_command(manifest, folder / "killed"), check=True, stderr=subprocess.PIPE)
+        written = _find_modification_times(folder / "killed")
+        redone += sum(written[x] != mtime for x, mtime in kept.items())
+        killed = _read_cache_files(folder / "killed")
+        stray = list((folder / "killed").rglob("*.tmp"))
+    same = sum(killed.get(x) == content for x, content in whole.items())
+    print(
+        f"{_KILLS.value} kills: {same} of {len(whole)} clips equal bit by bit, "
+        f"{len(killed) - len(whole)} too many, {redone} done again, {len(stray)} stray files"
+    )
+    return int(same != len(whole) or len(killed) != len(whole) or redone > 0 or bool(stray))
+
+
+def _command(manifest: Path, cache_dir: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "extract_features"),
+        *(f"--data={manifest}", f"--cache_dir={cache_dir}"),
+        *("--weights=random", "--image_size=64"),
+    ]
+
+
+def _find_modification_times(cache_dir: Path) -> dict[str, int]:
+    files = (cache_dir / "clips").rglob("*.h5")
+    return {str(path.relative_to(cache_dir)): path.stat().st_mtime_ns for path in files}
+
+
+def _read_cache_files(cache_dir: Path) -> dict[str, list[bytes]]:
+    """Returns the bytes of every dataset of every clip."""
+    import h5py
+
+    content = {}
+    for path in sorted((cache_dir / "clips").rglob("*.h5")):
+        with h5py.File(path, "r") as file:
+            content[str(path.relative_to(cache_dir))] = [file[x][:].tobytes() for x in sorted(file)]
+    return content
+
+
+if __name__ == "__main__":
+    run_program(main)

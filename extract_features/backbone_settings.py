@@ -1,0 +1,118 @@
+"""What is computed for a frame: the settings, the contract that they make, and the backbone."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lrcn.common.clip_file import STORAGE_DTYPE
+from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.decode import RESIZE_RULE
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneSettings:
+    """What is computed for a frame. None stands for what the cache has, else the default.
+
+    Attributes:
+        weights: `imagenet`, `random` or a file.
+        cut: Layer whose output is cached.
+        image_size: Side of the square frames in pixels.
+        compute_dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        selection: Which frames of a clip; what it leaves open is what the cache has.
+    """
+
+    weights: str | None = None
+    cut: str | None = None
+    image_size: int | None = None
+    compute_dtype: str | None = None
+    selection: FrameSelection = ALL_FRAMES
+
+
+DEFAULT_BACKBONE = BackboneSettings(
+    weights="imagenet", cut="block5_pool", image_size=224, compute_dtype="auto"
+)
+_WEIGHTS_BY_NAME = ("imagenet", "random")
+
+
+def complete_settings(given: BackboneSettings, existing: FeatureCache | None) -> BackboneSettings:
+    """Fills in what is None, from the cache or the defaults.
+
+    Raises:
+        ValueError: If the cache holds imported features.
+    """
+    known = DEFAULT_BACKBONE
+    if existing is not None:
+        contract = existing.contract
+        if contract.backbone == IMPORTED_BACKBONE:
+            raise ValueError(
+                f"{existing.cache_dir}: holds features that another tool computed "
+                f"({contract.weights}). Name another --cache_dir."
+            )
+        known = BackboneSettings(
+            weights=contract.weights,
+            cut=contract.cut,
+            image_size=contract.image_size_px,
+            compute_dtype=contract.compute_dtype,
+            selection=_read_selection(contract, existing.cache_dir),
+        )
+    chosen = {name: value for name, value in vars(given).items() if value is not None}
+    chosen["selection"] = given.selection.complete(known.selection)
+    return dataclasses.replace(known, **chosen)
+
+
+def _read_selection(contract: Contract, cache_dir: Path) -> FrameSelection:
+    return FrameSelection.parse(contract.frame_selection, where=str(cache_dir / "cache.json"))
+
+
+def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
+    """Whether the cache is of these settings, as far as can be told without the weights.
+
+    A weights file that is named has to be read, since it may have changed.
+    """
+    contract = existing.contract
+    selection = _read_selection(contract, existing.cache_dir)
+    return (
+        (given.weights is None or given.weights == contract.weights in _WEIGHTS_BY_NAME)
+        and given.cut in (None, contract.cut)
+        and given.image_size in (None, contract.image_size_px)
+        and given.compute_dtype in (None, contract.compute_dtype)
+        and str(given.selection.complete(selection)) == contract.frame_selection
+    )
+
+
+def build_forward(settings: BackboneSettings, batch_size: int) -> tuple[Contract, Callable]:
+    """Builds the backbone: its contract, and `backbone.make_forward`'s function."""
+    from lrcn.common import backbone  # imports TensorFlow
+    from lrcn.common.devices import choose_compute_dtype
+
+    compute_dtype = choose_compute_dtype(settings.compute_dtype)
+    vgg16 = backbone.build_vgg16(
+        weights=settings.weights,
+        cut=settings.cut,
+        image_size=settings.image_size,
+        compute_dtype=compute_dtype,
+    )
+    bottom = backbone.build_bottom(vgg16, settings.cut)
+    contract = Contract(
+        backbone="vgg16",
+        cut=settings.cut,
+        weights_sha256=backbone.fingerprint_weights(vgg16),
+        preprocessing=backbone.PREPROCESSING,
+        resize=RESIZE_RULE,
+        image_size_px=settings.image_size,
+        frame_selection=str(settings.selection),
+        views="one",
+        compute_dtype=compute_dtype,
+        storage_dtype=STORAGE_DTYPE,
+        feature_shape=bottom.output.shape[1:],
+        weights=_name_weights(settings.weights),
+    )
+    return contract, backbone.make_forward(bottom, batch_size=batch_size)
+
+
+def _name_weights(weights: str) -> str:
+    # A file is found again from wherever the next command is run.
+    return weights if weights in _WEIGHTS_BY_NAME else os.path.abspath(weights)

@@ -1,0 +1,34 @@
+"""Tells what an extraction will take, before it is paid: clips, frames, bytes and time."""
+
+from absl import flags, logging
+
+from extract_features import backbone_flags, data_flags
+from lrcn.common.program import run_program
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(data_flags)
+flags.adopt_module_key_flags(backbone_flags)
+
+_NAMED_UNREADABLE = 5
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
+    data_settings, cache_dir = data_flags.read_data_settings()
+    backbone_settings, batch_options = backbone_flags.read_backbone_settings()
+    from extract_features.disk_space import describe_lack_of_space
+    from extract_features.planning import make_plan
+
+    plan = make_plan(data_settings, backbone_settings, cache_dir=cache_dir, **batch_options)
+    print(plan)
+    for clip, reason in plan.unreadable[:_NAMED_UNREADABLE]:
+        logging.warning("unreadable: %s: %s", clip.clip_id, reason)
+    message = describe_lack_of_space(plan.needed_bytes, plan.folder)
+    if message is not None:
+        logging.error("%s", message)
+    return 0 if message is None else 1
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,225 @@
+"""What an extraction will take, from a short measurement, before it is paid."""
+
+import dataclasses
+import itertools
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from extract_features.backbone_settings import (
+    BackboneSettings,
+    build_forward,
+    complete_settings,
+)
+from extract_features.clip_list import DataSettings, check_same_data, read_split_clips
+from extract_features.disk_space import (
+    CLIP_OVERHEAD_BYTES,
+    FrameCount,
+    count_frames_of,
+    find_free_bytes,
+    take_evenly,
+)
+from extract_features.extract import find_jobs
+from extract_features.pipeline import Job
+from lrcn.common.clip import Clip
+from lrcn.common.clip_file import ClipWriter
+from lrcn.common.contract import Contract
+from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
+from lrcn.common.devices import count_cores
+from lrcn.common.feature_cache import check_contract, find_cache
+
+_CLIPS_MEASURED = 8
+_BATCHES_MEASURED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What an extraction will take.
+
+    Attributes:
+        clips: Clips to extract.
+        skipped: Clips that the cache already has.
+        unreadable: (clip, reason) of each clip that plainly cannot be read.
+        folder: On whose disk they go.
+        frames: Frames to extract.
+        needed_bytes: What they take on the disk.
+        free_bytes: What it has.
+        expected_sec: How long it takes, without the start-up.
+    """
+
+    clips: int
+    skipped: int
+    unreadable: list[tuple[Clip, str]]
+    folder: Path
+    frames: int = 0
+    needed_bytes: int = 0
+    free_bytes: int = 0
+    expected_sec: float = 0.0
+
+    def __str__(self):
+        minutes, seconds = divmod(round(self.expected_sec), 60)
+        hours, minutes = divmod(minutes, 60)
+        rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
+        return "\n".join(
+            (
+                f"clips   {self.clips} to extract, {self.skipped} already there, "
+                f"{len(self.unreadable)} unreadable",
+                f"frames  {self.frames}",
+                f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {self.free_bytes / 1e6:.1f} MB "
+                f"free at {self.folder}",
+                f"time    {hours}:{minutes:02}:{seconds:02} at {rate_fps:.1f} frames/s, "
+                "start-up apart",
+            )
+        )
+
+
+def make_plan(
+    data_settings: DataSettings,
+    backbone_settings: BackboneSettings,
+    *,
+    cache_dir: Path | None,
+    batch_size: int,
+    compression: str,
+) -> Plan:
+    """Counts what an extraction with these arguments would do, and measures it on a few frames.
+
+    Nothing is left in the cache's folder, which need not exist, nor be named. Arguments and
+    errors as `extract_features`.
+    """
+    existing = None if cache_dir is None else find_cache(cache_dir)
+    data_settings = data_settings.complete(existing)
+    clips, data_root = read_split_clips(data_settings)
+    if existing is not None:
+        check_same_data(existing, clips)
+    settings = complete_settings(backbone_settings, existing)
+    jobs, unreadable = find_jobs(clips, data_root)
+    contract, forward = build_forward(settings, batch_size)
+    pending = jobs
+    if existing is not None:
+        check_contract(existing, contract)
+        pending = [x for x in jobs if not existing.is_current(x.clip.clip_id, x.source_stat)]
+    count = count_frames_of(pending, settings.selection)
+    rates = measure_rates(
+        pending,
+        contract=contract,
+        forward=forward,
+        batch_size=batch_size,
+        compression=compression,
+    )
+    folder = Path.cwd() if cache_dir is None else cache_dir
+    plan = Plan(
+        count.clips,
+        skipped=len(jobs) - len(pending),
+        unreadable=unreadable + count.unreadable,
+        frames=count.frames,
+        folder=folder,
+        free_bytes=find_free_bytes(folder),
+    )
+    if rates is None:
+        return plan
+    return dataclasses.replace(
+        plan,
+        needed_bytes=round(count.frames * rates.stored_bytes + count.clips * CLIP_OVERHEAD_BYTES),
+        expected_sec=rates.estimate_sec(count, num_cores=count_cores()),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """What a frame costs, as measured on some.
+
+    Attributes:
+        decode_sec: To decode and resize it, on one core.
+        forward_sec: In the backbone, in full batches.
+        write_sec: To compress and write it, on one core.
+        stored_bytes: On the disk.
+    """
+
+    decode_sec: float
+    forward_sec: float
+    write_sec: float
+    stored_bytes: float
+
+    def estimate_sec(self, count: FrameCount, *, num_cores: int) -> float:
+        """The time of all; decoding and writing share the cores with the backbone."""
+        write_sec = count.frames * self.write_sec
+        shared_sec = (count.decoded * self.decode_sec + write_sec) / num_cores
+        return max(count.frames * self.forward_sec + shared_sec, write_sec)
+
+
+def measure_rates(
+    jobs: list[Job],
+    *,
+    contract: Contract,
+    forward: Callable,
+    batch_size: int,
+    compression: str,
+) -> Rates | None:
+    """Extracts the first frames of some clips into a temporary folder, one step at a time.
+
+    Args:
+        jobs: The clips; some of them, spread evenly, are taken.
+        contract: What is extracted.
+        forward: From `backbone.make_forward` for `batch_size`.
+        batch_size: Frames in a batch.
+        compression: One of `clip_file.COMPRESSIONS`.
+
+    Returns:
+        None if no frame could be read.
+    """
+    start_sec = time.monotonic()
+    frames = _read_some_frames(jobs, contract.image_size_px, batch_size * _BATCHES_MEASURED)
+    decode_sec = time.monotonic() - start_sec
+    if not frames:
+        return None
+    pixels = np.zeros((batch_size, *frames[0].pixels.shape), np.uint8)
+    np.asarray(forward(pixels))  # the first call compiles
+    maps, start_sec = [], time.monotonic()
+    for start in range(0, len(frames), batch_size):
+        rows = [frame.pixels for frame in frames[start : start + batch_size]]
+        pixels[: len(rows)] = rows
+        maps.append(np.asarray(forward(pixels))[: len(rows)])
+    forward_sec = (time.monotonic() - start_sec) / (len(maps) * batch_size)
+    with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
+        start_sec = time.monotonic()
+        writer = ClipWriter(
+            Path(folder) / "clip.h5", clip_id="clip", contract=contract, compression=compression
+        )
+        try:
+            for batch in maps:
+                num_rows = len(batch)
+                writer.append(
+                    batch, frame_index=[0] * num_rows, timestamp_sec=[math.nan] * num_rows
+                )
+            size_bytes = writer.commit(jobs[0].source_stat)
+        except BaseException:
+            writer.discard()
+            raise
+        write_sec = time.monotonic() - start_sec
+    return Rates(
+        decode_sec=decode_sec / len(frames),
+        forward_sec=forward_sec,
+        write_sec=write_sec / len(frames),
+        stored_bytes=max(0, size_bytes - CLIP_OVERHEAD_BYTES) / len(frames),
+    )
+
+
+def _read_some_frames(jobs: list[Job], image_size: int, num_frames: int) -> list[Frame]:
+    sample = take_evenly(jobs, _CLIPS_MEASURED)
+    frames = []
+    for job in sample:
+        clip = job.clip
+        clip_frames = iter_frames(
+            job.source, image_size=image_size, start_sec=clip.start_sec, end_sec=clip.end_sec
+        )
+        try:
+            frames.extend(itertools.islice(clip_frames, math.ceil(num_frames / len(sample))))
+        except UnreadableClipError:
+            continue  # an extraction names it
+        finally:
+            clip_frames.close()
+    return frames

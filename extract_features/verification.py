@@ -1,0 +1,174 @@
+"""Finds the files of a cache that are not what its manifest and contract say."""
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from extract_features.feature_import import find_feature_source
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.clip_file import (
+    STORAGE_DTYPE,
+    MissingFilterError,
+    enable_decompression,
+    read_recorded_source,
+    read_text,
+)
+from lrcn.common.contract import IMPORTED_BACKBONE
+from lrcn.common.decode import UnreadableClipError, read_source_stat
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
+
+# The kinds that leave a clip without features; the others are told, and no error.
+ERRORS = ("damaged", "missing", "stale", "foreign")
+KINDS = (*ERRORS, "source missing", "extra")
+
+_VALUES_AT_ONCE = 1 << 23
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What is wrong with a clip's file.
+
+    Attributes:
+        kind: One of `KINDS`.
+        clip_id: The clip, or what the file is called if no clip is.
+        reason: In words.
+        can_rebuild: Whether the clip's source is there.
+    """
+
+    kind: str
+    clip_id: str
+    reason: str
+    can_rebuild: bool = True
+
+    def __str__(self):
+        """One line of kind, clip_id and reason with tabs between."""
+        return "\t".join(" ".join(x.split()) for x in (self.kind, self.clip_id, self.reason))
+
+
+def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
+    """Reads every byte of every clip's file, so that all checksums are checked.
+
+    Yields:
+        One finding at most for each clip of the manifest, then the files that are of no clip.
+
+    Raises:
+        OSError, ValueError: If the cache's manifest cannot be read.
+        RuntimeError: If reading takes a package that is not installed.
+    """
+    clips = read_manifest(cache.manifest_path)
+    for clip in clips:
+        finding = _check_clip(cache, clip)
+        if finding is not None:
+            yield finding
+    expected = {cache.clip_path(clip.clip_id) for clip in clips}
+    clips_dir = cache.cache_dir / "clips"
+    for path in sorted(clips_dir.rglob("*.h5")):
+        if path not in expected:
+            name = path.relative_to(clips_dir).with_suffix("").as_posix()
+            name = name if name.isprintable() else ascii(name)
+            yield Finding("extra", name, f"{path}: no clip of the manifest. Delete it at will.")
+
+
+def remove_file(cache: FeatureCache, finding: Finding) -> bool:
+    """Removes the finding's file, so that the next extraction makes it anew.
+
+    Returns:
+        Whether there was anything to remove. A file that could not be made anew, as its source is
+        gone, stays.
+    """
+    if finding.kind not in ("damaged", "stale", "foreign") or not finding.can_rebuild:
+        return False
+    cache.clip_path(finding.clip_id).unlink(missing_ok=True)
+    return True
+
+
+def _check_clip(cache: FeatureCache, clip: Clip) -> Finding | None:
+    source, source_stat = _read_source(cache, clip)
+    problem = _check_file(cache, clip, source, source_stat)
+    if problem is not None:
+        kind, reason = problem
+        return Finding(kind, clip.clip_id, reason, can_rebuild=source_stat is not None)
+    if source_stat is None:
+        return Finding("source missing", clip.clip_id, f"{source}: not there; its features are.")
+    return None
+
+
+def _check_file(
+    cache: FeatureCache, clip: Clip, source: Path, source_stat: SourceStat | None
+) -> tuple[str, str] | None:
+    """Returns kind and reason, or None if all is well."""
+    path = cache.clip_path(clip.clip_id)
+    if not os.path.lexists(path):
+        return "missing", f"{path}: no such file"
+    try:
+        with h5py.File(path, "r") as file:
+            enable_decompression(file)
+            for name, expected in (
+                ("contract", cache.contract.digest),
+                ("clip_id", clip.clip_id),
+            ):
+                found = read_text(file, name)
+                if found != expected:
+                    return "foreign", f"{path}: {name} is {found}, not {expected}"
+            if source_stat is not None:
+                found = read_recorded_source(file)
+                if found != source_stat:
+                    return "stale", f"{source}: changed since its extraction"
+            _read_datasets(file, cache.contract.feature_shape)
+    except MissingFilterError:
+        raise
+    # A damaged header has h5py raise much: also KeyError, TypeError or UnicodeDecodeError.
+    except Exception as error:
+        return "damaged", f"{path}: {error or type(error).__name__}"
+    return None
+
+
+def _read_datasets(file: h5py.File, feature_shape: tuple[int, ...]) -> None:
+    maps = file["feature_maps"]
+    expected = {
+        "feature_maps": ((len(maps), *feature_shape), STORAGE_DTYPE),
+        "frame_index": ((len(maps),), "int32"),
+        "timestamp_sec": ((len(maps),), "float64"),
+    }
+    if len(maps) == 0:
+        raise ValueError("holds no frames")
+    for name, (shape, dtype) in expected.items():
+        dataset = file[name]
+        if (dataset.shape, dataset.dtype) != (shape, dtype) or not dataset.fletcher32:
+            raise ValueError(
+                f"{name}: expected {dtype} {list(shape)} with checksums, received "
+                f"{dataset.dtype} {list(dataset.shape)}"
+            )
+        _check_chunks(dataset)
+        rows_at_once = max(1, _VALUES_AT_ONCE // math.prod(shape[1:]))
+        for start in range(0, len(dataset), rows_at_once):
+            dataset[start : start + rows_at_once]
+
+
+def _check_chunks(dataset: h5py.Dataset) -> None:
+    # HDF5 reads a chunk that its index has lost as zeros, and one marked so without its checksum.
+    rest = (0,) * (dataset.ndim - 1)
+    for start in range(0, len(dataset), dataset.chunks[0]):
+        info = dataset.id.get_chunk_info_by_coord((start, *rest))
+        if not info.size or info.filter_mask:
+            raise ValueError(f"{dataset.name}: row {start} is not there, or without its checksum")
+
+
+def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | None]:
+    """Returns where the clip came from, and its state now; None if it is gone."""
+    if cache.contract.backbone == IMPORTED_BACKBONE:
+        source = find_feature_source(Path(cache.contract.weights), clip.clip_id)
+        with contextlib.suppress(OSError):
+            stat = os.stat(source)
+            return source, SourceStat(stat.st_size, stat.st_mtime_ns)
+        return source, None
+    source = Path(cache.data_root) / clip.path
+    with contextlib.suppress(UnreadableClipError):
+        return source, read_source_stat(source)._replace(span=clip.span)
+    return source, None

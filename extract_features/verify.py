@@ -1,0 +1,50 @@
+"""Reads every byte of a feature cache and names each file that is not as it should be."""
+
+import contextlib
+from collections import Counter
+from pathlib import Path
+
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+
+_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Folder of the feature cache.", required=True)
+_REPAIR = flags.DEFINE_bool(
+    "repair",
+    False,
+    "Remove what is damaged, stale or foreign, so that the next extraction makes just that anew. "
+    "What has lost its source stays.",
+)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(
+            f"Expected flags only. Received: {arguments}. Did you forget --cache_dir=?"
+        )
+    from extract_features.verification import ERRORS, KINDS, iter_findings, remove_file
+    from lrcn.common.cache_lock import lock_cache
+    from lrcn.common.feature_cache import read_cache
+
+    cache = read_cache(Path(_CACHE_DIR.value))
+    counts: Counter[str] = Counter()
+    num_removed = 0
+    with lock_cache(cache.cache_dir) if _REPAIR.value else contextlib.nullcontext():
+        for finding in iter_findings(cache):
+            print(finding, flush=True)
+            counts[finding.kind] += 1
+            if _REPAIR.value:
+                num_removed += remove_file(cache, finding)
+    logging.info("%s: %s", cache.cache_dir, ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
+    if not any(counts[kind] for kind in ERRORS):
+        return 0
+    if _REPAIR.value:
+        logging.info("%d files removed", num_removed)
+        logging.info("Run the extraction again: it makes what is missing, and nothing else")
+    else:
+        logging.info("--repair removes what is damaged, stale or foreign")
+    return 1
+
+
+if __name__ == "__main__":
+    run_program(main)

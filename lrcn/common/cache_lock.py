@@ -1,0 +1,117 @@
+"""Who may write to a cache: one process for each clip, so all of it, or one of its shards.
+
+A clip has a place in [0, 2^48), by the hash of its name, and shard i of n is the i-th of n equal
+parts of that range. A process locks its part of the range as bytes of the file `.lock`. So two
+extractions exclude each other exactly if they could write the same clip, whatever n is.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lrcn.common.atomic_file import make_temporary_path
+
+LOCK_NAME = ".lock"
+_NUM_PLACES = 1 << 48
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A part of a cache's clips: number `index`, from 0, of `num_shards`; all of them by default.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+
+    index: int = 0
+    num_shards: int = 1
+
+    def __post_init__(self):
+        if not 0 <= self.index < self.num_shards:
+            raise ValueError(
+                "Expected a shard_index from 0 to num_shards - 1. Received: "
+                f"shard_index={self.index}, num_shards={self.num_shards}."
+            )
+
+    def __str__(self):
+        return f"shard {self.index} of {self.num_shards}"
+
+    @property
+    def places(self) -> range:
+        """Its part of the range."""
+        # Rounded up, so that the parts touch and never overlap.
+        return range(
+            -(-self.index * _NUM_PLACES // self.num_shards),
+            -(-(self.index + 1) * _NUM_PLACES // self.num_shards),
+        )
+
+    def holds(self, clip_id: str) -> bool:
+        """Whether the clip is of this shard; it is of exactly one of each `num_shards`."""
+        digest = hashlib.sha256(clip_id.encode()).digest()
+        return int.from_bytes(digest[:6], "big") in self.places
+
+
+ALL_CLIPS = Shard()
+
+
+class CacheLock:
+    """The lock that `lock_cache` holds."""
+
+    def __init__(self, file):
+        self._file = file
+
+    @contextlib.contextmanager
+    def hold_shared_files(self) -> Iterator[None]:
+        """Waits until no other shard writes a file that is of the whole cache, and keeps it so."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _NUM_PLACES)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NUM_PLACES)
+
+
+@contextlib.contextmanager
+def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[CacheLock]:
+    """Keeps a second writer of the same clips out; the lock goes with the process, however it ends.
+
+    The shard's half-written clips of a writer that was killed are removed.
+
+    Args:
+        cache_dir: The folder, made where there is none.
+        shard: What is written.
+
+    Raises:
+        OSError: If it is no folder, or cannot be written.
+        RuntimeError: If another process is writing to this cache, or to this shard of it.
+    """
+    cache_dir = Path(cache_dir)
+    if cache_dir.exists() and not cache_dir.is_dir():
+        raise NotADirectoryError(
+            f"{cache_dir}: expected a folder, received a file. Name another --cache_dir."
+        )
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with open(cache_dir / LOCK_NAME, "a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, len(shard.places), shard.places.start)
+        # POSIX lets a file system choose between the two.
+        except (BlockingIOError, PermissionError):
+            raise RuntimeError(
+                f"{cache_dir}: another extraction is writing to this cache"
+                + (f", to clips of {shard}" if shard.num_shards > 1 else "")
+                + ". Wait until it ends, or name another --cache_dir."
+            ) from None
+        if (cache_dir / "cache.json").exists():  # else the folder may be somebody's own
+            _remove_half_written_clips(cache_dir / "clips", shard)
+        yield CacheLock(file)
+
+
+def _remove_half_written_clips(clips_dir: Path, shard: Shard) -> None:
+    for temporary in clips_dir.rglob(make_temporary_path(Path("*.h5")).name):
+        name = temporary.name.removeprefix(".").removesuffix(".h5.tmp")
+        clip_id = os.path.join(temporary.parent.relative_to(clips_dir), name)
+        if shard.holds(os.path.normpath(clip_id)):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""Which frames of a clip are extracted: arithmetic on their order and times, apart from decoding.
+
+First `frame_stride` or `fps` thins the clip out, then `max_frames` takes as many as it allows of
+what is left, as evenly spaced as the clip allows.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+
+from lrcn.common.sampling import sample_segment_centres
+
+# Some containers round times to a millisecond, so a frame may lie that much before its tick.
+_TIME_TOLERANCE_SEC = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FrameSelection:
+    """Which frames of a clip are extracted; all, unless something is set.
+
+    Attributes:
+        frame_stride: Every how many frames one is kept, beginning with the first.
+        fps: Frames kept for a second, by their times: for each tick k / fps seconds (k = 0, 1, ...)
+            after the clip's first frame, the first frame at or after it. A frame that several ticks
+            lead to, as in a video of a lower rate, is kept once. Not together with `frame_stride`.
+        max_frames: Of what the others leave, at most this many frames: the centres of as many
+            equal segments.
+    """
+
+    frame_stride: int | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+
+    def __post_init__(self):
+        for name in ("frame_stride", "max_frames"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"Expected {name} of at least 1. Received: {name}={number}.")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"Expected fps above 0 and finite. Received: fps={self.fps}.")
+        if self.fps is not None and self.frame_stride is not None:
+            raise ValueError(
+                "Expected frame_stride or fps, as each alone decides the rate. Received: "
+                f"frame_stride={self.frame_stride} and fps={self.fps:g}. Leave one out."
+            )
+
+    def __str__(self):
+        """The text that stands in a contract, such as `stride=2,max_frames=100`, or `all`."""
+        parts = []
+        if self.frame_stride not in (None, 1):
+            parts.append(f"stride={self.frame_stride}")
+        if self.fps is not None:
+            parts.append(f"fps={float(self.fps)!r}".removesuffix(".0"))
+        if self.max_frames is not None:
+            parts.append(f"max_frames={self.max_frames}")
+        return ",".join(parts) or "all"
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> "FrameSelection":
+        """Reads back what `str` gives; `where` names the file that it stands in, for the error.
+
+        Raises:
+            ValueError: If the text is of another form.
+        """
+        try:
+            parts = {} if text == "all" else dict(part.split("=") for part in text.split(","))
+            numbers = {name: _PARSERS[name](number) for name, number in parts.items()}
+            if "stride" in numbers:
+                numbers["frame_stride"] = numbers.pop("stride")
+            return cls(**numbers)
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"{where}: expected a frame_selection such as all, stride=2 or "
+                f"fps=5,max_frames=100. Received: {text!r}. It was written by another version of "
+                "this project, or by hand: rebuild it."
+            ) from error
+
+    def complete(self, known: "FrameSelection") -> "FrameSelection":
+        """Takes what is not set here from `known`; stride and fps stand for each other."""
+        rate = known if self.frame_stride is None and self.fps is None else self
+        return FrameSelection(
+            frame_stride=rate.frame_stride,
+            fps=rate.fps,
+            max_frames=known.max_frames if self.max_frames is None else self.max_frames,
+        )
+
+    def count(self, times_sec: Iterable[float]) -> int:
+        """Counts the frames kept of a clip.
+
+        Args:
+            times_sec: The time of each frame in order, in seconds; without `fps` they play no part.
+        """
+        num_frames = self._count_before_max(times_sec)
+        return num_frames if self.max_frames is None else min(num_frames, self.max_frames)
+
+    def make_filter(self, iter_times_sec: Callable[[], Iterable[float]]) -> Callable[[float], bool]:
+        """Makes a function that is told each frame's time in order, and tells if it is kept.
+
+        Args:
+            iter_times_sec: Gives the times of the whole clip's frames. It is called only where
+                their number matters, for `max_frames`.
+        """
+        passes_rate = self._make_rate_filter()
+        if self.max_frames is None:
+            return passes_rate
+        num_frames = self._count_before_max(iter_times_sec())
+        if num_frames <= self.max_frames:
+            return passes_rate
+        chosen = set(sample_segment_centres(num_frames, self.max_frames).tolist())
+        position = -1
+
+        def passes(time_sec: float) -> bool:
+            nonlocal position
+            if not passes_rate(time_sec):
+                return False
+            position += 1
+            return position in chosen
+
+        return passes
+
+    def _count_before_max(self, times_sec: Iterable[float]) -> int:
+        passes_rate = self._make_rate_filter()
+        return sum(passes_rate(time_sec) for time_sec in times_sec)
+
+    def _make_rate_filter(self) -> Callable[[float], bool]:
+        if self.fps is None:
+            return _make_stride_filter(self.frame_stride or 1)
+        return _make_fps_filter(self.fps)
+
+
+ALL_FRAMES = FrameSelection()
+
+_PARSERS = {"stride": int, "fps": float, "max_frames": int}
+
+
+def _make_stride_filter(frame_stride: int) -> Callable[[float], bool]:
+    index = -1
+
+    def passes(_: float) -> bool:
+        nonlocal index
+        index += 1
+        return index % frame_stride == 0
+
+    return passes
+
+
+def _make_fps_filter(fps: float) -> Callable[[float], bool]:
+    first_sec, next_tick = None, 0
+
+    def passes(time_sec: float) -> bool:
+        nonlocal first_sec, next_tick
+        if first_sec is None:
+            first_sec = time_sec
+        ticks_so_far = math.floor((time_sec - first_sec + _TIME_TOLERANCE_SEC) * fps)
+        if ticks_so_far < next_tick:
+            return False
+        next_tick = ticks_so_far + 1
+        return True
+
+    return passes

@@ -1,0 +1,206 @@
+"""What an extraction will take is told before, and a disk that fills up does no harm."""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from media import make_numbered_frames, write_video
+from small_data import read_cache_bytes
+
+from extract_features.backbone_settings import BackboneSettings
+from extract_features.clip_list import DataSettings
+from extract_features.disk_space import describe_lack_of_space, find_free_bytes
+from extract_features.extract import extract_features
+from extract_features.planning import make_plan
+from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.frame_selection import FrameSelection
+
+PLAN = re.compile(
+    r"clips   (?P<clips>\d+) to extract, (?P<skipped>\d+) already there, (?P<unreadable>\d+) "
+    r"unreadable\n"
+    r"frames  (?P<frames>\d+)\n"
+    r"disk    (?P<needed>[\d.]+) MB needed, (?P<free>[\d.]+) MB free at (?P<folder>.+)\n"
+    r"time    \d+:\d\d:\d\d at [\d.]+ frames/s, start-up apart\n"
+)
+
+
+def extract_with_limit(data, cache_dir, *, max_file_bytes):
+    """Extracts in a process that cannot write larger files."""
+    command = make_command(
+        "extract_features", f"--data={data}", f"--cache_dir={cache_dir}", *SMALL_BACKBONE
+    )
+    return subprocess.run(
+        ["bash", "-c", f'ulimit -f {max_file_bytes // 1024}; exec "$@"', "bash", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def resume(data, cache_dir):
+    """Extracts in this process; returns how many clips it did, and how many it found."""
+    summary = extract_features(
+        DataSettings(data=data),
+        BackboneSettings(),
+        cache_dir=cache_dir,
+        batch_size=16,
+        num_decode_threads=2,
+    )
+    return summary.result.clips_done, summary.skipped
+
+
+def list_clip_files(cache_dir):
+    return {str(x.relative_to(cache_dir)) for x in (cache_dir / "clips").rglob("*") if x.is_file()}
+
+
+@pytest.fixture
+def make_small_disk(tmp_path):
+    """Returns a function that makes a disk of so many KiB, where this user may."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def make(size_kib):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", folder]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("only a user who may mount can make a small disk")
+        return folder
+
+    yield make
+    if os.path.ismount(folder):
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_the_plan_of_new_data_leaves_nothing_behind(clips_dir, cache_dir, tmp_path):
+    cache = tmp_path / "new"
+    flags = (f"--data={clips_dir}", f"--cache_dir={cache}", *SMALL_BACKBONE)
+    numbers = PLAN.fullmatch(run_program("extract_features.plan", *flags).stdout).groupdict()
+    assert (numbers["clips"], numbers["skipped"], numbers["unreadable"]) == ("16", "0", "0")
+    assert (numbers["frames"], numbers["folder"]) == ("136", str(cache))
+    size_mb = sum(x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")) / 1e6
+    assert size_mb / 2 - 0.1 < float(numbers["needed"]) < size_mb * 2 + 0.1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_path):
+    def plan_here(data, cache_dir, **settings):
+        return make_plan(
+            DataSettings(data=data),
+            BackboneSettings(weights="random", image_size=32, compute_dtype="float32", **settings),
+            cache_dir=cache_dir,
+            batch_size=16,
+            compression="gzip",
+        )
+
+    found = plan_here(clips_dir, cache_dir)
+    assert (found.clips, found.skipped, found.frames, found.needed_bytes) == (0, 16, 0, 0)
+    with pytest.raises(ValueError, match="made with frame_selection=all, but this run needs"):
+        plan_here(clips_dir, cache_dir, selection=FrameSelection(max_frames=4))
+    data = shutil.copytree(clips_dir, tmp_path / "data")
+    (data / "left" / "clip_7.mp4").write_bytes(b"no video")
+    found = plan_here(data, None, selection=FrameSelection(frame_stride=2, max_frames=4))
+    assert (found.clips, found.skipped, found.folder) == (15, 0, Path.cwd())
+    # 5 to 12 frames: every second leaves 3 to 6, of which 4 at most are taken.
+    expected = [min(4, math.ceil(n / 2)) for n in range(5, 13)]
+    assert found.frames == 2 * sum(expected) - expected[-1]
+    ((clip, reason),) = found.unreadable
+    assert clip.clip_id == "left/clip_7"
+    assert reason.startswith(f"{data}/left/clip_7.mp4: expected a video, received: ")
+    assert found.expected_sec > 0 and found.needed_bytes > 0
+    found = plan_here(data, None, selection=FrameSelection(fps=5))
+    assert (found.clips, len(found.unreadable)) == (1, 15)  # folders have no times
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.h264", "a.gif"])
+def test_the_frames_of_a_video_are_known_without_decoding_it(tmp_path, name):
+    pixel_format = {"pix_fmt": "rgb8", "codec": "gif"} if name.endswith("gif") else {}
+    frames = make_numbered_frames(30)
+    path = write_video(tmp_path / name, [frames[i % 30] for i in range(60)], fps=20, **pixel_format)
+    num_frames, rate_fps = estimate_num_frames(path)
+    assert num_frames == pytest.approx(count_frames(path), rel=0.25)
+    if name not in ("a.h264", "a.gif"):  # which state no rate
+        assert rate_fps == pytest.approx(20, rel=0.05)
+        span = {"start_sec": 0.5, "end_sec": 1.5}
+        assert estimate_num_frames(path, **span)[0] == pytest.approx(20, abs=2)
+
+
+def test_what_is_plainly_no_clip_is_not_estimated(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    for path in (tmp_path / "a.mp4", tmp_path / "gone.mp4", tmp_path):
+        with pytest.raises(UnreadableClipError, match=str(path)):
+            estimate_num_frames(path)
+
+
+def test_the_space_on_a_disk(tmp_path):
+    free = find_free_bytes(tmp_path / "new" / "cache")
+    assert describe_lack_of_space(free // 2, tmp_path) is None
+    message = describe_lack_of_space(2 * free, tmp_path)
+    assert re.fullmatch(
+        rf"{tmp_path}: about [\d.]+ MB are needed, but [\d.]+ MB are free\. Make room, .*", message
+    )
+    with pytest.raises(OSError, match=r"are free\. Make room"):
+        describe_lack_of_space(20 * free, tmp_path)
+
+
+def test_a_disk_that_is_far_too_small_is_said_before_the_start(clips_dir, make_small_disk):
+    disk = make_small_disk(40)
+    flags = (f"--data={clips_dir}", f"--cache_dir={disk}/cache", *SMALL_BACKBONE)
+    done = run_program("extract_features", *flags, "--image_size=160", check=False)
+    assert done.returncode == 1
+    assert f"error: {disk}/cache: about 0.9 MB are needed, but 0.0 MB are free. Make" in done.stderr
+    assert not (disk / "cache" / "clips").exists()
+
+
+def test_a_disk_that_fills_up_loses_nothing(clips_dir, cache_dir, make_small_disk, tmp_path):
+    disk = make_small_disk(52)
+    flags = (f"--data={clips_dir}", f"--cache_dir={disk}/cache", *SMALL_BACKBONE)
+    done = run_program("extract_features", *flags, check=False)
+    assert done.returncode == 1
+    assert f"{disk}/cache: about 0.1 MB are needed" in done.stderr
+    assert "error: [Errno 28] No space left on device: " in done.stderr
+    finished = list_clip_files(disk / "cache")
+    assert finished and all(x.endswith(".h5") for x in finished)
+    moved = shutil.copytree(disk / "cache", tmp_path / "moved")
+    assert resume(clips_dir, moved) == (16 - len(finished), len(finished))
+    assert read_cache_bytes(moved).keys() == read_cache_bytes(cache_dir).keys()
+
+
+def test_a_file_that_cannot_grow_loses_nothing(clips_dir, cache_dir, tmp_path):
+    sizes = {x: x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")}
+    limit = sorted(sizes.values())[len(sizes) // 2] // 1024 * 1024
+    done = extract_with_limit(clips_dir, tmp_path / "cache", max_file_bytes=limit)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "error: [Errno 27] File too large: " in done.stderr
+    finished = list_clip_files(tmp_path / "cache")
+    assert all(x.endswith(".h5") for x in finished)
+    assert resume(clips_dir, tmp_path / "cache") == (16 - len(finished), len(finished))
+    assert read_cache_bytes(tmp_path / "cache").keys() == read_cache_bytes(cache_dir).keys()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
+def test_a_read_only_folder(clips_dir, cache_dir, tmp_path):
+    folder = tmp_path / "read_only"
+    folder.mkdir(mode=0o555)
+    flags = (f"--data={clips_dir}", f"--cache_dir={folder}/cache", *SMALL_BACKBONE)
+    done = run_program("extract_features", *flags, check=False)
+    assert done.returncode == 1 and list(folder.iterdir()) == []
+    assert f"error: [Errno 13] Permission denied: '{folder}/cache'" in done.stderr
+
+
+def test_a_file_where_the_clips_would_go(clips_dir, cache_dir, tmp_path):
+    cache = shutil.copytree(cache_dir, tmp_path / "cache")
+    shutil.rmtree(cache / "clips")
+    (cache / "clips").write_text("mine")
+    done = run_program(
+        "extract_features", f"--data={clips_dir}", f"--cache_dir={cache}", check=False
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.search(rf"error: .*'{cache}/clips", done.stderr)
+    assert (cache / "clips").read_text() == "mine"

@@ -1,0 +1,184 @@
+"""Several extractions share a cache, each with clips of its own."""
+
+import csv
+import shutil
+import subprocess
+from collections import Counter
+
+import numpy as np
+import pytest
+from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from small_data import read_cache_bytes
+
+from extract_features.backbone_settings import BackboneSettings
+from extract_features.clip_list import DataSettings
+from extract_features.extract import extract_features
+from lrcn.common.cache_lock import Shard, lock_cache
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+
+CLIP_IDS = [f"walk/clip_{i}" for i in range(1000)]
+
+
+def extract_shard(index, num_shards, data, cache_dir, *flags, check=True):
+    return run_program(
+        "extract_features",
+        f"--data={data}",
+        f"--cache_dir={cache_dir}",
+        f"--shard_index={index}",
+        f"--num_shards={num_shards}",
+        *flags,
+        check=check,
+    )
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 7, 64])
+def test_every_clip_is_of_one_shard_and_all_are_alike_in_size(num_shards):
+    shards = [Shard(i, num_shards) for i in range(num_shards)]
+    owners = [[shard.index for shard in shards if shard.holds(x)] for x in CLIP_IDS]
+    assert all(len(x) == 1 for x in owners)
+    sizes = Counter(x[0] for x in owners)
+    mean = len(CLIP_IDS) / num_shards
+    assert all(abs(sizes[shard.index] - mean) < 5 * mean**0.5 for shard in shards)
+    assert [shard.places.start for shard in shards[1:]] == [x.places.stop for x in shards[:-1]]
+    assert shards[0].places.start == 0 and shards[-1].places.stop == 2**48
+
+
+def test_the_shard_of_a_clip_never_changes():
+    assert [Shard(1, 3).holds(f"walk/clip_{i}") for i in range(8)] == [
+        False,
+        False,
+        False,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_two_shards_at_once_make_the_cache_of_one_extraction(clips_dir, cache_dir, tmp_path):
+    processes = [
+        subprocess.Popen(
+            make_command(
+                "extract_features",
+                f"--data={clips_dir}",
+                f"--cache_dir={tmp_path}/cache",
+                f"--shard_index={index}",
+                "--num_shards=2",
+                *SMALL_BACKBONE,
+            ),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    clips = read_manifest(cache_dir / "manifest.csv")
+    for index, output in enumerate(outputs):
+        num_clips = sum(Shard(index, 2).holds(clip.clip_id) for clip in clips)
+        assert 0 < num_clips < len(clips)
+        assert f"{num_clips} of {num_clips} clips to extract" in output
+        assert f"{num_clips} clips done, 0 skipped (already there), 0 failed" in output
+    found, expected = read_cache_bytes(tmp_path / "cache"), read_cache_bytes(cache_dir)
+    assert found.keys() == expected.keys()
+    for name in ("cache.json", "manifest.csv", "classes.txt"):
+        assert found[name] == expected[name]
+    found, expected = read_cache(tmp_path / "cache"), read_cache(cache_dir)
+    for clip in clips:
+        pairs = zip(found.read_clip(clip.clip_id), expected.read_clip(clip.clip_id), strict=True)
+        for array, expected_array in pairs:
+            np.testing.assert_array_equal(array, expected_array, err_msg=clip.clip_id)
+
+
+@pytest.mark.parametrize(
+    ("held", "refused", "allowed"),
+    [
+        (Shard(0, 2), [Shard(0, 2), Shard(), Shard(0, 4), Shard(1, 3)], [Shard(1, 2), Shard(3, 4)]),
+        (Shard(), [Shard(), Shard(1, 2)], []),
+    ],
+    ids=str,
+)
+def test_who_could_write_the_same_clip_is_refused(
+    cache_dir, clips_dir, tmp_path, held, refused, allowed
+):
+    cache = shutil.copytree(cache_dir, tmp_path / "cache")
+    with lock_cache(cache, held):
+        for shard in refused:
+            done = extract_shard(shard.index, shard.num_shards, clips_dir, cache, check=False)
+            assert done.returncode == 1
+            assert f"error: {cache}: another extraction is writing to this cache" in done.stderr
+            assert (f"to clips of {shard}." in done.stderr) == (shard.num_shards > 1)
+        for shard in allowed:
+            done = extract_shard(shard.index, shard.num_shards, clips_dir, cache)
+            assert "0 clips done" in done.stderr
+    assert read_manifest(cache / "manifest.csv") == read_manifest(cache_dir / "manifest.csv")
+
+
+def test_a_shard_leaves_the_half_written_clips_of_others(cache_dir, clips_dir, tmp_path):
+    cache = shutil.copytree(cache_dir, tmp_path / "cache")
+    halves = {}
+    for clip in read_manifest(cache / "manifest.csv"):
+        path = cache.joinpath("clips", clip.clip_id)
+        halves[clip.clip_id] = path.with_name(f".{path.name}.h5.tmp")
+        halves[clip.clip_id].write_bytes(b"half")
+    extract_shard(1, 2, clips_dir, cache)
+    for clip_id, half in halves.items():
+        assert half.exists() != Shard(1, 2).holds(clip_id)
+
+
+def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_path):
+    data = shutil.copytree(clips_dir, tmp_path / "data")
+    # The clips of two shards, one of each to be damaged.
+    clips = read_manifest(cache_dir / "manifest.csv")
+    folders = [x.clip_id for x in clips if not x.path.endswith(".mp4")]
+    bad = [next(x for x in folders if Shard(i, 2).holds(x)) for i in range(2)]
+    for clip_id in bad:
+        (data / clip_id / "1.png").write_bytes(b"no picture")
+    cache = tmp_path / "cache"
+
+    def read_state():
+        with open(cache / "failures.csv", newline="", encoding="utf-8") as file:
+            failed = {row["clip_id"] for row in csv.DictReader(file)}
+        return failed, {x.clip_id for x in clips} - {
+            x.clip_id for x in read_manifest(cache / "manifest.csv")
+        }
+
+    def extract(index, **settings):
+        extract_features(
+            DataSettings(data=data, **settings),
+            BackboneSettings(weights="random", image_size=32, compute_dtype="float32"),
+            cache_dir=cache,
+            batch_size=16,
+            num_decode_threads=2,
+            shard=Shard(index, 2),
+        )
+
+    extract(0, skip_unreadable=True)
+    assert read_state() == ({bad[0]}, {bad[0]})
+    extract(1)  # the cache remembers the rest
+    assert read_state() == (set(bad), set(bad))
+    shutil.rmtree(data / bad[0])
+    shutil.copytree(clips_dir / bad[0], data / bad[0])
+    extract(0)
+    assert read_state() == ({bad[1]}, {bad[1]})
+
+
+@pytest.mark.parametrize(
+    ("index", "num_shards", "text"),
+    [
+        (2, 2, "Expected a shard_index from 0 to num_shards - 1. Received: shard_index=2, num_s"),
+        (1, 1, "Received: shard_index=1, num_shards=1."),
+        (-1, 2, "shard_index"),
+        (0, 0, "num_shards"),
+        ("a", 2, "shard_index"),
+    ],
+)
+def test_there_is_no_such_shard(tmp_path, index, num_shards, text):
+    done = extract_shard(index, num_shards, tmp_path, tmp_path / "cache", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "cache").exists()

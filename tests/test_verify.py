@@ -1,0 +1,214 @@
+"""Every damage to a cache is found and named, and mended by the next extraction."""
+
+import json
+import os
+import re
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from commands import run_program
+from small_data import read_cache_bytes
+
+from lrcn.common.cache_lock import lock_cache
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+
+
+def verify(cache_dir, *flags, check=False):
+    """Runs the program; returns {clip_id: (kind, reason)}, its log and its status."""
+    done = run_program("extract_features.verify", f"--cache_dir={cache_dir}", *flags, check=check)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return {clip_id: (kind, reason) for kind, clip_id, reason in rows}, done.stderr, done.returncode
+
+
+def flip_byte(path, offset, mask=0x10):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= mask
+    path.write_bytes(content)
+
+
+def find_middle_of_chunk(path, dataset="feature_maps", chunk=-1):
+    with h5py.File(path) as file:
+        dataset_id = file[dataset].id
+        info = dataset_id.get_chunk_info(chunk % dataset_id.get_num_chunks())
+    return info.byte_offset + info.size // 2
+
+
+@pytest.fixture
+def data(clips_dir, tmp_path):
+    return shutil.copytree(clips_dir, tmp_path / "data")
+
+
+@pytest.fixture
+def cache_copy(cache_dir, data, tmp_path):
+    """A copy of the cache, which knows the copy of the clips as its source."""
+    copy = shutil.copytree(cache_dir, tmp_path / "cache")
+    content = json.loads((copy / "cache.json").read_text())
+    (copy / "cache.json").write_text(json.dumps({**content, "data_root": str(data)}))
+    return copy
+
+
+def test_a_whole_cache_is_left_alone_without_tensorflow(cache_dir, tmp_path):
+    copy = shutil.copytree(cache_dir, tmp_path / "cache")
+    for flags in ((), ("--repair",)):
+        done = run_program(
+            "extract_features.verify",
+            f"--cache_dir={copy}",
+            *flags,
+            env={"PYTHONPROFILEIMPORTTIME": "1"},
+        )
+        assert done.stdout == ""
+        assert "0 damaged, 0 missing, 0 stale, 0 foreign, 0 source missing, 0 extra" in done.stderr
+        imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+        assert "tensorflow" not in imported and "numpy" in imported
+        assert read_cache_bytes(copy) == read_cache_bytes(cache_dir)
+
+
+def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
+    clips = cache_copy / "clips"
+    left, right = clips / "left", clips / "right"
+    flip_byte(left / "clip_0.h5", find_middle_of_chunk(left / "clip_0.h5"))
+    os.truncate(left / "clip_1.h5", (left / "clip_1.h5").stat().st_size // 2)
+    (left / "clip_2.h5").write_bytes(b"not HDF5\n" * 1000)
+    (left / "clip_3.h5").write_bytes(b"")
+    (left / "clip_4.h5").unlink()
+    (left / "clip_5.h5").rename(left / "swap")
+    (left / "clip_6.h5").rename(left / "clip_5.h5")
+    (left / "swap").rename(left / "clip_6.h5")
+    os.utime(data / "right" / "clip_0" / "2.png", ns=(1, 2**62))
+    (data / "right" / "clip_7.mp4").touch()
+    with h5py.File(right / "clip_1.h5", "r+") as file:
+        file.attrs["contract"] = "f" * 64
+    flip_byte(right / "clip_2.h5", find_middle_of_chunk(right / "clip_2.h5", "timestamp_sec"))
+    flip_byte(right / "clip_3.h5", find_middle_of_chunk(right / "clip_3.h5", "frame_index"))
+    shutil.copy(right / "clip_4.h5", clips / "stranger.h5")
+    (right / ".clip_5.h5.tmp").write_bytes(b"an extraction at work")
+
+    expected = {
+        "left/clip_0": ("damaged", "left/clip_0.h5: "),
+        "left/clip_1": ("damaged", "left/clip_1.h5: "),
+        "left/clip_2": ("damaged", "left/clip_2.h5: "),
+        "left/clip_3": ("damaged", "left/clip_3.h5: "),
+        "left/clip_4": ("missing", "left/clip_4.h5: no such file"),
+        "left/clip_5": ("foreign", "clip_id is left/clip_6, not left/clip_5"),
+        "left/clip_6": ("foreign", "clip_id is left/clip_5, not left/clip_6"),
+        "right/clip_0": ("stale", f"{data}/right/clip_0: changed since its extraction"),
+        "right/clip_1": ("foreign", "contract is ffff"),
+        "right/clip_2": ("damaged", "right/clip_2.h5: "),
+        "right/clip_3": ("damaged", "right/clip_3.h5: "),
+        "right/clip_7": ("stale", f"{data}/right/clip_7.mp4: changed since its extraction"),
+        "stranger": ("extra", "stranger.h5: no clip of the manifest"),
+    }
+    found, log, status = verify(cache_copy)
+    assert status == 1
+    assert {x: kind for x, (kind, _) in found.items()} == {x: k for x, (k, _) in expected.items()}
+    for clip_id, (_, text) in expected.items():
+        assert text in found[clip_id][1]
+    assert "6 damaged, 1 missing, 2 stale, 3 foreign, 0 source missing, 1 extra" in log
+    assert "--repair removes what is damaged, stale or foreign" in log
+    assert (left / "clip_2.h5").exists()
+
+    repaired, log, status = verify(cache_copy, "--repair")
+    assert (repaired, status) == (found, 1)
+    assert "11 files removed" in log and "Run the extraction again" in log
+    left_over = {path.relative_to(clips).as_posix() for path in clips.rglob("*.h5")}
+    assert left_over == {"stranger.h5"} | {f"right/clip_{i}.h5" for i in (4, 5, 6)} | {
+        "left/clip_7.h5"
+    }
+    done = run_program("extract_features", f"--data={data}", f"--cache_dir={cache_copy}")
+    assert "12 clips done, 4 skipped (already there), 0 failed" in done.stderr
+    assert next(iter(verify(cache_copy)[0].values()))[0] == "extra" and verify(cache_copy)[2] == 0
+    found, expected = read_cache(cache_copy), read_cache(cache_dir)
+    for clip in read_manifest(cache_dir / "manifest.csv"):
+        pairs = zip(found.read_clip(clip.clip_id), expected.read_clip(clip.clip_id), strict=True)
+        for array, expected_array in pairs:
+            np.testing.assert_array_equal(array, expected_array, err_msg=clip.clip_id)
+
+
+def test_what_has_lost_its_source_is_told_and_kept(cache_copy, data):
+    shutil.rmtree(data / "left" / "clip_0")
+    (data / "left" / "clip_7.mp4").unlink()
+    found, log, status = verify(cache_copy, "--repair")
+    assert {x: kind for x, (kind, _) in found.items()} == {
+        "left/clip_0": "source missing",
+        "left/clip_7": "source missing",
+    }
+    assert status == 0 and "0 missing, 0 stale, 0 foreign, 2 source missing" in log
+    # Nobody could make it anew, and most of its frames are whole.
+    path = cache_copy / "clips" / "left" / "clip_0.h5"
+    flip_byte(path, find_middle_of_chunk(path))
+    found, log, status = verify(cache_copy, "--repair")
+    assert (found["left/clip_0"][0], status) == ("damaged", 1)
+    assert "0 files removed" in log and path.exists()
+
+
+def test_an_imported_cache(cache_dir, tmp_path):
+    whole = read_cache(cache_dir)
+    features = tmp_path / "features"
+    for clip in read_manifest(whole.manifest_path):
+        path = features / f"{clip.clip_id}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, whole.read_clip(clip.clip_id).feature_maps)
+    make = (
+        "extract_features.import_features",
+        f"--data={whole.manifest_path}",
+        f"--features={features}",
+        f"--cache_dir={tmp_path}/cache",
+    )
+    run_program(*make)
+    assert verify(tmp_path / "cache")[::2] == ({}, 0)
+    original = read_cache(tmp_path / "cache").read_clip("left/clip_0")
+    path = tmp_path / "cache" / "clips" / "left" / "clip_0.h5"
+    flip_byte(path, find_middle_of_chunk(path))
+    with open(features / "left" / "clip_1.npy", "ab") as file:
+        file.write(b"0")
+    (features / "left" / "clip_2.npy").unlink()
+    found, _, status = verify(tmp_path / "cache", "--repair")
+    assert status == 1
+    assert {x: kind for x, (kind, _) in found.items()} == {
+        "left/clip_0": "damaged",
+        "left/clip_1": "stale",
+        "left/clip_2": "source missing",
+    }
+    run_program(*make, check=False)
+    mended = read_cache(tmp_path / "cache").read_clip("left/clip_0")
+    for found, expected in zip(mended, original, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path):
+    """Also in HDF5's own tables, which carry no checksum."""
+    from extract_features.verification import iter_findings
+
+    cache = read_cache(shutil.copytree(cache_dir, tmp_path / "cache"))
+    clip = read_manifest(cache.manifest_path)[0]
+    manifest = cache.manifest_path.read_text().splitlines(keepends=True)
+    cache.manifest_path.write_text("".join(manifest[:2]))
+    path = cache.clip_path(clip.clip_id)
+    whole, features = path.read_bytes(), cache.read_clip(clip.clip_id)
+    random = np.random.RandomState(0)
+    for offset in random.choice(len(whole), 300, replace=False):
+        content = bytearray(whole)
+        content[offset] ^= 1 << random.randint(8)
+        path.unlink()
+        path.write_bytes(content)
+        if not [x for x in iter_findings(cache) if x.kind != "extra"]:
+            for array, expected in zip(cache.read_clip(clip.clip_id), features, strict=True):
+                np.testing.assert_array_equal(array, expected, err_msg=f"byte {offset}")
+
+
+def test_repair_waits_for_nobody(cache_dir, tmp_path):
+    copy = shutil.copytree(cache_dir, tmp_path / "cache")
+    with lock_cache(copy):
+        _, log, status = verify(copy, "--repair")
+        assert status == 1
+        assert f"error: {copy}: another extraction is writing to this cache." in log
+        assert verify(copy)[2] == 0
+
+
+def test_no_cache(tmp_path):
+    _, log, status = verify(tmp_path / "gone", "--repair")
+    assert status == 1 and f"error: {tmp_path}/gone/cache.json: there is no cache here." in log
+    assert not (tmp_path / "gone").exists()
