@@ -105,11 +105,11 @@ def run_pipeline(
     try:
         items = _iter_items(decoded, num_clips=len(jobs), result=result)
         for batch in _iter_batches(items, batch_size=batch_size, image_size=image_size):
-            start_sec = time.monotonic()
+            batch_sec = time.monotonic()
             feature_maps = forward(batch.pixels)
             forward_sec = time.monotonic()
             computed.put((feature_maps, batch.items))
-            result.forward_sec += forward_sec - start_sec
+            result.forward_sec += forward_sec - batch_sec
             result.write_wait_sec += time.monotonic() - forward_sec
         computed.put(None)
         writer.join()
