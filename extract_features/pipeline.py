@@ -5,7 +5,6 @@ nor on the number of clips, and the backbone waits for nobody who can keep up.
 """
 
 import functools
-import queue
 import threading
 import time
 from collections import defaultdict
@@ -16,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from extract_features.summary import ExtractionResult
+from extract_features.workers import BoundedQueue, SharedIterator, StoppedError, Worker
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
 
-_POLL_SEC = 0.2
 _QUEUED_BATCHES = 4
 
 
@@ -84,8 +83,8 @@ def run_pipeline(
     result = ExtractionResult()
     start_sec = time.monotonic()
     stop = threading.Event()
-    decoded = _Queue(_QUEUED_BATCHES * batch_size, stop)
-    computed = _Queue(_QUEUED_BATCHES, stop)
+    decoded = BoundedQueue(_QUEUED_BATCHES * batch_size, stop)
+    computed = BoundedQueue(_QUEUED_BATCHES, stop)
     contract = cache.contract
     image_size = contract.image_size_px
     selection = FrameSelection.parse(
@@ -94,12 +93,12 @@ def run_pipeline(
     decode = functools.partial(
         iter_frames, image_size=image_size, selection=selection, on_decoded=decoded.check_running
     )
-    remaining = _SharedIterator(jobs)
+    remaining = SharedIterator(jobs)
     threads = [
-        _Worker(stop, lambda: _decode_clips(remaining, decoded, decode, keep_partial=keep_partial))
+        Worker(stop, lambda: _decode_clips(remaining, decoded, decode, keep_partial=keep_partial))
         for _ in range(num_decode_threads)
     ]
-    writer = _Worker(stop, lambda: _write_batches(computed, cache, compression, result, progress))
+    writer = Worker(stop, lambda: _write_batches(computed, cache, compression, result, progress))
     for thread in [*threads, writer]:
         thread.start()
     try:
@@ -113,7 +112,7 @@ def run_pipeline(
             result.write_wait_sec += time.monotonic() - forward_sec
         computed.put(None)
         writer.join()
-    except _StoppedError:
+    except StoppedError:
         pass  # a worker failed; its error is raised below
     finally:
         stop.set()
@@ -127,7 +126,7 @@ def run_pipeline(
 
 
 def _decode_clips(
-    jobs: Iterator[Job], decoded: "_Queue", decode: Callable, *, keep_partial: bool
+    jobs: Iterator[Job], decoded: "BoundedQueue", decode: Callable, *, keep_partial: bool
 ) -> None:
     for job in jobs:
         clip = job.clip
@@ -142,7 +141,9 @@ def _decode_clips(
             decoded.put(_Item(job, None))
 
 
-def _iter_items(decoded: "_Queue", *, num_clips: int, result: ExtractionResult) -> Iterator[_Item]:
+def _iter_items(
+    decoded: "BoundedQueue", *, num_clips: int, result: ExtractionResult
+) -> Iterator[_Item]:
     while num_clips:
         start_sec = time.monotonic()
         item = decoded.get()
@@ -173,7 +174,11 @@ def _iter_batches(items: Iterator[_Item], *, batch_size: int, image_size: int) -
 
 
 def _write_batches(
-    computed: "_Queue", cache: FeatureCache, compression: str, result: ExtractionResult, progress
+    computed: "BoundedQueue",
+    cache: FeatureCache,
+    compression: str,
+    result: ExtractionResult,
+    progress,
 ):
     writers: dict[str, ClipWriter] = {}
     failures: dict[str, str] = {}
@@ -238,67 +243,3 @@ def _finish_clip(
     result.clips_done += 1
     if broken_off:
         result.kept.append((clip, broken_off))
-
-
-class _StoppedError(Exception):
-    """Another part of the pipeline has ended it."""
-
-
-class _Queue:
-    """A bounded queue whose waits end when the pipeline stops."""
-
-    def __init__(self, size: int, stop: threading.Event):
-        self._queue = queue.Queue(size)
-        self._stop = stop
-
-    def put(self, item) -> None:
-        self._wait(lambda: self._queue.put(item, timeout=_POLL_SEC), queue.Full)
-
-    def get(self):
-        return self._wait(lambda: self._queue.get(timeout=_POLL_SEC), queue.Empty)
-
-    def check_running(self) -> None:
-        if self._stop.is_set():
-            raise _StoppedError
-
-    def _wait(self, act: Callable, not_yet: type[Exception]):
-        while not self._stop.is_set():
-            try:
-                return act()
-            except not_yet:
-                continue
-        raise _StoppedError
-
-
-class _SharedIterator:
-    """Hands each element to one of several threads."""
-
-    def __init__(self, elements: list):
-        self._iterator = iter(elements)
-        self._lock = threading.Lock()
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        with self._lock:
-            return next(self._iterator)
-
-
-class _Worker(threading.Thread):
-    """A thread that keeps its error and stops the pipeline with it."""
-
-    def __init__(self, stop: threading.Event, work: Callable[[], None]):
-        super().__init__(daemon=True)
-        self.error: BaseException | None = None
-        self._stop_pipeline = stop
-        self._work = work
-
-    def run(self):
-        try:
-            self._work()
-        except _StoppedError:
-            pass
-        except BaseException as error:  # raised again by the main thread
-            self.error = error
-            self._stop_pipeline.set()

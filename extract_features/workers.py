@@ -1,0 +1,71 @@
+"""Threads behind bounded queues that all end when one of them fails."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+_POLL_SEC = 0.2
+
+
+class StoppedError(Exception):
+    """Another part of the pipeline has ended it."""
+
+
+class BoundedQueue:
+    """A bounded queue whose waits end when the pipeline stops."""
+
+    def __init__(self, size: int, stop: threading.Event):
+        self._queue = queue.Queue(size)
+        self._stop = stop
+
+    def put(self, item) -> None:
+        self._wait(lambda: self._queue.put(item, timeout=_POLL_SEC), queue.Full)
+
+    def get(self):
+        return self._wait(lambda: self._queue.get(timeout=_POLL_SEC), queue.Empty)
+
+    def check_running(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
+
+    def _wait(self, act: Callable, not_yet: type[Exception]):
+        while not self._stop.is_set():
+            try:
+                return act()
+            except not_yet:
+                continue
+        raise StoppedError
+
+
+class SharedIterator:
+    """Hands each element to one of several threads."""
+
+    def __init__(self, elements: list):
+        self._iterator = iter(elements)
+        self._lock = threading.Lock()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._lock:
+            return next(self._iterator)
+
+
+class Worker(threading.Thread):
+    """A thread that keeps its error and stops the pipeline with it."""
+
+    def __init__(self, stop: threading.Event, work: Callable[[], None]):
+        super().__init__(daemon=True)
+        self.error: BaseException | None = None
+        self._stop_pipeline = stop
+        self._work = work
+
+    def run(self):
+        try:
+            self._work()
+        except StoppedError:
+            pass
+        except BaseException as error:  # raised again by the main thread
+            self.error = error
+            self._stop_pipeline.set()
