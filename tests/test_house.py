@@ -9,7 +9,11 @@ from commands import ROOT
 
 PACKAGES = ("lrcn", "extract_features", "train_head")
 # What programs share on the command line.
-FLAG_FILES = ("extract_features.backbone_flags", "extract_features.data_flags")
+FLAG_FILES = (
+    "extract_features.backbone_flags",
+    "extract_features.data_flags",
+    "train_head.train_flags",
+)
 # What the programs need before, or without, TensorFlow.
 LIGHT_MODULES = (
     "lrcn.common.cache_lock",

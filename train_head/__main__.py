@@ -1,13 +1,12 @@
 """Trains the head on a feature cache, then scores it on the clips held out for testing."""
 
-import dataclasses
-
 from absl import flags, logging
 
 from lrcn.common.program import run_program
-from train_head.config import OPTIMIZERS, OUTPUTS, SCHEDULES, SEQUENCES, TrainConfig
+from train_head import train_flags
 
-_DEFAULTS = TrainConfig()
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(train_flags)
 
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
@@ -26,117 +25,11 @@ _CHECKPOINT_SEC = flags.DEFINE_float(
     lower_bound=0.0,
 )
 
-# Flags of TrainConfig's fields: each has the field's name and default.
-flags.DEFINE_enum(
-    "sequence",
-    _DEFAULTS.sequence,
-    SEQUENCES,
-    "fixed: --seq_len frames of each clip, as evenly spaced as it allows. ragged: whole clips, "
-    "padded behind a mask; the article's own mode with --batch_size=1.",
-)
-flags.DEFINE_integer(
-    "seq_len", _DEFAULTS.seq_len, "Frames of a fixed sequence; time grows with it.", lower_bound=1
-)
-flags.DEFINE_enum(
-    "sampling",
-    _DEFAULTS.sampling,
-    ["segments", "tail"],
-    "Which frames a fixed sequence takes. segments: the middle of each of --seq_len equal parts. "
-    "tail: the article's, from the last frame back in steps of round(frames / seq_len).",
-)
-flags.DEFINE_bool(
-    "jitter",
-    _DEFAULTS.jitter,
-    "In training, take a random frame of each segment instead of its middle (augments).",
-)
-flags.DEFINE_enum(
-    "frame_pooling",
-    _DEFAULTS.frame_pooling,
-    ["flatten", "average", "attention"],
-    "How a feature map becomes a vector. flatten keeps positions; average forgets them and makes "
-    "the FC layer smaller; attention averages with a soft map over the positions that it learns.",
-)
-flags.DEFINE_integer(
-    "fc_units", _DEFAULTS.fc_units, "Units of the layer that reads a frame.", lower_bound=1
-)
-flags.DEFINE_enum(
-    "rnn",
-    _DEFAULTS.rnn,
-    ["gru", "lstm", "bigru", "none"],
-    "What reads the frames in order; none leaves each frame on its own (use --output=mean).",
-)
-flags.DEFINE_integer("rnn_units", _DEFAULTS.rnn_units, "Units of the RNN.", lower_bound=1)
-flags.DEFINE_enum(
-    "output",
-    _DEFAULTS.output,
-    OUTPUTS,
-    "last: classify what the RNN knows after the last frame. mean: average the softmax of every "
-    "frame, as the LRCN paper does.",
-)
-flags.DEFINE_float(
-    "input_dropout",
-    _DEFAULTS.input_dropout,
-    "Part of a frame's features to drop in training; more guards small sets.",
-    lower_bound=0.0,
-    upper_bound=0.99,
-)
-flags.DEFINE_float(
-    "dropout",
-    _DEFAULTS.dropout,
-    "Part of the FC layer's and the RNN's outputs to drop in training; more guards small sets.",
-    lower_bound=0.0,
-    upper_bound=0.99,
-)
-flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Clips of a step.", lower_bound=1)
-flags.DEFINE_integer(
-    "epochs", _DEFAULTS.epochs, "Passes over the train clips, at most.", lower_bound=1
-)
-flags.DEFINE_integer(
-    "patience",
-    _DEFAULTS.patience,
-    "Epochs without a better top-1 on val (or, at equal top-1, a lower loss) after which training "
-    "stops.",
-    lower_bound=1,
-)
-flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, OPTIMIZERS, "How weights follow gradients.")
-flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate, "Step size of the optimizer.", lower_bound=0.0
-)
-flags.DEFINE_enum(
-    "schedule",
-    _DEFAULTS.schedule,
-    SCHEDULES,
-    "cosine: the learning rate falls to zero over --epochs, so the last epochs are steady. "
-    "constant: it stays.",
-)
-flags.DEFINE_float(
-    "clipnorm",
-    _DEFAULTS.clipnorm,
-    "Scale all gradients of a step down to this norm, together; 0 is off.",
-    lower_bound=0.0,
-)
-flags.DEFINE_float(
-    "clipvalue",
-    _DEFAULTS.clipvalue,
-    "Clip each gradient to plus or minus this, instead of by norm; 0 is off.",
-    lower_bound=0.0,
-)
-flags.DEFINE_integer(
-    "seed",
-    _DEFAULTS.seed,
-    "Decides initial weights, order of clips, jitter and dropout.",
-    lower_bound=0,
-)
-
 
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
-    fields = dataclasses.fields(TrainConfig)
-    settings = {field.name: flags.FLAGS[field.name].value for field in fields}
-    if settings["clipvalue"] and flags.FLAGS["clipnorm"].using_default_value:
-        settings["clipnorm"] = 0.0
-    config = TrainConfig(**settings)
+    config = train_flags.read_train_config()
 
     from lrcn.common.feature_cache import read_cache
     from lrcn.common.manifest import read_manifest
