@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
 
 _QUEUED_BATCHES = 4
+# At the end of each layer some cores wait for the last one; a second batch gives them work.
+_BATCHES_AT_ONCE = 2
 
 
 class Job(NamedTuple):
@@ -101,21 +104,20 @@ def run_pipeline(
     writer = Worker(stop, lambda: _write_batches(computed, cache, compression, result, progress))
     for thread in [*threads, writer]:
         thread.start()
+    backbone = ThreadPoolExecutor(_BATCHES_AT_ONCE)
     try:
-        items = _iter_items(decoded, num_clips=len(jobs), result=result)
+        items = _iter_items(decoded, num_clips=len(jobs))
         for batch in _iter_batches(items, batch_size=batch_size, image_size=image_size):
-            batch_sec = time.monotonic()
-            feature_maps = forward(batch.pixels)
-            forward_sec = time.monotonic()
-            computed.put((feature_maps, batch.items))
-            result.forward_sec += forward_sec - batch_sec
-            result.write_wait_sec += time.monotonic() - forward_sec
+            # Made an array in its thread, which is where a device is waited for.
+            maps = backbone.submit(lambda pixels=batch.pixels: np.asarray(forward(pixels)))
+            computed.put((maps, batch.items))
         computed.put(None)
         writer.join()
     except StoppedError:
         pass  # a worker failed; its error is raised below
     finally:
         stop.set()
+        backbone.shutdown(cancel_futures=True)
         for thread in [*threads, writer]:
             thread.join()
     for thread in [*threads, writer]:
@@ -141,13 +143,9 @@ def _decode_clips(
             decoded.put(_Item(job, None))
 
 
-def _iter_items(
-    decoded: "BoundedQueue", *, num_clips: int, result: ExtractionResult
-) -> Iterator[_Item]:
+def _iter_items(decoded: "BoundedQueue", *, num_clips: int) -> Iterator[_Item]:
     while num_clips:
-        start_sec = time.monotonic()
         item = decoded.get()
-        result.decode_wait_sec += time.monotonic() - start_sec
         num_clips -= item.frame is None
         yield item
 
@@ -183,9 +181,7 @@ def _write_batches(
     writers: dict[str, ClipWriter] = {}
     failures: dict[str, str] = {}
     try:
-        while (computed_batch := computed.get()) is not None:
-            feature_maps, items = computed_batch
-            feature_maps = np.asarray(feature_maps)
+        for feature_maps, items in _iter_computed(computed, result):
             num_frames = 0
             for clip_id, rows, clip_items in _group_by_clip(items):
                 frames = [item.frame for item in clip_items if item.frame is not None]
@@ -212,6 +208,24 @@ def _write_batches(
     finally:
         for writer in writers.values():
             writer.discard()
+
+
+def _iter_computed(
+    computed: "BoundedQueue", result: ExtractionResult
+) -> Iterator[tuple[np.ndarray, list[_Item]]]:
+    while True:
+        start_sec = time.monotonic()
+        submitted = computed.get()
+        submitted_sec = time.monotonic()
+        result.decode_wait_sec += submitted_sec - start_sec
+        if submitted is None:
+            return
+        future, items = submitted
+        feature_maps = future.result()
+        computed_sec = time.monotonic()
+        result.forward_wait_sec += computed_sec - submitted_sec
+        yield feature_maps, items
+        result.write_sec += time.monotonic() - computed_sec
 
 
 def _group_by_clip(items: list[_Item]) -> Iterator[tuple[str, list[int], list[_Item]]]:

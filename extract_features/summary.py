@@ -21,9 +21,9 @@ class ExtractionResult:
         failures: (clip, reason) of each clip that could not be read.
         kept: (clip, reason) of each clip in the cache that is the first part of a broken video.
         elapsed_sec: Seconds from the first frame decoded to the last clip written.
-        decode_wait_sec: Seconds that the backbone waited for frames.
-        forward_sec: Seconds inside the backbone's call.
-        write_wait_sec: Seconds that the backbone waited for the writer.
+        decode_wait_sec: Seconds that the writer waited for frames to be decoded.
+        forward_wait_sec: Seconds that it waited for the backbone.
+        write_sec: Seconds that it wrote.
     """
 
     clips_done: int = 0
@@ -33,8 +33,8 @@ class ExtractionResult:
     kept: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
     elapsed_sec: float = 0.0
     decode_wait_sec: float = 0.0
-    forward_sec: float = 0.0
-    write_wait_sec: float = 0.0
+    forward_wait_sec: float = 0.0
+    write_sec: float = 0.0
 
 
 @dataclasses.dataclass
@@ -60,12 +60,14 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
     """Logs what was done and what failed. Returns the program's exit status."""
     result = summary.result
     logging.info("%s", summary)
-    if result.forward_sec:
+    if result.frames:
         logging.info(
-            "The backbone ran %.1f s, waited %.1f s for frames and %.1f s for the writer",
-            result.forward_sec,
+            "Of %.1f s, %.1f s went to waiting for frames, %.1f s for the backbone, and %.1f s to "
+            "writing: the largest is what to speed up",
+            result.elapsed_sec,
             result.decode_wait_sec,
-            result.write_wait_sec,
+            result.forward_wait_sec,
+            result.write_sec,
         )
     for clip, reason in result.kept[:_NAMED_FAILURES]:
         logging.warning("in part: %s: %s", clip.clip_id, reason)
