@@ -54,10 +54,21 @@ _MAX_FRAMES = flags.DEFINE_integer(
     "limit.",
     lower_bound=1,
 )
+_VIEWS = flags.DEFINE_enum(
+    "views",
+    None,
+    ["one", "flip", "five_crop", "ten_crop"],
+    "Views of each frame to cache; time and size grow with their number. Stage 2 trains on a "
+    "random one and averages over all. one: the frame. flip: and its mirror image, which is wrong "
+    "where the class depends on the direction, as it turns left into right. five_crop: the centre "
+    "and the corners of the frame stretched to 8/7 of --image_size. ten_crop: these and their "
+    "mirror images. Default: what the cache has, else one.",
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     16,
-    "Frames that VGG16 sees at once; costs memory, does not change the features.",
+    "Frames that VGG16 sees at once, each view counted; costs memory, does not change the "
+    "features.",
     lower_bound=1,
 )
 _COMPRESSION = flags.DEFINE_enum(
@@ -85,5 +96,6 @@ def read_backbone_settings():
         selection=FrameSelection(
             frame_stride=_FRAME_STRIDE.value, fps=_FPS.value, max_frames=_MAX_FRAMES.value
         ),
+        views=_VIEWS.value,
     )
     return settings, {"batch_size": _BATCH_SIZE.value, "compression": _COMPRESSION.value}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
-from lrcn.common.decode import RESIZE_RULE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.views import VIEWS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class BackboneSettings:
         image_size: Side of the square frames in pixels.
         compute_dtype: `auto`, `float32`, `bfloat16` or `float16`.
         selection: Which frames of a clip; what it leaves open is what the cache has.
+        views: Which views of a frame: a name of `VIEWS`.
     """
 
     weights: str | None = None
@@ -29,10 +30,11 @@ class BackboneSettings:
     image_size: int | None = None
     compute_dtype: str | None = None
     selection: FrameSelection = ALL_FRAMES
+    views: str | None = None
 
 
 DEFAULT_BACKBONE = BackboneSettings(
-    weights="imagenet", cut="block5_pool", image_size=224, compute_dtype="auto"
+    weights="imagenet", cut="block5_pool", image_size=224, compute_dtype="auto", views="one"
 )
 _WEIGHTS_BY_NAME = ("imagenet", "random")
 
@@ -57,6 +59,7 @@ def complete_settings(given: BackboneSettings, existing: FeatureCache | None) ->
             image_size=contract.image_size_px,
             compute_dtype=contract.compute_dtype,
             selection=_read_selection(contract, existing.cache_dir),
+            views=contract.views,
         )
     chosen = {name: value for name, value in vars(given).items() if value is not None}
     chosen["selection"] = given.selection.complete(known.selection)
@@ -80,11 +83,17 @@ def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
         and given.image_size in (None, contract.image_size_px)
         and given.compute_dtype in (None, contract.compute_dtype)
         and str(given.selection.complete(selection)) == contract.frame_selection
+        and given.views in (None, contract.views)
     )
 
 
 def build_forward(settings: BackboneSettings, batch_size: int) -> tuple[Contract, Callable]:
-    """Builds the backbone: its contract, and `backbone.make_forward`'s function."""
+    """Builds the backbone: its contract, and `backbone.make_forward`'s function.
+
+    Args:
+        settings: Complete ones.
+        batch_size: Frames in a batch, whose rows are all views of them.
+    """
     from lrcn.common import backbone  # imports TensorFlow
     from lrcn.common.devices import choose_compute_dtype
 
@@ -96,21 +105,22 @@ def build_forward(settings: BackboneSettings, batch_size: int) -> tuple[Contract
         compute_dtype=compute_dtype,
     )
     bottom = backbone.build_bottom(vgg16, settings.cut)
+    views = VIEWS[settings.views]
     contract = Contract(
         backbone="vgg16",
         cut=settings.cut,
         weights_sha256=backbone.fingerprint_weights(vgg16),
         preprocessing=backbone.PREPROCESSING,
-        resize=RESIZE_RULE,
+        resize=views.resize_rule,
         image_size_px=settings.image_size,
         frame_selection=str(settings.selection),
-        views="one",
+        views=settings.views,
         compute_dtype=compute_dtype,
         storage_dtype=STORAGE_DTYPE,
         feature_shape=bottom.output.shape[1:],
         weights=_name_weights(settings.weights),
     )
-    return contract, backbone.make_forward(bottom, batch_size=batch_size)
+    return contract, backbone.make_forward(bottom, batch_size=batch_size * views.num_views)
 
 
 def _name_weights(weights: str) -> str:

@@ -31,6 +31,7 @@ from lrcn.common.feature_cache import (
     create_cache,
     find_cache,
 )
+from lrcn.common.views import VIEWS
 
 
 def extract_features(
@@ -50,7 +51,8 @@ def extract_features(
         data_settings: The clips and their splits.
         backbone_settings: What is computed.
         cache_dir: The cache, made where there is none.
-        batch_size: Frames that the backbone sees at once, of one or several clips.
+        batch_size: Views of frames that the backbone sees at once, of one or several clips. The
+            largest whole number of frames is taken, at least one.
         num_decode_threads: Threads that decode.
         compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
         keep_partial: Keep the frames of a video up to where it breaks off. Such a clip is current
@@ -75,13 +77,14 @@ def extract_features(
         if existing is not None:
             check_same_data(existing, clips)
         settings = complete_settings(backbone_settings, existing)
+        frames_per_batch = VIEWS[settings.views].find_frames_per_batch(batch_size)
         own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
         jobs, unreadable = find_jobs(own_clips, data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
         forward = None
         if existing is None or not may_hold(existing, backbone_settings):
-            contract, forward = build_forward(settings, batch_size)
+            contract, forward = build_forward(settings, frames_per_batch)
         else:
             contract = existing.contract
         with lock.hold_shared_files():
@@ -95,7 +98,7 @@ def extract_features(
         states = [(x, cache.read_broken_off(x.clip.clip_id, x.source_stat)) for x in jobs]
         pending = [job for job, broken_off in states if broken_off is None]
         if pending and forward is None:
-            contract, forward = build_forward(settings, batch_size)
+            contract, forward = build_forward(settings, frames_per_batch)
             check_contract(cache, contract)  # now that the weights are known, they are checked too
         result = ExtractionResult()
         if pending:
@@ -114,7 +117,7 @@ def extract_features(
                     pending,
                     cache=cache,
                     forward=forward,
-                    batch_size=batch_size,
+                    batch_size=frames_per_batch,
                     num_decode_threads=num_decode_threads,
                     compression=compression,
                     progress=progress,

@@ -22,6 +22,7 @@ from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.views import VIEWS, Views
 
 _QUEUED_BATCHES = 4
 # At the end of each layer some cores wait for the last one; a second batch gives them work.
@@ -49,7 +50,7 @@ class _Item(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    pixels: np.ndarray  # [B, S, S, 3] uint8; rows past the last frame are zero
+    pixels: np.ndarray  # [B * V, S, S, 3] uint8; rows past the last frame are zero
     items: list[_Item]  # frames in row order, with the ends of clips between them
 
 
@@ -68,8 +69,8 @@ def run_pipeline(
 
     Args:
         jobs: Clips in the order of work.
-        cache: Where the clips go; its contract gives the image size.
-        forward: From `backbone.make_forward` for `batch_size`.
+        cache: Where the clips go; its contract gives image size and views.
+        forward: From `backbone.make_forward` for all views of `batch_size` frames.
         batch_size: Frames in a batch.
         num_decode_threads: Threads that decode, each a clip of its own.
         compression: One of `clip_file.COMPRESSIONS`.
@@ -93,8 +94,12 @@ def run_pipeline(
     selection = FrameSelection.parse(
         contract.frame_selection, where=str(cache.cache_dir / "cache.json")
     )
+    views = VIEWS[contract.views]
     decode = functools.partial(
-        iter_frames, image_size=image_size, selection=selection, on_decoded=decoded.check_running
+        iter_frames,
+        image_size=views.find_resized_px(image_size),
+        selection=selection,
+        on_decoded=decoded.check_running,
     )
     remaining = SharedIterator(jobs)
     threads = [
@@ -107,7 +112,7 @@ def run_pipeline(
     backbone = ThreadPoolExecutor(_BATCHES_AT_ONCE)
     try:
         items = _iter_items(decoded, num_clips=len(jobs))
-        for batch in _iter_batches(items, batch_size=batch_size, image_size=image_size):
+        for batch in _iter_batches(items, batch_size, views=views, image_size=image_size):
             # Made an array in its thread, which is where a device is waited for.
             maps = backbone.submit(lambda pixels=batch.pixels: np.asarray(forward(pixels)))
             computed.put((maps, batch.items))
@@ -150,14 +155,19 @@ def _iter_items(decoded: "BoundedQueue", *, num_clips: int) -> Iterator[_Item]:
         yield item
 
 
-def _iter_batches(items: Iterator[_Item], *, batch_size: int, image_size: int) -> Iterator[_Batch]:
+def _iter_batches(
+    items: Iterator[_Item], batch_size: int, *, views: Views, image_size: int
+) -> Iterator[_Batch]:
     # New memory for each batch: a device may still read the last one.
     pixels, pending, num_frames = None, [], 0
+    num_views = views.num_views
+    shape = (batch_size * num_views, image_size, image_size, 3)
     for item in items:
         if item.frame is not None:
             if pixels is None:
-                pixels = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
-            pixels[num_frames] = item.frame.pixels
+                pixels = np.zeros(shape, np.uint8)
+            row = num_frames * num_views
+            pixels[row : row + num_views] = views.cut(item.frame.pixels, image_size)
             num_frames += 1
             # The queue to the writer holds batches by the dozen; it needs no pixels.
             item = item._replace(frame=item.frame._replace(pixels=None))
@@ -167,7 +177,7 @@ def _iter_batches(items: Iterator[_Item], *, batch_size: int, image_size: int) -
             pixels, pending, num_frames = None, [], 0
     if pending:
         if pixels is None:
-            pixels = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
+            pixels = np.zeros(shape, np.uint8)
         yield _Batch(pixels, pending)
 
 
@@ -182,6 +192,7 @@ def _write_batches(
     failures: dict[str, str] = {}
     try:
         for feature_maps, items in _iter_computed(computed, result):
+            feature_maps = feature_maps.reshape(-1, *cache.contract.frame_shape)
             num_frames = 0
             for clip_id, rows, clip_items in _group_by_clip(items):
                 frames = [item.frame for item in clip_items if item.frame is not None]

@@ -31,6 +31,7 @@ from lrcn.common.contract import Contract
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
 from lrcn.common.devices import count_cores
 from lrcn.common.feature_cache import check_contract, find_cache
+from lrcn.common.views import VIEWS
 
 _CLIPS_MEASURED = 8
 _BATCHES_MEASURED = 3
@@ -97,7 +98,8 @@ def make_plan(
         check_same_data(existing, clips)
     settings = complete_settings(backbone_settings, existing)
     jobs, unreadable = find_jobs(clips, data_root)
-    contract, forward = build_forward(settings, batch_size)
+    frames_per_batch = VIEWS[settings.views].find_frames_per_batch(batch_size)
+    contract, forward = build_forward(settings, frames_per_batch)
     pending = jobs
     if existing is not None:
         check_contract(existing, contract)
@@ -107,7 +109,7 @@ def make_plan(
         pending,
         contract=contract,
         forward=forward,
-        batch_size=batch_size,
+        batch_size=frames_per_batch,
         compression=compression,
     )
     folder = Path.cwd() if cache_dir is None else cache_dir
@@ -130,7 +132,7 @@ def make_plan(
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """What a frame costs, as measured on some.
+    """What a frame costs with all of its views, as measured on some.
 
     Attributes:
         decode_sec: To decode and resize it, on one core.
@@ -164,7 +166,7 @@ def measure_rates(
     Args:
         jobs: The clips; some of them, spread evenly, are taken.
         contract: What is extracted.
-        forward: From `backbone.make_forward` for `batch_size`.
+        forward: From `backbone.make_forward` for all views of `batch_size` frames.
         batch_size: Frames in a batch.
         compression: One of `clip_file.COMPRESSIONS`.
 
@@ -172,17 +174,22 @@ def measure_rates(
         None if no frame could be read.
     """
     start_sec = time.monotonic()
-    frames = _read_some_frames(jobs, contract.image_size_px, batch_size * _BATCHES_MEASURED)
+    views, image_size = VIEWS[contract.views], contract.image_size_px
+    frames = _read_some_frames(
+        jobs, views.find_resized_px(image_size), batch_size * _BATCHES_MEASURED
+    )
     decode_sec = time.monotonic() - start_sec
     if not frames:
         return None
-    pixels = np.zeros((batch_size, *frames[0].pixels.shape), np.uint8)
+    pixels = np.zeros((batch_size * views.num_views, image_size, image_size, 3), np.uint8)
     np.asarray(forward(pixels))  # the first call compiles
     maps, start_sec = [], time.monotonic()
     for start in range(0, len(frames), batch_size):
-        rows = [frame.pixels for frame in frames[start : start + batch_size]]
+        batch = frames[start : start + batch_size]
+        rows = np.concatenate([views.cut(frame.pixels, image_size) for frame in batch])
         pixels[: len(rows)] = rows
-        maps.append(np.asarray(forward(pixels))[: len(rows)])
+        batch_maps = np.asarray(forward(pixels)).reshape(-1, *contract.frame_shape)
+        maps.append(batch_maps[: len(batch)])
     forward_sec = (time.monotonic() - start_sec) / (len(maps) * batch_size)
     with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
         start_sec = time.monotonic()

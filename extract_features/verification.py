@@ -120,7 +120,7 @@ def _check_file(
                 found = read_recorded_source(file)
                 if found != source_stat:
                     return "stale", f"{source}: changed since its extraction"
-            _read_datasets(file, cache.contract.feature_shape)
+            _read_datasets(file, cache.contract.frame_shape)
     except MissingFilterError:
         raise
     # A damaged header has h5py raise much: also KeyError, TypeError or UnicodeDecodeError.
@@ -129,10 +129,10 @@ def _check_file(
     return None
 
 
-def _read_datasets(file: h5py.File, feature_shape: tuple[int, ...]) -> None:
+def _read_datasets(file: h5py.File, frame_shape: tuple[int, ...]) -> None:
     maps = file["feature_maps"]
     expected = {
-        "feature_maps": ((len(maps), *feature_shape), STORAGE_DTYPE),
+        "feature_maps": ((len(maps), *frame_shape), STORAGE_DTYPE),
         "frame_index": ((len(maps),), "int32"),
         "timestamp_sec": ((len(maps),), "float64"),
     }
@@ -153,11 +153,13 @@ def _read_datasets(file: h5py.File, feature_shape: tuple[int, ...]) -> None:
 
 def _check_chunks(dataset: h5py.Dataset) -> None:
     # HDF5 reads a chunk that its index has lost as zeros, and one marked so without its checksum.
-    rest = (0,) * (dataset.ndim - 1)
-    for start in range(0, len(dataset), dataset.chunks[0]):
-        info = dataset.id.get_chunk_info_by_coord((start, *rest))
+    for chunk in dataset.iter_chunks():
+        place = tuple(axis.start for axis in chunk)
+        info = dataset.id.get_chunk_info_by_coord(place)
         if not info.size or info.filter_mask:
-            raise ValueError(f"{dataset.name}: row {start} is not there, or without its checksum")
+            raise ValueError(
+                f"{dataset.name}: row {place[0]} is not there, or without its checksum"
+            )
 
 
 def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | None]:

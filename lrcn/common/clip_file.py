@@ -48,7 +48,9 @@ class ClipWriter:
         self._temporary = make_temporary_path(self._path)
         self._index: list[int] = []
         self._timestamps: list[float] = []
-        shape = contract.feature_shape
+        shape = contract.frame_shape
+        # A chunk is what one read decompresses: a view of a frame, as training takes one of many.
+        one_view = (1,) * (len(shape) - len(contract.feature_shape))
         self._raw_file = _RawFile(self._temporary, "w+")
         # From this version on HDF5's own tables have checksums too.
         self._file = h5py.File(self._raw_file, "w", libver=("v110", "v110"))
@@ -56,7 +58,7 @@ class ClipWriter:
             "feature_maps",
             shape=(0, *shape),
             maxshape=(None, *shape),
-            chunks=(1, *shape),
+            chunks=(1, *one_view, *contract.feature_shape),
             dtype=STORAGE_DTYPE,
             **_make_filter(compression),
             # Shuffling bytes makes sparse float16 larger, so it stays off.
@@ -70,7 +72,7 @@ class ClipWriter:
         """Adds N frames.
 
         Args:
-            feature_maps: [N, ...] float16.
+            feature_maps: [N, ...] float16, `Contract.frame_shape` each.
             frame_index: N frame numbers in the source.
             timestamp_sec: N times from the source's start, NaN where there is no clock.
 

@@ -7,6 +7,9 @@ compared field makes the old features unusable, so it is refused and never silen
 import dataclasses
 import hashlib
 import json
+import math
+
+from lrcn.common.views import VIEWS
 
 IMPORTED_BACKBONE = "imported"
 
@@ -23,10 +26,10 @@ class Contract:
         resize: How a decoded frame becomes a square of `image_size_px`.
         image_size_px: Side of the square frames.
         frame_selection: Which frames of a clip are kept: the text of a `FrameSelection`.
-        views: Which views of a frame are kept.
+        views: Which views of a frame are kept: a name of `VIEWS`.
         compute_dtype: The dtype that the backbone multiplies in.
         storage_dtype: The dtype of the cached values.
-        feature_shape: Shape of one frame's features, without T.
+        feature_shape: Shape of the features of one view of one frame.
         weights: Where the weights came from (`imagenet`, `random` or a file). Not compared:
             the same weights may come from two places.
     """
@@ -55,12 +58,19 @@ class Contract:
         return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
 
     @property
+    def num_views(self) -> int:
+        """V, how many views of a frame are kept."""
+        return VIEWS[self.views].num_views
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of one frame's features in the file: `feature_shape`, after V where there are more."""
+        return self.feature_shape if self.num_views == 1 else (self.num_views, *self.feature_shape)
+
+    @property
     def values_per_frame(self) -> int:
-        """How many numbers one frame's features have."""
-        count = 1
-        for size in self.feature_shape:
-            count *= size
-        return count
+        """How many numbers the features of all views of a frame have."""
+        return math.prod(self.frame_shape)
 
     @classmethod
     def from_json(cls, fields: dict, *, where: str) -> "Contract":
@@ -75,6 +85,11 @@ class Contract:
             raise ValueError(
                 f"{where}: expected the contract fields {sorted(names)}. Received: {received}. "
                 "It was written by another version of this project, or by hand: rebuild it."
+            )
+        if fields["views"] not in VIEWS:
+            raise ValueError(
+                f"{where}: expected views of {tuple(VIEWS)}. Received: views={fields['views']}. "
+                "Use the version of this project that wrote it, or rebuild it."
             )
         return cls(**fields)
 

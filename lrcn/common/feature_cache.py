@@ -4,8 +4,8 @@
     manifest.csv         the clips that the cache is meant to hold, with their splits
     classes.txt          a class name a line; the line number is the class id
     failures.csv         the clips that could not be read, or only in part, and why
-    clips/<clip_id>.h5   feature_maps [T, ...] float16, frame_index [T] int32,
-                         timestamp_sec [T] float64
+    clips/<clip_id>.h5   feature_maps [T, ...] float16 (with several views of a frame
+                         [T, V, ...]), frame_index [T] int32, timestamp_sec [T] float64
 
 A clip file is written under a temporary name, synced, then renamed: one that exists is whole.
 """
@@ -39,7 +39,7 @@ class ClipFeatures(NamedTuple):
     """The features of one clip.
 
     Attributes:
-        feature_maps: [T, ...] float16.
+        feature_maps: [T, ...] float16, of one view.
         frame_index: [T] int32, number of the frame in its clip, from 0, counting those that are
             not selected.
         timestamp_sec: [T] float64 from the start of the source, NaN where it has no clock.
@@ -113,12 +113,15 @@ class FeatureCache:
         with self._open_clip(clip_id) as file:
             return file["feature_maps"].shape[0]
 
-    def read_clip(self, clip_id: str, *, frames: np.ndarray | None = None) -> ClipFeatures:
-        """Reads a clip, or the given frames of it.
+    def read_clip(
+        self, clip_id: str, *, frames: np.ndarray | None = None, view: int = 0
+    ) -> ClipFeatures:
+        """Reads one view of a clip, or of the given frames of it.
 
         Args:
             clip_id: A clip of the cache.
             frames: [N] int64 positions in [0, T), in any order, repeats allowed; None reads all.
+            view: In [0, V); 0 where there is one.
 
         Raises:
             FileNotFoundError: If the clip is not in the cache.
@@ -126,13 +129,14 @@ class FeatureCache:
         """
         with self._open_clip(clip_id) as file:
             maps, *others = [file[name] for name in ClipFeatures._fields]
+            of_view = () if self.contract.num_views == 1 else (view,)
             if frames is None:
-                return ClipFeatures(maps[:], *(x[:] for x in others))
+                return ClipFeatures(maps[(slice(None), *of_view)], *(x[:] for x in others))
             # One by one: HDF5 takes some 50 ms for a list of 16 positions, and 4 ms so.
             positions, inverse = np.unique(frames, return_inverse=True)
-            chosen = np.empty((len(positions), *maps.shape[1:]), maps.dtype)
+            chosen = np.empty((len(positions), *self.contract.feature_shape), maps.dtype)
             for row, position in enumerate(positions):
-                chosen[row] = maps[position]
+                chosen[row] = maps[(position, *of_view)]
             return ClipFeatures(chosen[inverse], *(x[:][frames] for x in others))
 
     @contextlib.contextmanager
