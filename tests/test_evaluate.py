@@ -49,11 +49,11 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     scores = evaluate_run(run, read_cache(cache_dir), split=split)
     rows = read_predictions(run.predictions_path(split))
-    expected = {"split": split, **recompute_scores(rows)}
+    expected = {"split": split, "num_views": 1, **recompute_scores(rows)}
     assert set(scores) == set(expected)
     for name in ("top1", "top5", "mean_class_accuracy", "per_class_accuracy"):
         assert scores[name] == pytest.approx(expected[name])
-    for name in ("split", "num_clips", "confusion_matrix"):
+    for name in ("split", "num_views", "num_clips", "confusion_matrix"):
         assert scores[name] == expected[name]
     assert read_json(run.metrics_path(split)) == scores
     clips = [clip for clip in read_manifest(cache_dir / "manifest.csv") if clip.split == split]

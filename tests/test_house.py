@@ -27,6 +27,7 @@ LIGHT_MODULES = (
     "lrcn.common.run_dir",
     "lrcn.common.sampling",
     "lrcn.common.splits",
+    "lrcn.common.views",
     "extract_features.disk_space",
     "extract_features.extract",
     "extract_features.feature_import",

@@ -12,6 +12,14 @@ _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "val", "test"], "Clips to score, as the run's manifest has them."
 )
 
+_VIEWS = flags.DEFINE_enum(
+    "views",
+    "all",
+    ["all", "first"],
+    "Where the cache has several views of each frame: the mean of the probabilities over all, or "
+    "those of the first view alone.",
+)
+
 
 def main(arguments: list[str]) -> int:
     if arguments:
@@ -23,7 +31,12 @@ def main(arguments: list[str]) -> int:
 
     run = RunDir(_RUN_DIR.value)
     run.check_trained()
-    scores = evaluate_run(run, read_cache(_CACHE_DIR.value), split=_SPLIT.value)
+    scores = evaluate_run(
+        run,
+        read_cache(_CACHE_DIR.value),
+        split=_SPLIT.value,
+        num_views=1 if _VIEWS.value == "first" else None,
+    )
     print(format_metrics(scores))
     logging.info(
         "Written: %s and %s", run.metrics_path(_SPLIT.value), run.predictions_path(_SPLIT.value)

@@ -18,7 +18,9 @@ from train_head.metrics import compute_metrics
 tf = import_tensorflow()
 
 
-def evaluate_run(run: RunDir, cache: FeatureCache, *, split: str) -> dict:
+def evaluate_run(
+    run: RunDir, cache: FeatureCache, *, split: str, num_views: int | None = None
+) -> dict:
     """Scores a run on the clips that its own manifest holds out.
 
     Writes `metrics.json` and `predictions.csv` (of another split than test: with its name).
@@ -27,6 +29,8 @@ def evaluate_run(run: RunDir, cache: FeatureCache, *, split: str) -> dict:
         run: A trained run.
         cache: The cache with the clips' features.
         split: train, val or test.
+        num_views: How many views of each frame, from the first on, a clip's probabilities are the
+            mean over; None for all that the cache has.
 
     Returns:
         The content of `metrics.json`.
@@ -51,10 +55,15 @@ def evaluate_run(run: RunDir, cache: FeatureCache, *, split: str) -> dict:
     config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
     class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
-    dataset = make_eval_dataset(reader, class_ids, config)
+    num_views = contract.num_views if num_views is None else num_views
+    dataset = make_eval_dataset(reader, class_ids, config, num_views=num_views)
     with raise_read_errors(reader):
-        probabilities = predict_dataset(load_model(run), dataset)
-    scores = {"split": split, **compute_metrics(probabilities, class_ids, class_names)}
+        probabilities = predict_dataset(load_model(run), dataset, rows_per_clip=num_views)
+    scores = {
+        "split": split,
+        "num_views": num_views,
+        **compute_metrics(probabilities, class_ids, class_names),
+    }
     write_predictions(run.predictions_path(split), clips, probabilities, class_names)
     write_json(run.metrics_path(split), scores)
     return scores
@@ -69,15 +78,25 @@ def load_model(run: RunDir):
     return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
 
 
-def predict_dataset(model, dataset) -> np.ndarray:
-    """Runs the model over batches of (inputs, class ids). Returns [N, K] float32 probabilities."""
+def predict_dataset(model, dataset, *, rows_per_clip: int = 1) -> np.ndarray:
+    """Runs the model over batches of (inputs, class ids).
+
+    Args:
+        model: From feature maps to logits.
+        dataset: As `make_eval_dataset` makes it.
+        rows_per_clip: How many rows in turn show one clip; its probabilities are their mean.
+
+    Returns:
+        [N, K] float32 probabilities, a row for each clip.
+    """
 
     # Ragged batches differ in length; one trace serves them all.
     @tf.function(reduce_retracing=True)
     def forward(inputs):
         return tf.nn.softmax(model(inputs, training=False))
 
-    return np.concatenate([forward(inputs).numpy() for inputs, _ in dataset])
+    rows = np.concatenate([forward(inputs).numpy() for inputs, _ in dataset])
+    return rows.reshape(-1, rows_per_clip, rows.shape[-1]).mean(axis=1)
 
 
 def write_predictions(

@@ -30,7 +30,8 @@ class ClipReader:
 
     Attributes:
         num_frames: [N] int64, T of each clip.
-        feature_shape: Shape of one frame's features.
+        num_views: V, how many views of each frame there are.
+        feature_shape: Shape of the features of one view of one frame.
         error: What `read` has raised last, see `raise_read_errors`.
     """
 
@@ -38,6 +39,7 @@ class ClipReader:
         self._cache = cache
         self._clip_ids = clip_ids
         self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
+        self.num_views = cache.contract.num_views
         self.feature_shape = cache.contract.feature_shape
         self.error: Exception | None = None
         size_bytes = self.num_frames.sum() * cache.contract.values_per_frame * 2
@@ -46,20 +48,24 @@ class ClipReader:
     def __len__(self) -> int:
         return len(self._clip_ids)
 
-    def read(self, clip_number: int, frames: np.ndarray | None = None) -> np.ndarray:
-        """Returns the features of a clip, or of the given frames, [T, ...] float16."""
+    def read(
+        self, clip_number: int, frames: np.ndarray | None = None, *, view: int = 0
+    ) -> np.ndarray:
+        """Returns a view of a clip, or of the given frames of it, [T, ...] float16."""
         try:
-            return self._read(self._clip_ids[clip_number], clip_number, frames)
+            return self._read(clip_number, frames, view)
         except (ValueError, OSError) as error:
             self.error = error
             raise
 
-    def _read(self, clip_id: str, clip_number: int, frames: np.ndarray | None) -> np.ndarray:
+    def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
+        clip_id = self._clip_ids[clip_number]
         if self._kept is None:
-            return self._cache.read_clip(clip_id, frames=frames).feature_maps
-        if clip_number not in self._kept:
-            self._kept[clip_number] = self._cache.read_clip(clip_id).feature_maps
-        maps = self._kept[clip_number]
+            return self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
+        if (clip_number, view) not in self._kept:
+            maps = self._cache.read_clip(clip_id, view=view).feature_maps
+            self._kept[clip_number, view] = maps
+        maps = self._kept[clip_number, view]
         return maps if frames is None else maps[frames]
 
 
@@ -80,7 +86,8 @@ def make_train_dataset(
 ):
     """Makes an endless dataset of training batches, from the given epoch on.
 
-    Every epoch has each clip once, in an order of its own; a last smaller batch is kept.
+    Every epoch has each clip once, in an order of its own; a last smaller batch is kept. Of several
+    views it takes a random one, the same for all frames: a motion does not turn around midway.
 
     Args:
         reader: The clips of the training split.
@@ -98,19 +105,37 @@ def make_train_dataset(
             for batch in _plan_train_batches(reader.num_frames, config, epoch=number):
                 yield number, batch
 
-    dataset = _make_dataset(reader, class_ids, config, iter_plan, training=True)
+    def choose_frames(epoch: int, clip_number: int) -> tuple[int, np.ndarray | None, int]:
+        rng = np.random.default_rng([config.seed, epoch, clip_number])
+        frames = sample_frames(int(reader.num_frames[clip_number]), config, rng=rng)
+        return clip_number, frames, int(rng.integers(reader.num_views))
+
+    dataset = _make_dataset(reader, class_ids, config, iter_plan, choose_frames)
     return dataset, count_batches(reader, config)
 
 
-def make_eval_dataset(reader: ClipReader, class_ids: np.ndarray, config: TrainConfig):
-    """Makes a dataset that holds every clip exactly once, in the order of the clips."""
+def make_eval_dataset(
+    reader: ClipReader, class_ids: np.ndarray, config: TrainConfig, *, num_views: int = 1
+):
+    """Makes a dataset that holds every clip exactly once, in the order of the clips.
+
+    With several views, every clip has so many rows, one after the other, each a view of it from
+    the first on. Batches end anywhere.
+    """
+    num_rows = len(reader) * num_views
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, len(reader), config.batch_size):
-            yield 0, np.arange(start, min(start + config.batch_size, len(reader)))
+        for start in range(0, num_rows, config.batch_size):
+            yield 0, np.arange(start, min(start + config.batch_size, num_rows))
 
-    dataset = _make_dataset(reader, class_ids, config, iter_plan, training=False)
-    num_batches = count_batches(reader, config)
+    def choose_frames(_epoch: int, row: int) -> tuple[int, np.ndarray | None, int]:
+        clip_number, view = divmod(row, num_views)
+        frames = sample_frames(int(reader.num_frames[clip_number]), config, rng=None)
+        return clip_number, frames, view
+
+    row_class_ids = np.repeat(class_ids, num_views)
+    dataset = _make_dataset(reader, row_class_ids, config, iter_plan, choose_frames)
+    num_batches = -(-num_rows // config.batch_size)
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
 
 
@@ -135,26 +160,27 @@ def _plan_train_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _make_dataset(reader, class_ids, config, iter_plan, *, training: bool):
+def _make_dataset(reader, class_ids, config, iter_plan, choose_frames):
+    """Makes the batches of a plan of (epoch, [b] rows).
+
+    `choose_frames` says of an epoch and a row which clip it is, and which of its frames and views
+    it takes.
+    """
     shape = (None, None, *reader.feature_shape)
 
-    def load(epoch, clip_numbers):
-        maps, mask = tf.numpy_function(load_batch, [epoch, clip_numbers], [tf.float16, tf.bool])
+    def load(epoch, rows):
+        maps, mask = tf.numpy_function(load_batch, [epoch, rows], [tf.float16, tf.bool])
         maps = tf.ensure_shape(maps, shape)
         inputs = maps
         if config.sequence == "ragged":
             inputs = {"feature_maps": maps, "frame_mask": tf.ensure_shape(mask, shape[:2])}
-        return inputs, tf.gather(tf.constant(class_ids, tf.int32), clip_numbers)
+        return inputs, tf.gather(tf.constant(class_ids, tf.int32), rows)
 
-    def load_batch(epoch, clip_numbers):
+    def load_batch(epoch, rows):
         clips = []
-        for number in clip_numbers:
-            frames = sample_frames(
-                int(reader.num_frames[number]),
-                config,
-                rng=np.random.default_rng([config.seed, epoch, number]) if training else None,
-            )
-            clips.append(reader.read(int(number), frames))
+        for row in rows:
+            clip_number, frames, view = choose_frames(int(epoch), int(row))
+            clips.append(reader.read(clip_number, frames, view=view))
         return pad_clips(clips)
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))

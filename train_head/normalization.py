@@ -27,8 +27,8 @@ class FeatureStatistics(NamedTuple):
 
 
 def measure_features(reader: ClipReader) -> FeatureStatistics:
-    """Measures all frames of the reader's clips, in two passes."""
-    num_frames = int(reader.num_frames.sum())
+    """Measures all views, as training sees, of all frames of the reader's clips, in two passes."""
+    num_frames = int(reader.num_frames.sum()) * reader.num_views
     num_values = num_frames * int(np.prod(reader.feature_shape))
     size = sum(float(np.abs(maps).sum(dtype=np.float64)) for maps in _iter_maps(reader))
     # All features zero: any positive scale leaves them so.
@@ -47,4 +47,5 @@ def measure_features(reader: ClipReader) -> FeatureStatistics:
 
 def _iter_maps(reader: ClipReader):
     for clip_number in range(len(reader)):
-        yield reader.read(clip_number).astype(np.float32)
+        for view in range(reader.num_views):
+            yield reader.read(clip_number, view=view).astype(np.float32)

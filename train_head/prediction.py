@@ -8,12 +8,13 @@ import numpy as np
 
 from lrcn.common import backbone
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
-from lrcn.common.decode import RESIZE_RULE, UnreadableClipError, count_frames, iter_frames
+from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, read_json
+from lrcn.common.views import VIEWS
 from train_head.config import TrainConfig
 from train_head.evaluation import load_model
 from train_head.input_pipeline import pad_clips, sample_frames
@@ -63,7 +64,10 @@ class Predictor:
         self._selection = FrameSelection.parse(
             self._contract.frame_selection, where=str(run.contract_path)
         )
-        self._bottom = _build_bottom(self._contract, weights, run=run)
+        self._views = VIEWS[self._contract.views]
+        self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
+        num_rows = self._frames_per_batch * self._views.num_views
+        self._bottom = _build_bottom(self._contract, weights, run=run, batch_size=num_rows)
         self._head = load_model(run)
 
     def predict_clips(self, sources: list[Path]) -> Iterator[Prediction]:
@@ -74,30 +78,29 @@ class Predictor:
             except UnreadableClipError as error:
                 yield Prediction(source, None, str(error))
                 continue
-            padded, mask = pad_clips([maps])
+            padded, mask = pad_clips([maps[:, view] for view in range(self._views.num_views)])
             inputs = padded
             if self._config.sequence == "ragged":
                 inputs = {"feature_maps": padded, "frame_mask": mask}
             logits = self._head(inputs, training=False)
-            yield Prediction(source, tf.nn.softmax(logits)[0].numpy())
+            yield Prediction(source, tf.nn.softmax(logits).numpy().mean(axis=0))
 
     def _extract(self, source: Path) -> np.ndarray:
-        """Returns the feature maps [T, ...] float16 of the frames that the head reads."""
+        """Returns the feature maps [T, V, ...] float16 of the frames that the head reads."""
         wanted = None
         if self._config.sequence == "fixed":
             # Counting decodes the clip once more, which costs little beside VGG16.
             num_frames = count_frames(source, selection=self._selection)
             wanted = sample_frames(num_frames, self._config, rng=None)
             chosen = set(wanted.tolist())
-        frames = iter_frames(
-            source, image_size=self._contract.image_size_px, selection=self._selection
-        )
+        resized_px = self._views.find_resized_px(self._contract.image_size_px)
+        frames = iter_frames(source, image_size=resized_px, selection=self._selection)
         maps, positions, batch = [], [], []
         for position, frame in enumerate(frames):
             if wanted is None or position in chosen:
                 positions.append(position)
                 batch.append(frame.pixels)
-            if len(batch) == _BATCH_SIZE:
+            if len(batch) == self._frames_per_batch:
                 maps.append(self._forward(batch))
                 batch = []
         if batch:
@@ -108,15 +111,17 @@ class Predictor:
         return maps[np.searchsorted(positions, wanted)]
 
     def _forward(self, frames: list[np.ndarray]) -> np.ndarray:
-        padded = np.zeros((_BATCH_SIZE, *frames[0].shape), np.uint8)
-        padded[: len(frames)] = frames
-        maps = np.asarray(self._bottom(padded))[: len(frames)]
+        image_size, num_views = self._contract.image_size_px, self._views.num_views
+        rows = np.concatenate([self._views.cut(pixels, image_size) for pixels in frames])
+        padded = np.zeros((self._frames_per_batch * num_views, *rows.shape[1:]), np.uint8)
+        padded[: len(rows)] = rows
+        maps = np.asarray(self._bottom(padded))[: len(rows)]
         if not np.isfinite(maps).all():
             raise UnreadableClipError(
                 "A feature is not finite in float16 (largest number: 65504), so the clip has no "
                 "class. Expected finite features; check the weights."
             )
-        return maps
+        return maps.reshape(-1, num_views, *self._contract.feature_shape)
 
 
 def find_sources(arguments: list[str]) -> list[Path]:
@@ -160,7 +165,7 @@ def _iter_sources(path: Path) -> Iterator[Path]:
         yield from _iter_sources(path / name)
 
 
-def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir):
+def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch_size: int):
     if contract.backbone == IMPORTED_BACKBONE:
         raise ValueError(
             f"{run.contract_path}: the run was trained on features imported from "
@@ -177,7 +182,7 @@ def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir):
         contract,
         weights_sha256=backbone.fingerprint_weights(vgg16),
         preprocessing=backbone.PREPROCESSING,
-        resize=RESIZE_RULE,
+        resize=VIEWS[contract.views].resize_rule,
     )
     if rebuilt != contract:
         raise ValueError(
@@ -186,4 +191,4 @@ def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir):
             "with as --weights."
         )
     bottom = backbone.build_bottom(vgg16, contract.cut)
-    return backbone.make_forward(bottom, batch_size=_BATCH_SIZE)
+    return backbone.make_forward(bottom, batch_size=batch_size)

@@ -41,7 +41,8 @@ def train_run(
     """Trains a head on the cache's train clips and leaves a whole run.
 
     A run that has ended is left as it is; one that was cut off goes on after its last checkpoint.
-    The best epoch is chosen on the val clips, test clips are never read.
+    The best epoch is chosen on the val clips (of several views of a frame on the first), test clips
+    are never read.
 
     Args:
         config: The settings.

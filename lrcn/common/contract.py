@@ -64,7 +64,7 @@ class Contract:
 
     @property
     def frame_shape(self) -> tuple[int, ...]:
-        """Shape of one frame's features in the file: `feature_shape`, after V where there are more."""
+        """Shape of one frame's features in the file: [V, ...], without V where it is 1."""
         return self.feature_shape if self.num_views == 1 else (self.num_views, *self.feature_shape)
 
     @property

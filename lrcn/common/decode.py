@@ -16,11 +16,10 @@ from PIL import Image
 
 from lrcn.common import images
 from lrcn.common.clip import SourceStat
-from lrcn.common.frame import RESIZE_RULE, Frame, UnreadableClipError, resize_picture
+from lrcn.common.frame import Frame, UnreadableClipError, resize_picture
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 
 __all__ = [
-    "RESIZE_RULE",
     "Frame",
     "UnreadableClipError",
     "count_frames",
