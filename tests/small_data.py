@@ -22,8 +22,11 @@ def make_config(**settings) -> TrainConfig:
     return dataclasses.replace(SMALL_CONFIG, **settings)
 
 
-def write_cache(folder: Path, features: Mapping[Clip, np.ndarray]) -> FeatureCache:
-    """Writes a whole cache of the clips' features, [T, ...] each."""
+def write_cache(
+    folder: Path, features: Mapping[Clip, np.ndarray], *, views: str = "one"
+) -> FeatureCache:
+    """Writes a whole cache of the clips' features, [T, ...] or, of several views, [T, V, ...]."""
+    shape = next(iter(features.values())).shape
     contract = Contract(
         backbone="imported",
         cut="",
@@ -32,10 +35,10 @@ def write_cache(folder: Path, features: Mapping[Clip, np.ndarray]) -> FeatureCac
         resize="",
         image_size_px=0,
         frame_selection="all",
-        views="one",
+        views=views,
         compute_dtype="",
         storage_dtype="float16",
-        feature_shape=next(iter(features.values())).shape[1:],
+        feature_shape=shape[1:] if views == "one" else shape[2:],
         weights="somewhere.h5",
     )
     cache = create_cache(folder, contract=contract, data_root=folder)
