@@ -138,18 +138,17 @@ def test_crops_are_cached_as_the_frames_that_pillow_crops(tmp_path):
             write_frame_folder(tmp_path / "data" / label / name, frames)
     extract(tmp_path / "crops", tmp_path / "one")
     one = read_cache(tmp_path / "one")
-    # Batches of one frame, and of two and a rest.
-    for batch_size in (3, 25):
-        cache_dir = tmp_path / f"ten_{batch_size}"
-        summary = extract(tmp_path / "data", cache_dir, views="ten_crop", batch_size=batch_size)
-        assert (summary.result.clips_done, summary.result.frames) == (4, 12)
-        ten = read_cache(cache_dir)
-        assert ten.contract.resize == "stretch_bilinear_8/7"
-        found = read_views(ten, "a/clip")
-        tolerance = {"rtol": FLOAT16_TOLERANCE, "atol": 1e-4 * found.max()}
-        for view, maps in enumerate(found):
-            expected = one.read_clip(f"a/{view}").feature_maps
-            np.testing.assert_allclose(maps, expected, **tolerance, err_msg=f"view {view}")
+    # Batches of two frames, which span clips.
+    summary = extract(tmp_path / "data", tmp_path / "ten", views="ten_crop", batch_size=25)
+    assert (summary.result.clips_done, summary.result.frames) == (4, 12)
+    ten = read_cache(tmp_path / "ten")
+    assert ten.contract.resize == "stretch_bilinear_8/7"
+    found = read_views(ten, "a/clip")
+    np.testing.assert_array_equal(read_views(ten, "a/other"), found)
+    tolerance = {"rtol": FLOAT16_TOLERANCE, "atol": 1e-4 * found.max()}
+    for view, maps in enumerate(found):
+        expected = one.read_clip(f"a/{view}").feature_maps
+        np.testing.assert_allclose(maps, expected, **tolerance, err_msg=f"view {view}")
 
 
 def test_a_resume_goes_on_with_the_views_of_the_cache(data, flip_dir, tmp_path):
