@@ -20,7 +20,7 @@ from lrcn.common.manifest import (
     write_manifest,
 )
 from lrcn.common.natural_sort import natural_key
-from lrcn.common.splits import count_splits, draw_splits
+from lrcn.common.splits import check_group_leaks, count_splits, draw_splits, find_group_leaks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,11 @@ class DataSettings:
         val_fraction: Part of each class to draw for validation.
         test_fraction: Part of each class to draw for testing.
         skip_unreadable: Whether clips that cannot be read are left out.
+        allow_group_leak: Whether a group may have clips in several splits.
 
-    The last five are remembered in the cache: None stands for what it has, else the default. So a
-    second extraction without the flags neither draws other splits nor brings back what was left
-    out.
+    All but the first two are remembered in the cache: None stands for what it has, else the
+    default. So a second extraction without the flags neither draws other splits nor brings back
+    what was left out.
     """
 
     data: Path
@@ -48,6 +49,7 @@ class DataSettings:
     val_fraction: float | None = None
     test_fraction: float | None = None
     skip_unreadable: bool | None = None
+    allow_group_leak: bool | None = None
 
     def complete(self, existing: FeatureCache | None) -> "DataSettings":
         """Fills in what is None."""
@@ -66,6 +68,7 @@ _DEFAULTS = {
     "val_fraction": 0.15,
     "test_fraction": 0.2,
     "skip_unreadable": False,
+    "allow_group_leak": False,
 }
 
 
@@ -74,6 +77,8 @@ def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
     clips, data_root = read_data(
         settings.data, data_root=settings.data_root, group_regex=settings.group_regex
     )
+    if not settings.allow_group_leak:
+        check_group_leaks(clips, source=settings.data)
     try:
         clips = draw_splits(
             clips,
@@ -86,6 +91,9 @@ def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
     counts = count_splits(clips).values()
     totals = [f"{sum(c[split] for c in counts)} {split}" for split in next(iter(counts))]
     logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    leaks = find_group_leaks(clips)
+    if leaks:
+        logging.warning("%d groups straddle splits: scores will be too good", len(leaks))
     return clips, data_root
 
 

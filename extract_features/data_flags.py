@@ -26,8 +26,8 @@ _GROUP_REGEX = flags.DEFINE_string(
 _SEED = flags.DEFINE_integer(
     "seed",
     None,
-    "Decides which groups are drawn into which split. This and the next three, left out, are what "
-    "the cache remembers. Default: 0.",
+    "Decides which groups are drawn into which split. Like all that decides splits, it is what the "
+    "cache remembers where it is left out. Default: 0.",
 )
 _VAL_FRACTION = flags.DEFINE_float(
     "val_fraction",
@@ -44,6 +44,12 @@ _SKIP_UNREADABLE = flags.DEFINE_bool(
     None,
     "Go on without the clips that cannot be read (listed in failures.csv) and end with status 0.",
 )
+_ALLOW_GROUP_LEAK = flags.DEFINE_bool(
+    "allow_group_leak",
+    None,
+    "Take given splits also where clips of one group stand in several of them, which makes scores "
+    "better than they should be. Refused by default.",
+)
 
 
 def read_data_settings():
@@ -58,5 +64,6 @@ def read_data_settings():
         val_fraction=_VAL_FRACTION.value,
         test_fraction=_TEST_FRACTION.value,
         skip_unreadable=_SKIP_UNREADABLE.value,
+        allow_group_leak=_ALLOW_GROUP_LEAK.value,
     )
     return settings, None if _CACHE_DIR.value is None else Path(_CACHE_DIR.value)

@@ -33,6 +33,14 @@ class Clip:
     end_sec: float | None = None
 
     @property
+    def source_group(self) -> str:
+        """What must not straddle splits: the group, or the source where there is none.
+
+        Time spans of one video show the same scene and must stay together.
+        """
+        return self.group or self.path
+
+    @property
     def span(self) -> str:
         """Start and end as text, such as `1.5:3.0` or `:3.0`; empty for the whole source."""
         if self.start_sec is None and self.end_sec is None:

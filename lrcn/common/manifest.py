@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lrcn.common.atomic_file import replace_file
@@ -35,26 +35,16 @@ def read_manifest(csv_path: str | os.PathLike) -> list[Clip]:
     Raises:
         ValueError: If a rule is broken; the message names the file and the line.
     """
-    reader = csv.reader(io.StringIO(_read_text(csv_path), newline=""), strict=True)
-    clips, places = [], []
-    try:
-        header = next(reader, [])
-        _check_header(header, place=f"{csv_path}:1")
-        line = reader.line_num + 1
-        for cells in reader:
-            # A quoted cell may span lines: the row is named by its first.
-            place, line = f"{csv_path}:{line}", reader.line_num + 1
-            if cells:
-                clips.append(_parse_row(header, cells, place=place))
-                places.append(place)
-    except csv.Error as error:
-        raise ValueError(
-            f"{csv_path}:{reader.line_num}: expected a row of CSV, but: {error}. Quote cells that "
-            'hold commas or quotes, and double the quotes inside ("say ""hi""").'
-        ) from error
+    rows = list(_iter_rows(csv_path))
+    clips = [clip for _, clip in rows]
     _check_not_empty(clips, csv_path)
-    check_clips(clips, places=places)
+    check_clips(clips, places=[f"{csv_path}:{line}" for line, _ in rows])
     return clips
+
+
+def find_lines(csv_path: str | os.PathLike) -> dict[str, int]:
+    """Finds the line, from 1, on which each clip_id of a manifest stands. Errors as above."""
+    return {clip.clip_id: line for line, clip in _iter_rows(csv_path)}
 
 
 def write_manifest(csv_path: str | os.PathLike, clips: Sequence[Clip]) -> None:
@@ -104,7 +94,7 @@ def read_class_names(path: str | os.PathLike) -> list[str]:
     Raises:
         ValueError: If it is empty or a line is blank, repeated or no class name.
     """
-    lines = _read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    lines = read_utf8(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
     _check_class_names(lines, path)
     return lines
 
@@ -117,6 +107,24 @@ def write_class_names(path: str | os.PathLike, names: Sequence[str]) -> None:
     """
     _check_class_names(names or [""], path)
     _write_text(path, "".join(f"{name}\n" for name in names))
+
+
+def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
+    reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        _check_header(header, place=f"{csv_path}:1")
+        next_line = reader.line_num + 1
+        for cells in reader:
+            # A quoted cell may span lines: the row is named by its first.
+            line, next_line = next_line, reader.line_num + 1
+            if cells:
+                yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
+    except csv.Error as error:
+        raise ValueError(
+            f"{csv_path}:{reader.line_num}: expected a row of CSV, but: {error}. Quote cells that "
+            'hold commas or quotes, and double the quotes inside ("say ""hi""").'
+        ) from error
 
 
 def _check_class_names(names: Sequence[str], path: str | os.PathLike) -> None:
@@ -177,7 +185,12 @@ def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
     return Clip(**row)
 
 
-def _read_text(path: str | os.PathLike) -> str:
+def read_utf8(path: str | os.PathLike) -> str:
+    """Reads a text file, with or without a byte order mark.
+
+    Raises:
+        ValueError: If it is not UTF-8; the message names the file and the line.
+    """
     content = Path(path).read_bytes()
     try:
         return content.decode("utf-8-sig")

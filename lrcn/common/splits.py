@@ -4,14 +4,17 @@ import collections
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from absl import logging
 
 from lrcn.common.clip import SPLITS, Clip
-from lrcn.common.manifest import find_class_names
+from lrcn.common.manifest import find_class_names, find_lines
+from lrcn.common.natural_sort import natural_key
 
 # Where a class has too few groups for all splits, the first of these get one.
 _SPLITS_BY_NEED = ("train", "test", "val")
+_NAMED_LEAKS = 5
 
 
 def draw_splits(
@@ -28,6 +31,9 @@ def draw_splits(
     Where every split is given but none is val, val is drawn from the train clips, and this is
     logged. Test is never drawn from clips that are given as train.
 
+    Groups that straddle splits are for `check_group_leaks` to refuse. Where they are allowed, their
+    given splits stay, and the clips of one split are drawn as a group of their own.
+
     Args:
         clips: The clips, of which the given splits count towards the fractions.
         seed: Any integer.
@@ -38,19 +44,19 @@ def draw_splits(
         The clips in the same order, each with a split.
 
     Raises:
-        ValueError: If the fractions are out of range, a given group straddles splits, or a class
-            cannot have clips both in train and, with a `test_fraction`, in test.
+        ValueError: If the fractions are out of range, or a class cannot have clips both in train
+            and, with a `test_fraction`, in test.
     """
     if val_fraction < 0 or test_fraction < 0 or not val_fraction + test_fraction < 1:
         raise ValueError(
             "expected val_fraction and test_fraction of at least 0 and together below 1, received "
             f"val_fraction={val_fraction}, test_fraction={test_fraction}. Lower them."
         )
-    check_group_leaks(clips)
     given = {clip.split for clip in clips}
+    undrawn, clips = clips, _part_leaking_groups(clips)
     if "" not in given:
         if "val" in given or "train" not in given or val_fraction == 0:
-            return list(clips)
+            return list(undrawn)
         logging.info(
             "No clip is given as val: drawing val from train (val_fraction=%g).", val_fraction
         )
@@ -62,27 +68,50 @@ def draw_splits(
     draw = _Draw(clips, {"test": test_fraction, "val": val_fraction})
     draw.fill(seed)
     draw.cover_classes()
-    return [dataclasses.replace(clip, split=draw.split_of[_group_of(clip)]) for clip in clips]
+    return [
+        dataclasses.replace(clip, split=draw.split_of[part.source_group])
+        for clip, part in zip(undrawn, clips, strict=True)
+    ]
 
 
-def check_group_leaks(clips: Iterable[Clip]) -> None:
-    """Checks that no group has clips in two splits; clips without a split do not count.
+def find_group_leaks(clips: Iterable[Clip]) -> dict[str, dict[str, list[str]]]:
+    """Finds the groups that have clips in two splits; clips without a split do not count.
 
     Clips without a group count as one group if they are spans of the same file.
+
+    Returns:
+        {group: {split: clip_ids}} in natural order of the groups.
+    """
+    clip_ids = collections.defaultdict(dict)
+    for clip in clips:
+        if clip.split:
+            clip_ids[clip.source_group].setdefault(clip.split, []).append(clip.clip_id)
+    leaks = {group: splits for group, splits in clip_ids.items() if len(splits) > 1}
+    return {group: leaks[group] for group in sorted(leaks, key=natural_key)}
+
+
+def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
+    """Checks that no group has clips in two splits, see `find_group_leaks`.
+
+    Args:
+        clips: The clips.
+        source: Where they come from; of a manifest, the error names the lines.
 
     Raises:
         ValueError: If a group straddles splits.
     """
-    splits_of = collections.defaultdict(set)
-    for clip in clips:
-        if clip.split:
-            splits_of[_group_of(clip)].add(clip.split)
-    leaks = sorted(group for group, splits in splits_of.items() if len(splits) > 1)
+    leaks = find_group_leaks(clips)
     if leaks:
+        lines = find_lines(source) if source.is_file() else {}
+        named = [_describe_leak(group, leaks[group], lines) for group in list(leaks)[:_NAMED_LEAKS]]
+        if len(leaks) > len(named):
+            named.append(f"{len(leaks) - len(named)} more")
         raise ValueError(
-            f"expected every group in one split, received {len(leaks)} in several: "
-            f"{_name_some(leaks)}. Give each group's clips the same split or leave it empty, or "
-            "correct the groups (the manifest's group column, --group_regex)."
+            f"{source}: expected every group in one split, received {len(leaks)} in several:\n  "
+            + "\n  ".join(named)
+            + "\nGive each group's clips the same split or leave it empty, or correct the groups "
+            "(the manifest's group column, --group_regex). If all of this is meant, extract (or "
+            "import) with --allow_group_leak; scores will then be better than they should."
         )
 
 
@@ -99,6 +128,27 @@ def count_splits(clips: Iterable[Clip]) -> dict[str, dict[str, int]]:
     }
 
 
+def _describe_leak(group: str, splits: dict[str, list[str]], lines: dict[str, int]) -> str:
+    parts = []
+    for split in filter(splits.get, SPLITS):
+        names = [
+            f"line {lines[clip_id]} {clip_id!r}" if clip_id in lines else repr(clip_id)
+            for clip_id in splits[split]
+        ]
+        parts.append(f"{split}: {_name_some(names, limit=2)}")
+    return f"{group!r} ({'; '.join(parts)})"
+
+
+def _part_leaking_groups(clips: Sequence[Clip]) -> list[Clip]:
+    leaks = find_group_leaks(clips)
+    return [
+        dataclasses.replace(clip, group=f"{clip.source_group}:{clip.split}")
+        if clip.source_group in leaks
+        else clip
+        for clip in clips
+    ]
+
+
 class _Draw:
     """The state of one draw.
 
@@ -113,10 +163,10 @@ class _Draw:
         self._group_counts = collections.defaultdict(collections.Counter)  # [group][label]
         self._split_counts = collections.Counter()  # [label, split]
         for clip in clips:
-            self._group_counts[_group_of(clip)][clip.label] += 1
+            self._group_counts[clip.source_group][clip.label] += 1
         for clip in clips:
-            if clip.split and _group_of(clip) not in self.split_of:
-                self._assign(_group_of(clip), clip.split)
+            if clip.split and clip.source_group not in self.split_of:
+                self._assign(clip.source_group, clip.split)
         self._drawn: list[str] = []  # Groups without a given split, in the order of the draw.
 
     def fill(self, seed: int) -> None:
@@ -144,7 +194,10 @@ class _Draw:
         for split in wanted:
             bare = [label for label in sorted(groups_of) if not self._split_counts[label, split]]
             if bare and split == "val":
-                logging.warning("Too few groups for val clips of the classes %s.", _name_some(bare))
+                logging.warning(
+                    "Too few groups for val clips of the classes %s.",
+                    _name_some([*map(repr, bare)]),
+                )
             elif bare:
                 self._refuse(bare[0], split, groups_of[bare[0]])
 
@@ -186,7 +239,8 @@ class _Draw:
         elif len(groups) == 1:
             problem = f"one group ({groups[0]!r}, {count} clips) to draw, which"
         else:
-            problem = f"groups that other classes need elsewhere ({_name_some(groups)}), so that it"
+            names = _name_some([*map(repr, groups)])
+            problem = f"groups that other classes need elsewhere ({names}), so that it"
         raise ValueError(
             f"class {label!r}: no clip for {split}. It has {problem} cannot be both trained on and "
             "tested. Add clips of other groups, give the splits in the manifest, or draw no test "
@@ -194,11 +248,6 @@ class _Draw:
         )
 
 
-def _group_of(clip: Clip) -> str:
-    # Time spans of one video show the same scene and must stay together.
-    return clip.group or clip.path
-
-
 def _name_some(names: Sequence[str], limit: int = 5) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(repr, names[:limit])) + more
+    return ", ".join(names[:limit]) + more
