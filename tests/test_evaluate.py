@@ -1,20 +1,24 @@
 """Tests the scores of a run, and that every clip counts once."""
 
 import csv
+import dataclasses
+import re
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-from commands import run_program
-from small_data import write_cache
+from commands import ROOT, run_program
+from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.sampling import place_windows
 from train_head.evaluation import evaluate_run
-from train_head.metrics import format_metrics
+from train_head.score_table import format_metrics
+from train_head.train import train_run
 
 
 def read_predictions(path):
@@ -49,11 +53,13 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     scores = evaluate_run(run, read_cache(cache_dir), split=split)
     rows = read_predictions(run.predictions_path(split))
-    expected = {"split": split, "num_views": 1, **recompute_scores(rows)}
-    assert set(scores) == set(expected)
+    expected = {"split": split, **recompute_scores(rows)}
+    added = {"top1_interval", "mean_class_accuracy_interval", "by_group", "per_class"}
+    added |= {"expected_calibration_error", "reliability", "provenance"}
+    assert set(scores) == set(expected) | added
     for name in ("top1", "top5", "mean_class_accuracy", "per_class_accuracy"):
         assert scores[name] == pytest.approx(expected[name])
-    for name in ("split", "num_views", "num_clips", "confusion_matrix"):
+    for name in ("split", "num_clips", "confusion_matrix"):
         assert scores[name] == expected[name]
     assert read_json(run.metrics_path(split)) == scores
     clips = [clip for clip in read_manifest(cache_dir / "manifest.csv") if clip.split == split]
@@ -69,7 +75,11 @@ def test_batch_size_does_not_change_the_predictions(run_dir, cache_dir, tmp_path
     wanted = evaluate_run(run, read_cache(cache_dir), split="train")
     rows = read_predictions(run.predictions_path("train"))
     write_json(run.config_path, {**read_json(run.config_path), "batch_size": batch_size})
-    assert evaluate_run(run, read_cache(cache_dir), split="train") == wanted
+    scores = evaluate_run(run, read_cache(cache_dir), split="train")
+    for name in ("num_clips", "top1", "top5", "top1_interval", "confusion_matrix"):
+        assert scores[name] == wanted[name]
+    error = scores["expected_calibration_error"]
+    assert error == pytest.approx(wanted["expected_calibration_error"], abs=1e-4)
     for row, found in zip(rows, read_predictions(run.predictions_path("train")), strict=True):
         assert row["clip_id"] == found["clip_id"]
         assert float(row["left"]) == pytest.approx(float(found["left"]), abs=2e-6)
@@ -79,13 +89,81 @@ def test_val_split_prints_a_table_and_leaves_the_test_score_alone(run_dir, cache
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     before = {path: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
     done = run_program(
-        "train_head.evaluate", f"--run_dir={run.path}", f"--cache_dir={cache_dir}", "--split=val"
+        "train_head.evaluate",
+        f"--run_dir={run.path}",
+        f"--cache_dir={cache_dir}",
+        "--split=val",
+        "--windows=2",
     )
-    scores = read_json(run.path / "metrics_val.json")
+    scores = read_json(run.path / "metrics_val_windows2.json")
     assert done.stdout == format_metrics(scores) + "\n"
     assert scores["split"] == "val"
-    assert len(read_predictions(run.path / "predictions_val.csv")) == scores["num_clips"]
+    assert len(read_predictions(run.path / "predictions_val_windows2.csv")) == scores["num_clips"]
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_scores_say_where_they_come_from_also_where_the_data_is_gone(
+    run_dir, cache_dir, clips_dir, tmp_path
+):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    cache_copy = shutil.copytree(cache_dir, tmp_path / "cache")
+    content = read_json(cache_copy / "cache.json")
+    write_json(cache_copy / "cache.json", {**content, "data_root": "/gone/clips"})
+    provenance = evaluate_run(run, read_cache(cache_copy), split="val")["provenance"]
+    commit = provenance.pop("git_commit")
+    assert commit is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", commit)
+    assert (commit is None) == (not (ROOT / ".git").exists())
+    assert provenance.pop("versions") == read_json(run.versions_path)
+    assert provenance == {
+        "data": "/gone/clips",
+        "cache_dir": str(cache_copy),
+        "split": "val",
+        "windows": 1,
+        "seed": 0,
+        "leaking_groups": 0,
+        "contract": read_cache(cache_dir).contract.digest,
+    }
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
+    """Each clip's spans are clips of a second cache; the mean of their scores is what is wanted."""
+    features = {**make_ramps(6, split="train"), **make_ramps(3, split="test")}
+    cache = write_cache(tmp_path / "cache", features)
+    run = RunDir(tmp_path / "run")
+    config = make_config(sequence=sequence, epochs=1)
+    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    evaluate_run(run, cache, split="test", num_windows=3)
+    rows = read_predictions(run.predictions_path("test", num_windows=3))
+    spans = {}
+    for clip, maps in features.items():
+        starts, window_len = place_windows(len(maps), 3)
+        for i, start in enumerate(starts):
+            part = dataclasses.replace(clip, clip_id=f"{clip.clip_id}_{i}")
+            spans[part] = maps[start : start + window_len]
+    span_cache = write_cache(tmp_path / "spans", spans)
+    span_run = RunDir(shutil.copytree(run.path, tmp_path / "span_run"))
+    shutil.copy(span_cache.manifest_path, span_run.manifest_path)
+    evaluate_run(span_run, span_cache, split="test")
+    span_rows = read_predictions(span_run.predictions_path("test"))
+    assert len(span_rows) == 3 * len(rows) == 18
+    for i, row in enumerate(rows):
+        parts = [float(x["rise"]) for x in span_rows[3 * i : 3 * i + 3]]
+        assert float(row["rise"]) == pytest.approx(np.mean(parts), abs=1e-5)
+        assert np.ptp(parts) > 1e-4
+
+
+def test_windows_have_a_score_of_their_own(run_dir, cache_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    before = run.metrics_path("test").read_bytes(), run.predictions_path("test").read_bytes()
+    scores = evaluate_run(run, read_cache(cache_dir), split="test", num_windows=2)
+    assert scores == read_json(run.path / "metrics_windows2.json")
+    assert scores["provenance"]["windows"] == 2
+    assert scores["num_clips"] == len(read_predictions(run.path / "predictions_windows2.csv"))
+    assert before == (
+        run.metrics_path("test").read_bytes(),
+        run.predictions_path("test").read_bytes(),
+    )
 
 
 def test_cache_of_other_features_is_refused(run_dir, cache_dir, tmp_path):

@@ -1,9 +1,12 @@
 """Tests the scores on tables small enough to check by hand."""
 
+import json
+
 import numpy as np
 import pytest
 
-from train_head.metrics import compute_metrics, format_metrics
+from train_head.metrics import compute_metrics, measure_calibration
+from train_head.score_table import format_headline, format_metrics
 
 NAMES = ["walk", "run", "jump"]
 # Rows are clips. Predicted: walk, walk, run, run, walk.
@@ -12,16 +15,89 @@ PROBABILITIES = np.array(
 )
 
 
+def add_origin(scores, *, leaking_groups=0):
+    """Adds what evaluation knows beside the scores."""
+    return {"split": "test", **scores, "provenance": {"leaking_groups": leaking_groups}}
+
+
 def test_scores_of_a_small_table():
     scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES)
-    assert scores == {
+    expected = {
         "num_clips": 5,
         "top1": 3 / 5,
         "top5": 1.0,
         "mean_class_accuracy": pytest.approx(2 / 3),
+        "by_group": None,
         "per_class_accuracy": {"walk": 1.0, "run": 1.0, "jump": 0.0},
         "confusion_matrix": [[2, 0, 0], [0, 1, 0], [1, 1, 0]],
     }
+    assert {name: scores[name] for name in expected} == expected
+    columns = ("num_clips", "precision", "recall", "f1", "average_precision")
+    rows = {name: [row[x] for x in columns] for name, row in scores["per_class"].items()}
+    # walk's clips come first and third by its probability, jump's first and last of five.
+    assert rows == {
+        "walk": [2, pytest.approx(2 / 3), 1.0, pytest.approx(0.8), pytest.approx(5 / 6)],
+        "run": [1, 0.5, 1.0, pytest.approx(2 / 3), 1.0],
+        "jump": [2, None, 0.0, 0.0, pytest.approx(0.7)],
+    }
+
+
+def test_calibration_of_a_small_table():
+    # Two clips in (8/15, 9/15], of which one is right; one at exactly 1, right; one in (1/3, 2/5].
+    probabilities = np.array([[0.58, 0.42, 0], [0.44, 0.56, 0], [1, 0, 0], [0.3, 0.3, 0.4]])
+    error, reliability = measure_calibration(probabilities, np.array([0, 0, 0, 1]))
+    assert reliability == [
+        {"confidence": pytest.approx(0.4), "accuracy": 0.0, "num_clips": 1},
+        {"confidence": pytest.approx(0.57), "accuracy": 0.5, "num_clips": 2},
+        {"confidence": 1.0, "accuracy": 1.0, "num_clips": 1},
+    ]
+    assert error == pytest.approx((0.4 + 2 * 0.07 + 0) / 4)
+
+
+def make_outcomes(num_clips, *, chance, seed=0):
+    """Makes classes and predictions over three classes, each right with the given chance."""
+    random = np.random.RandomState(seed)
+    class_ids = random.randint(0, 3, size=num_clips)
+    wrong = random.random_sample(num_clips) >= chance
+    return np.eye(3)[(class_ids + wrong) % 3], class_ids
+
+
+def test_intervals_are_those_of_drawing_clips_again():
+    probabilities, class_ids = make_outcomes(80, chance=0.8)
+    scores = compute_metrics(probabilities, class_ids, NAMES)
+    random = np.random.RandomState(1)
+    top1, mean_class = [], []
+    is_right = probabilities.argmax(axis=1) == class_ids
+    for _ in range(2000):
+        drawn = random.randint(0, 80, size=80)
+        top1.append(is_right[drawn].mean())
+        mean_class.append(
+            np.mean([is_right[drawn][class_ids[drawn] == k].mean() for k in (0, 1, 2)])
+        )
+    for name, values in (("top1", top1), ("mean_class_accuracy", mean_class)):
+        low, high = scores[f"{name}_interval"]
+        assert [low, high] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=0.02)
+        assert low < scores[name] < high
+    assert compute_metrics(probabilities, class_ids, NAMES) == scores
+
+
+def test_clips_that_are_right_or_wrong_together_are_worth_one():
+    probabilities, class_ids = make_outcomes(20, chance=0.7)
+    many = compute_metrics(
+        np.repeat(probabilities, 9, axis=0),
+        np.repeat(class_ids, 9),
+        NAMES,
+        groups=[f"video {i}" for i in range(20) for _ in range(9)],
+    )
+    few = compute_metrics(probabilities, class_ids, NAMES, groups=[f"video {i}" for i in range(20)])
+    assert many["by_group"]["num_groups"] == 20 and few["by_group"] is None
+    assert many["by_group"]["top1_interval"] == pytest.approx(few["top1_interval"], abs=0.03)
+    assert np.ptp(many["top1_interval"]) < 0.5 * np.ptp(few["top1_interval"])
+
+
+def test_one_group_alone_has_no_interval():
+    scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES, groups=["a"] * 5)
+    assert scores["by_group"] is None
 
 
 def test_mean_per_class_weighs_classes_and_top1_clips():
@@ -40,7 +116,16 @@ def test_class_without_clips_is_left_out_of_the_mean():
     }
     assert scores["mean_class_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
     assert scores["confusion_matrix"] == [[2, 0, 0], [1, 2, 0], [0, 0, 0]]
-    assert "jump        --  0  0  0  = 2" in format_metrics(scores)
+    assert scores["per_class"]["jump"] == {
+        "num_clips": 0,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "average_precision": None,
+    }
+    lines = format_metrics(add_origin(scores)).splitlines()
+    assert "jump       0         --      --      --                 --" in lines
+    assert "jump          0  0  0      --   --   --  = 2" in lines
 
 
 def test_top5_counts_the_five_most_probable():
@@ -65,6 +150,7 @@ def test_scores_are_plain_numbers_that_json_can_hold():
     assert type(scores["num_clips"]) is int
     assert {type(x) for row in scores["confusion_matrix"] for x in row} == {int}
     assert {type(x) for x in scores["per_class_accuracy"].values()} == {float}
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
 
 
 def test_no_clips_are_refused():
@@ -73,16 +159,46 @@ def test_no_clips_are_refused():
 
 
 def test_table():
-    table = format_metrics(compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES))
+    groups = ["a", "a", "b", "c", "c"]
+    scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES, groups=groups)
+    scores |= {"top1_interval": [0.2, 1.0], "mean_class_accuracy_interval": [0.25, 0.875]}
+    assert format_headline(add_origin(scores)) == "top-1 60.0% [20.0, 100.0] of 5 test clips"
+    table = format_metrics(add_origin(scores, leaking_groups=1))
     assert table.splitlines() == [
-        "clips                5",
-        "top-1                60.0%",
+        "clips                5 of the split test",
+        "top-1                 60.0% [20.0, 100.0], by group [0.0, 100.0]",
         "top-5                100.0%",
-        "mean class accuracy  66.7%",
+        "mean class accuracy   66.7% [25.0, 87.5], by group [0.0, 100.0]",
+        "calibration error     22.0%",
+        "[low, high]: 95 % bootstrap interval over the clips; by group: over the 3 groups",
+        "groups in several splits: 1, so the scores are too good",
         "",
-        "true class  accuracy  predicted as number",
-        "                0  1  2",
-        "walk    100.0%  2  0  0  = 0",
-        "run     100.0%  0  1  0  = 1",
-        "jump      0.0%  1  1  0  = 2",
+        "class  clips  precision  recall      F1  average precision",
+        "walk       2      66.7%  100.0%   80.0%              83.3%",
+        "run        1      50.0%  100.0%   66.7%             100.0%",
+        "jump       2         --    0.0%    0.0%              70.0%",
+        "",
+        "true class  predicted     % of the true class",
+        "              0  1  2       0    1    2",
+        "walk          2  0  0     100    0    0  = 0",
+        "run           0  1  0       0  100    0  = 1",
+        "jump          1  1  0      50   50    0  = 2",
     ]
+
+
+def test_table_of_many_classes_names_what_is_confused_and_fits_a_terminal():
+    class_ids = np.repeat(np.arange(101), 5)
+    predicted = class_ids.copy()
+    predicted[15:18] = 100  # three of class 3, one of class 7
+    predicted[35] = 8
+    names = [f"class {k}" for k in range(101)]
+    scores = compute_metrics(np.eye(101)[predicted], class_ids, names)
+    lines = format_metrics(add_origin(scores)).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[-4:] == [
+        "clips confused most, of the true class",
+        "",
+        "    3 of 5     class 3  taken for class 100",
+        "    1 of 5     class 7  taken for class 8",
+    ]
+    assert sum(line.startswith("class ") for line in lines) == 102

@@ -31,11 +31,11 @@ def evaluated(run_dir, cache_dir, tmp_path_factory):
     return run, evaluate_all(run, cache_dir)
 
 
-def evaluate_all(run, cache_dir):
+def evaluate_all(run, cache_dir, *, num_windows=1):
     probabilities = {}
     for split in ("train", "val", "test"):
-        evaluate_run(run, read_cache(cache_dir), split=split)
-        for row in read_rows(run.predictions_path(split)):
+        evaluate_run(run, read_cache(cache_dir), split=split, num_windows=num_windows)
+        for row in read_rows(run.predictions_path(split, num_windows=num_windows)):
             probabilities[row["clip_id"]] = float(row["left"])
     return probabilities
 
@@ -79,14 +79,15 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
     assert np.ptp([float(row["left"]) for row in rows]) > 0.01
 
 
-def test_whole_clips_are_predicted_as_evaluated(cache_dir, clips_dir, tmp_path):
+@pytest.mark.parametrize(("sequence", "num_windows"), [("ragged", 1), ("fixed", 3)])
+def test_clips_are_predicted_as_evaluated(cache_dir, clips_dir, tmp_path, sequence, num_windows):
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence="ragged", epochs=1)
+    config = make_config(sequence=sequence, epochs=1)
     train_run(config, cache=read_cache(cache_dir), run=run, checkpoint_sec=60)
-    expected = evaluate_all(run, cache_dir)
+    expected = evaluate_all(run, cache_dir, num_windows=num_windows)
     sources = find_sources([str(clips_dir)])
     clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
-    predictions = list(Predictor(run).predict_clips(sources))
+    predictions = list(Predictor(run, num_windows=num_windows).predict_clips(sources))
     assert len(predictions) == len(expected)
     for prediction in predictions:
         clip_id = clips[str(prediction.source.relative_to(clips_dir))]

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from lrcn.common.sampling import sample_segment_centres, sample_segment_jitter, sample_tail
+from lrcn.common.sampling import (
+    place_windows,
+    sample_segment_centres,
+    sample_segment_jitter,
+    sample_tail,
+)
 
 ALL_SAMPLERS = {
     "centres": sample_segment_centres,
@@ -100,3 +105,42 @@ def test_lengths_below_1_are_refused(sampler, num_frames, seq_len):
     text = f"Received: num_frames={num_frames}, seq_len={seq_len}"
     with pytest.raises(ValueError, match=f"Expected at least one frame.*{text}"):
         sampler(num_frames, seq_len)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "num_windows", "starts", "window_len"),
+    [
+        (10, 1, [0], 10),
+        (10, 2, [0, 5], 5),
+        (12, 3, [0, 4, 8], 4),
+        # Not divisible: neighbours share frames, and none is left out.
+        (10, 3, [0, 3, 6], 4),
+        (11, 2, [0, 5], 6),
+        (7, 4, [0, 2, 3, 5], 2),
+        (100, 8, [0, 12, 25, 37, 50, 62, 75, 87], 13),
+        # Fewer frames than windows: each frame is a window, some are repeated.
+        (2, 4, [0, 0, 1, 1], 1),
+        (1, 3, [0, 0, 0], 1),
+    ],
+)
+def test_windows(num_frames, num_windows, starts, window_len):
+    found, found_len = place_windows(num_frames, num_windows)
+    assert (found.tolist(), found_len) == (starts, window_len)
+
+
+def test_windows_cover_the_clip_evenly():
+    for num_frames in range(1, 60):
+        for num_windows in range(1, 20):
+            starts, window_len = place_windows(num_frames, num_windows)
+            assert starts.dtype == np.int64 and len(starts) == num_windows
+            covered = {int(x) + i for x in starts for i in range(window_len)}
+            assert covered == set(range(num_frames))
+            gaps = np.diff(starts)
+            assert num_windows == 1 or gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize(("num_frames", "num_windows"), [(0, 1), (5, 0)])
+def test_windows_of_nothing_are_refused(num_frames, num_windows):
+    text = f"Received: num_frames={num_frames}, num_windows={num_windows}"
+    with pytest.raises(ValueError, match=f"at least one window. {text}"):
+        place_windows(num_frames, num_windows)

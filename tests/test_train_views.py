@@ -129,11 +129,13 @@ def test_evaluation_averages_the_probabilities_over_views(tmp_path):
     config = make_config(sequence="ragged", epochs=1)
     train_run(config, cache=cache, run=run, checkpoint_sec=60)
     head = load_model(run)
-    for asked, num_views, batch_size in ((None, 2, 100), (None, 2, 3), (1, 1, 3)):
+    for first_view_only, batch_size in ((False, 100), (False, 3), (True, 3)):
+        num_views = 1 if first_view_only else 2
         write_json(run.config_path, {**read_json(run.config_path), "batch_size": batch_size})
-        scores = evaluate_run(run, cache, split="test", num_views=asked)
-        assert (scores["num_clips"], scores["num_views"]) == (8, num_views)
-        rows = read_predictions(run.predictions_path("test"))
+        how = {"first_view_only": first_view_only}
+        scores = evaluate_run(run, cache, split="test", **how)
+        assert (scores["num_clips"], scores["provenance"]["views"]) == (8, num_views)
+        rows = read_predictions(run.predictions_path("test", **how))
         assert len(rows) == 8
         for clip_id, row in rows.items():
             views = [cache.read_clip(clip_id, view=v).feature_maps for v in range(num_views)]

@@ -232,7 +232,7 @@ def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
     clips = {clip.clip_id: clip for clip in read_manifest(run.manifest_path)}
     held_out = [clip for clip in clips.values() if clip.split == "test"]
     assert f"of {len(held_out)} test clips" in done.stdout
-    assert read_json(run.metrics_path("test"))["num_views"] == 2
+    assert read_json(run.metrics_path("test"))["provenance"]["views"] == 2
     of_all = read_predictions(run.predictions_path("test"))
     assert of_all.keys() == {clip.clip_id for clip in held_out}
 
@@ -245,7 +245,7 @@ def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
             assert float(row["ahead"]) == pytest.approx(expected, abs=1e-3)
 
     run_program("train_head.evaluate", *flags, "--views=first")
-    assert read_json(run.metrics_path("test"))["num_views"] == 1
-    of_first = read_predictions(run.predictions_path("test"))
+    assert read_json(run.metrics_path("test", first_view_only=True))["provenance"]["views"] == 1
+    of_first = read_predictions(run.predictions_path("test", first_view_only=True))
     moved = [abs(float(of_all[x]["ahead"]) - float(of_first[x]["ahead"])) for x in of_all]
     assert max(moved) > 0.01

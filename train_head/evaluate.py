@@ -11,6 +11,14 @@ _CACHE_DIR = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "val", "test"], "Clips to score, as the run's manifest has them."
 )
+_WINDOWS = flags.DEFINE_integer(
+    "windows",
+    1,
+    "Spans of each clip, evenly spaced and equally long, whose probabilities are averaged: for "
+    "long clips. 1 takes the whole clip once. Time grows with it. The score of several windows "
+    "has a file of its own, such as metrics_windows4.json.",
+    lower_bound=1,
+)
 
 _VIEWS = flags.DEFINE_enum(
     "views",
@@ -27,19 +35,17 @@ def main(arguments: list[str]) -> int:
     from lrcn.common.feature_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import evaluate_run
-    from train_head.metrics import format_metrics
+    from train_head.score_table import format_metrics
 
     run = RunDir(_RUN_DIR.value)
     run.check_trained()
-    scores = evaluate_run(
-        run,
-        read_cache(_CACHE_DIR.value),
-        split=_SPLIT.value,
-        num_views=1 if _VIEWS.value == "first" else None,
-    )
-    print(format_metrics(scores))
+    cache = read_cache(_CACHE_DIR.value)
+    how = {"num_windows": _WINDOWS.value, "first_view_only": _VIEWS.value == "first"}
+    print(format_metrics(evaluate_run(run, cache, split=_SPLIT.value, **how)))
     logging.info(
-        "Written: %s and %s", run.metrics_path(_SPLIT.value), run.predictions_path(_SPLIT.value)
+        "Written: %s and %s",
+        run.metrics_path(_SPLIT.value, **how),
+        run.predictions_path(_SPLIT.value, **how),
     )
     return 0
 

@@ -11,26 +11,47 @@ from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.splits import find_group_leaks
 from train_head.config import TrainConfig
 from train_head.input_pipeline import ClipReader, make_eval_dataset, raise_read_errors
 from train_head.metrics import compute_metrics
+from train_head.provenance import find_git_commit, list_versions
 
 tf = import_tensorflow()
 
 
+def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
+    """Returns the scores of a run's test clips, else of its val clips, and None if it has neither.
+
+    Scores that were written before are read, not computed again. Errors as `evaluate_run`.
+    """
+    splits = {clip.split for clip in read_manifest(run.manifest_path)}
+    for split in ("test", "val"):
+        if split in splits:
+            path = run.metrics_path(split)
+            return read_json(path) if path.exists() else evaluate_run(run, cache, split=split)
+    return None
+
+
 def evaluate_run(
-    run: RunDir, cache: FeatureCache, *, split: str, num_views: int | None = None
+    run: RunDir,
+    cache: FeatureCache,
+    *,
+    split: str,
+    num_windows: int = 1,
+    first_view_only: bool = False,
 ) -> dict:
     """Scores a run on the clips that its own manifest holds out.
 
-    Writes `metrics.json` and `predictions.csv` (of another split than test: with its name).
+    Writes `metrics.json` and `predictions.csv`, or what `RunDir.metrics_path` calls them.
 
     Args:
         run: A trained run.
         cache: The cache with the clips' features.
         split: train, val or test.
-        num_views: How many views of each frame, from the first on, a clip's probabilities are the
-            mean over; None for all that the cache has.
+        num_windows: Spans of each clip whose probabilities are averaged; 1 is the whole clip.
+        first_view_only: Whether the first view of each frame counts alone, where the cache has
+            several; else the probabilities are averaged over all.
 
     Returns:
         The content of `metrics.json`.
@@ -55,17 +76,34 @@ def evaluate_run(
     config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
     class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
-    num_views = contract.num_views if num_views is None else num_views
-    dataset = make_eval_dataset(reader, class_ids, config, num_views=num_views)
+    num_views = 1 if first_view_only else reader.num_views
+    dataset = make_eval_dataset(
+        reader, class_ids, config, num_windows=num_windows, num_views=num_views
+    )
     with raise_read_errors(reader):
-        probabilities = predict_dataset(load_model(run), dataset, rows_per_clip=num_views)
+        probabilities = predict_dataset(
+            load_model(run), dataset, rows_per_clip=num_windows * num_views
+        )
+    groups = [clip.source_group for clip in clips]
     scores = {
         "split": split,
-        "num_views": num_views,
-        **compute_metrics(probabilities, class_ids, class_names),
+        **compute_metrics(probabilities, class_ids, class_names, groups=groups),
+        "provenance": {
+            "data": cache.data_root,
+            "cache_dir": str(cache.cache_dir.resolve()),
+            "split": split,
+            "windows": num_windows,
+            "views": num_views,
+            "seed": config.seed,
+            "leaking_groups": len(find_group_leaks(read_manifest(run.manifest_path))),
+            "git_commit": find_git_commit(),
+            "versions": list_versions(),
+            "contract": contract.digest,
+        },
     }
-    write_predictions(run.predictions_path(split), clips, probabilities, class_names)
-    write_json(run.metrics_path(split), scores)
+    how = {"num_windows": num_windows, "first_view_only": first_view_only}
+    write_predictions(run.predictions_path(split, **how), clips, probabilities, class_names)
+    write_json(run.metrics_path(split, **how), scores)
     return scores
 
 

@@ -115,25 +115,32 @@ def make_train_dataset(
 
 
 def make_eval_dataset(
-    reader: ClipReader, class_ids: np.ndarray, config: TrainConfig, *, num_views: int = 1
+    reader: ClipReader,
+    class_ids: np.ndarray,
+    config: TrainConfig,
+    *,
+    num_windows: int = 1,
+    num_views: int = 1,
 ):
     """Makes a dataset that holds every clip exactly once, in the order of the clips.
 
-    With several views, every clip has so many rows, one after the other, each a view of it from
-    the first on. Batches end anywhere.
+    With several windows or views, every clip has a row for each view, from the first on, of each
+    window, one after the other; see `sampling.place_windows`. Batches end anywhere.
     """
-    num_rows = len(reader) * num_views
+    num_rows = len(reader) * num_windows * num_views
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
         for start in range(0, num_rows, config.batch_size):
             yield 0, np.arange(start, min(start + config.batch_size, num_rows))
 
     def choose_frames(_epoch: int, row: int) -> tuple[int, np.ndarray | None, int]:
-        clip_number, view = divmod(row, num_views)
-        frames = sample_frames(int(reader.num_frames[clip_number]), config, rng=None)
+        clip_and_window, view = divmod(row, num_views)
+        clip_number, window = divmod(clip_and_window, num_windows)
+        num_frames = int(reader.num_frames[clip_number])
+        frames = sample_windows(num_frames, config, num_windows=num_windows)[window]
         return clip_number, frames, view
 
-    row_class_ids = np.repeat(class_ids, num_views)
+    row_class_ids = np.repeat(class_ids, num_windows * num_views)
     dataset = _make_dataset(reader, row_class_ids, config, iter_plan, choose_frames)
     num_batches = -(-num_rows // config.batch_size)
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
@@ -205,6 +212,19 @@ def sample_frames(
     if rng is not None and config.jitter and config.sampling == "segments":
         return sampling.sample_segment_jitter(num_frames, config.seq_len, rng=rng)
     return sampling.SAMPLERS[config.sampling](num_frames, config.seq_len)
+
+
+def sample_windows(
+    num_frames: int, config: TrainConfig, *, num_windows: int
+) -> list[np.ndarray | None]:
+    """Chooses the frames of a clip's windows as evaluation takes them, see `sample_frames`."""
+    if num_windows == 1:
+        return [sample_frames(num_frames, config, rng=None)]
+    starts, window_len = sampling.place_windows(num_frames, num_windows)
+    frames = sample_frames(window_len, config, rng=None)
+    if frames is None:
+        frames = np.arange(window_len)
+    return [start + frames for start in starts]
 
 
 def pad_clips(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

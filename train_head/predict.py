@@ -18,6 +18,13 @@ _WEIGHTS = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "CSV file to write, with every class's probability for each clip."
 )
+_WINDOWS = flags.DEFINE_integer(
+    "windows",
+    1,
+    "Spans of each clip, evenly spaced and equally long, whose probabilities are averaged, as in "
+    "train_head.evaluate. 1 takes the whole clip once.",
+    lower_bound=1,
+)
 _TOP = flags.DEFINE_integer("top", 3, "Classes to print for each clip.", lower_bound=1)
 
 
@@ -39,7 +46,9 @@ def main(arguments: list[str]) -> int:
     from train_head.prediction import Predictor, find_sources
 
     sources = find_sources(arguments)
-    predictor = Predictor(RunDir(_RUN_DIR.value), weights=_WEIGHTS.value)
+    predictor = Predictor(
+        RunDir(_RUN_DIR.value), weights=_WEIGHTS.value, num_windows=_WINDOWS.value
+    )
     width = max(len(str(source)) for source in sources)
     with _open_output(predictor.class_names) as write_row:
         failed = 0

@@ -17,7 +17,7 @@ from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.views import VIEWS
 from train_head.config import TrainConfig
 from train_head.evaluation import load_model
-from train_head.input_pipeline import pad_clips, sample_frames
+from train_head.input_pipeline import pad_clips, sample_windows
 from train_head.model import tf
 
 _BATCH_SIZE = 16
@@ -45,12 +45,13 @@ class Predictor:
         class_names: The K names.
     """
 
-    def __init__(self, run: RunDir, *, weights: str | None = None):
+    def __init__(self, run: RunDir, *, weights: str | None = None, num_windows: int = 1):
         """Loads the run and rebuilds the bottom that its features came from.
 
         Args:
             run: A trained run.
             weights: Where VGG16's weights are now, None for where the contract found them.
+            num_windows: Spans of each clip whose probabilities are averaged, as in evaluation.
 
         Raises:
             FileNotFoundError: If the run or the weights are missing.
@@ -58,6 +59,7 @@ class Predictor:
                 imported features.
         """
         run.check_trained()
+        self._num_windows = num_windows
         self.class_names = read_class_names(run.classes_path)
         self._config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
         self._contract = run.read_contract()
@@ -74,30 +76,31 @@ class Predictor:
         """Yields a prediction for each source, in order; an unreadable one does not end it."""
         for source in sources:
             try:
-                maps = self._extract(source)
+                windows = self._extract(source)
             except UnreadableClipError as error:
                 yield Prediction(source, None, str(error))
                 continue
-            padded, mask = pad_clips([maps[:, view] for view in range(self._views.num_views)])
+            padded, mask = pad_clips(
+                [maps[:, view] for maps in windows for view in range(self._views.num_views)]
+            )
             inputs = padded
             if self._config.sequence == "ragged":
                 inputs = {"feature_maps": padded, "frame_mask": mask}
             logits = self._head(inputs, training=False)
             yield Prediction(source, tf.nn.softmax(logits).numpy().mean(axis=0))
 
-    def _extract(self, source: Path) -> np.ndarray:
-        """Returns the feature maps [T, V, ...] float16 of the frames that the head reads."""
-        wanted = None
+    def _extract(self, source: Path) -> list[np.ndarray]:
+        """Returns the feature maps [T, V, ...] float16 of each window's frames."""
+        chosen = None
         if self._config.sequence == "fixed":
             # Counting decodes the clip once more, which costs little beside VGG16.
-            num_frames = count_frames(source, selection=self._selection)
-            wanted = sample_frames(num_frames, self._config, rng=None)
-            chosen = set(wanted.tolist())
+            windows = self._sample_windows(count_frames(source, selection=self._selection))
+            chosen = set(np.concatenate(windows).tolist())
         resized_px = self._views.find_resized_px(self._contract.image_size_px)
         frames = iter_frames(source, image_size=resized_px, selection=self._selection)
         maps, positions, batch = [], [], []
         for position, frame in enumerate(frames):
-            if wanted is None or position in chosen:
+            if chosen is None or position in chosen:
                 positions.append(position)
                 batch.append(frame.pixels)
             if len(batch) == self._frames_per_batch:
@@ -106,9 +109,12 @@ class Predictor:
         if batch:
             maps.append(self._forward(batch))
         maps = np.concatenate(maps)
-        if wanted is None:
-            return maps
-        return maps[np.searchsorted(positions, wanted)]
+        if chosen is None:
+            windows = self._sample_windows(len(maps))
+        return [maps if x is None else maps[np.searchsorted(positions, x)] for x in windows]
+
+    def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:
+        return sample_windows(num_frames, self._config, num_windows=self._num_windows)
 
     def _forward(self, frames: list[np.ndarray]) -> np.ndarray:
         image_size, num_views = self._contract.image_size_px, self._views.num_views

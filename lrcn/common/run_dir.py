@@ -10,8 +10,9 @@ versions.json      the packages it was trained with
 history.csv        a row for each epoch
 logs/              the same for TensorBoard
 checkpoints/       what training needs to go on after a kill
-metrics.json       the score on the held-out clips (metrics_<split>.json for others)
-predictions.csv    a row for each of these clips (predictions_<split>.csv)
+metrics.json       the score on the held-out clips (metrics_val.json: on another split,
+                   metrics_windows4.json: evaluated in another way than training ends with)
+predictions.csv    a row for each of these clips (named alike)
 """
 
 import dataclasses
@@ -38,13 +39,17 @@ class RunDir:
         self.logs_path = self.path / "logs"
         self.checkpoints_path = self.path / "checkpoints"
 
-    def metrics_path(self, split: str) -> Path:
-        """Where the score on a split lies; the held-out clips' has the plain name."""
-        return self.path / ("metrics.json" if split == "test" else f"metrics_{split}.json")
+    def metrics_path(
+        self, split: str, *, num_windows: int = 1, first_view_only: bool = False
+    ) -> Path:
+        """Where a score lies; the plain one of the held-out clips has the plain name."""
+        return self.path / f"metrics{_suffix(split, num_windows, first_view_only)}.json"
 
-    def predictions_path(self, split: str) -> Path:
-        """Where the predictions for a split lie; the held-out clips' has the plain name."""
-        return self.path / ("predictions.csv" if split == "test" else f"predictions_{split}.csv")
+    def predictions_path(
+        self, split: str, *, num_windows: int = 1, first_view_only: bool = False
+    ) -> Path:
+        """Where the predictions behind a score lie."""
+        return self.path / f"predictions{_suffix(split, num_windows, first_view_only)}.csv"
 
     def check_trained(self) -> None:
         """Checks that there is a model.
@@ -74,6 +79,13 @@ class RunDir:
     def read_contract(self) -> Contract:
         """Reads what the run's features are made of."""
         return Contract.from_json(read_json(self.contract_path), where=str(self.contract_path))
+
+
+def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
+    # A score that was made in another way never takes the place of the plain one.
+    of_split = "" if split == "test" else f"_{split}"
+    of_windows = "" if num_windows == 1 else f"_windows{num_windows}"
+    return of_split + of_windows + ("_first_view" if first_view_only else "")
 
 
 def read_json(path: Path) -> dict:

@@ -1,7 +1,8 @@
 """Which frames of a clip make a sequence: arithmetic on indices, apart from reading them.
 
-Every function takes the clip's number of frames n and the sequence length T and returns [T]
-int64 indices in time order. A clip shorter than T repeats frames in order.
+The samplers take the clip's number of frames n and the sequence length T and return [T] int64
+indices in time order. A clip shorter than T repeats frames in order. `place_windows` divides a
+long clip into spans that are sampled each by itself.
 """
 
 import numpy as np
@@ -45,6 +46,37 @@ def sample_tail(num_frames: int, seq_len: int) -> np.ndarray:
     step = max(1, round(num_frames / seq_len))
     steps_back = np.arange(seq_len - 1, -1, -1) * step
     return np.maximum(num_frames - 1 - steps_back, 0)
+
+
+def place_windows(num_frames: int, num_windows: int) -> tuple[np.ndarray, int]:
+    """Places equally long spans, evenly spaced, that together cover the clip.
+
+    A span has ceil(n / N) frames, so neighbours share at most a few; a clip of fewer frames than
+    N has a span for each frame, some of them repeated.
+
+    Args:
+        num_frames: Frames in the clip, at least 1.
+        num_windows: Spans wanted, N, at least 1.
+
+    Returns:
+        The spans' first frames, [N] int64 from 0, non-decreasing, and their length; the last span
+        ends with the clip.
+
+    Raises:
+        ValueError: If either number is below 1.
+    """
+    if num_frames < 1 or num_windows < 1:
+        raise ValueError(
+            "Expected at least one frame and at least one window. "
+            f"Received: num_frames={num_frames}, num_windows={num_windows}."
+        )
+    window_len = -(-num_frames // num_windows)
+    if num_windows == 1:
+        return np.zeros(1, np.int64), window_len
+    # i * (n - length) / (N - 1), rounded half up.
+    gaps = num_windows - 1
+    starts = (2 * np.arange(num_windows) * (num_frames - window_len) + gaps) // (2 * gaps)
+    return starts, window_len
 
 
 SAMPLERS = {"segments": sample_segment_centres, "tail": sample_tail}

@@ -1,0 +1,35 @@
+"""Where a score comes from: what somebody else needs to get it again."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
+
+
+def list_versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide a result."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **versions}
+
+
+def find_git_commit() -> str | None:
+    """Finds the commit of this project that is running.
+
+    Returns:
+        The commit's 40 digits, with `-dirty` behind it where files differ from it; None where the
+        code does not run from a checkout of its own, or git is not there.
+    """
+    # An installed copy may lie inside another project's checkout, whose commit says nothing.
+    if not (_ROOT / ".git").exists():
+        return None
+    # Named outright, since a git hook that runs this program points git elsewhere.
+    command = ["git", f"--git-dir={_ROOT / '.git'}", f"--work-tree={_ROOT}", "--no-optional-locks"]
+    command += ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
