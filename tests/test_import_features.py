@@ -1,6 +1,7 @@
 """A cache from features that another tool computed, through the real command."""
 
 import csv
+import dataclasses
 import os
 import re
 
@@ -258,3 +259,22 @@ def test_imported_and_extracted_features_do_not_mix(run_import, manifest, tmp_pa
     )
     assert done.returncode == 1
     assert f"error: {tmp_path}/cache: holds features that another tool computed (" in done.stderr
+
+
+def test_leaks_are_refused_and_their_permission_is_remembered(run_import, manifest, tmp_path):
+    features = write_features(tmp_path / "features.h5", make_features())
+    clips = read_manifest(manifest)
+    clips = [dataclasses.replace(x, group=x.clip_id.rpartition("/")[2]) for x in clips]
+    clips[3] = dataclasses.replace(clips[3], group="v_1")
+    write_manifest(manifest, clips)
+    log = run_import(features, status=1)
+    assert (
+        f"error: {manifest}: expected every group in one split, received 1 in several:\n"
+        "  'v_1' (train: line 5 'run/v_0'; val: line 3 'walk/v_1', line 6 'run/v_1')\n"
+    ) in log
+    assert not (tmp_path / "cache").exists()
+    for flags in (["--allow_group_leak"], []):
+        log = run_import(features, *flags)
+        assert "1 groups straddle splits: scores will be too good" in log
+        assert read_manifest(tmp_path / "cache" / "manifest.csv") == clips
+    run_import(features, "--noallow_group_leak", status=1)

@@ -9,10 +9,12 @@ from commands import ROOT, run_program
 PROGRAMS = {
     "extract_features": ("image_size", "imagesize"),
     "extract_features.import_features": ("features", "feature"),
+    "extract_features.official_splits": ("lists", "list"),
     "extract_features.plan": ("image_size", "imagesize"),
     "extract_features.render_sample": ("output_dir", "output_di"),
     "extract_features.verify": ("repair", "repai"),
     "train_head": ("run_dir", "rundir"),
+    "train_head.cross_validate": ("manifests", "manifest"),
     "train_head.evaluate": ("run_dir", "rundir"),
     "train_head.predict": ("run_dir", "rundir"),
 }
@@ -69,7 +71,7 @@ def test_a_flag_that_is_needed_is_asked_for(module):
 @pytest.mark.parametrize("module", sorted(set(PROGRAMS) - {"train_head.predict"}))
 def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     # `--data clips` is a flag, but a blank beside it is not.
-    flags = {"data", "cache_dir", "run_dir", "features", "output_dir"}
+    flags = {"data", "cache_dir", "run_dir", "features", "output_dir", "lists", "manifests"}
     help_text = run_program(module, "--help", check=False).stdout
     needed = [f"--{x}={tmp_path}/{x}" for x in sorted(flags) if f"--{x}:" in help_text]
     done = run_program(module, *needed, "clips", check=False)

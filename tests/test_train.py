@@ -101,8 +101,9 @@ def test_run_holds_all_that_is_needed(run_dir, cache_dir):
 
 def test_stdout_is_one_result_line(run_dir):
     scores = read_json(RunDir(run_dir).metrics_path("test"))
-    expected = f"top-1 {scores['top1']:.1%} of {scores['num_clips']} test clips, run in {run_dir}\n"
-    assert (run_dir.parent / "stdout.txt").read_text() == expected
+    low, high = (100 * x for x in scores["top1_interval"])
+    expected = f"top-1 {scores['top1']:.1%} [{low:.1f}, {high:.1f}] of {scores['num_clips']} test "
+    assert (run_dir.parent / "stdout.txt").read_text() == f"{expected}clips, run in {run_dir}\n"
 
 
 def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):

@@ -1,5 +1,7 @@
 """Trains the head on a feature cache, then scores it on the clips held out for testing."""
 
+from pathlib import Path
+
 from absl import flags, logging
 
 from lrcn.common.program import run_program
@@ -17,12 +19,11 @@ _RUN_DIR = flags.DEFINE_string(
     "Folder of the run; made where there is none. A run that was cut off goes on.",
     required=True,
 )
-_CHECKPOINT_SEC = flags.DEFINE_float(
-    "checkpoint_sec",
-    60.0,
-    "Seconds between checkpoints, each written at the end of an epoch: a kill loses at most so "
-    "much and the epoch it came in. Does not change the result.",
-    lower_bound=0.0,
+_MANIFEST = flags.DEFINE_string(
+    "manifest",
+    None,
+    "A .csv manifest of clips of the cache with a split for each, instead of the cache's own: "
+    "other splits of the same features.",
 )
 
 
@@ -32,25 +33,26 @@ def main(arguments: list[str]) -> int:
     config = train_flags.read_train_config()
 
     from lrcn.common.feature_cache import read_cache
-    from lrcn.common.manifest import read_manifest
-    from lrcn.common.run_dir import RunDir, read_json
-    from train_head.evaluation import evaluate_run
+    from lrcn.common.run_dir import RunDir
+    from train_head.evaluation import score_run
+    from train_head.score_table import format_headline
     from train_head.train import train_run
 
     cache, run = read_cache(_CACHE_DIR.value), RunDir(_RUN_DIR.value)
-    train_run(config, cache=cache, run=run, checkpoint_sec=_CHECKPOINT_SEC.value)
-    splits = {clip.split for clip in read_manifest(run.manifest_path)}
-    split = next((x for x in ("test", "val") if x in splits), None)
-    if split is None:
+    train_run(
+        config,
+        cache=cache,
+        run=run,
+        checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+        manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
+    )
+    scores = score_run(run, cache)
+    if scores is None:
         logging.warning("No clip is held out, so there is no score; the run is in %s", run.path)
         return 0
-    metrics_path = run.metrics_path(split)
-    scores = (
-        read_json(metrics_path) if metrics_path.exists() else evaluate_run(run, cache, split=split)
-    )
-    if split == "val":
+    if scores["split"] == "val":
         logging.warning("No test clips: the score is of the val clips that chose the epoch.")
-    print(f"top-1 {scores['top1']:.1%} of {scores['num_clips']} {split} clips, run in {run.path}")
+    print(f"{format_headline(scores)}, run in {run.path}")
     return 0
 
 

@@ -1,10 +1,9 @@
 """Stage 2 as one function: from a cache to a run."""
 
 import dataclasses
-import importlib.metadata
 import os
-import platform
 import shutil
+from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -30,15 +29,20 @@ from train_head.input_pipeline import (
 )
 from train_head.model import build_head, build_optimizer, keras
 from train_head.normalization import measure_features
+from train_head.provenance import list_versions
 from train_head.recorder import RunRecorder
-
-_PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
+from train_head.run_clips import read_run_clips
 
 
 def train_run(
-    config: TrainConfig, *, cache: FeatureCache, run: RunDir, checkpoint_sec: float
+    config: TrainConfig,
+    *,
+    cache: FeatureCache,
+    run: RunDir,
+    checkpoint_sec: float,
+    manifest_path: Path | None = None,
 ) -> None:
-    """Trains a head on the cache's train clips and leaves a whole run.
+    """Trains a head on the train clips and leaves a whole run.
 
     A run that has ended is left as it is; one that was cut off goes on after its last checkpoint.
     The best epoch is chosen on the val clips (of several views of a frame on the first), test clips
@@ -49,13 +53,14 @@ def train_run(
         cache: A cache that holds all of its clips.
         run: Where the run goes, made where there is none.
         checkpoint_sec: Seconds between checkpoints.
+        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If the clips do not allow training, the folder holds a run of other settings
             or clips, or the loss stops being finite.
     """
-    clips = read_manifest(cache.manifest_path)
+    clips = read_run_clips(cache, manifest_path)
     class_names = read_class_names(cache.classes_path)
     if _start_run(run, config=config, cache=cache, clips=clips, class_names=class_names):
         logging.info("%s: trained already", run.path)
@@ -108,7 +113,7 @@ def _start_run(
         elif contract != cache.contract:
             problem = contract.describe_differences(cache.contract)
         elif read_manifest(run.manifest_path) != clips:
-            problem = f"made with other clips or splits than {cache.manifest_path} lists now"
+            problem = "made with other clips or splits than the manifest lists now"
         elif read_class_names(run.classes_path) != class_names:
             problem = f"made with other classes, or in another order, than {cache.classes_path} has"
         if problem:
@@ -127,8 +132,7 @@ def _start_run(
     write_class_names(run.classes_path, class_names)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract)
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    write_json(run.versions_path, {"python": platform.python_version(), **versions})
+    write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
     run.flags_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     # Last, since its presence says that the rest is there.

@@ -8,6 +8,14 @@ from train_head.config import OPTIMIZERS, OUTPUTS, SCHEDULES, SEQUENCES, TrainCo
 
 _DEFAULTS = TrainConfig()
 
+CHECKPOINT_SEC = flags.DEFINE_float(
+    "checkpoint_sec",
+    60.0,
+    "Seconds between checkpoints, each written at the end of an epoch: a kill loses at most so "
+    "much and the epoch it came in. Does not change the result.",
+    lower_bound=0.0,
+)
+
 # Each has the name and the default of a field of TrainConfig.
 flags.DEFINE_enum(
     "sequence",

@@ -1,0 +1,79 @@
+"""From the official lists of a data set to a manifest for each of its splits."""
+
+from pathlib import Path
+
+from absl import logging
+
+from lrcn.common.clip import SPLITS, Clip
+from lrcn.common.discover import read_data
+from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.official_lists import find_official_clips, read_official_lists
+from lrcn.common.splits import draw_splits, find_group_leaks
+
+_NAMED = 3
+
+
+def write_official_manifests(
+    lists_dir: Path, *, data: Path, output_dir: Path, val_fraction: float, seed: int
+) -> list[Path]:
+    """Writes `split_1.csv` and so on: the clips of each split, val drawn from its train by group.
+
+    Clips that a split does not use, or that are not listed, are left out of its manifest. What is
+    listed but not there is counted and named in the log, since the score is then not comparable.
+
+    Args:
+        lists_dir: See `read_official_lists`.
+        data: Folder tree or manifest, see `discover.read_data`.
+        output_dir: Made where there is none.
+        val_fraction: Part of each class's clips to draw for val, in [0, 1).
+        seed: Decides the draw.
+
+    Returns:
+        The manifests. Their paths start from the root of `data`.
+
+    Raises:
+        FileExistsError: If a manifest of other content is there already.
+        ValueError: If lists and data do not fit.
+    """
+    splits = read_official_lists(lists_dir)
+    clips, _ = read_data(data)
+    manifests: dict[Path, list[Clip]] = {}
+    for number, videos in splits.items():
+        official, missing = find_official_clips(clips, videos)
+        drawn = draw_splits(official, seed=seed, val_fraction=val_fraction)
+        _log_split(number, drawn, missing, num_others=len(clips) - len(drawn))
+        manifests[output_dir / f"split_{number}.csv"] = drawn
+    for path, wanted in manifests.items():
+        if path.exists() and read_manifest(path) != wanted:
+            raise FileExistsError(
+                f"{path}: holds other clips or splits than these. Name another --output_dir, or "
+                "remove it."
+            )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for path, wanted in manifests.items():
+        write_manifest(path, wanted)
+    return list(manifests)
+
+
+def _log_split(number: int, clips: list[Clip], missing: list[str], *, num_others: int) -> None:
+    counts = [f"{sum(x.split == split for x in clips)} {split}" for split in SPLITS]
+    logging.info(
+        "split %d: %s; %d clips of --data are not used", number, ", ".join(counts), num_others
+    )
+    if missing:
+        logging.warning(
+            "split %d: %d listed videos are not in --data, such as %s: the score will not be "
+            "comparable with published ones",
+            number,
+            len(missing),
+            ", ".join(missing[:_NAMED]),
+        )
+    leaks = find_group_leaks(clips)
+    if leaks:
+        logging.warning(
+            "split %d: %d source videos, by their names, are both in train and in test, such as "
+            "%s: training wants --allow_group_leak in the cache",
+            number,
+            len(leaks),
+            ", ".join(list(leaks)[:_NAMED]),
+        )

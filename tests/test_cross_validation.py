@@ -1,0 +1,133 @@
+"""Other splits of one cache: a run for each, their mean, and splits that are refused."""
+
+import dataclasses
+import statistics
+
+import pytest
+from commands import SMALL_HEAD, run_program
+from small_data import make_config, make_ramps, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.cross_validation import cross_validate
+from train_head.evaluation import evaluate_run
+from train_head.run_clips import read_run_clips
+from train_head.train import train_run
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache of 16 pairs of clips; the twins of a pair are a group."""
+    features = {
+        dataclasses.replace(clip, group=clip.clip_id.rpartition("/")[2]): maps
+        for clip, maps in make_ramps(16, split="train").items()
+    }
+    return write_cache(tmp_path_factory.mktemp("pairs") / "cache", features)
+
+
+def write_splits(cache, path, *, test, val=(), change=None):
+    """Writes the cache's clips with the given groups held out, and without the groups' names."""
+    split_of = {f"train_{i}": "test" for i in test} | {f"train_{i}": "val" for i in val}
+    clips = [
+        dataclasses.replace(clip, split=split_of.get(clip.group, "train"), group="")
+        for clip in read_manifest(cache.manifest_path)
+    ]
+    write_manifest(path, clips if change is None else [change(clip) for clip in clips])
+    return path
+
+
+def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path):
+    paths = [
+        write_splits(cache, tmp_path / "first.csv", test=range(4), val=range(4, 8)),
+        write_splits(cache, tmp_path / "second.csv", test=range(8, 11)),
+    ]
+    output_dir = tmp_path / "runs"
+    done = run_program(
+        "train_head.cross_validate",
+        f"--cache_dir={cache.cache_dir}",
+        f"--manifests={paths[0]},{paths[1]}",
+        f"--output_dir={output_dir}",
+        *SMALL_HEAD,
+    )
+    content = read_json(output_dir / "cross_validation.json")
+    runs = content["runs"]
+    assert [(run["name"], run["num_clips"]) for run in runs] == [("first", 8), ("second", 6)]
+    top1s = [run["top1"] for run in runs]
+    assert content["mean"]["top1"] == pytest.approx(sum(top1s) / 2)
+    assert content["std"]["top1"] == pytest.approx(statistics.stdev(top1s))
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"first   top-1 {top1s[0]:.1%} [")
+    assert lines[1].startswith(f"second  top-1 {top1s[1]:.1%} [")
+    assert lines[2].startswith(f"mean of 2: top-1 {sum(top1s) / 2:.1%}, standard deviation ")
+    assert len(lines) == 3
+    # The second run is what it would be by itself, and the run holds the manifest's splits.
+    run = RunDir(tmp_path / "alone")
+    config = dataclasses.replace(make_config(), batch_size=16, learning_rate=3e-4)
+    train_run(config, cache=cache, run=run, checkpoint_sec=60, manifest_path=paths[1])
+    alone = evaluate_run(run, cache, split="test")
+    assert {"name": "second", **alone} == runs[1]
+    groups = {clip.group for clip in read_manifest(run.manifest_path) if clip.split == "test"}
+    assert groups == {"train_8", "train_9", "train_10"}
+    # Again is nothing new.
+    before = {path: path.stat().st_mtime_ns for path in output_dir.glob("*/*") if path.is_file()}
+    again = cross_validate(
+        config, cache=cache, manifest_paths=paths, output_dir=output_dir, checkpoint_sec=60
+    )
+    assert again == content
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def refuse(cache, paths, tmp_path, text):
+    with pytest.raises(ValueError, match=text):
+        cross_validate(
+            make_config(),
+            cache=cache,
+            manifest_paths=paths,
+            output_dir=tmp_path / "runs",
+            checkpoint_sec=60,
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
+    good = write_splits(cache, tmp_path / "good.csv", test=[0])
+    train_only = write_splits(cache, tmp_path / "train.csv", test=[])
+    refuse(cache, [good, train_only], tmp_path, r"train\.csv: expected test clips \(or else val")
+    (tmp_path / "other").mkdir()
+    other = write_splits(cache, tmp_path / "other" / "good.csv", test=[0])
+    refuse(cache, [good, other], tmp_path, "manifests of different names, .* Received: good, good")
+    empty = write_splits(
+        cache,
+        tmp_path / "empty.csv",
+        test=[0],
+        change=lambda clip: dataclasses.replace(clip, split=clip.split.replace("train", "")),
+    )
+    refuse(
+        cache, [good, empty], tmp_path, "empty.csv: expected a split for every clip. Received 30"
+    )
+
+
+def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_path):
+    path = write_splits(
+        cache,
+        tmp_path / "leaking.csv",
+        test=[0],
+        change=lambda x: dataclasses.replace(x, split="test") if x.clip_id == "fall/train_3" else x,
+    )
+    text = r"leaking\.csv: .* 1 in several:\n  'train_3' \(train: line 8 'rise/train_3'; test: line"
+    with pytest.raises(ValueError, match=text):
+        read_run_clips(cache, path)
+    content = read_json(cache.cache_dir / "cache.json")
+    allowing = write_cache(tmp_path / "allowing", {Clip("a", "a", "a", "train"): make_maps()})
+    write_json(
+        allowing.cache_dir / "cache.json", {**content, "data_settings": {"allow_group_leak": True}}
+    )
+    allowing.manifest_path.write_bytes(cache.manifest_path.read_bytes())
+    clips = read_run_clips(read_cache(allowing.cache_dir), path)
+    assert {x.split for x in clips if x.group == "train_3"} == {"train", "test"}
+
+
+def make_maps():
+    return next(iter(make_ramps(1, split="train").values()))

@@ -1,0 +1,60 @@
+"""Trains and scores one recipe on several splits of one cache, and prints the mean."""
+
+from pathlib import Path
+
+from absl import flags
+
+from lrcn.common.program import run_program
+from train_head import train_flags
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(train_flags)
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Feature cache that extract_features made.", required=True
+)
+_MANIFESTS = flags.DEFINE_list(
+    "manifests",
+    None,
+    "Manifests of the cache's clips, with a split for each clip, such as those that "
+    "extract_features.official_splits writes; separated by commas.",
+    required=True,
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Folder of the runs, each in a folder called after its manifest, and of cross_validation.json. "
+    "Runs that have ended are not trained again.",
+    required=True,
+)
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    config = train_flags.read_train_config()
+
+    from lrcn.common.feature_cache import read_cache
+    from train_head.cross_validation import cross_validate
+    from train_head.score_table import format_headline
+
+    content = cross_validate(
+        config,
+        cache=read_cache(_CACHE_DIR.value),
+        manifest_paths=[Path(path) for path in _MANIFESTS.value],
+        output_dir=Path(_OUTPUT_DIR.value),
+        checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+    )
+    width = max(len(run["name"]) for run in content["runs"])
+    for run in content["runs"]:
+        print(f"{run['name']:{width}}  {format_headline(run)}")
+    mean, std = content["mean"], content["std"]
+    spread = "" if std["top1"] is None else f", standard deviation {100 * std['top1']:.1f}"
+    print(
+        f"mean of {len(content['runs'])}: top-1 {mean['top1']:.1%}{spread}; mean class accuracy "
+        f"{mean['mean_class_accuracy']:.1%}; runs in {_OUTPUT_DIR.value}"
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,77 @@
+"""One recipe on several splits of the clips of one cache, and the mean of its scores."""
+
+import statistics
+from pathlib import Path
+
+from absl import logging
+
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.run_dir import RunDir, write_json
+from train_head.config import TrainConfig
+from train_head.evaluation import score_run
+from train_head.run_clips import read_run_clips
+from train_head.train import train_run
+
+_AVERAGED = ("top1", "top5", "mean_class_accuracy")
+
+
+def cross_validate(
+    config: TrainConfig,
+    *,
+    cache: FeatureCache,
+    manifest_paths: list[Path],
+    output_dir: Path,
+    checkpoint_sec: float,
+) -> dict:
+    """Trains and scores a run for each manifest, in the folder of its name.
+
+    What is trained and scored already is not done again, and a run that was cut off goes on.
+
+    Args:
+        config: The settings of every run.
+        cache: The cache with the features of all clips.
+        manifest_paths: Manifests with the splits; their names, without `.csv`, must differ.
+        output_dir: Where the runs and `cross_validation.json` go, made where there is none.
+        checkpoint_sec: Seconds between checkpoints.
+
+    Returns:
+        The content of `cross_validation.json`: `runs`, the `name` and the content of
+        `metrics.json` of each, and `mean` and `std` (the sample's standard deviation, None of one
+        run) of the scores that are averaged, each split weighing the same.
+
+    Raises:
+        ValueError: If two manifests have one name, or one has nothing to be scored on. Errors of
+            `read_run_clips`, `train_run` and `evaluate_run` pass through.
+    """
+    names = [path.stem for path in manifest_paths]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Expected manifests of different names, since a run is called after its own. "
+            f"Received: {', '.join(names)}. Rename or remove one."
+        )
+    for manifest_path in manifest_paths:  # a bad one is named before hours are spent on others
+        if {clip.split for clip in read_run_clips(cache, manifest_path)} == {"train"}:
+            raise ValueError(
+                f"{manifest_path}: expected test clips (or else val clips) to score. "
+                "Received: train clips only. Add some."
+            )
+    runs = []
+    for name, manifest_path in zip(names, manifest_paths, strict=True):
+        logging.info("%s (%d of %d)", name, len(runs) + 1, len(names))
+        run = RunDir(output_dir / name)
+        train_run(
+            config,
+            cache=cache,
+            run=run,
+            checkpoint_sec=checkpoint_sec,
+            manifest_path=manifest_path,
+        )
+        runs.append({"name": name, **score_run(run, cache)})
+    values = {score: [run[score] for run in runs] for score in _AVERAGED}
+    content = {
+        "runs": runs,
+        "mean": {score: statistics.fmean(x) for score, x in values.items()},
+        "std": {score: statistics.stdev(x) if len(x) > 1 else None for score, x in values.items()},
+    }
+    write_json(output_dir / "cross_validation.json", content)
+    return content
