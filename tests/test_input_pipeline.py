@@ -212,6 +212,10 @@ def test_reader_keeps_clips_only_where_all_fit(tmp_path):
     assert kept.read(1, np.array([2, 0, 0])).shape == (3, 5)
     with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache\. Run extract_feat"):
         read_anew.read(1)
+    kept.release()
+    with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache"):
+        kept.read(1)
+    assert kept.read(0).shape == (3, 5)
 
 
 def test_pad_clips():

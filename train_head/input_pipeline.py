@@ -58,6 +58,11 @@ class ClipReader:
             self.error = error
             raise
 
+    def release(self) -> None:
+        """Gives the memory of the clips back; they are read again where they are wanted."""
+        if self._kept is not None:
+            self._kept = {}
+
     def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
         clip_id = self._clip_ids[clip_number]
         if self._kept is None:

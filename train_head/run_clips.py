@@ -27,6 +27,10 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path | None = None) -> li
             cache does not allow it.
     """
     source = cache.manifest_path if manifest_path is None else manifest_path
+    if not source.exists():
+        raise FileNotFoundError(
+            f"{source}: no such manifest. Expected a .csv with the clips and their splits."
+        )
     clips = read_manifest(source)
     if manifest_path is not None:
         group_of = {clip.clip_id: clip.group for clip in read_manifest(cache.manifest_path)}

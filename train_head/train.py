@@ -93,6 +93,10 @@ def train_run(
     chosen_on = "train" if val_dataset is None else "val"
     logging.info("Keeping epoch %d, the best on %s", recorder.best_row()["epoch"], chosen_on)
     _save_model(model, run)
+    # TensorFlow keeps a dataset's functions, and with them the reader, for as long as the process
+    # lives; the clips of several runs would add up.
+    for reader in (train_reader, val_reader):
+        reader.release()
 
 
 def _start_run(
