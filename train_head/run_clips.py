@@ -9,14 +9,14 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.splits import check_group_leaks
 
 
-def read_run_clips(cache: FeatureCache, manifest_path: Path | None = None) -> list[Clip]:
+def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
     """Reads the clips that a run is trained, chosen and scored on.
 
     Args:
         cache: The cache with their features.
-        manifest_path: A manifest of clips of the cache with splits of its own, such as one of
-            several official splits; None takes the cache's. A clip without a group has the one
-            that the cache knows.
+        manifest_path: The cache's manifest, or another of its clips with splits of its own, such
+            as one of several official splits. A clip without a group has the one that the cache
+            knows.
 
     Returns:
         The clips, each with a split.
@@ -26,24 +26,21 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path | None = None) -> li
         ValueError: If it breaks a rule, a clip has no split, or a group straddles splits and the
             cache does not allow it.
     """
-    source = cache.manifest_path if manifest_path is None else manifest_path
-    if not source.exists():
+    if not manifest_path.exists():
         raise FileNotFoundError(
-            f"{source}: no such manifest. Expected a .csv with the clips and their splits."
+            f"{manifest_path}: no such manifest. Expected a .csv with the clips and their splits."
         )
-    clips = read_manifest(source)
-    if manifest_path is not None:
-        group_of = {clip.clip_id: clip.group for clip in read_manifest(cache.manifest_path)}
-        clips = [
-            dataclasses.replace(clip, group=clip.group or group_of.get(clip.clip_id, ""))
-            for clip in clips
-        ]
+    group_of = {clip.clip_id: clip.group for clip in read_manifest(cache.manifest_path)}
+    clips = [
+        dataclasses.replace(clip, group=clip.group or group_of.get(clip.clip_id, ""))
+        for clip in read_manifest(manifest_path)
+    ]
     without = [clip.clip_id for clip in clips if not clip.split]
     if without:
         raise ValueError(
-            f"{source}: expected a split for every clip. Received {len(without)} without, such as "
-            f"{without[0]!r}. Give it train, val or test, or take it out."
+            f"{manifest_path}: expected a split for every clip. Received {len(without)} without, "
+            f"such as {without[0]!r}. Give it train, val or test, or take it out."
         )
     if not cache.data_settings.get("allow_group_leak"):
-        check_group_leaks(clips, source=source)
+        check_group_leaks(clips, source=manifest_path)
     return clips

@@ -60,9 +60,17 @@ def train_run(
         ValueError: If the clips do not allow training, the folder holds a run of other settings
             or clips, or the loss stops being finite.
     """
+    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
     clips = read_run_clips(cache, manifest_path)
     class_names = read_class_names(cache.classes_path)
-    if _start_run(run, config=config, cache=cache, clips=clips, class_names=class_names):
+    if _start_run(
+        run,
+        config=config,
+        cache=cache,
+        manifest_path=manifest_path,
+        clips=clips,
+        class_names=class_names,
+    ):
         logging.info("%s: trained already", run.path)
         return
     keras.utils.set_random_seed(config.seed)
@@ -104,6 +112,7 @@ def _start_run(
     *,
     config: TrainConfig,
     cache: FeatureCache,
+    manifest_path: Path,
     clips: list[Clip],
     class_names: list[str],
 ) -> bool:
@@ -117,7 +126,7 @@ def _start_run(
         elif contract != cache.contract:
             problem = contract.describe_differences(cache.contract)
         elif read_manifest(run.manifest_path) != clips:
-            problem = "made with other clips or splits than the manifest lists now"
+            problem = f"made with other clips or splits than {manifest_path} lists now"
         elif read_class_names(run.classes_path) != class_names:
             problem = f"made with other classes, or in another order, than {cache.classes_path} has"
         if problem:
