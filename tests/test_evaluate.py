@@ -119,6 +119,7 @@ def test_scores_say_where_they_come_from_also_where_the_data_is_gone(
         "cache_dir": str(cache_copy),
         "split": "val",
         "windows": 1,
+        "views": 1,
         "seed": 0,
         "leaking_groups": 0,
         "contract": read_cache(cache_dir).contract.digest,
