@@ -1,5 +1,7 @@
 """Tests which clips and frames a batch holds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_data import make_config, write_cache
@@ -155,6 +157,38 @@ def test_without_jitter_training_takes_what_evaluation_takes():
         )
     jittered = [sample_frames(100, make_config(), rng=rng).tolist() for _ in range(3)]
     assert sample_frames(100, make_config(), rng=None).tolist() not in jittered
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_frame_order_turns_the_frames_around(sequence):
+    settings = {"sequence": sequence, "frame_order": "reversed"}
+    forward = sample_frames(13, make_config(sequence=sequence), rng=None)
+    forward = np.arange(13) if forward is None else forward
+    reverse = sample_frames(13, make_config(**settings), rng=None)
+    assert reverse.tolist() == forward.tolist()[::-1]
+    jittered = sample_frames(13, make_config(**settings), rng=np.random.default_rng(0))
+    assert jittered.tolist() == sorted(jittered, reverse=True)
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_shuffled_frames_are_the_same_frames_in_random_order(sequence):
+    config = make_config(sequence=sequence, frame_order="shuffled", seq_len=13)
+    rng = np.random.default_rng(0)
+    in_training = [sample_frames(130, config, rng=rng).tolist() for _ in range(3)]
+    assert len({*map(tuple, in_training)}) == 3, "another order every time"
+    if sequence == "fixed":
+        for frames in in_training:
+            segments = sorted(frame // 10 for frame in frames)
+            assert segments == list(range(13)), "still one of each segment"
+    orders = [
+        sample_frames(130, dataclasses.replace(config, seed=seed), rng=None).tolist()
+        for seed in (0, 0, 1)
+    ]
+    assert orders[0] == orders[1] != orders[2], "at test the order follows from the seed"
+    forward = sample_frames(130, dataclasses.replace(config, frame_order="forward"), rng=None)
+    forward = np.arange(130) if forward is None else forward
+    assert orders[0] != forward.tolist()
+    assert sorted(orders[0]) == sorted(orders[2]) == forward.tolist()
 
 
 def test_ragged_batches_hold_clips_of_like_lengths(cache):

@@ -19,7 +19,10 @@ from train_head.normalization import FeatureStatistics, measure_features
 
 NUM_CLASSES = 3
 MAP_SHAPE = (2, 2, 3)
-RNNS_AND_OUTPUTS = list(itertools.product(["gru", "lstm", "bigru", "none"], ["last", "mean"]))
+RNNS_AND_OUTPUTS = [
+    *itertools.product(["gru", "lstm", "bigru", "none"], ["last", "mean"]),
+    *itertools.product(["gru", "none"], ["mean_pool", "max_pool", "attention_pool"]),
+]
 
 
 def make_head(*, feature_shape=MAP_SHAPE, seed=0, **settings):
@@ -102,6 +105,36 @@ def test_without_rnn_the_order_of_frames_is_not_seen():
     np.testing.assert_allclose(run_head(head, maps), run_head(head, maps[:, ::-1]), atol=1e-5)
 
 
+@pytest.mark.parametrize("output", ["mean_pool", "max_pool", "attention_pool"])
+def test_poolings_over_time_without_rnn_and_fc_layer_are_linear(output):
+    head = make_head(rnn="none", output=output, fc_units=0)
+    maps = make_maps(1, 5)
+    logits = run_head(head, maps)
+    np.testing.assert_allclose(logits, run_head(head, maps[:, ::-1]), atol=1e-5)
+    vectors = head.get_layer("per_frame")(maps).numpy()[0]
+    weights = {
+        "mean_pool": np.full((5, 1), 0.2),
+        "max_pool": vectors == vectors.max(axis=0),
+        "attention_pool": None,
+    }[output]
+    if weights is None:
+        weights = tf.nn.softmax(head.get_layer("time_scores")(vectors), axis=0).numpy()
+        assert np.ptp(weights) > 0.05
+    pooled = (vectors * weights).sum(axis=0)
+    kernel, bias = head.get_layer("logits").get_weights()
+    np.testing.assert_allclose(logits[0], pooled @ kernel + bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("output", ["mean_pool", "max_pool", "attention_pool"])
+def test_padding_is_not_pooled_where_all_features_are_negative(output):
+    # The FC layer's are never negative, so there the maximum would not see zeros.
+    head = make_head(sequence="ragged", rnn="none", output=output, fc_units=0)
+    clip = -np.abs(make_maps(1, 3)[0]) - 100
+    alone = run_head(head, make_ragged_inputs([clip], num_frames=3))
+    padded = run_head(head, make_ragged_inputs([clip], num_frames=6))
+    np.testing.assert_allclose(padded, alone, atol=1e-5)
+
+
 def test_mean_output_is_the_mean_of_each_frames_softmax():
     head = make_head(rnn="none", output="mean")
     maps = make_maps(1, 4)
@@ -145,7 +178,7 @@ def test_rnn_units_and_initialisers_are_the_articles():
     assert type(rnn.cell.kernel_initializer) is keras.initializers.GlorotUniform
 
 
-@pytest.mark.parametrize("output", ["last", "mean"])
+@pytest.mark.parametrize("output", ["last", "mean", "max_pool", "attention_pool"])
 def test_gradient_reaches_the_fc_layer_and_ignores_padding(output):
     head = make_head(sequence="ragged", output=output)
     clips = [make_maps(1, length, seed=length)[0] for length in (2, 4)]
@@ -172,6 +205,8 @@ def test_gradient_reaches_the_fc_layer_and_ignores_padding(output):
         {"sequence": "ragged", "rnn": "bigru", "output": "mean", "frame_pooling": "average"},
         {"sequence": "ragged", "rnn": "lstm"},
         {"rnn": "none", "output": "mean"},
+        {"sequence": "ragged", "rnn": "none", "output": "max_pool", "fc_units": 0},
+        {"sequence": "ragged", "output": "attention_pool"},
     ],
     ids=str,
 )

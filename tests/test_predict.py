@@ -79,10 +79,15 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
     assert np.ptp([float(row["left"]) for row in rows]) > 0.01
 
 
-@pytest.mark.parametrize(("sequence", "num_windows"), [("ragged", 1), ("fixed", 3)])
-def test_clips_are_predicted_as_evaluated(cache_dir, clips_dir, tmp_path, sequence, num_windows):
+@pytest.mark.parametrize(
+    ("sequence", "num_windows", "frame_order"),
+    [("ragged", 1, "forward"), ("ragged", 1, "shuffled"), ("fixed", 3, "forward")],
+)
+def test_clips_are_predicted_as_evaluated(
+    cache_dir, clips_dir, tmp_path, sequence, num_windows, frame_order
+):
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence=sequence, epochs=1)
+    config = make_config(sequence=sequence, epochs=1, frame_order=frame_order)
     train_run(config, cache=read_cache(cache_dir), run=run, checkpoint_sec=60)
     expected = evaluate_all(run, cache_dir, num_windows=num_windows)
     sources = find_sources([str(clips_dir)])
@@ -105,7 +110,7 @@ def thinned_cache(clips_dir, tmp_path_factory):
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
 def test_new_videos_are_thinned_out_as_the_cache_was(thinned_cache, clips_dir, tmp_path, sequence):
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence=sequence, seq_len=3, epochs=2)
+    config = make_config(sequence=sequence, seq_len=3, epochs=2, frame_order="reversed")
     train_run(config, cache=thinned_cache, run=run, checkpoint_sec=60)
     expected = evaluate_all(run, thinned_cache.cache_dir)
     clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}

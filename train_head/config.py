@@ -4,7 +4,8 @@ import dataclasses
 import math
 
 SEQUENCES = ("fixed", "ragged")
-OUTPUTS = ("last", "mean")
+OUTPUTS = ("last", "mean", "mean_pool", "max_pool", "attention_pool")
+FRAME_ORDERS = ("forward", "reversed", "shuffled")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
 
@@ -20,6 +21,7 @@ class TrainConfig:
     seq_len: int = 16
     sampling: str = "segments"
     jitter: bool = True
+    frame_order: str = "forward"
     frame_pooling: str = "flatten"
     fc_units: int = 2048
     rnn: str = "gru"

@@ -208,15 +208,26 @@ def _make_dataset(reader, class_ids, config, iter_plan, choose_frames):
 def sample_frames(
     num_frames: int, config: TrainConfig, *, rng: np.random.Generator | None
 ) -> np.ndarray | None:
-    """Chooses the frames of a clip: [T] int64, or None for all of them.
+    """Chooses the frames of a clip and their order: [T] int64, or None for all as they are.
 
-    With a generator, as training has, fixed sequences take a random frame of each segment.
+    With a generator, as training has, fixed sequences take a random frame of each segment, and
+    shuffled ones an order that it draws. Without one, all that is random follows from the seed
+    and the clip's length, which a new video has too.
     """
     if config.sequence == "ragged":
-        return None
-    if rng is not None and config.jitter and config.sampling == "segments":
-        return sampling.sample_segment_jitter(num_frames, config.seq_len, rng=rng)
-    return sampling.SAMPLERS[config.sampling](num_frames, config.seq_len)
+        if config.frame_order == "forward":
+            return None
+        frames = np.arange(num_frames)
+    elif rng is not None and config.jitter and config.sampling == "segments":
+        frames = sampling.sample_segment_jitter(num_frames, config.seq_len, rng=rng)
+    else:
+        frames = sampling.SAMPLERS[config.sampling](num_frames, config.seq_len)
+    if config.frame_order == "reversed":
+        return frames[::-1]
+    if config.frame_order == "shuffled":
+        rng = np.random.default_rng([config.seed, num_frames]) if rng is None else rng
+        return rng.permutation(frames)
+    return frames
 
 
 def sample_windows(

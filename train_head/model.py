@@ -121,12 +121,34 @@ def _rnn_bigru(units: int, return_sequences: bool):
     return keras.layers.Bidirectional(gru, name="rnn")
 
 
+def _pool_time_mean(vectors, frame_mask):
+    return keras.layers.GlobalAveragePooling1D(name="time_pooling")(vectors, mask=frame_mask)
+
+
+def _pool_time_max(vectors, frame_mask):
+    if frame_mask is not None:
+        vectors = keras.ops.where(keras.ops.expand_dims(frame_mask, -1), vectors, -np.inf)
+    return keras.ops.max(vectors, axis=1)
+
+
+def _pool_time_attention(vectors, frame_mask):
+    scores = keras.layers.Dense(1, name="time_scores")(vectors)
+    mask = None if frame_mask is None else keras.ops.expand_dims(frame_mask, -1)
+    weights = keras.layers.Softmax(axis=1, name="time_attention")(scores, mask=mask)
+    return keras.ops.sum(vectors * weights, axis=1)
+
+
 # A new pooling or RNN is one function and one line here. Keras initialises RNNs as the article
 # found best: recurrent kernels orthogonal, input kernels glorot uniform.
 FRAME_POOLINGS = {
     "flatten": _pool_flatten,
     "average": _pool_average,
     "attention": _pool_attention,
+}
+TIME_POOLINGS = {
+    "mean_pool": _pool_time_mean,
+    "max_pool": _pool_time_max,
+    "attention_pool": _pool_time_attention,
 }
 RNNS = {"gru": _rnn_gru, "lstm": _rnn_lstm, "bigru": _rnn_bigru, "none": None}
 
@@ -157,15 +179,17 @@ def build_head(
         inputs = {"feature_maps": maps, "frame_mask": frame_mask}
     encoder = _build_frame_encoder(config, feature_shape, statistics)
     x = PerFrame(encoder, name="per_frame")(maps, frame_mask=frame_mask)
-    every_frame = config.output == "mean"
+    every_frame = config.output != "last"
     if RNNS[config.rnn] is not None:
         # Without sequences, a backward RNN gives what it knows after the first frame.
         x = RNNS[config.rnn](config.rnn_units, every_frame)(x, mask=frame_mask)
         x = keras.layers.Dropout(config.dropout, name="rnn_dropout")(x)
     elif not every_frame:
         x = LastFrame(name="last_frame")(x, frame_mask=frame_mask)
+    if config.output in TIME_POOLINGS:
+        x = TIME_POOLINGS[config.output](x, frame_mask)
     logits = keras.layers.Dense(num_classes, name="logits")(x)
-    if every_frame:
+    if config.output == "mean":
         logits = MeanOfFrames(name="mean_of_frames")(logits, frame_mask=frame_mask)
     return keras.Model(inputs, logits, name="head")
 
@@ -239,6 +263,7 @@ def _build_frame_encoder(config, feature_shape, statistics):
     normalization.finalize_state()
     x = FRAME_POOLINGS[config.frame_pooling](normalization(x))
     x = keras.layers.Dropout(config.input_dropout, name="input_dropout")(x)
-    x = keras.layers.Dense(config.fc_units, activation="relu", name="fc")(x)
-    x = keras.layers.Dropout(config.dropout, name="fc_dropout")(x)
+    if config.fc_units:
+        x = keras.layers.Dense(config.fc_units, activation="relu", name="fc")(x)
+        x = keras.layers.Dropout(config.dropout, name="fc_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")

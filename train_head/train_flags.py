@@ -4,7 +4,14 @@ import dataclasses
 
 from absl import flags
 
-from train_head.config import OPTIMIZERS, OUTPUTS, SCHEDULES, SEQUENCES, TrainConfig
+from train_head.config import (
+    FRAME_ORDERS,
+    OPTIMIZERS,
+    OUTPUTS,
+    SCHEDULES,
+    SEQUENCES,
+    TrainConfig,
+)
 
 _DEFAULTS = TrainConfig()
 
@@ -40,6 +47,14 @@ flags.DEFINE_bool(
     "In training, take a random frame of each segment instead of its middle (augments).",
 )
 flags.DEFINE_enum(
+    "frame_order",
+    _DEFAULTS.frame_order,
+    FRAME_ORDERS,
+    "In which order the head reads a clip's frames. shuffled: another order for each clip in each "
+    "epoch of training, later one that follows from --seed and the clip's length; what a head "
+    "still knows then, it does not know from the order.",
+)
+flags.DEFINE_enum(
     "frame_pooling",
     _DEFAULTS.frame_pooling,
     ["flatten", "average", "attention"],
@@ -47,21 +62,28 @@ flags.DEFINE_enum(
     "the FC layer smaller; attention averages with a soft map over the positions that it learns.",
 )
 flags.DEFINE_integer(
-    "fc_units", _DEFAULTS.fc_units, "Units of the layer that reads a frame.", lower_bound=1
+    "fc_units",
+    _DEFAULTS.fc_units,
+    "Units of the layer that reads a frame; 0 leaves it out, so that without an RNN the classes "
+    "are linear in the features.",
+    lower_bound=0,
 )
 flags.DEFINE_enum(
     "rnn",
     _DEFAULTS.rnn,
     ["gru", "lstm", "bigru", "none"],
-    "What reads the frames in order; none leaves each frame on its own (use --output=mean).",
+    "What reads the frames in order; none leaves each frame on its own (use another --output than "
+    "last).",
 )
 flags.DEFINE_integer("rnn_units", _DEFAULTS.rnn_units, "Units of the RNN.", lower_bound=1)
 flags.DEFINE_enum(
     "output",
     _DEFAULTS.output,
     OUTPUTS,
-    "last: classify what the RNN knows after the last frame. mean: average the softmax of every "
-    "frame, as the LRCN paper does.",
+    "How the frames make one answer. last: classify what the RNN knows after the last frame. mean: "
+    "average the softmax of every frame, as the LRCN paper does. mean_pool, max_pool, "
+    "attention_pool: classify the mean, the maximum or a learned weighted mean over time of the "
+    "frames' vectors.",
 )
 flags.DEFINE_float(
     "input_dropout",
