@@ -1,12 +1,7 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 
-from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip
 from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
@@ -15,6 +10,7 @@ from lrcn.common.splits import find_group_leaks
 from train_head.config import TrainConfig
 from train_head.input_pipeline import ClipReader, make_eval_dataset, raise_read_errors
 from train_head.metrics import compute_metrics
+from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions
 
 tf = import_tensorflow()
@@ -102,7 +98,9 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
-    write_predictions(run.predictions_path(split, **how), clips, probabilities, class_names)
+    clip_ids, labels = [clip.clip_id for clip in clips], [clip.label for clip in clips]
+    predictions = Predictions(clip_ids, labels, class_names, probabilities)
+    write_predictions(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
 
@@ -135,18 +133,3 @@ def predict_dataset(model, dataset, *, rows_per_clip: int = 1) -> np.ndarray:
 
     rows = np.concatenate([forward(inputs).numpy() for inputs, _ in dataset])
     return rows.reshape(-1, rows_per_clip, rows.shape[-1]).mean(axis=1)
-
-
-def write_predictions(
-    path: Path, clips: list[Clip], probabilities: np.ndarray, class_names: list[str]
-) -> None:
-    """Writes a row for each clip: its label, the class predicted, and every class's probability."""
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["clip_id", "label", "predicted", *class_names])
-        for clip, row in zip(clips, probabilities, strict=True):
-            predicted = class_names[int(row.argmax())]
-            writer.writerow([clip.clip_id, clip.label, predicted, *(f"{p:.6f}" for p in row)])

@@ -1,0 +1,142 @@
+"""Tests late fusion on predictions small enough to average by hand."""
+
+import numpy as np
+import pytest
+from commands import run_program
+
+from lrcn.common.run_dir import RunDir
+from train_head.fusion import fuse_predictions, read_run_predictions
+from train_head.prediction_file import Predictions, read_predictions, write_predictions
+
+RGB = Predictions(
+    ["a/1", "a/2", "b/1"],
+    ["a", "a", "b"],
+    ["a", "b"],
+    np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]),
+)
+# The same clips and classes in another order, with columns a: 0.8, 0.8, 0.0.
+FLOW = Predictions(
+    ["b/1", "a/2", "a/1"],
+    ["b", "a", "a"],
+    ["b", "a"],
+    np.array([[1.0, 0.0], [0.2, 0.8], [0.2, 0.8]]),
+)
+
+
+def write_run(folder, predictions, *, split="test"):
+    folder.mkdir()
+    write_predictions(RunDir(folder).predictions_path(split), predictions)
+    return folder
+
+
+def replace(predictions, **fields):
+    return Predictions(**{**vars(predictions), **fields})
+
+
+def test_program_writes_the_average_and_prints_all_scores(tmp_path):
+    rgb, flow = write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)
+    output = tmp_path / "fused.csv"
+    done = run_program(
+        "train_head.fuse", f"--run_dirs={rgb},{flow}", "--weights=2,1", f"--output={output}"
+    )
+    assert output.read_text().splitlines() == [
+        "clip_id,label,predicted,a,b",
+        "a/1,a,a,0.866667,0.133333",
+        "a/2,a,a,0.533333,0.466667",
+        "b/1,b,b,0.400000,0.600000",
+    ]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["run", "weight", "clips", "top-1", "top-5", "mean", "class", "accuracy"]
+    assert rows[1:] == [
+        [str(rgb), "0.67", "3", "33.3%", "100.0%", "25.0%"],
+        [str(flow), "0.33", "3", "100.0%", "100.0%", "100.0%"],
+        ["fusion", "3", "100.0%", "100.0%", "100.0%"],
+    ]
+
+    before = output.read_bytes()
+    again = run_program(
+        "train_head.fuse", f"--run_dirs={rgb},{flow}", f"--output={output}", check=False
+    )
+    assert again.returncode == 1 and again.stdout == ""
+    assert f"{output}: exists already. Name another --output" in again.stderr
+    assert output.read_bytes() == before
+
+
+def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
+    run = RunDir(write_run(tmp_path / "rgb", RGB, split="val"))
+    assert read_run_predictions(run, split="val").clip_ids == RGB.clip_ids
+    text = r"rgb/predictions\.csv: missing\. Score the run first: .* --split=test"
+    with pytest.raises(FileNotFoundError, match=text):
+        read_run_predictions(run, split="test")
+
+
+def test_only_the_proportion_of_weights_matters():
+    fused = fuse_predictions({"rgb": RGB, "flow": FLOW}, [2, 1]).probabilities
+    np.testing.assert_allclose(
+        fuse_predictions({"rgb": RGB, "flow": FLOW}, [0.5, 0.25]).probabilities, fused
+    )
+    np.testing.assert_allclose(fused.sum(axis=1), 1)
+    twice = fuse_predictions({"rgb": RGB, "again": RGB, "flow": FLOW}, [1, 1, 1]).probabilities
+    np.testing.assert_allclose(twice, fused)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"clip_ids": ["b/1", "a/2", "a/3"]},
+            r"rgb and flow: expected the same clips\. Received: 1 only in the first, such as "
+            r"\['a/1'\], 1 only in the second, such as \['a/3'\]",
+        ),
+        ({"class_names": ["b", "c"]}, r"expected the same classes\. .*\['a'\].*\['c'\]"),
+        (
+            {"labels": ["b", "b", "a"]},
+            r"expected the same label .*a/2 is 'a' in the one and 'b' in",
+        ),
+    ],
+    ids=["clips", "classes", "labels"],
+)
+def test_what_does_not_fit_is_refused_by_name(fields, text):
+    with pytest.raises(ValueError, match=text):
+        fuse_predictions({"rgb": RGB, "flow": replace(FLOW, **fields)}, [1, 1])
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")]], ids=str)
+def test_weights_that_are_not_one_positive_a_run_are_refused(weights):
+    with pytest.raises(ValueError, match="Expected a positive weight for each of the 2 runs"):
+        fuse_predictions({"rgb": RGB, "flow": FLOW}, weights)
+
+
+def test_a_single_run_is_refused():
+    with pytest.raises(ValueError, match=r"at least two different runs.*Received: \['rgb'\]"):
+        fuse_predictions({"rgb": RGB}, [1])
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("", "the header"),
+        ("clip_id,label,predicted,a,b\n", "0 clips"),
+        ("clip,predicted,a,b\nx,a,0.5,0.5\n", "the header"),
+        ("clip_id,label,predicted,a,b\nx,a,a,0.5\n", "rows of different length"),
+        ("clip_id,label,predicted,a,b\nx,c,a,0.5,0.5\n", r"the labels \['c'\]"),
+        ("clip_id,label,predicted,a,b\nx,a,a,0.5,much\n", "could not convert"),
+    ],
+)
+def test_a_file_that_is_no_table_of_predictions_is_named(tmp_path, text, received):
+    path = tmp_path / "predictions.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"predictions\.csv: expected a table .*{received}"):
+        read_predictions(path)
+
+
+def test_names_that_csv_must_quote_come_back(tmp_path):
+    odd = Predictions(['a,"b"\nc', "é"], ["x,y", "label"], ["x,y", "label"], np.eye(2))
+    write_predictions(tmp_path / "odd.csv", odd)
+    read = read_predictions(tmp_path / "odd.csv")
+    assert (read.clip_ids, read.labels, read.class_names) == (
+        odd.clip_ids,
+        odd.labels,
+        odd.class_names,
+    )
+    np.testing.assert_array_equal(read.probabilities, odd.probabilities)

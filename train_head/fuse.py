@@ -1,0 +1,51 @@
+"""Averages the predictions of several runs, such as one on RGB frames and one on optical flow."""
+
+from pathlib import Path
+
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+
+_RUN_DIRS = flags.DEFINE_list(
+    "run_dirs", None, "Folders of runs that were scored on the same clips.", required=True
+)
+_WEIGHTS = flags.DEFINE_list(
+    "weights",
+    None,
+    "A weight for each run, such as 2,1; their sum does not matter. Default: equal.",
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "val", "test"], "Whose predictions to average."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "CSV file to write, in the format of predictions.csv.", required=True
+)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    output = Path(_OUTPUT.value)
+    if output.exists():
+        raise ValueError(f"{output}: exists already. Name another --output, or remove it.")
+    try:
+        weights = [float(weight) for weight in _WEIGHTS.value or [1] * len(_RUN_DIRS.value)]
+    except ValueError:
+        raise ValueError(f"--weights: expected numbers. Received: {_WEIGHTS.value}.") from None
+
+    from lrcn.common.run_dir import RunDir
+    from train_head.fusion import format_fusion, fuse_predictions, read_run_predictions
+    from train_head.prediction_file import write_predictions
+
+    named = {
+        name: read_run_predictions(RunDir(name), split=_SPLIT.value) for name in _RUN_DIRS.value
+    }
+    fused = fuse_predictions(named, weights)
+    write_predictions(output, fused)
+    print(format_fusion(named, weights, fused))
+    logging.info("Written: %s", output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,104 @@
+"""Late fusion: the predictions of several runs for the same clips, averaged.
+
+Donahue et al. 2015 (LRCN, section 4.1) average the predictions of a network on RGB frames and one
+on optical flow so, and weigh the better one more.
+"""
+
+import math
+
+import numpy as np
+
+from lrcn.common.run_dir import RunDir
+from train_head.metrics import compute_metrics
+from train_head.prediction_file import Predictions, read_predictions
+
+# Of many names that differ, so many are told.
+_SHOWN_NAMES = 3
+
+
+def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
+    """Reads what a run predicts for a split.
+
+    Raises:
+        FileNotFoundError: If it has not been scored on the split.
+        ValueError: If the file is no table of predictions.
+    """
+    path = run.predictions_path(split)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: missing. Score the run first: python -m train_head.evaluate "
+            f"--run_dir={run.path} --cache_dir=... --split={split}"
+        )
+    return read_predictions(path)
+
+
+def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Predictions:
+    """Averages predictions by weight. Clips and classes are matched by name, in any order.
+
+    Args:
+        named: {name of the run: its predictions}, at least two.
+        weights: One a run, positive; their sum does not matter.
+
+    Returns:
+        The average, clips and classes in the order of the first run.
+
+    Raises:
+        ValueError: If there are fewer than two runs, a weight is missing or not positive, or clips,
+            labels or classes of the runs differ.
+    """
+    if len(named) < 2:
+        raise ValueError(f"Expected at least two different runs to fuse. Received: {[*named]}.")
+    if len(weights) != len(named) or not all(math.isfinite(x) and x > 0 for x in weights):
+        raise ValueError(
+            f"Expected a positive weight for each of the {len(named)} runs. Received: {weights}."
+        )
+    (first_name, first), *others = named.items()
+    total = first.probabilities * weights[0]
+    for (name, other), weight in zip(others, weights[1:], strict=True):
+        both = f"{first_name} and {name}"
+        columns = _match(first.class_names, other.class_names, what="classes", both=both)
+        rows = _match(first.clip_ids, other.clip_ids, what="clips", both=both)
+        for clip_id, label, row in zip(first.clip_ids, first.labels, rows, strict=True):
+            if other.labels[row] != label:
+                raise ValueError(
+                    f"{both}: expected the same label for every clip. Received: {clip_id} is "
+                    f"{label!r} in the one and {other.labels[row]!r} in the other. Train both on "
+                    "the same labels."
+                )
+        total = total + other.probabilities[np.ix_(rows, columns)] * weight
+    return Predictions(first.clip_ids, first.labels, first.class_names, total / sum(weights))
+
+
+def format_fusion(named: dict[str, Predictions], weights: list[float], fused: Predictions) -> str:
+    """Renders the scores of each run and of the fusion as a table for a terminal."""
+    shares = [f"{weight / sum(weights):.2f}" for weight in weights]
+    rows = [*zip(named, shares, named.values(), strict=True), ("fusion", "", fused)]
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"{'run':{width}}  weight  clips   top-1   top-5  mean class accuracy"]
+    for name, share, predictions in rows:
+        scores = compute_metrics(
+            predictions.probabilities, predictions.class_ids, predictions.class_names
+        )
+        lines.append(
+            f"{name:{width}}  {share:>6}  {scores['num_clips']:5}  {scores['top1']:6.1%}  "
+            f"{scores['top5']:6.1%}  {scores['mean_class_accuracy']:19.1%}"
+        )
+    return "\n".join(lines)
+
+
+def _match(wanted: list[str], received: list[str], *, what: str, both: str) -> list[int]:
+    """Returns where each wanted name stands among the received ones."""
+    places = {name: place for place, name in enumerate(received)}
+    missing = [name for name in wanted if name not in places]
+    extra = sorted(set(received) - set(wanted))
+    if missing or extra:
+        counts = ", ".join(
+            f"{len(names)} only in the {which}, such as {names[:_SHOWN_NAMES]}"
+            for which, names in (("first", missing), ("second", extra))
+            if names
+        )
+        raise ValueError(
+            f"{both}: expected the same {what}. Received: {counts}. Fuse runs of one data set and "
+            "split."
+        )
+    return [places[name] for name in wanted]

@@ -1,0 +1,82 @@
+"""`predictions.csv`: what a run says of each clip of a split."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.atomic_file import replace_file
+
+_COLUMNS = ["clip_id", "label", "predicted"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """The predictions for N clips.
+
+    Attributes:
+        clip_ids: N names.
+        labels: The N true classes.
+        class_names: The K names.
+        probabilities: [N, K] float, rows sum to 1.
+    """
+
+    clip_ids: list[str]
+    labels: list[str]
+    class_names: list[str]
+    probabilities: np.ndarray
+
+    @property
+    def class_ids(self) -> np.ndarray:
+        """[N] int64, the true classes."""
+        return np.array([self.class_names.index(label) for label in self.labels], np.int64)
+
+    @property
+    def is_right(self) -> np.ndarray:
+        """[N] bool, whether the most probable class is the true one."""
+        return self.probabilities.argmax(axis=1) == self.class_ids
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Writes a row for each clip: its label, the class predicted, and every class's probability."""
+    with (
+        replace_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow([*_COLUMNS, *predictions.class_names])
+        rows = zip(predictions.clip_ids, predictions.labels, predictions.probabilities, strict=True)
+        for clip_id, label, row in rows:
+            predicted = predictions.class_names[int(row.argmax())]
+            writer.writerow([clip_id, label, predicted, *(f"{p:.6f}" for p in row)])
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Reads what `write_predictions` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table of predictions.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    class_names = header[len(_COLUMNS) :]
+    try:
+        if header[: len(_COLUMNS)] != _COLUMNS or not rows:
+            raise ValueError(f"the header {header[:4]} and {len(rows)} clips")
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("rows of different length")
+        unknown = sorted({row[1] for row in rows} - set(class_names))
+        if unknown:
+            raise ValueError(f"the labels {unknown[:3]}, which are no columns")
+        probabilities = np.array([row[len(_COLUMNS) :] for row in rows], np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected a table of clips with the columns {', '.join(_COLUMNS)} and one of "
+            f"probabilities for each class. Received: {error}. Score the run again: "
+            "python -m train_head.evaluate."
+        ) from None
+    return Predictions(
+        [row[0] for row in rows], [row[1] for row in rows], class_names, probabilities
+    )
