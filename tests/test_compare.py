@@ -1,0 +1,217 @@
+"""Tests the comparison of heads: its verdicts, and that it goes on where it was cut off."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from commands import run_program
+from PIL import Image
+from small_data import make_config, make_ramps, write_cache
+
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.comparison import MODELS, compare_models
+from train_head.comparison_text import find_verdict, format_table
+from train_head.prediction_file import Predictions, write_predictions
+
+SEEDS = [5, 6]
+CONFIG = make_config(epochs=1, seed=SEEDS[0])
+FLAGS = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=1", "--batch_size=4")
+# How many of the 8 test clips a finished run is right on.
+NUM_RIGHT = {
+    "middle_frame": 3,
+    "mean_pool": 4,
+    "max_pool": 4,
+    "attention_pool": 5,
+    "gru": 8,
+    "lstm": 7,
+    "gru_reversed": 7,
+    "gru_shuffled": 4,
+}
+
+
+def write_finished_run(run, config, cache, *, num_right):
+    """Writes what training and scoring leave, but for the model's content."""
+    run.path.mkdir(parents=True)
+    shutil.copy(cache.manifest_path, run.manifest_path)
+    shutil.copy(cache.classes_path, run.classes_path)
+    write_json(run.contract_path, cache.contract)
+    write_json(run.config_path, config)
+    run.model_path.write_bytes(b"a model")
+    clips = [clip for clip in read_manifest(cache.manifest_path) if clip.split == "test"]
+    labels, names = [clip.label for clip in clips], read_class_names(cache.classes_path)
+    is_true = np.array([[label == name for name in names] for label in labels])
+    probabilities = np.where(np.arange(len(clips))[:, None] < num_right, is_true, ~is_true)
+    predictions = Predictions([clip.clip_id for clip in clips], labels, names, probabilities)
+    write_predictions(run.predictions_path("test"), predictions)
+    write_json(run.metrics_path("test"), {"top1": num_right / len(clips)})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a cache, and a comparison of which all runs have ended."""
+    features = {}
+    for split in ("train", "val", "test"):
+        features |= make_ramps(4, split=split)
+    cache = write_cache(tmp_path / "cache", features)
+    for model in MODELS:
+        if not model.needs_positions:
+            for seed in SEEDS:
+                write_finished_run(
+                    RunDir(tmp_path / "compare" / model.name / f"seed_{seed}"),
+                    dataclasses.replace(CONFIG, learning_rate=3e-4, **model.settings, seed=seed),
+                    cache,
+                    num_right=NUM_RIGHT[model.name],
+                )
+    return tmp_path
+
+
+def compare(folder, **settings):
+    return compare_models(
+        dataclasses.replace(CONFIG, **{"learning_rate": 3e-4, **settings}),
+        cache=read_cache(folder / "cache"),
+        output_dir=folder / "compare",
+        num_seeds=2,
+        checkpoint_sec=60,
+    )
+
+
+def test_program_goes_on_and_writes_table_json_and_picture(folder):
+    output_dir = folder / "compare"
+    shutil.rmtree(output_dir / "mean_pool" / "seed_6")
+    kept = {path: path.stat().st_mtime_ns for path in output_dir.rglob("*") if path.is_file()}
+    flags = (f"--cache_dir={folder}/cache", f"--output_dir={output_dir}", *FLAGS)
+    done = run_program("train_head.compare", *flags, "--seeds=2", "--seed=5")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "no run is made twice"
+    assert "16 of 16 runs done, about 0 s left" in done.stderr
+
+    content = json.loads((output_dir / "compare.json").read_text())
+    assert (content["split"], content["num_clips"], content["seeds"]) == ("test", 8, SEEDS)
+    models = {model["name"]: model for model in content["models"]}
+    assert list(models) == list(NUM_RIGHT)
+    trained = read_json(output_dir / "mean_pool" / "seed_6" / "metrics.json")
+    assert models["mean_pool"]["top1"] == [0.5, trained["top1"]]
+    assert models["lstm"]["top1"] == [7 / 8, 7 / 8]
+    assert done.stdout == format_table(content) + "\n"
+    assert content["verdict"] == done.stdout.splitlines()[-1]
+    with Image.open(output_dir / "compare.png") as picture:
+        assert picture.width > 1000
+        assert len(picture.convert("RGB").getcolors(2**24)) > 50, "something is drawn"
+
+
+def test_means_deviations_and_differences(folder):
+    shutil.rmtree(folder / "compare" / "gru" / "seed_6")
+    write_finished_run(
+        RunDir(folder / "compare" / "gru" / "seed_6"),
+        dataclasses.replace(CONFIG, learning_rate=3e-4, seed=6),
+        read_cache(folder / "cache"),
+        num_right=6,
+    )
+    content = compare(folder)
+    models = {model["name"]: model for model in content["models"]}
+    assert models["gru"]["mean"] == 7 / 8
+    assert models["gru"]["std"] == pytest.approx(np.std([1, 6 / 8], ddof=1))
+    assert models["mean_pool"]["difference"] is None
+    assert models["gru"]["difference"]["mean"] == 3 / 8
+    assert 0 < models["gru"]["difference"]["low"] < 3 / 8 < models["gru"]["difference"]["high"] < 1
+    assert models["max_pool"]["difference"] == {"mean": 0, "low": 0, "high": 0}
+    lines = format_table(content).splitlines()
+    assert lines[2].split()[:6] == ["model", "mean", "std", "seed", "5", "seed"]
+    row = next(line for line in lines if line.startswith("GRU  "))
+    assert row.split()[:6] == ["GRU", "87.5", "17.7", "100.0", "75.0", "+37.5"]
+
+
+def test_models_differ_from_the_gru_in_what_their_titles_say():
+    gru = make_config(rnn="gru")
+    differing = {
+        model.name: {key for key, value in model.settings.items() if value != getattr(gru, key)}
+        for model in MODELS
+    }
+    linear = {"rnn", "fc_units", "output"}
+    assert differing == {
+        "middle_frame": linear | {"seq_len"},
+        "mean_pool": linear,
+        "max_pool": linear,
+        "attention_pool": linear,
+        "gru": set(),
+        "lstm": {"rnn"},
+        "gru_attention": {"frame_pooling"},
+        "gru_reversed": {"frame_order"},
+        "gru_shuffled": {"frame_order"},
+    }
+
+
+def test_runs_of_other_settings_are_refused(folder):
+    with pytest.raises(ValueError, match="seed_5: made with rnn_units=8, but this command"):
+        compare(folder, rnn_units=9)
+
+
+def test_without_held_out_clips_there_is_nothing_to_compare_on(tmp_path):
+    cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
+    with pytest.raises(ValueError, match=r"manifest\.csv: expected clips of the split test.*train"):
+        compare_models(
+            CONFIG, cache=cache, output_dir=tmp_path / "out", num_seeds=1, checkpoint_sec=60
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def answer(num_right, num_clips=200, num_seeds=3):
+    return np.tile(np.arange(num_clips) < num_right, (num_seeds, 1))
+
+
+@pytest.mark.parametrize(
+    ("num_right", "pattern"),
+    [
+        (
+            {"gru": 180, "mean_pool": 150, "gru_shuffled": 140},
+            r"The GRU is better than mean pooling by 15\.0 \[1\d\.\d, \d\d\.\d\] points, and loses "
+            r"20\.0 \[1\d\.\d, 2\d\.\d\] on shuffled frames: order matters here\.",
+        ),
+        (
+            {"gru": 180, "mean_pool": 150, "gru_shuffled": 179},
+            r"The GRU is better than mean pooling by .* points; on shuffled frames it is as good "
+            r"\(0\.5 \[0\.0, 1\.5\]\): order plays no part\.",
+        ),
+        (
+            {"gru": 150, "mean_pool": 180, "gru_shuffled": 150},
+            r"The GRU is worse than mean pooling \(-15\.0 \[.*\] points\): use the mean; on "
+            r"shuffled frames it is as good \(0\.0 \[0\.0, 0\.0\]\): order plays no part\.",
+        ),
+        (
+            {"gru": 151, "mean_pool": 150, "gru_shuffled": 120},
+            r"The GRU is no better than mean pooling \(0\.5 \[0\.0, 1\.5\] points\): use the mean; "
+            r"it does read the order, and loses 15\.5 \[.*\] on shuffled frames\.",
+        ),
+    ],
+    ids=["order", "size", "worse", "level"],
+)
+def test_verdict(num_right, pattern):
+    assert re.fullmatch(pattern, find_verdict({k: answer(n) for k, n in num_right.items()}))
+
+
+def test_few_clips_are_said_to_be_few():
+    is_right = {
+        "gru": np.array([[True, False] * 8]),
+        "mean_pool": np.array([[False, True] * 8]),
+        "gru_shuffled": np.array([[False, True] * 8]),
+    }
+    assert find_verdict(is_right).startswith("The GRU is no better than mean pooling (0.0 [-")
+    assert re.search(
+        r"use the mean, though 16 clips are too few to rule out a gain; 16 clips are too few to "
+        r"tell whether order plays a part \(0\.0 \[-.*\]\)\.$",
+        find_verdict(is_right),
+    )
+
+
+def test_flags_in_which_the_models_differ_are_refused():
+    flags = ("--cache_dir=a", "--output_dir=b", "--frame_order=forward")
+    done = run_program("train_head.compare", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "error: --frame_order: the models of the comparison differ in it. Leave it out."
+        in done.stderr
+    )

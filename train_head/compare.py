@@ -1,0 +1,61 @@
+"""Trains the head beside simpler ones, several seeds each: does the RNN earn its place?
+
+Prints a table and a verdict, and writes compare.json and compare.png. Each model and seed is an
+ordinary run; a comparison that was cut off goes on. Flags that train_head has hold for all models,
+but for those in which the models differ.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from lrcn.common.program import run_program
+from train_head import train_flags
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Feature cache that extract_features made.", required=True
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Folder of the comparison and its runs; made where there is none.",
+    required=True,
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds",
+    3,
+    "Runs of each model, with the seeds from --seed on; time grows with it.",
+    lower_bound=1,
+)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    config = train_flags.read_train_config()
+    for name in ("rnn", "frame_order"):
+        if flags.FLAGS[name].present:
+            raise ValueError(f"--{name}: the models of the comparison differ in it. Leave it out.")
+
+    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.run_dir import write_json
+    from train_head.comparison import compare_models
+    from train_head.comparison_plot import draw_comparison
+    from train_head.comparison_text import format_table
+
+    output_dir = Path(_OUTPUT_DIR.value)
+    comparison = compare_models(
+        config,
+        cache=read_cache(_CACHE_DIR.value),
+        output_dir=output_dir,
+        num_seeds=_SEEDS.value,
+        checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+    )
+    write_json(output_dir / "compare.json", comparison)
+    draw_comparison(output_dir / "compare.png", comparison)
+    print(format_table(comparison))
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

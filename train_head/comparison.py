@@ -1,0 +1,185 @@
+"""Does the RNN earn its place? Heads that read the order of frames beside heads that cannot.
+
+Every baseline is as strong as it is simple: pooled over time, then linear in the normalised
+features, which on features of a trained network is hard to beat. The GRU on shuffled frames has
+the GRU's size and training, and lacks the order alone.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.bootstrap import bootstrap_difference
+from train_head.comparison_text import BASELINE, find_verdict
+from train_head.config import TrainConfig
+from train_head.evaluation import evaluate_run
+from train_head.model import keras
+from train_head.prediction_file import read_predictions
+from train_head.train import train_run
+
+_LINEAR = {"rnn": "none", "fc_units": 0}
+_ONE_FRAME = {"sequence": "fixed", "sampling": "segments", "seq_len": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedModel:
+    """A row of the comparison: the settings in which it differs from those that all share."""
+
+    name: str
+    title: str
+    settings: Mapping[str, object]
+    needs_positions: bool = False
+
+
+MODELS = (
+    ComparedModel(
+        "middle_frame", "middle frame + linear", {**_LINEAR, **_ONE_FRAME, "output": "mean_pool"}
+    ),
+    ComparedModel("mean_pool", "mean pool + linear", {**_LINEAR, "output": "mean_pool"}),
+    ComparedModel("max_pool", "max pool + linear", {**_LINEAR, "output": "max_pool"}),
+    ComparedModel(
+        "attention_pool", "attention over frames + linear", {**_LINEAR, "output": "attention_pool"}
+    ),
+    ComparedModel("gru", "GRU", {"rnn": "gru"}),
+    ComparedModel("lstm", "LSTM", {"rnn": "lstm"}),
+    ComparedModel(
+        "gru_attention",
+        "GRU, attention over positions",
+        {"rnn": "gru", "frame_pooling": "attention"},
+        needs_positions=True,
+    ),
+    ComparedModel("gru_reversed", "GRU, reversed frames", {"frame_order": "reversed"}),
+    ComparedModel("gru_shuffled", "GRU, shuffled frames", {"frame_order": "shuffled"}),
+)
+
+
+def compare_models(
+    config: TrainConfig,
+    *,
+    cache: FeatureCache,
+    output_dir: Path,
+    num_seeds: int,
+    checkpoint_sec: float,
+) -> dict:
+    """Trains and scores every model with every seed, and compares them on the same clips.
+
+    Each is an ordinary run in `output_dir/<name>/seed_<seed>`; those that have ended are read.
+
+    Args:
+        config: What all models share; its seed is the first one.
+        cache: A cache that holds all of its clips.
+        output_dir: Where the runs go.
+        num_seeds: How many seeds, at least 1.
+        checkpoint_sec: Seconds between checkpoints.
+
+    Returns:
+        `split`, `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed), mean, std,
+        difference}, where the difference to mean pool has mean, low and high, and is None for mean
+        pool itself; std is None for a single seed) and `verdict`. Scores are in [0, 1].
+
+    Raises:
+        FileNotFoundError: If clips are missing from the cache.
+        ValueError: If no clip is held out, or as `train_run`.
+    """
+    splits = {clip.split for clip in read_manifest(cache.manifest_path)}
+    split = next((x for x in ("test", "val") if x in splits), None)
+    if split is None:
+        raise ValueError(
+            f"{cache.manifest_path}: expected clips of the split test, or at least of val, to "
+            f"compare on. Received: {sorted(splits)}."
+        )
+    if split == "val":
+        logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
+    has_positions = len(cache.contract.feature_shape) > 1
+    models = [model for model in MODELS if has_positions or not model.needs_positions]
+    seeds = [config.seed + i for i in range(num_seeds)]
+    # Seed by seed, so that the time of the runs that are done says that of those to come.
+    runs = {
+        (model.name, seed): dataclasses.replace(config, **model.settings, seed=seed)
+        for seed in seeds
+        for model in models
+    }
+    _train_runs(
+        runs, cache=cache, output_dir=output_dir, split=split, checkpoint_sec=checkpoint_sec
+    )
+    is_right = {
+        model.name: np.stack(
+            [_read_is_right(_make_run(output_dir, model.name, seed), split) for seed in seeds]
+        )
+        for model in models
+    }
+    return {
+        "split": split,
+        "num_clips": is_right[BASELINE].shape[1],
+        "seeds": seeds,
+        "models": [_summarise(model, is_right) for model in models],
+        "verdict": find_verdict(is_right),
+    }
+
+
+def _train_runs(
+    runs: Mapping[tuple[str, int], TrainConfig],
+    *,
+    cache: FeatureCache,
+    output_dir: Path,
+    split: str,
+    checkpoint_sec: float,
+) -> None:
+    """Trains and scores the runs that have not ended, and logs the time left after each."""
+    durations_sec = []
+    left = [key for key in runs if not _make_run(output_dir, *key).metrics_path(split).exists()]
+    for key, config in runs.items():
+        run, start_sec = _make_run(output_dir, *key), time.monotonic()
+        # A run that has ended is checked to be one of these settings and clips.
+        train_run(config, cache=cache, run=run, checkpoint_sec=checkpoint_sec)
+        if key in left:
+            scores = evaluate_run(run, cache, split=split)
+            keras.backend.clear_session()  # else every run's graph stays in memory
+            durations_sec.append(time.monotonic() - start_sec)
+            num_left = len(left) - len(durations_sec)
+            logging.info(
+                "%s, seed %d: top-1 %.1f %%. %d of %d runs done, about %s left",
+                *key,
+                100 * scores["top1"],
+                len(runs) - num_left,
+                len(runs),
+                _format_duration(num_left * float(np.mean(durations_sec))),
+            )
+
+
+def _make_run(output_dir: Path, name: str, seed: int) -> RunDir:
+    return RunDir(output_dir / name / f"seed_{seed}")
+
+
+def _read_is_right(run: RunDir, split: str) -> np.ndarray:
+    """Returns for each clip, in the order of the manifest, whether the run is right."""
+    return read_predictions(run.predictions_path(split)).is_right
+
+
+def _summarise(model: ComparedModel, is_right: Mapping[str, np.ndarray]) -> dict:
+    top1 = is_right[model.name].mean(axis=1)
+    difference = None
+    if model.name != BASELINE:
+        difference = bootstrap_difference(is_right[model.name], is_right[BASELINE])
+    return {
+        "name": model.name,
+        "title": model.title,
+        "top1": top1.tolist(),
+        "mean": float(top1.mean()),
+        "std": float(top1.std(ddof=1)) if len(top1) > 1 else None,
+        "difference": difference,
+    }
+
+
+def _format_duration(duration_sec: float) -> str:
+    minutes = round(duration_sec / 60)
+    if minutes < 1:
+        return f"{duration_sec:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,71 @@
+"""The comparison of heads in words: the verdict, and a table for a terminal."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from train_head.bootstrap import bootstrap_difference
+
+BASELINE = "mean_pool"
+# Five points: a difference that could still be larger is not called none.
+_NOTABLE = 0.05
+
+
+def find_verdict(is_right: Mapping[str, np.ndarray]) -> str:
+    """Says in a sentence whether the GRU beats mean pooling, and whether by the order of frames.
+
+    One is better than another if the 95 % interval of their difference lies above 0. If it does
+    not, the simpler one is preferred; that there is no difference is said only if the interval
+    ends below five points, else that there are too few clips to tell.
+
+    Args:
+        is_right: [S, N] bool of `mean_pool`, `gru` and `gru_shuffled`, as `bootstrap_difference`
+            takes them.
+    """
+    gain = bootstrap_difference(is_right["gru"], is_right[BASELINE])
+    by_order = bootstrap_difference(is_right["gru"], is_right["gru_shuffled"])
+    shown, shown_order = format_difference(gain), format_difference(by_order)
+    few_clips = f"{is_right['gru'].shape[1]} clips are too few"
+    if gain["low"] > 0:
+        verdict = f"The GRU is better than mean pooling by {shown} points"
+        if by_order["low"] > 0:
+            return f"{verdict}, and loses {shown_order} on shuffled frames: order matters here."
+    else:
+        worse = "worse" if gain["high"] < 0 else "no better"
+        verdict = f"The GRU is {worse} than mean pooling ({shown} points): use the mean"
+        if gain["high"] > _NOTABLE:
+            verdict += f", though {few_clips} to rule out a gain"
+        if by_order["low"] > 0:
+            return f"{verdict}; it does read the order, and loses {shown_order} on shuffled frames."
+    if by_order["high"] > _NOTABLE:
+        return f"{verdict}; {few_clips} to tell whether order plays a part ({shown_order})."
+    return f"{verdict}; on shuffled frames it is as good ({shown_order}): order plays no part."
+
+
+def format_table(comparison: dict) -> str:
+    """Renders what `compare_models` returns."""
+    models = comparison["models"]
+    width = max(len(model["title"]) for model in models)
+    seeds = "".join(f"{f'seed {seed}':>9}" for seed in comparison["seeds"])
+    lines = [
+        f"top-1 of {comparison['num_clips']} {comparison['split']} clips, in %",
+        "",
+        f"{'model':{width}}   mean    std{seeds}   difference to mean pool [95 %]",
+    ]
+    for model in models:
+        std = "--" if model["std"] is None else f"{100 * model['std']:.1f}"
+        top1 = "".join(f"{100 * score:9.1f}" for score in model["top1"])
+        difference = model["difference"]
+        shown = "--" if difference is None else format_difference(difference, sign="+")
+        lines.append(
+            f"{model['title']:{width}}  {100 * model['mean']:5.1f}  {std:>5}{top1}   {shown}"
+        )
+    return "\n".join([*lines, "", comparison["verdict"]])
+
+
+def format_difference(difference: Mapping[str, float], *, sign: str = "-") -> str:
+    """Renders a difference in points with its interval, `12.3 [8.1, 16.5]`; `+` signs all."""
+    mean, low, high = (
+        format(100 * difference[name], f"{sign}.1f") for name in ("mean", "low", "high")
+    )
+    return f"{mean} [{low}, {high}]"
