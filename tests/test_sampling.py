@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from lrcn.common.sampling import (
+    draw_span,
+    drop_frames,
     place_windows,
     sample_segment_centres,
     sample_segment_jitter,
@@ -144,3 +146,42 @@ def test_windows_of_nothing_are_refused(num_frames, num_windows):
     text = f"Received: num_frames={num_frames}, num_windows={num_windows}"
     with pytest.raises(ValueError, match=f"at least one window. {text}"):
         place_windows(num_frames, num_windows)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "min_part", "lengths"),
+    [
+        (10, 1.0, [10]),
+        (10, 0.7, [7, 8, 9, 10]),
+        (7, 0.5, [4, 5, 6, 7]),  # a part of 3.5 frames is rounded up
+        (3, 0.0, [1, 2, 3]),
+        (2, 0.01, [1, 2]),
+        (1, 0.6, [1]),
+    ],
+)
+def test_span_is_unbroken_and_has_every_length_and_place(num_frames, min_part, lengths):
+    rng = np.random.default_rng(0)
+    spans = [draw_span(num_frames, min_part=min_part, rng=rng) for _ in range(500)]
+    found = {(len(span), int(span[0])) for span in spans}
+    assert found == {(n, start) for n in lengths for start in range(num_frames - n + 1)}
+    assert all(span.dtype == np.int64 and (np.diff(span) == 1).all() for span in spans)
+
+
+@pytest.mark.parametrize(
+    ("probability", "least", "most", "mean"),
+    [(0.0, 40, 40, 40), (0.25, 15, 39, 30), (0.9, 1, 15, 4.05), (1.0, 1, 1, 1)],
+)
+def test_dropped_frames_leave_the_others_in_order(probability, least, most, mean):
+    rng = np.random.default_rng(0)
+    frames = np.arange(100, 140)
+    left = [drop_frames(frames, probability=probability, rng=rng) for _ in range(500)]
+    counts = [len(x) for x in left]
+    assert least <= min(counts) and max(counts) <= most
+    assert np.mean(counts) == pytest.approx(mean, rel=0.05)
+    assert all(np.isin(x, frames).all() and (np.diff(x) > 0).all() for x in left)
+    assert set(np.concatenate(left)) == set(frames), "each frame is left at times"
+
+
+def test_a_span_of_no_frames_is_refused():
+    with pytest.raises(ValueError, match=r"Expected at least one frame.*num_frames=0"):
+        draw_span(0, min_part=0.5, rng=np.random.default_rng(0))

@@ -2,8 +2,11 @@
 
 The samplers take the clip's number of frames n and the sequence length T and return [T] int64
 indices in time order. A clip shorter than T repeats frames in order. `place_windows` divides a
-long clip into spans that are sampled each by itself.
+long clip into spans that are sampled each by itself; `draw_span` and `drop_frames` choose, for
+training, the frames that a sampler may see.
 """
+
+import math
 
 import numpy as np
 
@@ -77,6 +80,44 @@ def place_windows(num_frames: int, num_windows: int) -> tuple[np.ndarray, int]:
     gaps = num_windows - 1
     starts = (2 * np.arange(num_windows) * (num_frames - window_len) + gaps) // (2 * gaps)
     return starts, window_len
+
+
+def draw_span(num_frames: int, *, min_part: float, rng: np.random.Generator) -> np.ndarray:
+    """A random unbroken span of a clip, for training.
+
+    All lengths that are allowed are as likely as each other, and so are all places of a length.
+
+    Args:
+        num_frames: Frames n in the clip, at least 1.
+        min_part: Least part of the clip that the span has, in [0, 1]; one frame at least.
+        rng: Draws length and place.
+
+    Returns:
+        [L] int64, consecutive, in [0, n), with L from ceil(min_part * n) to n.
+
+    Raises:
+        ValueError: If there is no frame.
+    """
+    _check_counts(num_frames, 1)
+    shortest = max(1, math.ceil(min_part * num_frames))
+    length = int(rng.integers(shortest, num_frames, endpoint=True))
+    start = int(rng.integers(0, num_frames - length, endpoint=True))
+    return np.arange(start, start + length)
+
+
+def drop_frames(frames: np.ndarray, *, probability: float, rng: np.random.Generator) -> np.ndarray:
+    """Leaves each frame out with a probability, for training; one of them stays at least.
+
+    Args:
+        frames: [L] int64, at least one.
+        probability: That a frame is left out, in [0, 1].
+        rng: Draws which.
+
+    Returns:
+        What stays of `frames`, in their order.
+    """
+    kept = frames[rng.random(len(frames)) >= probability]
+    return kept if len(kept) else rng.choice(frames, size=1)
 
 
 SAMPLERS = {"segments": sample_segment_centres, "tail": sample_tail}
