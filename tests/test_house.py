@@ -12,6 +12,7 @@ PACKAGES = ("lrcn", "extract_features", "train_head")
 FLAG_FILES = (
     "extract_features.backbone_flags",
     "extract_features.data_flags",
+    "train_head.head_flags",
     "train_head.train_flags",
 )
 # What the programs need before, or without, TensorFlow.
@@ -36,6 +37,10 @@ LIGHT_MODULES = (
     "extract_features.planning",
     "extract_features.sample",
     "extract_features.verification",
+    "train_head.batch_plan",
+    "train_head.frame_poolings",
+    "train_head.optimizer",
+    "train_head.rnns",
 )
 
 

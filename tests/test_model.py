@@ -1,6 +1,5 @@
 """Tests the head, and LRCN as one model from frames to classes."""
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -13,19 +12,23 @@ from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import load_model
+from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.input_pipeline import ClipReader
-from train_head.model import build_head, build_lrcn, build_optimizer, keras, tf
+from train_head.model import build_head, build_lrcn, keras, tf
 from train_head.normalization import FeatureStatistics, measure_features
+from train_head.recorder import RunRecorder
+from train_head.rnns import RNNS
+from train_head.time_poolings import TIME_POOLINGS
 
 NUM_CLASSES = 3
 MAP_SHAPE = (2, 2, 3)
 RNNS_AND_OUTPUTS = [
-    *itertools.product(["gru", "lstm", "bigru", "none"], ["last", "mean"]),
-    *itertools.product(["gru", "none"], ["mean_pool", "max_pool", "attention_pool"]),
+    *itertools.product(RNNS, ["last", "mean"]),
+    *itertools.product(["gru", "none"], TIME_POOLINGS),
 ]
 
 
-def make_head(*, feature_shape=MAP_SHAPE, seed=0, **settings):
+def make_head(*, feature_shape=MAP_SHAPE, seed=0, dtype_policy="float32", **settings):
     """Builds a head of random weights and statistics."""
     keras.utils.set_random_seed(seed)
     random = np.random.RandomState(seed)
@@ -38,6 +41,7 @@ def make_head(*, feature_shape=MAP_SHAPE, seed=0, **settings):
             mean=random.normal(size=feature_shape).astype(np.float32),
             variance=random.uniform(0.5, 2),
         ),
+        dtype_policy=dtype_policy,
     )
     for variable in head.trainable_variables:
         if "bias" in variable.path:
@@ -88,6 +92,56 @@ def test_ragged_equals_fixed_at_equal_length(rnn, output):
     np.testing.assert_allclose(
         run_head(ragged, make_ragged_inputs(list(maps), num_frames=4)), logits, atol=1e-5
     )
+
+
+@pytest.mark.parametrize(("rnn", "output"), [("gru", "last"), ("bigru", "mean")])
+def test_stacked_rnns_read_sequences_and_mind_the_mask(rnn, output):
+    head = make_head(sequence="ragged", rnn=rnn, rnn_layers=3, output=output, rnn_units=5)
+    width = 10 if rnn == "bigru" else 5
+    for number in (1, 2):
+        assert head.get_layer(f"rnn_{number}").output.shape == (None, None, width)
+    last_shape = (None, width) if output == "last" else (None, None, width)
+    assert head.get_layer("rnn_dropout_3").output.shape == last_shape
+    clips = [make_maps(1, length, seed=length)[0] for length in (2, 3)]
+    together = run_head(head, make_ragged_inputs(clips, num_frames=4))
+    for clip, logits in zip(clips, together, strict=True):
+        alone = run_head(head, make_ragged_inputs([clip], num_frames=len(clip)))
+        np.testing.assert_allclose(logits, alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("rnn", ["gru", "bigru"])
+def test_recurrent_dropout_follows_from_seed_and_epoch(rnn, tmp_path):
+    head = make_head(
+        rnn=rnn, rnn_layers=2, recurrent_dropout=0.5, dropout=0.0, input_dropout=0.0, rnn_units=20
+    )
+    maps = make_maps(3, 2)
+
+    def draw(seed, epoch):
+        recorder = RunRecorder(RunDir(tmp_path), patience=1, seed=seed, checkpoint_sec=60)
+        recorder.set_model(head)
+        recorder.on_epoch_begin(epoch)
+        return head(maps, training=True).numpy()
+
+    first = draw(0, 3)
+    assert np.abs(first - head(maps, training=True)).max() > 1e-3, "each step draws anew"
+    np.testing.assert_array_equal(draw(0, 3), first)
+    assert np.abs(first - draw(0, 4)).max() > 1e-3
+    assert np.abs(first - draw(1, 3)).max() > 1e-3
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_is_that_of_the_fc_layer_alone(policy):
+    head, mixed = make_head(), make_head(dtype_policy=policy)
+    encoder = mixed.get_layer("per_frame").model
+    assert encoder.get_layer("fc").compute_dtype == policy.removeprefix("mixed_")
+    assert encoder.get_layer("fc").variable_dtype == "float32"
+    float32_layers = [encoder.get_layer("normalization"), *mixed.layers[1:]]
+    assert {layer.compute_dtype for layer in float32_layers} == {"float32"}
+    maps = make_maps(3, 4)
+    logits = mixed(maps, training=False)
+    assert logits.dtype == tf.float32
+    np.testing.assert_allclose(logits, run_head(head, maps), atol=0.05)
+    assert np.abs(logits - run_head(head, maps)).max() > 0
 
 
 @pytest.mark.parametrize("rnn", ["gru", "lstm", "bigru"])
@@ -153,7 +207,7 @@ def test_a_single_frame_is_a_clip(sequence, rnn):
     assert np.isfinite(run_head(head, inputs)).all()
 
 
-@pytest.mark.parametrize("frame_pooling", ["flatten", "average", "attention"])
+@pytest.mark.parametrize("frame_pooling", FRAME_POOLINGS)
 @pytest.mark.parametrize("feature_shape", [(6,), (2, 2, 3)])
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
 def test_feature_shapes_and_poolings(frame_pooling, feature_shape, sequence):
@@ -170,12 +224,14 @@ def test_feature_shapes_and_poolings(frame_pooling, feature_shape, sequence):
 
 def test_rnn_units_and_initialisers_are_the_articles():
     head = make_head(rnn_units=5)
-    rnn = head.get_layer("rnn")
+    rnn = head.get_layer("rnn_1")
     assert rnn.units == 5
-    for gate in np.split(rnn.cell.recurrent_kernel.numpy(), 3, axis=1):
-        assert gate.shape == (5, 5)
-    assert type(rnn.cell.recurrent_initializer) is keras.initializers.Orthogonal
-    assert type(rnn.cell.kernel_initializer) is keras.initializers.GlorotUniform
+    recurrent = rnn.cell.recurrent_kernel.numpy()
+    assert recurrent.shape == (5, 15)
+    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(5), atol=1e-5)
+    kernel = rnn.cell.kernel.numpy()
+    bound = np.sqrt(6 / sum(kernel.shape))
+    assert 0.8 * bound < np.abs(kernel).max() <= bound, "glorot uniform"
 
 
 @pytest.mark.parametrize("output", ["last", "mean", "max_pool", "attention_pool"])
@@ -311,61 +367,3 @@ def assert_close_logits(logits, wanted):
     # Batches of another size may round a feature to the float16 beside it.
     np.testing.assert_allclose(logits, wanted, atol=2e-3)
     assert np.ptp(wanted) > 0.05, "logits that say nothing would be equal too"
-
-
-def make_step(gradients, **settings):
-    """Returns what the first step of plain SGD adds to weights of 0."""
-    config = make_config(optimizer="sgd", learning_rate=1.0, **settings)
-    optimizer = build_optimizer(config, steps_per_epoch=1)
-    variables = [keras.Variable(np.zeros_like(gradient)) for gradient in gradients]
-    optimizer.apply([tf.constant(gradient) for gradient in gradients], variables)
-    # Nesterov's momentum of 0.9 makes the first step 1.9 times the gradient.
-    return [variable.numpy() / -1.9 for variable in variables]
-
-
-GRADIENTS = [np.array([300.0, 0.1], np.float32), np.array([-400.0], np.float32)]
-
-
-def test_clipnorm_bounds_the_norm_of_all_gradients_together():
-    step = np.concatenate(make_step(GRADIENTS, clipnorm=0.5))
-    assert np.linalg.norm(step) == pytest.approx(0.5, rel=1e-5)
-    np.testing.assert_allclose(step, np.concatenate(GRADIENTS) / 1000, rtol=1e-4)
-    small = [gradient / 1e4 for gradient in GRADIENTS]
-    np.testing.assert_allclose(
-        np.concatenate(make_step(small, clipnorm=0.5)), np.concatenate(small), rtol=1e-5
-    )
-
-
-def test_clipvalue_bounds_each_gradient():
-    step = np.concatenate(make_step(GRADIENTS, clipnorm=0.0, clipvalue=0.5))
-    np.testing.assert_allclose(step, [0.5, 0.1, -0.5], rtol=1e-5)
-
-
-def test_clipping_can_be_off():
-    step = np.concatenate(make_step(GRADIENTS, clipnorm=0.0))
-    np.testing.assert_allclose(step, np.concatenate(GRADIENTS), rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
-def test_optimizer_has_the_settings(name):
-    config = make_config(optimizer=name, learning_rate=0.25, clipnorm=2.0, schedule="constant")
-    optimizer = build_optimizer(config, steps_per_epoch=1)
-    assert type(optimizer).__name__.lower() == name
-    assert float(optimizer.learning_rate) == 0.25
-    assert optimizer.global_clipnorm == 2.0
-
-
-@pytest.mark.parametrize(("schedule", "halfway", "end"), [("cosine", 0.5, 0), ("constant", 1, 1)])
-def test_schedule_spans_all_epochs(schedule, halfway, end):
-    config = make_config(optimizer="sgd", learning_rate=1.0, schedule=schedule, epochs=5)
-    optimizer = build_optimizer(config, steps_per_epoch=4)
-    rates = []
-    for step in (0, 10, 20):
-        optimizer.iterations.assign(step)
-        rates.append(float(optimizer.learning_rate))
-    np.testing.assert_allclose(rates, [1, halfway, end], atol=1e-6)
-
-
-def test_two_ways_of_clipping_are_refused():
-    with pytest.raises(ValueError, match=r"not both\. Received: --clipnorm=1\.0, --clipvalue=0\.5"):
-        dataclasses.replace(make_config(), clipnorm=1.0, clipvalue=0.5)

@@ -19,6 +19,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir, read_json
+from train_head.batch_plan import plan_epoch
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run, load_model
 from train_head.input_pipeline import ClipReader
@@ -269,8 +270,17 @@ def test_without_held_out_clips_the_train_loss_chooses_and_there_is_no_score(tmp
         f"--run_dir={tmp_path / 'run'}",
         *SMALL_HEAD,
         "--epochs=1",
+        "--summary",
+        "--devices=all",
     )
     assert done.stdout == ""
+    # A batch of 4 clips with 4 frames each, through the FC layer and the RNN.
+    for layer in (r"  fc \(Dense\) +\(16, 16\) +112", r"rnn_1 \(GRU\) +\(4, 8\) +624"):
+        assert re.search(f"^{layer}$", done.stderr, re.MULTILINE)
+    assert "767 weights, of which 754 are trained" in done.stderr
+    assert (
+        "The batch of 16 is larger than the 4 train clips, so an epoch is one step" in done.stderr
+    )
     assert "No clip is in the val split: the best epoch is chosen on the train" in done.stderr
     assert "Keeping epoch 1, the best on train" in done.stderr
     assert "No clip is held out, so there is no score" in done.stderr
@@ -300,10 +310,22 @@ def test_class_without_train_clips_is_named(ramps, tmp_path):
 DIVERGING = {"learning_rate": 1e38, "clipnorm": 0.0, "optimizer": "sgd", "rnn": "none"}
 
 
-def test_loss_that_is_not_finite_is_an_error(ramps, tmp_path):
-    with pytest.raises(ValueError, match=r"epoch \d+: the (val_)?loss is (nan|inf)\. .* Lower"):
-        train(ramps, tmp_path / "run", **DIVERGING)
+def test_loss_that_is_not_finite_ends_training_at_its_step_with_its_clips(ramps, tmp_path):
+    # The first step breaks the weights, so the second has no loss.
+    with pytest.raises(
+        ValueError,
+        match=r"^epoch 1, step 2 of 3: the loss is (nan|inf), at a learning rate "
+        r"of \d\S*\. Expected a finite number\. Lower --learning_rate.* Clips of this batch: ",
+    ) as error:
+        train(ramps, tmp_path / "run", **DIVERGING, batch_size=20)
+    clips = [clip for clip in read_manifest(ramps.manifest_path) if clip.split == "train"]
+    lengths = np.array([ramps.count_frames(clip.clip_id) for clip in clips])
+    config = make_config(**DIVERGING, batch_size=20)
+    batch = plan_epoch(lengths, np.zeros(len(clips)), config, epoch=0)[1]
+    named = ", ".join(clips[i].clip_id for i in batch[:16])
+    assert str(error.value).endswith(f"Clips of this batch: {named} and 4 more.")
     assert not (tmp_path / "run" / "model.keras").exists()
+    assert not (tmp_path / "run" / "history.csv").exists()
 
 
 def test_val_loss_that_is_not_finite_is_an_error(ramps, tmp_path):
@@ -339,6 +361,13 @@ KILLED_FLAGS = (
     "--batch_size=8",
     "--learning_rate=0.01",
     "--checkpoint_sec=0",
+    # All that draws or counts.
+    "--rnn_layers=2",
+    "--recurrent_dropout=0.2",
+    "--balanced_sampling",
+    "--min_span=0.5",
+    "--drop_frames=0.2",
+    "--warmup_epochs=1.5",
 )
 
 
@@ -396,3 +425,39 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
     for path in (run.metrics_path("test"), run.predictions_path("test")):
         assert path.read_bytes() == (whole.path / path.name).read_bytes()
     assert not run.checkpoints_path.exists()
+
+
+def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path):
+    run = train(ramps, tmp_path / "run", mixed_precision=True, epochs=2)
+    model = load_model(run)
+    encoder = model.get_layer("per_frame").model
+    assert {layer.dtype_policy.name for layer in (*model.layers, *encoder.layers)} == {"float32"}
+    assert evaluate_run(run, ramps, split="test")["top1"] > 0.5
+
+
+def test_class_weights_weigh_the_loss(ramps, tmp_path):
+    cache = copy_cache(ramps, tmp_path / "cache")
+    change_manifest(
+        cache,
+        lambda clip: None if re.match(r"fall/train_([3-9]|\d\d)", clip.clip_id) else clip,
+    )
+    # One step that changes next to nothing, so the run's own predictions have its loss.
+    run = train(
+        cache,
+        tmp_path / "run",
+        class_weights="balanced",
+        epochs=1,
+        batch_size=1000,
+        learning_rate=1e-9,
+        jitter=False,
+        dropout=0.0,
+        input_dropout=0.0,
+    )
+    evaluate_run(run, cache, split="train")
+    with open(run.predictions_path("train"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    weights = {"rise": 27 / (2 * 24), "fall": 27 / (2 * 3)}
+    losses = np.array([-np.log(float(row[row["label"]])) for row in rows])
+    loss = np.mean([weights[row["label"]] for row in rows] * losses)
+    assert read_history(run.history_path)[0]["loss"] == pytest.approx(loss, rel=1e-3)
+    assert losses.mean() != pytest.approx(loss, rel=1e-2)

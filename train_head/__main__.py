@@ -25,6 +25,22 @@ _MANIFEST = flags.DEFINE_string(
     "A .csv manifest of clips of the cache with a split for each, instead of the cache's own: "
     "other splits of the same features.",
 )
+_DEVICES = flags.DEFINE_string(
+    "devices",
+    "1",
+    "GPUs of this machine that share each batch, or all. --batch_size stays that of the whole "
+    "batch and must be a multiple. Changes the result by rounding and dropout's draws alone.",
+)
+_SUMMARY = flags.DEFINE_bool(
+    "summary",
+    False,
+    "Log every layer's output shape for the first batch, and its number of weights, then train.",
+)
+flags.register_validator(
+    "devices",
+    lambda value: value == "all" or (value.isdecimal() and int(value) > 0),
+    message="expected a number of devices, at least 1, or all",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -45,6 +61,8 @@ def main(arguments: list[str]) -> int:
         run=run,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
         manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
+        devices=_DEVICES.value,
+        summary=_SUMMARY.value,
     )
     scores = score_run(run, cache)
     if scores is None:

@@ -3,11 +3,13 @@
 import dataclasses
 import math
 
+from train_head.time_poolings import TIME_POOLINGS
+
 SEQUENCES = ("fixed", "ragged")
-OUTPUTS = ("last", "mean", "mean_pool", "max_pool", "attention_pool")
+OUTPUTS = ("last", "mean", *TIME_POOLINGS)
 FRAME_ORDERS = ("forward", "reversed", "shuffled")
-OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,22 +23,30 @@ class TrainConfig:
     seq_len: int = 16
     sampling: str = "segments"
     jitter: bool = True
+    min_span: float = 1.0
+    drop_frames: float = 0.0
     frame_order: str = "forward"
     frame_pooling: str = "flatten"
     fc_units: int = 2048
     rnn: str = "gru"
+    rnn_layers: int = 1
     rnn_units: int = 256
     output: str = "last"
     input_dropout: float = 0.5
     dropout: float = 0.5
+    recurrent_dropout: float = 0.0
+    class_weights: str = "none"
+    balanced_sampling: bool = False
     batch_size: int = 16
     epochs: int = 20
     patience: int = 10
     optimizer: str = "adam"
     learning_rate: float = 3e-4
     schedule: str = "cosine"
+    warmup_epochs: float = 0.0
     clipnorm: float = 1.0
     clipvalue: float = 0.0
+    mixed_precision: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -48,6 +58,17 @@ class TrainConfig:
             raise ValueError(
                 f"Expected clipping by norm or by value, not both. Received: --clipnorm="
                 f"{self.clipnorm}, --clipvalue={self.clipvalue}. Switch one off with 0."
+            )
+        if self.class_weights != "none" and self.balanced_sampling:
+            raise ValueError(
+                "Expected balance by weights or by sampling, not both, which would favour rare "
+                f"classes. Received: --class_weights={self.class_weights} and --balanced_sampling. "
+                "Leave one out."
+            )
+        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"Expected a warm-up that ends before training does. Received: --warmup_epochs="
+                f"{self.warmup_epochs}, --epochs={self.epochs}. Shorten it, or train longer."
             )
 
     @classmethod

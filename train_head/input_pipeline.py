@@ -1,8 +1,9 @@
 """From the cache to batches: which clips, which of their frames, in which order.
 
-The order of work is: plan the batches of an epoch (clip numbers only), load each batch, sample
-its frames, pad where lengths differ. Training and inference differ in the plan and the sampling
-alone, and both are decided by (seed, epoch), so a resumed run sees what an unbroken one sees.
+The order of work is: plan the batches of an epoch (`batch_plan`, numbers only), load each batch,
+sample its frames, pad where lengths differ. Training and inference differ in the plan and the
+sampling alone, and both are decided by (seed, epoch), so a resumed run sees what an unbroken one
+sees.
 """
 
 import contextlib
@@ -10,17 +11,16 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
 
 from lrcn.common import sampling
 from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
+from train_head.batch_plan import count_batches, plan_epoch
 from train_head.config import TrainConfig
 
 tf = import_tensorflow()
 
-# Shuffled clips are sorted by length inside windows of so many batches: long enough to make
-# batches of like lengths, short enough to leave the order of batches random.
-_WINDOW_BATCHES = 8
 # Batches loaded at once: reading waits for the disk, stacking for memory.
 _PARALLEL_BATCHES = 2
 
@@ -29,6 +29,7 @@ class ClipReader:
     """Reads the clips of one split, keeping them in memory where they all fit.
 
     Attributes:
+        clip_ids: The N clips.
         num_frames: [N] int64, T of each clip.
         num_views: V, how many views of each frame there are.
         feature_shape: Shape of the features of one view of one frame.
@@ -37,7 +38,7 @@ class ClipReader:
 
     def __init__(self, cache: FeatureCache, clip_ids: list[str], *, memory_bytes: int):
         self._cache = cache
-        self._clip_ids = clip_ids
+        self.clip_ids = clip_ids
         self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
         self.num_views = cache.contract.num_views
         self.feature_shape = cache.contract.feature_shape
@@ -46,7 +47,7 @@ class ClipReader:
         self._kept = {} if size_bytes <= memory_bytes else None
 
     def __len__(self) -> int:
-        return len(self._clip_ids)
+        return len(self.clip_ids)
 
     def read(
         self, clip_number: int, frames: np.ndarray | None = None, *, view: int = 0
@@ -64,7 +65,7 @@ class ClipReader:
             self._kept = {}
 
     def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
-        clip_id = self._clip_ids[clip_number]
+        clip_id = self.clip_ids[clip_number]
         if self._kept is None:
             return self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
         if (clip_number, view) not in self._kept:
@@ -87,36 +88,48 @@ def raise_read_errors(*readers: ClipReader) -> Iterator[None]:
 
 
 def make_train_dataset(
-    reader: ClipReader, class_ids: np.ndarray, config: TrainConfig, *, epoch: int
+    reader: ClipReader,
+    class_ids: np.ndarray,
+    config: TrainConfig,
+    *,
+    epoch: int,
+    num_devices: int = 1,
 ):
     """Makes an endless dataset of training batches, from the given epoch on.
 
-    Every epoch has each clip once, in an order of its own; a last smaller batch is kept. Of several
-    views it takes a random one, the same for all frames: a motion does not turn around midway.
+    Of several views it takes a random one, the same for all frames: a motion does not turn around
+    midway.
 
     Args:
         reader: The clips of the training split.
         class_ids: [N] int32.
-        config: Sequence, sampling, batch size and seed.
+        config: Sequence, sampling, balance, batch size and seed.
         epoch: The first epoch, from 0.
+        num_devices: Every batch is filled up to a multiple of it by repeating clips.
 
     Returns:
-        A dataset of (inputs as `build_head` takes them, [b] int32 class ids), and the number of
-        batches in an epoch.
+        A dataset of (inputs as `build_head` takes them, [b] int32 class ids), with balanced class
+        weights followed by the clips' [b] float32 weights, and the number of batches in an epoch.
     """
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
         for number in itertools.count(epoch):
-            for batch in _plan_train_batches(reader.num_frames, config, epoch=number):
-                yield number, batch
+            for draws in plan_epoch(reader.num_frames, class_ids, config, epoch=number):
+                yield number, np.resize(draws, _round_up(len(draws), num_devices))
 
-    def choose_frames(epoch: int, clip_number: int) -> tuple[int, np.ndarray | None, int]:
-        rng = np.random.default_rng([config.seed, epoch, clip_number])
+    def choose_frames(epoch: int, draw: int) -> tuple[int, np.ndarray | None, int]:
+        rng = np.random.default_rng([config.seed, epoch, draw])
+        clip_number = draw % len(reader)
         frames = sample_frames(int(reader.num_frames[clip_number]), config, rng=rng)
         return clip_number, frames, int(rng.integers(reader.num_views))
 
-    dataset = _make_dataset(reader, class_ids, config, iter_plan, choose_frames)
-    return dataset, count_batches(reader, config)
+    targets = [np.asarray(class_ids, np.int32)]
+    if config.class_weights == "balanced":
+        targets.append(compute_sample_weight("balanced", class_ids).astype(np.float32))
+    dataset = _make_dataset(
+        reader, config, iter_plan, choose_frames, targets=targets, num_devices=num_devices
+    )
+    return dataset, count_batches(len(reader), config)
 
 
 def make_eval_dataset(
@@ -126,72 +139,69 @@ def make_eval_dataset(
     *,
     num_windows: int = 1,
     num_views: int = 1,
+    num_devices: int = 1,
 ):
     """Makes a dataset that holds every clip exactly once, in the order of the clips.
 
     With several windows or views, every clip has a row for each view, from the first on, of each
-    window, one after the other; see `sampling.place_windows`. Batches end anywhere.
+    window, one after the other; see `sampling.place_windows`. Batches end anywhere. For several
+    devices the last batch is filled up to a multiple of them by rows of weight 0, and the weights
+    are the third of each element.
     """
     num_rows = len(reader) * num_windows * num_views
+    num_filled = _round_up(num_rows, num_devices)
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, num_rows, config.batch_size):
-            yield 0, np.arange(start, min(start + config.batch_size, num_rows))
+        for start in range(0, num_filled, config.batch_size):
+            yield 0, np.arange(start, min(start + config.batch_size, num_filled))
 
     def choose_frames(_epoch: int, row: int) -> tuple[int, np.ndarray | None, int]:
-        clip_and_window, view = divmod(row, num_views)
+        clip_and_window, view = divmod(row % num_rows, num_views)
         clip_number, window = divmod(clip_and_window, num_windows)
         num_frames = int(reader.num_frames[clip_number])
         frames = sample_windows(num_frames, config, num_windows=num_windows)[window]
         return clip_number, frames, view
 
-    row_class_ids = np.repeat(class_ids, num_windows * num_views)
-    dataset = _make_dataset(reader, row_class_ids, config, iter_plan, choose_frames)
-    num_batches = -(-num_rows // config.batch_size)
+    targets = [np.repeat(np.asarray(class_ids, np.int32), num_windows * num_views)]
+    if num_devices > 1:
+        # A loss is divided by all rows of its batch, also those of weight 0.
+        is_counted = np.arange(num_filled) < num_rows
+        targets.append((is_counted * num_filled / num_rows).astype(np.float32))
+    dataset = _make_dataset(
+        reader, config, iter_plan, choose_frames, targets=targets, num_devices=num_devices
+    )
+    num_batches = count_batches(num_filled, config)
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
 
 
-def count_batches(reader: ClipReader, config: TrainConfig) -> int:
-    """Returns the batches in a pass over the clips, a smaller last one included."""
-    return -(-len(reader) // config.batch_size)
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
-def _plan_train_batches(
-    num_frames: np.ndarray, config: TrainConfig, *, epoch: int
-) -> list[np.ndarray]:
-    rng = np.random.default_rng([config.seed, epoch])
-    order = rng.permutation(len(num_frames))
-    size = config.batch_size
-    if config.sequence == "fixed":
-        return [order[i : i + size] for i in range(0, len(order), size)]
-    batches = []
-    for start in range(0, len(order), _WINDOW_BATCHES * size):
-        window = order[start : start + _WINDOW_BATCHES * size]
-        window = window[np.argsort(num_frames[window], kind="stable")]
-        batches += [window[i : i + size] for i in range(0, len(window), size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
+def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devices: int):
+    """Makes the batches of a plan of (epoch, [b] draws): inputs, and an element of each target.
 
-
-def _make_dataset(reader, class_ids, config, iter_plan, choose_frames):
-    """Makes the batches of a plan of (epoch, [b] rows).
-
-    `choose_frames` says of an epoch and a row which clip it is, and which of its frames and views
-    it takes.
+    `choose_frames` says of an epoch and a draw which clip it is, and which of its frames and views
+    it takes. Draw d has the element d % N of a target of N.
     """
     shape = (None, None, *reader.feature_shape)
 
-    def load(epoch, rows):
-        maps, mask = tf.numpy_function(load_batch, [epoch, rows], [tf.float16, tf.bool])
+    def load(epoch, draws):
+        maps, mask = tf.numpy_function(load_batch, [epoch, draws], [tf.float16, tf.bool])
         maps = tf.ensure_shape(maps, shape)
         inputs = maps
         if config.sequence == "ragged":
-            inputs = {"feature_maps": maps, "frame_mask": tf.ensure_shape(mask, shape[:2])}
-        return inputs, tf.gather(tf.constant(class_ids, tf.int32), rows)
+            mask = tf.ensure_shape(mask, shape[:2])
+            if num_devices > 1:
+                # Keras averages the first batch over the devices, which it cannot for bool.
+                mask = tf.cast(mask, tf.int32)
+            inputs = {"feature_maps": maps, "frame_mask": mask}
+        return inputs, *[tf.gather(tf.constant(x), draws % len(x)) for x in targets]
 
-    def load_batch(epoch, rows):
+    def load_batch(epoch, draws):
         clips = []
-        for row in rows:
-            clip_number, frames, view = choose_frames(int(epoch), int(row))
+        for draw in draws:
+            clip_number, frames, view = choose_frames(int(epoch), int(draw))
             clips.append(reader.read(clip_number, frames, view=view))
         return pad_clips(clips)
 
@@ -210,18 +220,24 @@ def sample_frames(
 ) -> np.ndarray | None:
     """Chooses the frames of a clip and their order: [T] int64, or None for all as they are.
 
-    With a generator, as training has, fixed sequences take a random frame of each segment, and
-    shuffled ones an order that it draws. Without one, all that is random follows from the seed
-    and the clip's length, which a new video has too.
+    With a generator, as training has, the settings' augmentation is drawn from it, and the order
+    of shuffled frames. Without one, that order follows from the seed and the clip's length, which
+    a new video has too.
     """
-    if config.sequence == "ragged":
-        if config.frame_order == "forward":
-            return None
-        frames = np.arange(num_frames)
-    elif rng is not None and config.jitter and config.sampling == "segments":
-        frames = sampling.sample_segment_jitter(num_frames, config.seq_len, rng=rng)
-    else:
-        frames = sampling.SAMPLERS[config.sampling](num_frames, config.seq_len)
+    augments = rng is not None
+    frames = np.arange(num_frames)
+    if augments and config.min_span < 1:
+        frames = sampling.draw_span(num_frames, min_part=config.min_span, rng=rng)
+    if augments and config.drop_frames > 0:
+        frames = sampling.drop_frames(frames, probability=config.drop_frames, rng=rng)
+    if config.sequence == "fixed":
+        if augments and config.jitter and config.sampling == "segments":
+            chosen = sampling.sample_segment_jitter(len(frames), config.seq_len, rng=rng)
+        else:
+            chosen = sampling.SAMPLERS[config.sampling](len(frames), config.seq_len)
+        frames = frames[chosen]
+    elif config.frame_order == "forward" and len(frames) == num_frames:
+        return None
     if config.frame_order == "reversed":
         return frames[::-1]
     if config.frame_order == "shuffled":

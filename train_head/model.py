@@ -4,13 +4,14 @@ Frames below the RNN have nothing to do with each other, so all that acts on one
 of its own, applied to each frame that is not padding.
 """
 
-import functools
-
 import numpy as np
 
 from lrcn.common.devices import import_tensorflow
 from train_head.config import TrainConfig
+from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.normalization import FeatureStatistics
+from train_head.rnns import RNNS
+from train_head.time_poolings import TIME_POOLINGS
 
 tf = import_tensorflow()
 
@@ -26,16 +27,19 @@ class PerFrame(keras.layers.Layer):
         self.model = model
 
     def call(self, frames, frame_mask=None, training=None):
-        batch_shape = tf.shape(frames)[:2]
+        outputs = self.model(self.select_frames(frames, frame_mask), training=training)
+        shape = tf.concat([tf.shape(frames)[:2], tf.shape(outputs)[1:]], axis=0)
         if frame_mask is None:
-            flat = tf.reshape(frames, tf.concat([[-1], tf.shape(frames)[2:]], axis=0))
-            outputs = self.model(flat, training=training)
-            shape = tf.concat([batch_shape, tf.shape(outputs)[1:]], axis=0)
-            return tf.ensure_shape(tf.reshape(outputs, shape), self._output_shape(frames))
-        outputs = self.model(tf.boolean_mask(frames, frame_mask), training=training)
-        shape = tf.concat([batch_shape, tf.shape(outputs)[1:]], axis=0)
-        outputs = tf.scatter_nd(tf.where(frame_mask), outputs, tf.cast(shape, tf.int64))
+            outputs = tf.reshape(outputs, shape)
+        else:
+            outputs = tf.scatter_nd(tf.where(frame_mask), outputs, tf.cast(shape, tf.int64))
         return tf.ensure_shape(outputs, self._output_shape(frames))
+
+    def select_frames(self, frames, frame_mask=None):
+        """Returns the frames of all clips that are not padding, [N, ...]."""
+        if frame_mask is None:
+            return tf.reshape(frames, tf.concat([[-1], tf.shape(frames)[2:]], axis=0))
+        return tf.boolean_mask(frames, frame_mask)
 
     def _output_shape(self, frames):
         return (*frames.shape[:2], *self.model.output.shape[1:])
@@ -88,77 +92,13 @@ class MeanOfFrames(_FramesToClip):
         return keras.KerasTensor((logits.shape[0], logits.shape[2]), dtype=logits.dtype)
 
 
-def _pool_flatten(maps):
-    return keras.layers.Flatten(name="frame_pooling")(maps)
-
-
-def _pool_average(maps):
-    if len(maps.shape) == 2:
-        return maps  # one vector a frame has no positions to average over
-    positions = tuple(range(1, len(maps.shape) - 1))
-    return keras.ops.mean(maps, axis=positions)
-
-
-def _pool_attention(maps):
-    if len(maps.shape) == 2:
-        return maps
-    positions = tuple(range(1, len(maps.shape) - 1))
-    scores = keras.layers.Dense(1, name="attention_scores")(maps)
-    weights = keras.layers.Softmax(axis=positions, name="attention")(scores)
-    return keras.ops.sum(maps * weights, axis=positions)
-
-
-def _rnn_gru(units: int, return_sequences: bool):
-    return keras.layers.GRU(units, return_sequences=return_sequences, name="rnn")
-
-
-def _rnn_lstm(units: int, return_sequences: bool):
-    return keras.layers.LSTM(units, return_sequences=return_sequences, name="rnn")
-
-
-def _rnn_bigru(units: int, return_sequences: bool):
-    gru = keras.layers.GRU(units, return_sequences=return_sequences)
-    return keras.layers.Bidirectional(gru, name="rnn")
-
-
-def _pool_time_mean(vectors, frame_mask):
-    return keras.layers.GlobalAveragePooling1D(name="time_pooling")(vectors, mask=frame_mask)
-
-
-def _pool_time_max(vectors, frame_mask):
-    if frame_mask is not None:
-        vectors = keras.ops.where(keras.ops.expand_dims(frame_mask, -1), vectors, -np.inf)
-    return keras.ops.max(vectors, axis=1)
-
-
-def _pool_time_attention(vectors, frame_mask):
-    scores = keras.layers.Dense(1, name="time_scores")(vectors)
-    mask = None if frame_mask is None else keras.ops.expand_dims(frame_mask, -1)
-    weights = keras.layers.Softmax(axis=1, name="time_attention")(scores, mask=mask)
-    return keras.ops.sum(vectors * weights, axis=1)
-
-
-# A new pooling or RNN is one function and one line here. Keras initialises RNNs as the article
-# found best: recurrent kernels orthogonal, input kernels glorot uniform.
-FRAME_POOLINGS = {
-    "flatten": _pool_flatten,
-    "average": _pool_average,
-    "attention": _pool_attention,
-}
-TIME_POOLINGS = {
-    "mean_pool": _pool_time_mean,
-    "max_pool": _pool_time_max,
-    "attention_pool": _pool_time_attention,
-}
-RNNS = {"gru": _rnn_gru, "lstm": _rnn_lstm, "bigru": _rnn_bigru, "none": None}
-
-
 def build_head(
     config: TrainConfig,
     *,
     feature_shape: tuple[int, ...],
     num_classes: int,
     statistics: FeatureStatistics,
+    dtype_policy: str = "float32",
 ):
     """Builds the trainable model from feature maps to one label for the clip.
 
@@ -167,6 +107,9 @@ def build_head(
         feature_shape: Shape of one frame's features.
         num_classes: K.
         statistics: What the training split's features are normalised with.
+        dtype_policy: Keras' policy of the FC layer, which is nearly all of the arithmetic. The
+            rest is float32: normalisation, as features reach hundreds, the RNN, whose state
+            would add up rounding from frame to frame, and logits.
 
     Returns:
         A Keras model from `feature_maps` [B, T, ...] float16, and for ragged sequences
@@ -177,13 +120,20 @@ def build_head(
     if config.sequence == "ragged":
         frame_mask = keras.Input((None,), dtype="bool", name="frame_mask")
         inputs = {"feature_maps": maps, "frame_mask": frame_mask}
-    encoder = _build_frame_encoder(config, feature_shape, statistics)
+    encoder = _build_frame_encoder(config, feature_shape, statistics, dtype_policy)
     x = PerFrame(encoder, name="per_frame")(maps, frame_mask=frame_mask)
     every_frame = config.output != "last"
     if RNNS[config.rnn] is not None:
-        # Without sequences, a backward RNN gives what it knows after the first frame.
-        x = RNNS[config.rnn](config.rnn_units, every_frame)(x, mask=frame_mask)
-        x = keras.layers.Dropout(config.dropout, name="rnn_dropout")(x)
+        for number in range(1, config.rnn_layers + 1):
+            rnn = RNNS[config.rnn](
+                config.rnn_units,
+                # Without sequences, a backward RNN gives what it knows after the first frame.
+                return_sequences=every_frame or number < config.rnn_layers,
+                recurrent_dropout=config.recurrent_dropout,
+                name=f"rnn_{number}",
+            )
+            x = rnn(x, mask=frame_mask)
+            x = keras.layers.Dropout(config.dropout, name=f"rnn_dropout_{number}")(x)
     elif not every_frame:
         x = LastFrame(name="last_frame")(x, frame_mask=frame_mask)
     if config.output in TIME_POOLINGS:
@@ -232,26 +182,7 @@ def build_lrcn(bottom, head, *, top=None):
     return keras.Model(frames, head(maps), name="lrcn")
 
 
-def build_optimizer(config: TrainConfig, *, steps_per_epoch: int):
-    """Builds the optimizer, with its schedule, and clipping by global norm or by value as asked."""
-    learning_rate = config.learning_rate
-    if config.schedule == "cosine":
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            config.learning_rate, decay_steps=config.epochs * steps_per_epoch
-        )
-    optimizers = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
-    }
-    return optimizers[config.optimizer](
-        learning_rate,
-        global_clipnorm=config.clipnorm or None,
-        clipvalue=config.clipvalue or None,
-    )
-
-
-def _build_frame_encoder(config, feature_shape, statistics):
+def _build_frame_encoder(config, feature_shape, statistics, dtype_policy):
     maps = keras.Input(feature_shape, name="maps")
     feature_axes = tuple(range(1, len(feature_shape) + 1))
     x = keras.ops.arcsinh(maps / statistics.scale)
@@ -262,8 +193,8 @@ def _build_frame_encoder(config, feature_shape, statistics):
     normalization.adapt_variance.assign(np.full(stored_shape, statistics.variance))
     normalization.finalize_state()
     x = FRAME_POOLINGS[config.frame_pooling](normalization(x))
-    x = keras.layers.Dropout(config.input_dropout, name="input_dropout")(x)
+    x = keras.layers.Dropout(config.input_dropout, dtype=dtype_policy, name="input_dropout")(x)
     if config.fc_units:
-        x = keras.layers.Dense(config.fc_units, activation="relu", name="fc")(x)
-        x = keras.layers.Dropout(config.dropout, name="fc_dropout")(x)
+        x = keras.layers.Dense(config.fc_units, activation="relu", dtype=dtype_policy, name="fc")(x)
+        x = keras.layers.Dropout(config.dropout, dtype=dtype_policy, name="fc_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")

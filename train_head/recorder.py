@@ -7,7 +7,6 @@ Here `history.csv` is the only memory: the best epoch and the patience follow fr
 
 import contextlib
 import csv
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -86,13 +85,6 @@ class RunRecorder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1}
         row |= {name: float(logs[name]) for name in COLUMNS if name in logs}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        for name in ("loss", "val_loss"):
-            if not math.isfinite(row.get(name, 0.0)):
-                raise ValueError(
-                    f"epoch {epoch + 1}: the {name} is {row[name]}. Expected a finite number. "
-                    "Lower --learning_rate, or clip gradients with --clipnorm; the features "
-                    "themselves are finite."
-                )
         self.rows.append(row)
         write_history(self._run.history_path, self.rows)
         if self.best_row() is row:

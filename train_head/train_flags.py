@@ -1,19 +1,16 @@
-"""The flags that decide a trained head, alike in every program that trains one."""
+"""The flags of how a head is trained, for every program that trains."""
 
 import dataclasses
 
 from absl import flags
 
-from train_head.config import (
-    FRAME_ORDERS,
-    OPTIMIZERS,
-    OUTPUTS,
-    SCHEDULES,
-    SEQUENCES,
-    TrainConfig,
-)
+from train_head import head_flags
+from train_head.config import CLASS_WEIGHTS, SCHEDULES, TrainConfig
+from train_head.optimizer import OPTIMIZERS
 
 _DEFAULTS = TrainConfig()
+
+flags.adopt_module_key_flags(head_flags)
 
 CHECKPOINT_SEC = flags.DEFINE_float(
     "checkpoint_sec",
@@ -23,67 +20,28 @@ CHECKPOINT_SEC = flags.DEFINE_float(
     lower_bound=0.0,
 )
 
-# Each has the name and the default of a field of TrainConfig.
-flags.DEFINE_enum(
-    "sequence",
-    _DEFAULTS.sequence,
-    SEQUENCES,
-    "fixed: --seq_len frames of each clip, as evenly spaced as it allows. ragged: whole clips, "
-    "padded behind a mask; the article's own mode with --batch_size=1.",
-)
-flags.DEFINE_integer(
-    "seq_len", _DEFAULTS.seq_len, "Frames of a fixed sequence; time grows with it.", lower_bound=1
-)
-flags.DEFINE_enum(
-    "sampling",
-    _DEFAULTS.sampling,
-    ["segments", "tail"],
-    "Which frames a fixed sequence takes. segments: the middle of each of --seq_len equal parts. "
-    "tail: the article's, from the last frame back in steps of round(frames / seq_len).",
-)
+# The others have the name and the default of a field of TrainConfig.
+
 flags.DEFINE_bool(
     "jitter",
     _DEFAULTS.jitter,
     "In training, take a random frame of each segment instead of its middle (augments).",
 )
-flags.DEFINE_enum(
-    "frame_order",
-    _DEFAULTS.frame_order,
-    FRAME_ORDERS,
-    "In which order the head reads a clip's frames. shuffled: another order for each clip in each "
-    "epoch of training, later one that follows from --seed and the clip's length; what a head "
-    "still knows then, it does not know from the order.",
+flags.DEFINE_float(
+    "min_span",
+    _DEFAULTS.min_span,
+    "In training, read a random unbroken span of each clip, at least this part of its frames, and "
+    "sample from it (augments); 1 is the whole clip.",
+    lower_bound=0.0,
+    upper_bound=1.0,
 )
-flags.DEFINE_enum(
-    "frame_pooling",
-    _DEFAULTS.frame_pooling,
-    ["flatten", "average", "attention"],
-    "How a feature map becomes a vector. flatten keeps positions; average forgets them and makes "
-    "the FC layer smaller; attention averages with a soft map over the positions that it learns.",
-)
-flags.DEFINE_integer(
-    "fc_units",
-    _DEFAULTS.fc_units,
-    "Units of the layer that reads a frame; 0 leaves it out, so that without an RNN the classes "
-    "are linear in the features.",
-    lower_bound=0,
-)
-flags.DEFINE_enum(
-    "rnn",
-    _DEFAULTS.rnn,
-    ["gru", "lstm", "bigru", "none"],
-    "What reads the frames in order; none leaves each frame on its own (use another --output than "
-    "last).",
-)
-flags.DEFINE_integer("rnn_units", _DEFAULTS.rnn_units, "Units of the RNN.", lower_bound=1)
-flags.DEFINE_enum(
-    "output",
-    _DEFAULTS.output,
-    OUTPUTS,
-    "How the frames make one answer. last: classify what the RNN knows after the last frame. mean: "
-    "average the softmax of every frame, as the LRCN paper does. mean_pool, max_pool, "
-    "attention_pool: classify the mean, the maximum or a learned weighted mean over time of the "
-    "frames' vectors.",
+flags.DEFINE_float(
+    "drop_frames",
+    _DEFAULTS.drop_frames,
+    "In training, leave each frame out with this probability and sample from the others "
+    "(augments); 0 is off.",
+    lower_bound=0.0,
+    upper_bound=0.99,
 )
 flags.DEFINE_float(
     "input_dropout",
@@ -95,9 +53,30 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "dropout",
     _DEFAULTS.dropout,
-    "Part of the FC layer's and the RNN's outputs to drop in training; more guards small sets.",
+    "Part of the FC layer's and each RNN's outputs to drop in training; more guards small sets.",
     lower_bound=0.0,
     upper_bound=0.99,
+)
+flags.DEFINE_float(
+    "recurrent_dropout",
+    _DEFAULTS.recurrent_dropout,
+    "Part of an RNN's state to drop from frame to frame in training. More than 0 switches the "
+    "fused cuDNN kernel off, without which an RNN is several times slower on a GPU.",
+    lower_bound=0.0,
+    upper_bound=0.99,
+)
+flags.DEFINE_enum(
+    "class_weights",
+    _DEFAULTS.class_weights,
+    CLASS_WEIGHTS,
+    "balanced: a train clip of a rare class counts more in the loss, so that all classes count "
+    "alike. none: all clips count alike.",
+)
+flags.DEFINE_bool(
+    "balanced_sampling",
+    _DEFAULTS.balanced_sampling,
+    "Draw all classes equally often in an epoch, instead of each clip once: clips of a rare class "
+    "come several times, of a frequent one not all. Instead of --class_weights=balanced.",
 )
 flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Clips of a step.", lower_bound=1)
 flags.DEFINE_integer(
@@ -110,7 +89,9 @@ flags.DEFINE_integer(
     "stops.",
     lower_bound=1,
 )
-flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, OPTIMIZERS, "How weights follow gradients.")
+flags.DEFINE_enum(
+    "optimizer", _DEFAULTS.optimizer, list(OPTIMIZERS), "How weights follow gradients."
+)
 flags.DEFINE_float(
     "learning_rate", _DEFAULTS.learning_rate, "Step size of the optimizer.", lower_bound=0.0
 )
@@ -120,6 +101,13 @@ flags.DEFINE_enum(
     SCHEDULES,
     "cosine: the learning rate falls to zero over --epochs, so the last epochs are steady. "
     "constant: it stays.",
+)
+flags.DEFINE_float(
+    "warmup_epochs",
+    _DEFAULTS.warmup_epochs,
+    "Epochs, or a part of one, in which the learning rate first rises from zero; guards against "
+    "a start that breaks the weights.",
+    lower_bound=0.0,
 )
 flags.DEFINE_float(
     "clipnorm",
@@ -133,16 +121,26 @@ flags.DEFINE_float(
     "Clip each gradient to plus or minus this, instead of by norm; 0 is off.",
     lower_bound=0.0,
 )
+flags.DEFINE_bool(
+    "mixed_precision",
+    _DEFAULTS.mixed_precision,
+    "Compute the FC layer, nearly all of the work, in half precision where the device is faster "
+    "with it: bfloat16, or float16 on older GPUs. The saved model is float32.",
+)
 flags.DEFINE_integer(
     "seed",
     _DEFAULTS.seed,
-    "Decides initial weights, order of clips, jitter and dropout.",
+    "Decides initial weights, order of clips, augmentation and dropout.",
     lower_bound=0,
 )
 
 
 def read_train_config() -> TrainConfig:
-    """Returns the flags' settings; `--clipvalue` alone takes the place of the default norm."""
+    """Returns the flags' settings; `--clipvalue` alone takes the place of the default norm.
+
+    Raises:
+        ValueError: If they do not go together.
+    """
     settings = {x.name: flags.FLAGS[x.name].value for x in dataclasses.fields(TrainConfig)}
     if settings["clipvalue"] and flags.FLAGS["clipnorm"].using_default_value:
         settings["clipnorm"] = 0.0

@@ -1,0 +1,75 @@
+"""Tests training on several devices, with logical CPUs in place of GPUs."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from commands import ROOT
+from small_data import make_config, make_ramps, write_cache
+
+from lrcn.common.devices import make_strategy
+from lrcn.common.run_dir import RunDir
+from train_head.recorder import read_history
+from train_head.train import train_run
+
+SETTINGS = {
+    "sequence": "ragged",
+    "epochs": 2,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "clipnorm": 0.0,
+    "class_weights": "balanced",
+}
+# Devices are divided before TensorFlow starts, so this takes a process of its own.
+PROGRAM = f"""
+import sys
+sys.path[:0] = ["tests"]
+from lrcn.common.devices import import_tensorflow
+tf = import_tensorflow()
+tf.config.set_visible_devices([], "GPU")
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from small_data import make_config
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.run_dir import RunDir
+from train_head.train import train_run
+options = dict(cache=read_cache(sys.argv[1]), run=RunDir(sys.argv[2]), checkpoint_sec=60)
+try:
+    train_run(make_config(batch_size=5), devices="all", **options)
+except ValueError as error:
+    print(error)
+train_run(make_config(**{SETTINGS}), devices="2", **options)
+"""
+
+
+def test_two_devices_train_like_one(tmp_path):
+    features = {**make_ramps(7, split="train"), **make_ramps(4, split="val")}
+    # Two devices cannot share 13 train clips, nor 7 val clips.
+    for last in ("rise/train_6", "rise/val_3"):
+        del features[next(clip for clip in features if clip.clip_id == last)]
+    cache = write_cache(tmp_path / "cache", features)
+    runs = {name: RunDir(tmp_path / name) for name in ("one", "two")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, cache.cache_dir, runs["two"].path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "Expected a --batch_size that 2 devices can share equally. Received: 5. Take a multiple "
+        "of 2.\n"
+    )
+    train_run(make_config(**SETTINGS), cache=cache, run=runs["one"], checkpoint_sec=60)
+    one, two = (read_history(run.history_path) for run in runs.values())
+    for name in ("val_loss", "val_top1", "learning_rate"):
+        values = [[row[name] for row in history] for history in (two, one)]
+        # The last train batch of an epoch is filled up from 1 clip to 2.
+        np.testing.assert_allclose(*values, rtol=0.02)
+
+
+def test_more_devices_than_there_are_are_refused():
+    with pytest.raises(ValueError, match=r"--devices=99: expected from 1 to the \d+ that Tensor"):
+        make_strategy("99")
+    assert make_strategy("1").num_replicas_in_sync == 1

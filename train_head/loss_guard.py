@@ -1,0 +1,65 @@
+"""Stops training at the step whose loss is not finite, and says which one it is."""
+
+import math
+from collections.abc import Callable
+
+import keras
+
+_MAX_NAMED_CLIPS = 16
+_REMEDY = (
+    "Lower --learning_rate, or clip gradients with --clipnorm; the features themselves are finite."
+)
+
+
+class LossGuard(keras.callbacks.Callback):
+    """Raises where a loss is not finite, with what a user needs to find out why.
+
+    It looks at the epoch's mean loss, which stays not finite from the first such step on. Keras
+    fetches that number after every step in any case, for the callback of TensorBoard.
+    """
+
+    def __init__(self, find_batch: Callable[[int, int], list[str]], *, steps_per_epoch: int):
+        """Makes the callback.
+
+        Args:
+            find_batch: Gives the clip_ids of the batch of an epoch and a step, both from 0.
+            steps_per_epoch: Steps of an epoch.
+        """
+        super().__init__()
+        self._find_batch = find_batch
+        self._steps_per_epoch = steps_per_epoch
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Checks the loss.
+
+        Raises:
+            ValueError: If it is not finite.
+        """
+        if math.isfinite(logs["loss"]):
+            return
+        clip_ids = self._find_batch(self._epoch, batch)
+        named = ", ".join(clip_ids[:_MAX_NAMED_CLIPS])
+        if len(clip_ids) > _MAX_NAMED_CLIPS:
+            named += f" and {len(clip_ids) - _MAX_NAMED_CLIPS} more"
+        learning_rate = float(self.model.optimizer.learning_rate)
+        raise ValueError(
+            f"epoch {self._epoch + 1}, step {batch + 1} of {self._steps_per_epoch}: the loss is "
+            f"{logs['loss']}, at a learning rate of {learning_rate:.3g}. Expected a finite number. "
+            f"{_REMEDY} Clips of this batch: {named}."
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Checks the loss of the val clips.
+
+        Raises:
+            ValueError: If it is not finite.
+        """
+        loss = logs.get("val_loss", 0.0)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"epoch {epoch + 1}: the val_loss is {loss}. Expected a finite number. {_REMEDY}"
+            )

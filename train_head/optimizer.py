@@ -1,0 +1,77 @@
+"""How weights follow gradients: the optimizers by the names of `--optimizer`, and the schedule.
+
+Keras is imported inside the functions, since the flags read the names and `--help` does not wait
+for TensorFlow.
+"""
+
+from train_head.config import TrainConfig
+
+
+def _build_adam(**settings):
+    import keras
+
+    return keras.optimizers.Adam(**settings)
+
+
+def _build_adamw(**settings):
+    import keras
+
+    return keras.optimizers.AdamW(**settings)
+
+
+def _build_sgd(**settings):
+    import keras
+
+    return keras.optimizers.SGD(momentum=0.9, nesterov=True, **settings)
+
+
+# From Keras' settings `learning_rate`, `global_clipnorm` and `clipvalue` to an optimizer.
+OPTIMIZERS = {"adam": _build_adam, "adamw": _build_adamw, "sgd": _build_sgd}
+
+
+def build_optimizer(
+    config: TrainConfig,
+    *,
+    steps_per_epoch: int,
+    dtype_policy: str = "float32",
+    num_devices: int = 1,
+):
+    """Builds the optimizer, with its schedule, and clipping by global norm or by value as asked.
+
+    Args:
+        config: Optimizer, learning rate, schedule and clipping.
+        steps_per_epoch: Steps of an epoch.
+        dtype_policy: For `mixed_float16` the loss is scaled, so that small gradients are not
+            rounded to zero.
+        num_devices: Devices whose gradients are added up. Keras clips each device's part before,
+            so each gets its share of the bound, and the sum keeps it.
+
+    Returns:
+        A Keras optimizer.
+    """
+    import keras
+
+    optimizer = OPTIMIZERS[config.optimizer](
+        learning_rate=_build_schedule(config, steps_per_epoch),
+        global_clipnorm=config.clipnorm / num_devices or None,
+        clipvalue=config.clipvalue / num_devices or None,
+    )
+    if dtype_policy == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _build_schedule(config: TrainConfig, steps_per_epoch: int):
+    import keras
+
+    if config.schedule == "constant" and not config.warmup_epochs:
+        return config.learning_rate
+    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else config.learning_rate,
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+        decay_steps=max(1, config.epochs * steps_per_epoch - warmup_steps),
+        # The part of the learning rate that is left at the end: all of it, where it stays.
+        alpha=1.0 if config.schedule == "constant" else 0.0,
+    )

@@ -1,0 +1,125 @@
+"""The start of a run: what is checked and written before the first step."""
+
+import dataclasses
+from pathlib import Path
+
+from absl import logging
+
+from lrcn.common.clip import Clip
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import (
+    read_class_names,
+    read_manifest,
+    write_class_names,
+    write_manifest,
+)
+from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.config import TrainConfig
+from train_head.provenance import list_versions
+
+
+def start_run(
+    run: RunDir,
+    *,
+    config: TrainConfig,
+    cache: FeatureCache,
+    manifest_path: Path,
+    clips: list[Clip],
+    class_names: list[str],
+) -> bool:
+    """Writes what is known before training, or checks that the run is the same.
+
+    Args:
+        run: Where the run goes, made where there is none.
+        config: The settings.
+        cache: The cache to train on.
+        manifest_path: Where the clips are listed, for the error.
+        clips: The clips to use, with their splits.
+        class_names: Its classes, in the order of their ids.
+
+    Returns:
+        Whether the run has ended, so that nothing is left to do.
+
+    Raises:
+        FileNotFoundError: If clips are missing from the cache.
+        ValueError: If the clips do not allow training, or the folder holds other files or a run of
+            other settings or clips.
+    """
+    if run.config_path.exists():
+        existing = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+        contract = run.read_contract()
+        problem = ""
+        if existing != config:
+            problem = existing.describe_differences(config)
+        elif contract != cache.contract:
+            problem = contract.describe_differences(cache.contract)
+        elif read_manifest(run.manifest_path) != clips:
+            problem = f"made with other clips or splits than {manifest_path} lists now"
+        elif read_class_names(run.classes_path) != class_names:
+            problem = f"made with other classes, or in another order, than {cache.classes_path} has"
+        if problem:
+            raise ValueError(
+                f"{run.path}: {problem}. Name another --run_dir (with make: RUN=...), or delete "
+                "this one."
+            )
+        return run.model_path.exists()
+    if run.path.is_dir() and _holds_other_files(run):
+        raise ValueError(
+            f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
+            "that nothing of yours is overwritten. Name another --run_dir."
+        )
+    _check_clips(clips, class_names, cache)
+    run.checkpoints_path.mkdir(parents=True, exist_ok=True)
+    write_class_names(run.classes_path, class_names)
+    write_manifest(run.manifest_path, clips)
+    write_json(run.contract_path, cache.contract)
+    write_json(run.versions_path, list_versions())
+    lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
+    run.flags_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # Last, since its presence says that the rest is there.
+    write_json(run.config_path, config)
+    return False
+
+
+def _holds_other_files(run: RunDir) -> bool:
+    """Whether the folder has files that no training wrote that was killed at its very start."""
+    names = {path.name.removeprefix(".").removesuffix(".tmp") for path in run.path.iterdir()}
+    first = run.checkpoints_path.name
+    at_start = {
+        first,
+        run.classes_path.name,
+        run.manifest_path.name,
+        run.contract_path.name,
+        run.versions_path.name,
+        run.flags_path.name,
+        run.config_path.name,
+    }
+    return bool(names) and not (first in names and names <= at_start)
+
+
+def _check_clips(clips: list[Clip], class_names: list[str], cache: FeatureCache) -> None:
+    trained = {clip.label for clip in clips if clip.split == "train"}
+    if len(class_names) < 2:
+        raise ValueError(
+            f"Expected at least two classes to tell apart. Received: {class_names}. Add clips of "
+            "another class."
+        )
+    missing = [name for name in class_names if name not in trained]
+    if missing:
+        raise ValueError(
+            f"Expected train clips of every class. Received none of {missing}. Add clips, move "
+            f"some to the train split, or take the class out, also of {cache.classes_path}."
+        )
+    absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
+    if absent:
+        raise FileNotFoundError(
+            f"{cache.cache_dir}: {len(absent)} of {len(clips)} clips are not in the cache, such as "
+            f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
+            f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
+            "with --skip_unreadable."
+        )
+    if not any(clip.split == "val" for clip in clips):
+        logging.warning(
+            "No clip is in the val split: the best epoch is chosen on the train clips, so nothing "
+            "guards against overfitting."
+        )
