@@ -73,9 +73,12 @@ def test_a_flag_that_is_needed_is_asked_for(module):
 @pytest.mark.parametrize("module", sorted(set(PROGRAMS) - {"train_head.predict"}))
 def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     # `--data clips` is a flag, but a blank beside it is not.
-    flags = {"data", "cache_dir", "run_dir", "features", "output_dir", "lists", "manifests"}
+    flags = {"data", "cache_dir", "run_dir", "run_dirs", "features", "output_dir"}
+    flags |= {"lists", "manifests"}
     help_text = run_program(module, "--help", check=False).stdout
     needed = [f"--{x}={tmp_path}/{x}" for x in sorted(flags) if f"--{x}:" in help_text]
+    if module == "train_head.fuse":  # to training, --output is something else
+        needed.append(f"--output={tmp_path}/fused.csv")
     done = run_program(module, *needed, "clips", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: Expected flags only. Received: ['clips']." in done.stderr
