@@ -162,7 +162,8 @@ def _build_model(config):
 
 
 def _compile(model, config):
-    from train_head.model import build_optimizer, keras
+    from train_head.model import keras
+    from train_head.optimizer import build_optimizer
 
     model.compile(
         optimizer=build_optimizer(config, steps_per_epoch=1000),

@@ -31,10 +31,7 @@ def make_contract(feature_shape: tuple[int, ...]) -> Contract:
 
 
 def make_maps(num_maps: int, feature_shape: tuple[int, ...], *, seed: int = 0) -> np.ndarray:
-    """Makes feature maps [N, ...] float16 with as many zeros as real ones, in no order.
-
-    They are harder to compress than real maps, whose zeros lie together.
-    """
+    """Makes feature maps [N, ...] float16 that have as many zeros and bytes as real ones."""
     random = np.random.RandomState(seed)
     maps = np.maximum(random.standard_normal((num_maps, *feature_shape)), 0) * 20
     return (maps * (random.random_sample(maps.shape) < 2 * (1 - ZERO_PART))).astype(np.float16)

@@ -6,17 +6,19 @@ for TensorFlow.
 
 from train_head.config import TrainConfig
 
+_ADAMW_WEIGHT_DECAY = 0.004  # Keras' default for AdamW
+
 
 def _build_adam(**settings):
-    import keras
+    from train_head.fused_adam import FusedAdam
 
-    return keras.optimizers.Adam(**settings)
+    return FusedAdam(**settings)
 
 
 def _build_adamw(**settings):
-    import keras
+    from train_head.fused_adam import FusedAdam
 
-    return keras.optimizers.AdamW(**settings)
+    return FusedAdam(weight_decay=_ADAMW_WEIGHT_DECAY, **settings)
 
 
 def _build_sgd(**settings):

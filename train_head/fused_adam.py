@@ -1,0 +1,33 @@
+"""Adam whose update is one pass over the weights."""
+
+import keras
+
+from lrcn.common.devices import import_tensorflow
+
+tf = import_tensorflow()
+
+
+class FusedAdam(keras.optimizers.Adam):
+    """Keras' Adam, computed by TensorFlow's fused kernel.
+
+    Keras updates the two moments and the weight one after the other, each in several passes over
+    memory. The FC layer has 51 million weights, so that this took half of a training step on a
+    CPU; the kernel takes a third of it. The arithmetic is the same (Kingma and Ba 2015, the form
+    before section 2.1), and so are the variables in a checkpoint.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        number = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[number].value.handle,
+            v=self._velocities[number].value.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, variable.dtype), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, variable.dtype), step),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.cast(self.beta_1, variable.dtype),
+            beta2=tf.cast(self.beta_2, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
