@@ -25,6 +25,13 @@ _WINDOWS = flags.DEFINE_integer(
     "train_head.evaluate. 1 takes the whole clip once.",
     lower_bound=1,
 )
+_EXPLAIN = flags.DEFINE_string(
+    "explain",
+    None,
+    "Folder to write for each clip how much each frame moved the decision and the probabilities "
+    "after it: a CSV file and a picture named after the clip. Of several views it explains the "
+    "first. Existing files are refused.",
+)
 _TOP = flags.DEFINE_integer("top", 3, "Classes to print for each clip.", lower_bound=1)
 
 
@@ -42,17 +49,30 @@ def main(arguments: list[str]) -> int:
             "Make the folder, or name another."
         )
 
+    if _EXPLAIN.value is not None and _WINDOWS.value != 1:
+        raise ValueError(
+            f"Expected --windows=1 with --explain, since each window is a decision of its own. "
+            f"Received: --windows={_WINDOWS.value}. Leave one of the two out."
+        )
+
     from lrcn.common.run_dir import RunDir
     from train_head.prediction import Predictor, find_sources
 
     sources = find_sources(arguments)
+    explanations = None
+    if _EXPLAIN.value is not None:
+        from train_head.explanation import Explainer
+        from train_head.explanation_files import ExplanationFolder
+
+        explanations = ExplanationFolder(Path(_EXPLAIN.value), sources)
     predictor = Predictor(
         RunDir(_RUN_DIR.value), weights=_WEIGHTS.value, num_windows=_WINDOWS.value
     )
+    explainer = None if explanations is None else Explainer(predictor.head)
     width = max(len(str(source)) for source in sources)
     with _open_output(predictor.class_names) as write_row:
         failed = 0
-        for prediction in predictor.predict_clips(sources):
+        for number, prediction in enumerate(predictor.predict_clips(sources)):
             write_row(prediction)
             if prediction.probabilities is None:
                 failed += 1
@@ -62,6 +82,13 @@ def main(arguments: list[str]) -> int:
             best = probabilities.argsort()[::-1][: _TOP.value]
             shown = "   ".join(f"{predictor.class_names[k]} {probabilities[k]:.3f}" for k in best)
             print(f"{prediction.source!s:{width}}   {shown}", flush=True)
+            if explainer is not None:
+                explanations.write(
+                    number,
+                    source=prediction.source,
+                    explanation=explainer.explain(prediction.sequences[0]),
+                    class_names=predictor.class_names,
+                )
     return 1 if failed else 0
 
 

@@ -1,7 +1,7 @@
 """Names the class of new videos: pixels -> bottom -> head, as a run's contract says."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from lrcn.common import backbone
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
+from lrcn.common.feature_cache import ClipFeatures
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
@@ -30,11 +31,13 @@ class Prediction:
     Attributes:
         source: The video file or frame folder.
         probabilities: [K] float32, None if the clip could not be read.
+        sequences: What the head saw: each view of each window. Empty if the clip could not be read.
         failure: Why it could not be read.
     """
 
     source: Path
-    probabilities: np.ndarray | None
+    probabilities: np.ndarray | None = None
+    sequences: Sequence[ClipFeatures] = ()
     failure: str = ""
 
 
@@ -43,6 +46,7 @@ class Predictor:
 
     Attributes:
         class_names: The K names.
+        head: The Keras model from feature maps to logits.
     """
 
     def __init__(self, run: RunDir, *, weights: str | None = None, num_windows: int = 1):
@@ -70,27 +74,25 @@ class Predictor:
         self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
         num_rows = self._frames_per_batch * self._views.num_views
         self._bottom = _build_bottom(self._contract, weights, run=run, batch_size=num_rows)
-        self._head = load_model(run)
+        self.head = load_model(run)
 
     def predict_clips(self, sources: list[Path]) -> Iterator[Prediction]:
         """Yields a prediction for each source, in order; an unreadable one does not end it."""
         for source in sources:
             try:
-                windows = self._extract(source)
+                sequences = self._extract(source)
             except UnreadableClipError as error:
-                yield Prediction(source, None, str(error))
+                yield Prediction(source, failure=str(error))
                 continue
-            padded, mask = pad_clips(
-                [maps[:, view] for maps in windows for view in range(self._views.num_views)]
-            )
+            padded, mask = pad_clips([sequence.feature_maps for sequence in sequences])
             inputs = padded
             if self._config.sequence == "ragged":
                 inputs = {"feature_maps": padded, "frame_mask": mask}
-            logits = self._head(inputs, training=False)
-            yield Prediction(source, tf.nn.softmax(logits).numpy().mean(axis=0))
+            logits = self.head(inputs, training=False)
+            yield Prediction(source, tf.nn.softmax(logits).numpy().mean(axis=0), sequences)
 
-    def _extract(self, source: Path) -> list[np.ndarray]:
-        """Returns the feature maps [T, V, ...] float16 of each window's frames."""
+    def _extract(self, source: Path) -> list[ClipFeatures]:
+        """Computes the features of each window's frames, in each view."""
         chosen = None
         if self._config.sequence == "fixed":
             # Counting decodes the clip once more, which costs little beside VGG16.
@@ -98,10 +100,11 @@ class Predictor:
             chosen = set(np.concatenate(windows).tolist())
         resized_px = self._views.find_resized_px(self._contract.image_size_px)
         frames = iter_frames(source, image_size=resized_px, selection=self._selection)
-        maps, positions, batch = [], [], []
+        maps, positions, clock, batch = [], [], [], []
         for position, frame in enumerate(frames):
             if chosen is None or position in chosen:
                 positions.append(position)
+                clock.append((frame.index, frame.timestamp_sec))
                 batch.append(frame.pixels)
             if len(batch) == self._frames_per_batch:
                 maps.append(self._forward(batch))
@@ -111,7 +114,16 @@ class Predictor:
         maps = np.concatenate(maps)
         if chosen is None:
             windows = self._sample_windows(len(maps))
-        return [maps if x is None else maps[np.searchsorted(positions, x)] for x in windows]
+        frame_index, timestamp_sec = map(np.array, zip(*clock, strict=True))
+        views = [
+            ClipFeatures(maps[:, view], frame_index, timestamp_sec)
+            for view in range(self._views.num_views)
+        ]
+        return [
+            features if x is None else features.take(np.searchsorted(positions, x))
+            for x in windows
+            for features in views
+        ]
 
     def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:
         return sample_windows(num_frames, self._config, num_windows=self._num_windows)

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "count_frames",
     "estimate_num_frames",
     "iter_frames",
+    "read_frames",
     "read_source_stat",
 ]
 
@@ -69,6 +70,40 @@ def iter_frames(
     for index, (timestamp_sec, read_pixels) in enumerate(iter_readers()):
         if is_selected(timestamp_sec):
             yield Frame(index, timestamp_sec, read_pixels(image_size))
+
+
+def read_frames(
+    source: Path,
+    frame_indices: Collection[int],
+    *,
+    image_size: int,
+    start_sec: float | None = None,
+    end_sec: float | None = None,
+) -> dict[int, np.ndarray]:
+    """Reads some frames by their number, as far as the last of them.
+
+    Args:
+        source: Folder of images, or video file.
+        frame_indices: Values of `Frame.index`.
+        image_size: As `iter_frames`, and so are the others.
+
+    Returns:
+        {frame index: [S, S, 3] uint8}, without the indices that the clip does not have.
+
+    Raises:
+        UnreadableClipError: If one of these frames, or a video before it, cannot be decoded.
+    """
+    wanted = set(frame_indices)
+    frames = {}
+    readers = _iter_readers(
+        Path(source), selection=ALL_FRAMES, start_sec=start_sec, end_sec=end_sec
+    )
+    for index, (_, read_pixels) in enumerate(readers):
+        if index in wanted:
+            frames[index] = read_pixels(image_size)
+        if len(frames) == len(wanted):
+            break
+    return frames
 
 
 def count_frames(

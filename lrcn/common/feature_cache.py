@@ -49,6 +49,10 @@ class ClipFeatures(NamedTuple):
     frame_index: np.ndarray
     timestamp_sec: np.ndarray
 
+    def take(self, positions: np.ndarray) -> "ClipFeatures":
+        """Returns the frames at these positions, [N] int in [0, T)."""
+        return ClipFeatures(*(values[positions] for values in self))
+
 
 class FeatureCache:
     """An existing cache folder. Use `read_cache` or `create_cache`."""

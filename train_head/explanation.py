@@ -1,0 +1,178 @@
+"""Why a head decided as it did: frame by frame, from the features that it saw."""
+
+import dataclasses
+
+import numpy as np
+
+from lrcn.common.feature_cache import ClipFeatures
+from train_head.model import keras, tf
+
+# Points of the quadrature: the path's ends are met to some thousandths of a nat.
+_NUM_POINTS = 32
+# Frames in a batch of points, so that memory does not grow with a clip's length.
+_BATCH_FRAMES = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a head made of each frame that it was shown.
+
+    Attributes:
+        frame_index: [T] int32, number of the frame in its clip, from 0.
+        timestamp_sec: [T] float64, NaN where the clip has no clock.
+        probabilities: [T, K] float32, see `Explainer.predict_over_time`.
+        influence: [T] float32 nats, see `Explainer.measure_influence`.
+        attention: [T, h, w] float32, see `Explainer.find_attention`.
+        class_id: The class predicted for the clip, whose influence it is.
+    """
+
+    frame_index: np.ndarray
+    timestamp_sec: np.ndarray
+    probabilities: np.ndarray
+    influence: np.ndarray
+    attention: np.ndarray | None
+    class_id: int
+
+
+class Explainer:
+    """A head taken apart into what reads one frame and what reads the frames in order."""
+
+    def __init__(self, head):
+        """Takes the head of a run, as `evaluation.load_model` gives it."""
+        encoded = head.get_layer("per_frame")
+        self._is_ragged = isinstance(head.input, dict)
+        vectors = encoded.output
+        if self._is_ragged:
+            vectors = {"vectors": vectors, "frame_mask": head.input["frame_mask"]}
+        self._encoder = keras.Model(head.input, encoded.output)
+        self._decide = _compile(keras.Model(vectors, head.output))
+        logits = head.get_layer("logits").output
+        self._classify = _compile(keras.Model(vectors, logits))
+        self._every_frame = len(logits.shape) == 3
+        names = {layer.name for layer in encoded.model.layers}
+        self._attention = None
+        if "attention" in names:
+            attention = encoded.model.get_layer("attention").output
+            self._attention = keras.Model(encoded.model.input, attention)
+
+    def explain(self, features: ClipFeatures, *, after: np.ndarray | None = None) -> Explanation:
+        """Explains the decision on one clip.
+
+        Args:
+            features: The frames that the head reads.
+            after: [N] positions in [0, T) to tell of, None for all.
+        """
+        maps = features.feature_maps
+        if after is None:
+            after = np.arange(len(maps))
+        influence, class_id = self.measure_influence(maps)
+        attention = self.find_attention(maps[after])
+        return Explanation(
+            frame_index=features.frame_index[after],
+            timestamp_sec=features.timestamp_sec[after],
+            probabilities=self.predict_over_time(maps, after=after),
+            influence=influence[after],
+            attention=attention,
+            class_id=class_id,
+        )
+
+    def predict_over_time(
+        self, feature_maps: np.ndarray, *, after: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Returns the class probabilities after each frame.
+
+        With `--output=last` they are what the head says of the clip if it ends there; the last
+        row is its answer. With `--output=mean` they are the softmax of each frame, whose mean is
+        its answer.
+
+        Args:
+            feature_maps: [T, ...], one clip's frames in order.
+            after: [N] positions in [0, T), None for all. The time of `--output=last` grows with
+                the sum of the positions.
+
+        Returns:
+            [N, K] float32.
+        """
+        if after is None:
+            after = np.arange(len(feature_maps))
+        vectors = self._encode(feature_maps)
+        if self._every_frame:
+            logits = tf.gather(self._run(self._classify, vectors)[0], after)
+        else:
+            # Each beginning anew, not one pass that returns sequences: after frame t, a backward
+            # RNN of a clip that ends there has not seen what follows.
+            logits = tf.concat(
+                [self._run(self._classify, vectors[:, : end + 1]) for end in after], axis=0
+            )
+        return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+
+    def measure_influence(self, feature_maps: np.ndarray) -> tuple[np.ndarray, int]:
+        """Measures how much each frame moved the decision, by integrated gradients.
+
+        F is the log probability that the head gives the class it predicts, x_t the vector that
+        its frame encoder makes of frame t, and e the vector of an empty frame, whose features are
+        all zero: VGG16 finds nothing. The influence of frame t is
+
+            sum over d of (x_t - e)_d * integral for a from 0 to 1 of dF/dx_td at e + a (x - e)
+
+        so that the influences add up to F(clip) - F(clip of empty frames): a positive one spoke
+        for the class, a negative one against it. The integral is a Gauss-Legendre quadrature.
+        Source: Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks",
+        equation 1 and proposition 1.
+
+        Args:
+            feature_maps: [T, ...], one clip's frames in order.
+
+        Returns:
+            [T] float32 in nats, and the id of the class predicted.
+        """
+        vectors = self._encode(feature_maps)
+        empty = self._encode(np.zeros_like(feature_maps[:1]))
+        class_id = int(tf.argmax(self._run(self._decide, vectors)[0]))
+        points, weights = np.polynomial.legendre.leggauss(_NUM_POINTS)
+        points, weights = (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
+        step = vectors - empty
+        gradient = tf.zeros_like(step)
+        batch_size = max(1, _BATCH_FRAMES // len(feature_maps))
+        for start in range(0, _NUM_POINTS, batch_size):
+            chosen = slice(start, start + batch_size)
+            path = empty + tf.constant(points[chosen, None, None], step.dtype) * step
+            with tf.GradientTape() as tape:
+                tape.watch(path)
+                logits = tf.cast(self._run(self._decide, path), tf.float32)
+                log_probability = tf.nn.log_softmax(logits)[:, class_id]
+                weighted = tf.reduce_sum(tf.constant(weights[chosen], tf.float32) * log_probability)
+            gradient += tf.reduce_sum(tape.gradient(weighted, path), axis=0, keepdims=True)
+        return tf.reduce_sum(gradient * step, axis=2)[0].numpy(), class_id
+
+    def find_attention(self, feature_maps: np.ndarray) -> np.ndarray | None:
+        """Returns where in each frame the head looks.
+
+        Args:
+            feature_maps: [T, h, w, c].
+
+        Returns:
+            [T, h, w] float32, each frame's weights add up to 1; None without
+            `--frame_pooling=attention`, and for features that have no positions.
+        """
+        if self._attention is None or feature_maps.ndim != 4:
+            return None
+        return self._attention(feature_maps, training=False).numpy()[..., 0]
+
+    def _encode(self, feature_maps: np.ndarray):
+        maps = feature_maps[None]
+        if self._is_ragged:
+            mask = np.ones(maps.shape[:2], bool)
+            return self._encoder({"feature_maps": maps, "frame_mask": mask}, training=False)
+        return self._encoder(maps, training=False)
+
+    def _run(self, model, vectors):
+        """Applies a model to whole sequences of vectors, [b, T, D]."""
+        if self._is_ragged:
+            return model({"vectors": vectors, "frame_mask": tf.ones(tf.shape(vectors)[:2], "bool")})
+        return model(vectors)
+
+
+def _compile(model):
+    # Lengths differ; one trace serves them all.
+    return tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)

@@ -1,0 +1,150 @@
+"""Writes explanations of new clips: a table and a picture of each."""
+
+import csv
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from matplotlib.figure import Figure
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.decode import read_frames
+from lrcn.common.sampling import sample_segment_centres
+from train_head.explanation import Explanation
+
+# Pictures of a strip, and classes whose probability is drawn: more cannot be told apart.
+_MAX_FRAMES = 16
+_MAX_CLASSES = 5
+_FRAME_SIZE_PX = 112
+# Wong 2011, "Points of view: Color blindness", Nature Methods 8.
+_CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
+_FOR, _AGAINST = "#0072B2", "#D55E00"
+# What is left of 255 bytes for `_2.csv` and the name of a temporary file.
+_MAX_NAME_BYTES = 200
+
+
+class ExplanationFolder:
+    """The files `<clip>.csv` and `<clip>.png` of each clip, none of which exist yet."""
+
+    def __init__(self, folder: Path, sources: list[Path]):
+        """Names the files after the clips; of clips of one name, the later ones get a number.
+
+        Args:
+            folder: Where they go, made where there is none.
+            sources: The clips, one may come twice.
+
+        Raises:
+            ValueError: If one of the files exists.
+        """
+        self._paths = []
+        seen = set()
+        for source in sources:
+            name = first = _make_file_name(source)
+            number = 1
+            # Case is what file systems may ignore.
+            while name.casefold() in seen:
+                number += 1
+                name = f"{first}_{number}"
+            seen.add(name.casefold())
+            self._paths.append((folder / f"{name}.csv", folder / f"{name}.png"))
+        for path in (path for pair in self._paths for path in pair):
+            if path.exists():
+                raise ValueError(
+                    f"{path}: exists already. Name another --explain folder, or remove it."
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(
+        self, number: int, *, source: Path, explanation: Explanation, class_names: list[str]
+    ) -> None:
+        """Writes both files of a clip.
+
+        Args:
+            number: The clip's place among the sources.
+            source: The clip.
+            explanation: Of all frames that the head saw.
+            class_names: The K names.
+        """
+        csv_path, png_path = self._paths[number]
+        with (
+            replace_file(csv_path) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["frame_index", "timestamp_sec", "influence", *class_names])
+            for t, frame_index in enumerate(explanation.frame_index):
+                seconds = explanation.timestamp_sec[t]
+                writer.writerow(
+                    [
+                        frame_index,
+                        "" if np.isnan(seconds) else f"{seconds:.3f}",
+                        f"{explanation.influence[t]:.6f}",
+                        *(f"{p:.6f}" for p in explanation.probabilities[t]),
+                    ]
+                )
+        with replace_file(png_path) as temporary:
+            figure = _draw(explanation, source=source, class_names=class_names)
+            figure.savefig(temporary, format="png", dpi=110)
+        logging.info("%s: explained in %s and %s", source, csv_path, png_path.name)
+
+
+def _make_file_name(source: Path) -> str:
+    # Resolved, since `..` and `.` are clips too.
+    text = unicodedata.normalize("NFC", source.resolve().name)
+    text = re.sub(r"[^\w.\-]+", "_", text).lstrip(".") or "clip"
+    return text.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
+
+
+def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> Figure:
+    num_frames = len(explanation.frame_index)
+    positions = (np.arange(num_frames) + 0.5) / num_frames
+    shown = sample_segment_centres(num_frames, min(num_frames, _MAX_FRAMES))
+    figure = Figure(figsize=(12, 5.4), layout="constrained")
+    strip, bars, lines = figure.subplots(3, height_ratios=(1, 1, 1.4))
+    _draw_strip(strip, explanation, source=source, shown=shown)
+    strip.set_title(_escape(f"{source}: {class_names[explanation.class_id]}"), loc="left")
+
+    colours = [_FOR if x >= 0 else _AGAINST for x in explanation.influence]
+    bars.bar(positions, explanation.influence, width=0.8 / num_frames, color=colours)
+    bars.axhline(0, color="0.3", linewidth=0.8)
+    bars.set_ylabel("influence (nats)")
+
+    best = np.argsort(-explanation.probabilities.max(axis=0), kind="stable")[:_MAX_CLASSES]
+    for colour, k in zip(_CLASS_COLOURS, best, strict=False):
+        # The blank keeps a name that begins with _ in the legend.
+        label = " " + _escape(class_names[k])
+        lines.plot(positions, explanation.probabilities[:, k], ".-", color=colour, label=label)
+    lines.set(ylim=(-0.03, 1.03), ylabel="probability after it", xlabel="frame")
+    lines.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for axes in (bars, lines):
+        axes.set_xlim(0, 1)
+        axes.set_xticks(positions[shown], explanation.frame_index[shown])
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_strip(axes, explanation: Explanation, *, source: Path, shown: np.ndarray) -> None:
+    """Draws the frames side by side, brighter where the head looks, over their bars."""
+    numbers = explanation.frame_index[shown].tolist()
+    pictures = read_frames(source, numbers, image_size=_FRAME_SIZE_PX)
+    for i, (t, number) in enumerate(zip(shown, numbers, strict=True)):
+        extent = (i / len(shown), (i + 0.96) / len(shown), 0, 1)
+        axes.imshow(pictures[number], extent=extent)
+        if explanation.attention is not None:
+            axes.imshow(
+                explanation.attention[t],
+                extent=extent,
+                vmin=0,
+                vmax=explanation.attention.max(),
+                cmap="inferno",
+                alpha=0.5,
+                interpolation="bilinear",
+            )
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="auto")
+    axes.axis("off")
+
+
+def _escape(text: str) -> str:
+    return text.replace("$", r"\$")  # it begins a formula
