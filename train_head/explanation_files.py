@@ -101,8 +101,9 @@ def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> 
     num_frames = len(explanation.frame_index)
     positions = (np.arange(num_frames) + 0.5) / num_frames
     shown = sample_segment_centres(num_frames, min(num_frames, _MAX_FRAMES))
-    figure = Figure(figsize=(12, 5.4), layout="constrained")
-    strip, bars, lines = figure.subplots(3, height_ratios=(1, 1, 1.4))
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    # The first so high that frames are square.
+    strip, bars, lines = figure.subplots(3, height_ratios=(0.4, 1, 1.4))
     _draw_strip(strip, explanation, source=source, shown=shown)
     strip.set_title(_escape(f"{source}: {class_names[explanation.class_id]}"), loc="left")
 
@@ -130,7 +131,8 @@ def _draw_strip(axes, explanation: Explanation, *, source: Path, shown: np.ndarr
     numbers = explanation.frame_index[shown].tolist()
     pictures = read_frames(source, numbers, image_size=_FRAME_SIZE_PX)
     for i, (t, number) in enumerate(zip(shown, numbers, strict=True)):
-        extent = (i / len(shown), (i + 0.96) / len(shown), 0, 1)
+        middle = (i + 0.5) / len(shown)
+        extent = (middle - 0.47 / _MAX_FRAMES, middle + 0.47 / _MAX_FRAMES, 0, 1)
         axes.imshow(pictures[number], extent=extent)
         if explanation.attention is not None:
             axes.imshow(

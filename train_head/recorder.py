@@ -65,8 +65,7 @@ class RunRecorder(keras.callbacks.Callback):
 
     def best_row(self) -> dict[str, float]:
         """The row of the best epoch."""
-        val = "val_" if "val_loss" in self.rows[0] else ""
-        return max(self.rows, key=lambda row: (row[f"{val}top1"], -row[f"{val}loss"]))
+        return find_best_row(self.rows)
 
     def is_finished(self) -> bool:
         """Whether the best epoch lies `patience` epochs back."""
@@ -116,6 +115,15 @@ class RunRecorder(keras.callbacks.Callback):
     def _checkpoint_paths(self, num_epochs: int) -> tuple[Path, Path]:
         folder = self._run.checkpoints_path
         return folder / f"last_{num_epochs}.weights.h5", folder / f"best_{num_epochs}.npz"
+
+
+def find_best_row(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Returns the row of the epoch with the best top-1 on val, or on train where there is no val.
+
+    Of equal ones, that of the lower loss.
+    """
+    val = "val_" if "val_loss" in rows[0] else ""
+    return max(rows, key=lambda row: (row[f"{val}top1"], -row[f"{val}loss"]))
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -13,6 +13,7 @@ checkpoints/       what training needs to go on after a kill
 metrics.json       the score on the held-out clips (metrics_val.json: on another split,
                    metrics_windows4.json: evaluated in another way than training ends with)
 predictions.csv    a row for each of these clips (named alike)
+report.html        what `train_head.report` makes of it all, to look at
 """
 
 import dataclasses
@@ -38,6 +39,7 @@ class RunDir:
         self.history_path = self.path / "history.csv"
         self.logs_path = self.path / "logs"
         self.checkpoints_path = self.path / "checkpoints"
+        self.report_path = self.path / "report.html"
 
     def metrics_path(
         self, split: str, *, num_windows: int = 1, first_view_only: bool = False

@@ -1,0 +1,301 @@
+"""Tests the report of a run in a real browser, and that it does without pictures."""
+
+import base64
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from browser import find_chromium, open_page
+from commands import run_program
+from PIL import Image
+from small_data import make_config, make_ramps, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.decode import read_source_stat
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
+from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.evaluation import evaluate_run
+from train_head.metrics import compute_metrics
+from train_head.report_data import MAX_SHOWN, ScoredClips
+from train_head.report_page import render_page
+from train_head.reporting import write_report
+from train_head.train import train_run
+
+HOSTILE_CLIP = "<script>alert(1)</script>"
+HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium), and CHROMIUM not set")
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(chromium):
+    with open_page(chromium) as opened:
+        yield opened
+
+
+def copy_run(run_dir, cache_dir, folder):
+    """Copies a run and its cache, to be changed."""
+    run = RunDir(shutil.copytree(run_dir, folder / "run"))
+    return run, read_cache(shutil.copytree(cache_dir, folder / "cache"))
+
+
+@pytest.fixture(scope="module")
+def hostile_report(run_dir, cache_dir, tmp_path_factory):
+    """The report of a run with a clip and a class of hostile names, by the command line."""
+    folder = tmp_path_factory.mktemp("hostile")
+    run, cache = copy_run(run_dir, cache_dir, folder)
+    clips = read_manifest(run.manifest_path)
+    rename = {"left": HOSTILE_CLASS, "right": "right"}
+    clips = [Clip(x.clip_id, x.path, rename[x.label], x.split) for x in clips]
+    twin = next(x for x in clips if x.split == "test" and x.label == HOSTILE_CLASS)
+    clips.append(Clip(HOSTILE_CLIP, twin.path, twin.label, "test"))
+    writer = cache.open_writer(HOSTILE_CLIP)
+    features = cache.read_clip(twin.clip_id)
+    writer.append(
+        features.feature_maps,
+        frame_index=features.frame_index,
+        timestamp_sec=features.timestamp_sec,
+    )
+    writer.commit(read_source_stat(f"{cache.data_root}/{twin.path}"))
+    for place in (run, cache):
+        write_manifest(place.manifest_path, clips)
+        place.classes_path.unlink()
+        write_class_names(place.classes_path, [HOSTILE_CLASS, "right"])
+    write_json(folder / "compare.json", make_compare())
+    write_json(folder / "audit.json", make_audit(clips))
+    flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
+    also = (f"--compare_dir={folder}", f"--audit_dir={folder}")
+    done = run_program("train_head.report", *flags, *also)
+    assert done.stdout == f"{run.report_path}\n"
+    return run
+
+
+def make_compare():
+    model = {"top1": [0.9, 0.8], "mean": 0.85, "std": 0.07}
+    difference = {"mean": 0.05, "low": -0.01, "high": 0.1}
+    return {
+        "split": "test",
+        "num_clips": 5,
+        "seeds": [0, 1],
+        "models": [
+            {"name": "mean_pool", "title": "mean pool", "difference": None, **model},
+            {"name": "gru", "title": "GRU <b>", "difference": difference, **model},
+        ],
+        "verdict": "The mean & its <b>friends</b> are enough.",
+    }
+
+
+def make_audit(clips):
+    a, b = clips[0], clips[-1]
+    sides = {"a": a, "b": b}
+    pair = {"similarity": 0.991, "frame_similarity": 0.999}
+    for side, clip in sides.items():
+        pair |= {f"clip_{side}": clip.clip_id, f"split_{side}": clip.split}
+        pair |= {f"label_{side}": clip.label, f"frame_{side}": 1}
+    return {"num_clips": len(clips), "threshold": 0.95, "num_pairs": 1, "pairs": [pair]}
+
+
+def test_the_page_works_in_a_browser(hostile_report, page):
+    page.resize(1200, 900)
+    page.open(hostile_report.report_path)
+    scores = read_json(hostile_report.metrics_path("test"))
+    text = page.evaluate("document.body.innerText")
+    assert f"{scores['top1']:.1%}".replace("%", " %") in text
+    assert "The mean & its <b>friends</b> are enough." in text
+    assert "0.991" in text
+    assert page.evaluate("document.querySelectorAll('#wrong .card, #unsure .card').length") > 0
+    widths = page.evaluate(
+        """Promise.all([...document.images].map(async image => {
+          await image.decode(); return image.naturalWidth; }))"""
+    )
+    assert len(widths) > 1 and min(widths) > 0
+    assert page.evaluate("document.querySelectorAll('.twins').length") == 1
+
+    # Every clip of a cell is shown when the cell is clicked.
+    clips = read_page_data(page)["clips"]
+    true, predicted = next(row[1:3] for row in clips if row[0] == HOSTILE_CLIP)
+    assert page.evaluate("document.querySelector('#cell-clips').innerText") == ""
+    page.click(f'rect[data-cell="{true},{predicted}"]')
+    names = page.evaluate("[...document.querySelectorAll('#cell-clips h4')].map(x => x.innerText)")
+    assert sorted(names) == sorted(row[0] for row in clips if row[1:3] == [true, predicted])
+    assert HOSTILE_CLIP in names, "shown as text"
+    shown = page.evaluate("document.querySelector('#cell-clips img').naturalWidth")
+    assert shown > 0
+
+    page.click("table.sortable button")
+    assert page.evaluate("document.querySelector('th[aria-sort=ascending]').innerText") == "class ↑"
+    assert page.problems == []
+    assert {x for x in page.requests if not x.startswith("data:")} == {
+        hostile_report.report_path.resolve().as_uri()
+    }
+
+
+def read_page_data(page):
+    return json.loads(page.evaluate("document.querySelector('#data').textContent"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_nothing_to_scroll_sideways(hostile_report, page, scheme):
+    page.resize(390, 844)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.call("Emulation.setEmulatedMedia", features=features)
+    page.open(hostile_report.report_path)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = np.mean([int(x) for x in colour[4:-1].split(",")])
+    assert (brightness < 60) if scheme == "dark" else (brightness > 200)
+    assert page.problems == []
+
+
+def test_frames_are_those_of_the_clip(hostile_report, clips_dir):
+    """A strip's pictures are the frames whose numbers stand below it."""
+    text = hostile_report.report_path.read_text(encoding="utf-8")
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    paths = {clip.clip_id: clip.path for clip in read_manifest(hostile_report.manifest_path)}
+    for i, card in data["cards"].items():
+        strip = np.asarray(read_picture(card["strip"])).astype(int)
+        assert strip.shape == (56, 56 * len(card["frames"]), 3)
+        source = clips_dir / paths[data["clips"][int(i)][0]]
+        if source.suffix:
+            continue
+        for t, frame in enumerate(card["frames"]):
+            expected = Image.open(source / f"{frame}.png").resize((56, 56), Image.BILINEAR)
+            found = strip[:, 56 * t : 56 * (t + 1)]
+            assert np.abs(found - np.asarray(expected)).mean() < 8
+        # The last frame is the end of what the head saw, so it says what evaluation said.
+        true = data["clips"][int(i)][1]
+        assert card["classes"][0] == true
+        assert card["over_time"][0][-1] == pytest.approx(data["clips"][int(i)][3], abs=2e-3)
+
+
+def read_picture(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+
+
+def test_without_its_sources_it_has_no_pictures_and_says_so(run_dir, cache_dir, page, tmp_path):
+    run, cache = copy_run(run_dir, cache_dir, tmp_path)
+    write_json(
+        cache.cache_dir / "cache.json",
+        {**read_json(cache.cache_dir / "cache.json"), "data_root": str(tmp_path / "gone")},
+    )
+    write_report(run, read_cache(cache.cache_dir))
+    page.resize(1200, 900)
+    page.open(run.report_path)
+    note = page.evaluate("document.querySelector('#missing').innerText")
+    assert "clips go without pictures." in note and str(tmp_path / "gone") in note
+    assert page.evaluate("document.images.length") == 0
+    assert page.evaluate("document.querySelectorAll('.card').length") > 0
+    assert page.problems == []
+
+
+def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
+    clips = {**make_ramps(3, split="train"), **make_ramps(2, split="val")}
+    maps = {clip: x[:, None, None, :] * np.ones((1, 2, 3, 1)) for clip, x in clips.items()}
+    cache = write_cache(tmp_path / "cache", maps)
+    run = RunDir(tmp_path / "run")
+    config = make_config(sequence="ragged", frame_pooling="attention", epochs=1)
+    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    write_report(run, cache)
+    page.open(run.report_path)
+    assert "The features were imported" in page.evaluate("document.body.innerText")
+    assert "These clips chose the epoch" in page.evaluate("document.body.innerText")
+    cards = read_page_data(page)["cards"]
+    frames = next(iter(cards.values()))["frames"]
+    veil = read_picture(next(iter(cards.values()))["attention"])
+    assert veil.size == (16 * len(frames), 16)
+    assert page.problems == []
+
+
+def test_an_earlier_score_is_completed_and_a_score_of_other_clips_refused(
+    run_dir, cache_dir, tmp_path
+):
+    run, cache = copy_run(run_dir, cache_dir, tmp_path)
+    evaluate_run(run, cache, split="test")
+    whole = read_json(run.metrics_path("test"))
+    write_json(run.metrics_path("test"), {x: whole[x] for x in ("split", "num_clips", "top1")})
+    write_report(run, cache)
+    assert read_json(run.metrics_path("test")) == whole
+    lines = run.predictions_path("test").read_text().splitlines()
+    run.predictions_path("test").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(ValueError, match=r"predictions\.csv: expected the \d+ test clips of .*man"):
+        write_report(run, cache)
+
+
+def test_named_results_that_are_missing_are_asked_for(run_dir, cache_dir, tmp_path):
+    for name in ("compare", "audit"):
+        with pytest.raises(
+            FileNotFoundError, match=rf"{name}\.json: missing\. Expected the folder that `python"
+        ):
+            write_report(
+                RunDir(run_dir), read_cache(cache_dir), **{f"{name}_dir": tmp_path / "gone"}
+            )
+
+
+def test_twenty_thousand_clips_of_a_hundred_classes_stay_small(page, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(make_large_page(num_classes=101, num_clips=20_000), encoding="utf-8")
+    assert path.stat().st_size < 5_000_000
+    page.resize(390, 844)
+    page.open(path)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    true, predicted = read_page_data(page)["clips"][0][1:3]
+    page.click(f'rect[data-cell="{true},{predicted}"]')
+    assert page.evaluate("document.querySelectorAll('#cell-clips .plain li').length") > 1
+    assert page.problems == []
+
+
+def make_large_page(*, num_classes, num_clips):
+    """A page as `write_report` makes it, of drawn predictions and strips that compress badly."""
+    random = np.random.default_rng(0)
+    class_names = [f"Class number {k}" for k in range(num_classes)]
+    class_ids = random.integers(num_classes, size=num_clips)
+    logits = random.normal(size=(num_clips, num_classes))
+    logits[np.arange(num_clips), class_ids] += 4
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    clips = [
+        Clip(f"{class_names[k]}/v_Clip_g{i:05d}_c01", "x", class_names[k], "test")
+        for i, k in enumerate(class_ids)
+    ]
+    scored = ScoredClips("test", clips, class_names, class_ids, probabilities)
+    noise = random.integers(256, size=(14, 16 * 14, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((16 * 56, 56)).save(file, "JPEG", quality=75)
+    strip = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    card = {
+        "frames": list(range(0, 160, 10)),
+        "over_time": random.random((4, 16)).round(3).tolist(),
+        "influence": random.normal(size=16).round(3).tolist(),
+        "attention": None,
+        "strip": strip,
+    }
+    cards = {i: {**card, "classes": [int(class_ids[i]), 1, 2, 3]} for i in scored.find_shown()}
+    assert len(cards) == MAX_SHOWN
+    rows = [{"epoch": e, "loss": 4 / e, "top1": 1 - 1 / e} for e in range(1, 21)]
+    scores = compute_metrics(probabilities, class_ids, class_names)
+    return render_page(
+        run_name="large",
+        scores={"split": "test", "provenance": {"leaking_groups": 0}, **scores},
+        scored=scored,
+        cards=cards,
+        failures=[],
+        training={"rows": rows, "best_epoch": 20},
+        compare=None,
+        audit=None,
+        origin={
+            "commands": [],
+            "flags": [],
+            "contract": {},
+            "data_root": "",
+            "versions": {},
+            "git_commit": None,
+        },
+    )

@@ -1,0 +1,352 @@
+"use strict";
+// Draws the charts and, when they are asked for, the clips. Text goes in as text, never as HTML.
+const data = JSON.parse(document.getElementById("data").textContent);
+const { classes, clips, cards } = data;
+const PAGE = 60; // names added to a list at a time
+const SVG = "http://www.w3.org/2000/svg";
+
+const byId = (id) => document.getElementById(id);
+const percent = (x) => (100 * x).toFixed(x > 0 && x < 0.1 ? 1 : 0) + " %";
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function draw(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function picture(width, height, title) {
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
+  svg.append(draw("title", {}, title));
+  return svg;
+}
+
+// --- Curves ------------------------------------------------------------------------------------
+
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [400, 230, 44, 20, 12, 28];
+
+// Axes from 0 to the largest value. Returns the picture and what turns numbers into its points.
+function plot({ title, xs, yMax, yText, xText, yStep }) {
+  const svg = picture(WIDTH, HEIGHT, title);
+  const [low, high] = xs;
+  const x = (value) => LEFT + ((value - low) / (high - low || 1)) * (WIDTH - LEFT - RIGHT);
+  const y = (value) => HEIGHT - BOTTOM - (value / yMax) * (HEIGHT - TOP - BOTTOM);
+  for (let value = 0; value <= yMax * 1.001; value += yStep) {
+    svg.append(
+      draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: "grid" }),
+      draw("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, yText(value)),
+    );
+  }
+  for (const value of new Set([low, Math.round((low + high) * 50) / 100, high])) {
+    if (!xText(value)) continue;
+    svg.append(draw("text", { x: x(value), y: HEIGHT - 8, "text-anchor": "middle" }, xText(value)));
+  }
+  return { svg, x, y };
+}
+
+const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+
+function niceStep(maximum) {
+  const power = 10 ** Math.floor(Math.log10(maximum / 4 || 1));
+  return [1, 2, 5, 10].map((m) => m * power).find((step) => maximum / step <= 5);
+}
+
+function drawCurve(target, { name, isShare, yText }) {
+  const { rows, best_epoch: best } = data.training;
+  const series = [["val", "val_" + name, "true"], ["train", name, "guess"]]
+    .map(([label, key, colour]) => ({ label, colour, points: rows.filter((r) => key in r).map((r) => [r.epoch, r[key]]) }))
+    .filter((s) => s.points.length);
+  const largest = Math.max(...series.flatMap((s) => s.points.map((p) => p[1])));
+  const yStep = isShare ? 0.25 : niceStep(largest);
+  const yMax = isShare ? 1 : Math.ceil(largest / yStep) * yStep || 1;
+  const last = series.map((s) => `${s.label} ${yText(s.points.at(-1)[1])}`).join(", ");
+  const xText = (value) => (Number.isInteger(value) ? String(value) : "");
+  const { svg, x, y } = plot({
+    title: `${name} by epoch; after the last: ${last}`, xs: [rows[0].epoch, rows.at(-1).epoch], yMax, yText, xText, yStep,
+  });
+  svg.append(draw("line", { x1: x(best), x2: x(best), y1: TOP, y2: HEIGHT - BOTTOM, class: "diagonal" }));
+  const labels = series.map((s) => ({ ...s, at: y(s.points.at(-1)[1]) - 8 }));
+  if (labels.length > 1 && Math.abs(labels[0].at - labels[1].at) < 16) {
+    // The line above keeps its label above, the other's goes below.
+    const lower = labels[0].at > labels[1].at ? labels[0] : labels[1];
+    lower.at += 24;
+  }
+  for (const { label, colour, points, at } of labels) {
+    svg.append(draw("path", { d: path(points.map(([a, b]) => [x(a), y(b)])), class: `line stroke-${colour}` }));
+    for (const [a, b] of points.length > 1 ? [points.at(-1)] : points) {
+      svg.append(draw("circle", { cx: x(a), cy: y(b), r: 3.5, class: `fill-${colour}` }));
+    }
+    const inside = Math.min(HEIGHT - BOTTOM - 4, Math.max(TOP + 10, at));
+    svg.append(draw("text", { x: WIDTH - RIGHT, y: inside, "text-anchor": "end", class: `fill-${colour}` }, label));
+  }
+  byId(target).append(svg);
+}
+
+function drawReliability() {
+  const bins = data.reliability;
+  const { svg, x, y } = plot({
+    title: `Right by confidence: ${bins.map((b) => `${percent(b.confidence)} sure, ${percent(b.accuracy)} right`).join("; ")}`,
+    xs: [0, 1], yMax: 1, yText: percent, xText: percent, yStep: 0.25,
+  });
+  svg.append(draw("line", { x1: x(0), x2: x(1), y1: y(0), y2: y(1), class: "diagonal" }));
+  svg.append(draw("path", { d: path(bins.map((b) => [x(b.confidence), y(b.accuracy)])), class: "line stroke-true" }));
+  const most = Math.max(...bins.map((b) => b.num_clips));
+  for (const bin of bins) {
+    const radius = 3 + 7 * Math.sqrt(bin.num_clips / most);
+    const dot = draw("circle", { cx: x(bin.confidence), cy: y(bin.accuracy), r: radius, class: "fill-true", "fill-opacity": 0.75 });
+    dot.append(draw("title", {}, `${percent(bin.confidence)} sure, ${percent(bin.accuracy)} right, ${bin.num_clips} clips`));
+    svg.append(dot);
+  }
+  byId("reliability-curve").append(svg);
+}
+
+function drawCompare() {
+  const { models } = data.compare;
+  const [left, height] = [150, 26 * models.length + 30];
+  const svg = picture(640, height, models.map((m) => `${m.title} ${percent(m.mean)}`).join(", "));
+  const lowest = Math.floor(Math.min(...models.flatMap((m) => m.top1)) * 10) / 10;
+  const low = Math.min(lowest, 0.9);
+  const x = (value) => left + ((value - low) / (1 - low)) * (640 - left - 24);
+  for (const value of [low, (1 + low) / 2, 1]) {
+    svg.append(draw("line", { x1: x(value), x2: x(value), y1: 4, y2: height - 24, class: "grid" }));
+    svg.append(draw("text", { x: x(value), y: height - 8, "text-anchor": "middle" }, percent(value)));
+  }
+  models.forEach((model, row) => {
+    const y = 20 + 26 * row;
+    svg.append(draw("text", { x: left - 12, y: y + 4, "text-anchor": "end", class: "ink" }, model.title));
+    for (const top1 of model.top1) svg.append(draw("circle", { cx: x(top1), cy: y, r: 3, class: "fill-other" }));
+    const colour = model.name.startsWith("mean") ? "guess" : "true";
+    svg.append(draw("circle", { cx: x(model.mean), cy: y, r: 6, class: `fill-${colour}` }));
+  });
+  byId("compare-plot").append(svg);
+}
+
+// --- The confusion matrix ----------------------------------------------------------------------
+
+const cells = new Map(); // "true,predicted" to numbers of clips, the surest first
+clips.forEach(([, t, p], i) => {
+  const key = `${t},${p}`;
+  if (!cells.has(key)) cells.set(key, []);
+  cells.get(key).push(i);
+});
+for (const numbers of cells.values()) numbers.sort((a, b) => clips[b][4] - clips[a][4]);
+const totals = classes.map(() => 0);
+for (const [, t] of clips) totals[t] += 1;
+const cellClips = (t, p) => cells.get(`${t},${p}`) ?? [];
+
+function describeCell(t, p) {
+  const count = cellClips(t, p).length;
+  const share = totals[t] ? ` (${percent(count / totals[t])})` : "";
+  const verb = t === p ? "named right" : `called ${classes[p]}`;
+  return `${classes[t]}: ${count} of ${totals[t]}${share} ${verb}`;
+}
+
+function shorten(text, length) {
+  const letters = [...text];
+  return letters.length > length ? letters.slice(0, length - 1).join("") + "…" : text;
+}
+
+function drawMatrix() {
+  const count = classes.length;
+  const longest = Math.min(18, Math.max(...classes.map((name) => [...name].length)));
+  const room = Math.min(620, byId("confusions").clientWidth - 8);
+  const hasNames = count <= 40;
+  const margin = hasNames ? Math.ceil(14 + 6.6 * longest) : 0;
+  const size = Math.min(72, Math.max(hasNames ? 16 : 8, Math.floor((room - margin) / count)));
+  const [width, height] = [margin + count * size + 1, margin + count * size + 1];
+  const svg = draw("svg", {
+    width, height, tabindex: 0, role: "application",
+    "aria-label": `Confusion matrix of ${count} classes. Arrow keys move from cell to cell, Enter shows its clips.`,
+  });
+  svg.append(draw("rect", { x: margin, y: margin, width: count * size, height: count * size, class: "frame" }));
+  for (const [key, numbers] of cells) {
+    const [t, p] = key.split(",").map(Number);
+    const strength = 0.12 + 0.88 * Math.sqrt(numbers.length / totals[t]);
+    const [x, y] = [margin + p * size, margin + t * size];
+    svg.append(draw("rect", {
+      x: x + 0.5, y: y + 0.5, width: size - 1, height: size - 1, rx: size > 30 ? 4 : 0,
+      class: t === p ? "fill-true" : "fill-guess", "fill-opacity": strength.toFixed(2), "data-cell": key,
+    }));
+    if (size >= 22) {
+      const colour = strength > 0.6 ? "strong" : "ink";
+      svg.append(draw("text", { x: x + size / 2, y: y + size / 2 + 4, "text-anchor": "middle", class: colour }, String(numbers.length)));
+    }
+  }
+  if (hasNames) {
+    classes.forEach((name, k) => {
+      const middle = margin + (k + 0.5) * size;
+      svg.append(draw("text", { x: margin - 8, y: middle + 4, "text-anchor": "end" }, shorten(name, 18)));
+      svg.append(draw("text", { transform: `translate(${middle + 4} ${margin - 8}) rotate(-90)` }, shorten(name, 18)));
+    });
+  }
+  const cursor = draw("rect", { width: size, height: size, class: "cursor", visibility: "hidden" });
+  svg.append(cursor);
+
+  let [row, column] = [0, 0];
+  const moveTo = (t, p) => {
+    [row, column] = [Math.min(count - 1, Math.max(0, t)), Math.min(count - 1, Math.max(0, p))];
+    cursor.setAttribute("x", margin + column * size);
+    cursor.setAttribute("y", margin + row * size);
+    cursor.setAttribute("visibility", "visible");
+    byId("readout").textContent = describeCell(row, column);
+  };
+  const find = (event) => {
+    const box = svg.getBoundingClientRect();
+    const p = Math.floor((event.clientX - box.left - margin) / size);
+    const t = Math.floor((event.clientY - box.top - margin) / size);
+    return t >= 0 && p >= 0 && t < count && p < count ? [t, p] : null;
+  };
+  svg.addEventListener("pointermove", (event) => { const cell = find(event); if (cell) moveTo(...cell); });
+  svg.addEventListener("click", (event) => { const cell = find(event); if (cell) { moveTo(...cell); showCell(...cell); } });
+  svg.addEventListener("focus", () => moveTo(row, column));
+  svg.addEventListener("keydown", (event) => {
+    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (move) moveTo(row + move[0], column + move[1]);
+    else if (event.key === "Enter" || event.key === " ") showCell(row, column);
+    else return;
+    event.preventDefault();
+  });
+  byId("matrix").append(svg);
+}
+
+function showCell(t, p) {
+  const numbers = cellClips(t, p);
+  const target = byId("cell-clips");
+  byId("readout").textContent = describeCell(t, p);
+  target.replaceChildren(make("h3", {}, describeCell(t, p)));
+  const shown = numbers.filter((i) => i in cards);
+  const rest = numbers.filter((i) => !(i in cards));
+  target.append(make("div", { class: "cards" }, ...shown.map(makeCard)));
+  if (!rest.length) return;
+  target.append(make("p", { class: "lead" }, `${rest.length} without pictures here, and how sure it was:`));
+  const list = make("ul", { class: "plain" });
+  const more = make("button", { class: "more" });
+  const showMore = () => {
+    const first = list.children.length;
+    for (const i of rest.slice(first, first + PAGE)) {
+      list.append(make("li", {}, make("span", {}, clips[i][0]), make("span", { class: "number" }, percent(clips[i][4]))));
+    }
+    const left = rest.length - list.children.length;
+    more.textContent = `Show more (${left} left)`;
+    more.hidden = left === 0;
+  };
+  more.addEventListener("click", showMore);
+  showMore();
+  target.append(list, more);
+}
+
+// --- Clips -------------------------------------------------------------------------------------
+
+function classKind(i, k) {
+  const [, t, p] = clips[i];
+  if (k === t) return "true";
+  return k === p ? "guess" : "other";
+}
+
+function makeCard(i) {
+  const [name, t, p, probabilityTrue, probability] = clips[i];
+  const card = cards[i];
+  const said = make("p", {}, "it is ", make("span", { class: "is-true" }, classes[t]));
+  if (t === p) said.append(`, named right, ${percent(probability)} sure`);
+  else said.append(` (${percent(probabilityTrue)}), called `, make("span", { class: "is-guess" }, classes[p]), ` (${percent(probability)})`);
+  const others = card.classes.filter((k) => k !== t && k !== p);
+  if (others.length) said.append(make("span", { class: "is-other" }, `, or ${others.map((k) => classes[k]).join(", ")}`));
+
+  const count = card.frames.length;
+  const inner = make("div");
+  inner.style.minWidth = `${count * 34}px`;
+  if (card.strip) {
+    const strip = make("div", { class: "strip" }, make("img", { src: card.strip, alt: `${count} frames of ${name}` }));
+    if (card.attention) strip.append(make("img", { class: "veil", src: card.attention, alt: "" }));
+    // Few frames stay as large as many would be.
+    strip.style.setProperty("--count", count);
+    inner.style.maxWidth = `${count * 68 + 36}px`;
+    inner.append(strip);
+  }
+  inner.append(make("div", { class: "frames" }, ...card.frames.map((f) => make("span", {}, String(f)))), drawOverTime(i, card));
+  return make("article", { class: "card" }, make("h4", {}, name), said, make("div", { class: "sequence" }, inner));
+}
+
+function drawOverTime(i, card) {
+  const count = card.frames.length;
+  const [barsHeight, gap, linesHeight] = [36, 8, 60];
+  const x = (frame) => (100 * (frame + 0.5)) / count;
+  const y = (probability) => barsHeight + gap + linesHeight * (1 - probability);
+  const words = card.classes.map((k, row) => `${classes[k]} ${percent(card.over_time[row].at(-1))}`);
+  const svg = picture(100, barsHeight + gap + linesHeight, `After the last frame: ${words.join(", ")}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  const most = Math.max(0, ...card.influence);
+  const perNat = barsHeight / (most - Math.min(0, ...card.influence) || 1);
+  card.influence.forEach((value, frame) => {
+    const bar = draw("rect", {
+      x: x(frame) - 30 / count, width: 60 / count, y: (most - Math.max(0, value)) * perNat, height: Math.abs(value) * perNat,
+      class: value > 0 ? "fill-other" : "against",
+    });
+    bar.append(draw("title", {}, `frame ${card.frames[frame]}: ${value > 0 ? "+" : ""}${value} nats`));
+    svg.append(bar);
+  });
+  for (const share of [0, 0.5, 1]) {
+    svg.append(draw("line", { x1: 0, x2: 100, y1: y(share), y2: y(share), class: "grid", "vector-effect": "non-scaling-stroke" }));
+  }
+  const rows = card.classes.map((k, row) => [classKind(i, k), card.over_time[row]]);
+  // The true class last, so that it lies on top.
+  for (const [kind, probabilities] of rows.reverse()) {
+    const points = probabilities.map((value, frame) => [x(frame), y(value)]);
+    svg.append(draw("path", { d: path(points), class: `line stroke-${kind}` }));
+  }
+  const chart = make("div", { class: "over-time" }, svg);
+  for (const [share, text] of [[1, "100 %"], [0, "0 %"]]) {
+    const label = make("span", {}, text);
+    label.style.top = `${y(share) - 7}px`;
+    chart.append(label);
+  }
+  return chart;
+}
+
+// --- Tables and switches -----------------------------------------------------------------------
+
+function sortBy(table, column, header) {
+  const descending = header.getAttribute("aria-sort") === "descending" || column === 0 && header.getAttribute("aria-sort") === "none";
+  for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
+  header.setAttribute("aria-sort", descending ? "ascending" : "descending");
+  const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+  const order = new Intl.Collator(undefined, { numeric: true });
+  const compare = column === 0 ? (a, b) => order.compare(value(a), value(b)) : (a, b) => value(a) - value(b);
+  const rows = [...table.tBodies[0].rows].sort(compare);
+  table.tBodies[0].append(...(descending ? rows : rows.reverse()));
+}
+
+for (const table of document.querySelectorAll(".sortable")) {
+  [...table.tHead.rows[0].cells].forEach((header, column) => {
+    header.querySelector("button").addEventListener("click", () => sortBy(table, column, header));
+  });
+}
+for (const button of document.querySelectorAll("button.cell")) {
+  button.addEventListener("click", () => {
+    showCell(Number(button.dataset.true), Number(button.dataset.predicted));
+    byId("cell-clips").focus();
+    byId("cell-clips").scrollIntoView({ block: "start" });
+  });
+}
+const switches = [...document.querySelectorAll(".veil-switch")];
+for (const box of switches) {
+  box.addEventListener("change", () => {
+    document.body.classList.toggle("no-veil", !box.checked);
+    for (const other of switches) other.checked = box.checked;
+  });
+}
+
+drawCurve("top1-curve", { name: "top1", isShare: true, yText: percent });
+drawCurve("loss-curve", { name: "loss", isShare: false, yText: (x) => String(Number(x.toPrecision(2))) });
+drawReliability();
+drawMatrix();
+if (data.compare) drawCompare();
+byId("most-wrong")?.append(...data.most_wrong.map(makeCard));
+byId("least-sure").append(...data.least_sure.map(makeCard));

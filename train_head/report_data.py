@@ -1,0 +1,214 @@
+"""What the report of a run shows, but for pictures: numbers, lists of clips, commands."""
+
+import csv
+import dataclasses
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.clip import Clip
+from lrcn.common.contract import IMPORTED_BACKBONE
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.evaluation import evaluate_run, score_run
+from train_head.recorder import find_best_row, read_history
+
+# Clips in each of the lists of the most wrong and of the least sure.
+_NUM_LISTED = 12
+# Clips shown frame by frame, at some 10 to 20 KB each, so that the page opens at once however many
+# clips there are.
+MAX_SHOWN = 120
+# Pairs of confused classes, and of near duplicates, in their tables.
+_NUM_CONFUSIONS = 12
+_NUM_PAIRS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredClips:
+    """The clips of the split that the report is about, and what the run predicts for them.
+
+    Attributes:
+        split: Its name.
+        clips: The N clips.
+        class_names: The K names.
+        class_ids: [N] int, the true classes.
+        probabilities: [N, K] float.
+    """
+
+    split: str
+    clips: list[Clip]
+    class_names: list[str]
+    class_ids: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted_ids(self) -> np.ndarray:
+        """[N] int, the classes predicted."""
+        return self.probabilities.argmax(axis=1)
+
+    def find_most_wrong(self) -> list[int]:
+        """Numbers of wrongly named clips, the lowest probability of the true class first."""
+        true = self.probabilities[np.arange(len(self.clips)), self.class_ids]
+        order = np.argsort(true, kind="stable")
+        wrong = self.predicted_ids != self.class_ids
+        return [int(i) for i in order if wrong[i]][:_NUM_LISTED]
+
+    def find_least_sure(self) -> list[int]:
+        """Numbers of the clips whose two most probable classes are closest."""
+        best = np.sort(self.probabilities, axis=1)[:, -2:]
+        order = np.argsort(best[:, 1] - best[:, 0], kind="stable")
+        return order[:_NUM_LISTED].tolist()
+
+    def find_shown(self) -> list[int]:
+        """Numbers of the clips to show frame by frame.
+
+        After the most wrong and the least sure comes a clip of each pair of true and predicted
+        class, confusions before what is right and the frequent before the rare, then a second of
+        each, and so on.
+        """
+        places = []
+        for rank, (true, predicted, _) in enumerate(self._count_cells()):
+            found = np.flatnonzero((self.class_ids == true) & (self.predicted_ids == predicted))
+            places += [(turn, rank, int(i)) for turn, i in enumerate(found[:MAX_SHOWN])]
+        examples = [i for _, _, i in sorted(places)]
+        chosen = [*self.find_most_wrong(), *self.find_least_sure(), *examples]
+        return list(dict.fromkeys(chosen))[:MAX_SHOWN]
+
+    def list_confusions(self) -> list[dict]:
+        """Returns the pairs of classes that are mistaken most often, as ids, with their clips."""
+        totals = np.bincount(self.class_ids, minlength=len(self.class_names)).tolist()
+        return [
+            {"true": true, "predicted": predicted, "count": count, "of": totals[true]}
+            for true, predicted, count in self._count_cells()
+            if true != predicted
+        ][:_NUM_CONFUSIONS]
+
+    @property
+    def chance(self) -> float:
+        """The share of the most frequent class: the top-1 of who always says that one."""
+        return float(np.bincount(self.class_ids).max() / len(self.class_ids))
+
+    def _count_cells(self) -> list[tuple[int, int, int]]:
+        """True class, predicted class and number of clips, confusions and the frequent first."""
+        pairs = np.stack([self.class_ids, self.predicted_ids], axis=1)
+        cells, counts = np.unique(pairs, axis=0, return_counts=True)
+        rows = [(*cell, n) for cell, n in zip(cells.tolist(), counts.tolist(), strict=True)]
+        return sorted(rows, key=lambda row: (row[0] == row[1], -row[2], row))
+
+
+def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
+    """Reads the run's score on its test clips, or on the val clips where there are none.
+
+    A run that was not scored yet, or by an earlier version, is scored first.
+
+    Returns:
+        The content of `metrics.json`, and the clips.
+
+    Raises:
+        FileNotFoundError: If run, or clips to score, are missing.
+        ValueError: If no clip is held out, or the files of the run do not fit each other.
+    """
+    run.check_trained()
+    scores = score_run(run, cache)
+    if scores is None:
+        raise ValueError(
+            f"{run.manifest_path}: expected test or val clips to report on. Received: train clips "
+            "only. Give some of them another split, and train again."
+        )
+    split = scores["split"]
+    predictions_path = run.predictions_path(split)
+    if "reliability" not in scores or not predictions_path.exists():
+        scores = evaluate_run(run, cache, split=split)
+    class_names = read_class_names(run.classes_path)
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
+    probabilities = _read_probabilities(predictions_path, class_names)
+    if list(probabilities) != [clip.clip_id for clip in clips]:
+        raise ValueError(
+            f"{predictions_path}: expected the {len(clips)} {split} clips of {run.manifest_path}, "
+            "in its order. Received: others. Delete it; the report writes it anew."
+        )
+    return scores, ScoredClips(
+        split=split,
+        clips=clips,
+        class_names=class_names,
+        class_ids=np.array(find_class_ids(clips, class_names)),
+        probabilities=np.array(list(probabilities.values())),
+    )
+
+
+def _read_probabilities(path: Path, class_names: list[str]) -> dict[str, list[float]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        if next(rows)[3:] != class_names:
+            raise ValueError(
+                f"{path}: expected a column for each class of classes.txt, in its order. Delete "
+                "the file; the report writes it anew."
+            )
+        return {row[0]: [float(value) for value in row[3:]] for row in rows}
+
+
+def summarize_training(run: RunDir) -> dict:
+    """Returns the rows of `history.csv`, and the epoch that was kept."""
+    rows = read_history(run.history_path)
+    return {"rows": rows, "best_epoch": find_best_row(rows)["epoch"]}
+
+
+def read_compare(compare_dir: Path) -> dict:
+    """Reads `compare.json`. Raises FileNotFoundError where there is none."""
+    return _read_result(compare_dir / "compare.json", program="compare")
+
+
+def read_audit(audit_dir: Path) -> dict:
+    """Reads `audit.json`, with the first pairs only. Raises FileNotFoundError as `read_compare`."""
+    audit = _read_result(audit_dir / "audit.json", program="audit")
+    return {**audit, "pairs": audit["pairs"][:_NUM_PAIRS]}
+
+
+def _read_result(path: Path, *, program: str) -> dict:
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: missing. Expected the folder that `python -m train_head.{program} "
+            f"--output_dir=...` wrote as --{program}_dir."
+        )
+    return read_json(path)
+
+
+def describe_origin(run: RunDir, cache: FeatureCache, scores: dict) -> dict:
+    """Returns what it takes to make the run once more."""
+    return {
+        "commands": [shlex.join(command) for command in _list_commands(run, cache)],
+        "flags": run.flags_path.read_text(encoding="utf-8").splitlines(),
+        "contract": {**dataclasses.asdict(cache.contract), "digest": cache.contract.digest},
+        "data_root": cache.data_root,
+        "versions": read_json(run.versions_path),
+        "git_commit": scores["provenance"]["git_commit"],
+    }
+
+
+def _list_commands(run: RunDir, cache: FeatureCache) -> list[list[str]]:
+    contract = cache.contract
+    commands = []
+    if contract.backbone != IMPORTED_BACKBONE:
+        flags = {
+            "data": cache.manifest_path,
+            "data_root": cache.data_root,
+            "cache_dir": "new_cache",
+            "weights": contract.weights,
+            "cut": contract.cut,
+            "image_size": contract.image_size_px,
+            "compute_dtype": contract.compute_dtype,
+        }
+        selection = FrameSelection.parse(contract.frame_selection, where=str(cache.cache_dir))
+        flags |= {k: v for k, v in dataclasses.asdict(selection).items() if v is not None}
+        commands.append(_make_command("extract_features", flags))
+    again = {"cache_dir": "new_cache" if commands else cache.cache_dir, "run_dir": "new_run"}
+    commands.append(_make_command("train_head", {"flagfile": run.flags_path, **again}))
+    commands.append(_make_command("train_head.report", again))
+    return commands
+
+
+def _make_command(module: str, flags: dict) -> list[str]:
+    return ["python", "-m", module, *(f"--{name}={value}" for name, value in flags.items())]

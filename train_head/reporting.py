@@ -1,0 +1,62 @@
+"""The report of a run as one function: numbers, pictures, page."""
+
+from pathlib import Path
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir, read_json
+from train_head import report_data
+from train_head.config import TrainConfig
+from train_head.evaluation import load_model
+from train_head.explanation import Explainer
+from train_head.report_page import render_page
+from train_head.report_strips import log_failures, make_cards, make_pair_pictures
+
+
+def write_report(
+    run: RunDir,
+    cache: FeatureCache,
+    *,
+    compare_dir: Path | None = None,
+    audit_dir: Path | None = None,
+) -> None:
+    """Writes `report.html` into the run, over an earlier one.
+
+    Args:
+        run: A trained run; it is scored where it was not yet.
+        cache: The cache that it was trained on.
+        compare_dir: What `train_head.compare` wrote, if it is to be shown.
+        audit_dir: What `train_head.audit` wrote, if it is to be shown.
+
+    Raises:
+        FileNotFoundError: If run, clips, or the named results are missing.
+        ValueError: As `report_data.read_scores`.
+    """
+    compare = None if compare_dir is None else report_data.read_compare(compare_dir)
+    audit = None if audit_dir is None else report_data.read_audit(audit_dir)
+    scores, scored = report_data.read_scores(run, cache)
+    cards, failures = make_cards(
+        scored.find_shown(),
+        scored=scored,
+        cache=cache,
+        explainer=Explainer(load_model(run)),
+        config=TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path)),
+    )
+    log_failures(failures)
+    if audit is not None:
+        clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
+        make_pair_pictures(audit["pairs"], clips=clips, cache=cache)
+    page = render_page(
+        run_name=run.path.resolve().name,
+        scores=scores,
+        scored=scored,
+        cards=cards,
+        failures=failures,
+        training=report_data.summarize_training(run),
+        compare=compare,
+        audit=audit,
+        origin=report_data.describe_origin(run, cache, scores),
+    )
+    with replace_file(run.report_path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
