@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +26,14 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _TIMEOUT_SEC = 60
+# The browser reads from descriptor 3 and writes to 4. Copied out of the way first.
+_START = """
+import fcntl, os, sys
+copies = [fcntl.fcntl(int(x), fcntl.F_DUPFD, 10) for x in sys.argv[1:3]]
+os.dup2(copies[0], 3)
+os.dup2(copies[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find_chromium() -> str | None:
@@ -143,14 +152,14 @@ class Page:
 @contextlib.contextmanager
 def open_page(chromium: str):
     """Starts a Chromium with a profile of its own, yields a `Page` and ends it."""
-    # The browser reads its descriptor 3 and writes to 4.
     browser_reads, to_browser = os.pipe()
     from_browser, browser_writes = os.pipe()
-    shell = ["sh", "-c", f'exec "$@" 3<&{browser_reads} 4>&{browser_writes}']
+    pipes = (browser_reads, browser_writes)
+    start = [sys.executable, "-ISc", _START, *map(str, pipes)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [*shell, "sh", chromium, *_FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(browser_reads, browser_writes),
+            [*start, chromium, *_FLAGS, f"--user-data-dir={profile}"],
+            pass_fds=pipes,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ PROGRAMS = {
     "train_head.evaluate": ("run_dir", "rundir"),
     "train_head.fuse": ("weights", "weight"),
     "train_head.predict": ("run_dir", "rundir"),
+    "train_head.report": ("run_dir", "rundir"),
 }
 
 

@@ -17,7 +17,6 @@ from lrcn.common.decode import read_source_stat
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.evaluation import evaluate_run
 from train_head.metrics import compute_metrics
 from train_head.report_data import MAX_SHOWN, ScoredClips
 from train_head.report_page import render_page
@@ -70,6 +69,7 @@ def hostile_report(run_dir, cache_dir, tmp_path_factory):
         write_manifest(place.manifest_path, clips)
         place.classes_path.unlink()
         write_class_names(place.classes_path, [HOSTILE_CLASS, "right"])
+    run.metrics_path("test").unlink()
     write_json(folder / "compare.json", make_compare())
     write_json(folder / "audit.json", make_audit(clips))
     flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
@@ -132,7 +132,7 @@ def test_the_page_works_in_a_browser(hostile_report, page):
     assert shown > 0
 
     page.click("table.sortable button")
-    assert page.evaluate("document.querySelector('th[aria-sort=ascending]').innerText") == "class ↑"
+    assert page.evaluate("document.querySelector('th[aria-sort=ascending]').innerText") == "class"
     assert page.problems == []
     assert {x for x in page.requests if not x.startswith("data:")} == {
         hostile_report.report_path.resolve().as_uri()
@@ -181,8 +181,11 @@ def read_picture(uri):
     return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
 
 
-def test_without_its_sources_it_has_no_pictures_and_says_so(run_dir, cache_dir, page, tmp_path):
+def test_a_moved_data_set_and_an_older_score(run_dir, cache_dir, page, tmp_path):
+    """Without its sources it has no pictures and says so; what the score lacks is computed."""
     run, cache = copy_run(run_dir, cache_dir, tmp_path)
+    whole = read_json(run.metrics_path("test"))
+    write_json(run.metrics_path("test"), {x: whole[x] for x in ("split", "num_clips", "top1")})
     write_json(
         cache.cache_dir / "cache.json",
         {**read_json(cache.cache_dir / "cache.json"), "data_root": str(tmp_path / "gone")},
@@ -195,6 +198,14 @@ def test_without_its_sources_it_has_no_pictures_and_says_so(run_dir, cache_dir, 
     assert page.evaluate("document.images.length") == 0
     assert page.evaluate("document.querySelectorAll('.card').length") > 0
     assert page.problems == []
+    found = read_json(run.metrics_path("test"))
+    assert found.pop("provenance") and whole.pop("provenance")
+    assert found == whole
+
+    lines = run.predictions_path("test").read_text().splitlines()
+    run.predictions_path("test").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(ValueError, match=r"predictions\.csv: expected the \d+ test clips of .*man"):
+        write_report(run, cache)
 
 
 def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
@@ -202,7 +213,7 @@ def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
     maps = {clip: x[:, None, None, :] * np.ones((1, 2, 3, 1)) for clip, x in clips.items()}
     cache = write_cache(tmp_path / "cache", maps)
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence="ragged", frame_pooling="attention", epochs=1)
+    config = make_config(rnn="none", output="mean", frame_pooling="attention", epochs=1)
     train_run(config, cache=cache, run=run, checkpoint_sec=60)
     write_report(run, cache)
     page.open(run.report_path)
@@ -215,19 +226,12 @@ def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
     assert page.problems == []
 
 
-def test_an_earlier_score_is_completed_and_a_score_of_other_clips_refused(
-    run_dir, cache_dir, tmp_path
-):
-    run, cache = copy_run(run_dir, cache_dir, tmp_path)
-    evaluate_run(run, cache, split="test")
-    whole = read_json(run.metrics_path("test"))
-    write_json(run.metrics_path("test"), {x: whole[x] for x in ("split", "num_clips", "top1")})
-    write_report(run, cache)
-    assert read_json(run.metrics_path("test")) == whole
-    lines = run.predictions_path("test").read_text().splitlines()
-    run.predictions_path("test").write_text("\n".join(lines[:-1]) + "\n")
-    with pytest.raises(ValueError, match=r"predictions\.csv: expected the \d+ test clips of .*man"):
-        write_report(run, cache)
+def test_a_cache_of_other_features_is_refused(run_dir, tmp_path):
+    clip = Clip("left/clip_0", "left/clip_0", "left", "test")
+    other = write_cache(tmp_path / "other", {clip: np.ones((3, 2))})
+    with pytest.raises(ValueError, match=r"other: made with backbone=imported, .* but this run ne"):
+        write_report(RunDir(run_dir), other)
+    assert not (run_dir / "report.html").exists()
 
 
 def test_named_results_that_are_missing_are_asked_for(run_dir, cache_dir, tmp_path):

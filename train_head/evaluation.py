@@ -56,13 +56,7 @@ def evaluate_run(
         FileNotFoundError: If run or clips are missing.
         ValueError: If the cache carries another contract or is damaged, or the split has no clips.
     """
-    run.check_trained()
-    contract = run.read_contract()
-    if cache.contract != contract:
-        raise ValueError(
-            f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
-            "--cache_dir that the run was trained on, or make one with these settings."
-        )
+    check_cache(run, cache)
     class_names = read_class_names(run.classes_path)
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
     if not clips:
@@ -94,7 +88,7 @@ def evaluate_run(
             "leaking_groups": len(find_group_leaks(read_manifest(run.manifest_path))),
             "git_commit": find_git_commit(),
             "versions": list_versions(),
-            "contract": contract.digest,
+            "contract": cache.contract.digest,
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
@@ -103,6 +97,22 @@ def evaluate_run(
     write_predictions(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
+
+
+def check_cache(run: RunDir, cache: FeatureCache) -> None:
+    """Checks that the run is trained, and that the cache holds such features as it reads.
+
+    Raises:
+        FileNotFoundError: If the run is missing.
+        ValueError: If the cache carries another contract; the fields that differ are named.
+    """
+    run.check_trained()
+    contract = run.read_contract()
+    if cache.contract != contract:
+        raise ValueError(
+            f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
+            "--cache_dir that the run was trained on, or make one with these settings."
+        )
 
 
 def load_model(run: RunDir):

@@ -40,15 +40,15 @@ class Explainer:
     def __init__(self, head):
         """Takes the head of a run, as `evaluation.load_model` gives it."""
         encoded = head.get_layer("per_frame")
-        self._is_ragged = isinstance(head.input, dict)
-        vectors = encoded.output
-        if self._is_ragged:
-            vectors = {"vectors": vectors, "frame_mask": head.input["frame_mask"]}
-        self._encoder = keras.Model(head.input, encoded.output)
-        self._decide = _compile(keras.Model(vectors, head.output))
         logits = head.get_layer("logits").output
-        self._classify = _compile(keras.Model(vectors, logits))
+        self._is_ragged = isinstance(head.input, dict)
         self._every_frame = len(logits.shape) == 3
+        self._encoder = keras.Model(head.input, encoded.output)
+        inputs = [encoded.output, head.input["frame_mask"]] if self._is_ragged else encoded.output
+        self._decide = _compile(keras.Model(inputs, head.output))
+        self._classify = self._decide
+        if self._every_frame:
+            self._classify = _compile(keras.Model(inputs, logits))
         names = {layer.name for layer in encoded.model.layers}
         self._attention = None
         if "attention" in names:
@@ -97,13 +97,11 @@ class Explainer:
             after = np.arange(len(feature_maps))
         vectors = self._encode(feature_maps)
         if self._every_frame:
-            logits = tf.gather(self._run(self._classify, vectors)[0], after)
+            logits = tf.gather(self._classify(vectors)[0], after)
         else:
             # Each beginning anew, not one pass that returns sequences: after frame t, a backward
             # RNN of a clip that ends there has not seen what follows.
-            logits = tf.concat(
-                [self._run(self._classify, vectors[:, : end + 1]) for end in after], axis=0
-            )
+            logits = tf.concat([self._classify(vectors[:, : end + 1]) for end in after], axis=0)
         return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
 
     def measure_influence(self, feature_maps: np.ndarray) -> tuple[np.ndarray, int]:
@@ -128,7 +126,7 @@ class Explainer:
         """
         vectors = self._encode(feature_maps)
         empty = self._encode(np.zeros_like(feature_maps[:1]))
-        class_id = int(tf.argmax(self._run(self._decide, vectors)[0]))
+        class_id = int(tf.argmax(self._decide(vectors)[0]))
         points, weights = np.polynomial.legendre.leggauss(_NUM_POINTS)
         points, weights = (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
         step = vectors - empty
@@ -139,7 +137,7 @@ class Explainer:
             path = empty + tf.constant(points[chosen, None, None], step.dtype) * step
             with tf.GradientTape() as tape:
                 tape.watch(path)
-                logits = tf.cast(self._run(self._decide, path), tf.float32)
+                logits = tf.cast(self._decide(path), tf.float32)
                 log_probability = tf.nn.log_softmax(logits)[:, class_id]
                 weighted = tf.reduce_sum(tf.constant(weights[chosen], tf.float32) * log_probability)
             gradient += tf.reduce_sum(tape.gradient(weighted, path), axis=0, keepdims=True)
@@ -166,13 +164,15 @@ class Explainer:
             return self._encoder({"feature_maps": maps, "frame_mask": mask}, training=False)
         return self._encoder(maps, training=False)
 
-    def _run(self, model, vectors):
-        """Applies a model to whole sequences of vectors, [b, T, D]."""
-        if self._is_ragged:
-            return model({"vectors": vectors, "frame_mask": tf.ones(tf.shape(vectors)[:2], "bool")})
-        return model(vectors)
-
 
 def _compile(model):
-    # Lengths differ; one trace serves them all.
-    return tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    """Returns a function of whole sequences of vectors, [b, T, D]; one trace serves all lengths."""
+    first = model.inputs[0]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, first.shape[-1]), first.dtype)])
+    def run(vectors):
+        if len(model.inputs) == 1:
+            return model(vectors, training=False)
+        return model([vectors, tf.ones(tf.shape(vectors)[:2], "bool")], training=False)
+
+    return run

@@ -91,8 +91,8 @@ class ExplanationFolder:
 
 
 def _make_file_name(source: Path) -> str:
-    # Resolved, since `..` and `.` are clips too.
-    text = unicodedata.normalize("NFC", source.resolve().name)
+    # `..` and `.` are clips too, and have no name of their own.
+    text = unicodedata.normalize("NFC", source.name.strip(".") or source.resolve().name)
     text = re.sub(r"[^\w.\-]+", "_", text).lstrip(".") or "clip"
     return text.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
 

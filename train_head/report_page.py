@@ -11,6 +11,7 @@ import numpy as np
 from train_head.report_data import ScoredClips
 
 _FOLDER = Path(__file__).parent
+_SCRIPTS = ("report_charts.js", "report.js")
 
 
 def render_page(
@@ -58,7 +59,7 @@ def render_page(
         "reliability": scores["reliability"],
         "compare": compare,
     }
-    script = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    script = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     digest = hashlib.sha256(script.encode()).digest()
     return (
         _make_environment()

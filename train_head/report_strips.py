@@ -54,6 +54,7 @@ def make_cards(
         of the classes that matter, the influence of each, and as data URIs a strip of the frames
         and of the attention, both None where there are none; and why strips are missing.
     """
+    logging.info("Showing %d of %d clips frame by frame", len(numbers), len(scored.clips))
     cards, frame_indices = {}, []
     for i in numbers:
         features = _read_sequence(cache, scored.clips[i].clip_id, config)
@@ -128,9 +129,12 @@ def _read_strip(
             start_sec=clip.start_sec,
             end_sec=clip.end_sec,
         )
-        return [frames[index] for index in frame_indices], ""
     except UnreadableClipError as error:
         return None, str(error)
+    missing = [index for index in frame_indices if index not in frames]
+    if missing:
+        return None, f"{source}: has no frame {missing[0]}."
+    return [frames[index] for index in frame_indices], ""
 
 
 def _make_strip(pictures: list[np.ndarray]) -> str:

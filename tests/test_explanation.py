@@ -1,0 +1,148 @@
+"""Tests what is told of each frame: probabilities over time, influence, attention."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from commands import run_program
+from PIL import Image
+from small_data import make_config
+
+from lrcn.common.feature_cache import ClipFeatures
+from train_head.explanation import Explainer
+from train_head.explanation_files import ExplanationFolder
+from train_head.model import build_head, keras, tf
+from train_head.normalization import FeatureStatistics
+
+
+def build_random_head(feature_shape=(6,), **settings):
+    keras.utils.set_random_seed(0)
+    return build_head(
+        make_config(**settings),
+        feature_shape=feature_shape,
+        num_classes=3,
+        statistics=FeatureStatistics(1.0, np.zeros(feature_shape, np.float32), 1.0),
+    )
+
+
+def make_maps(num_frames, feature_shape=(6,)):
+    return np.random.RandomState(1).normal(size=(num_frames, *feature_shape)).astype(np.float16)
+
+
+def predict(head, maps):
+    """The head's own answer for a whole clip, [K]."""
+    inputs = maps[None]
+    if isinstance(head.input, dict):
+        inputs = {"feature_maps": inputs, "frame_mask": np.ones(inputs.shape[:2], bool)}
+    return tf.nn.softmax(head(inputs, training=False))[0].numpy()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rnn": "gru", "sequence": "fixed"},
+        {"rnn": "bigru", "sequence": "ragged"},
+        {"rnn": "none", "output": "mean"},
+    ],
+    ids=lambda settings: settings["rnn"],
+)
+def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
+    head, maps = build_random_head(**settings), make_maps(5)
+    explainer = Explainer(head)
+    influence, class_id = explainer.measure_influence(maps)
+    answer = predict(head, maps)
+    assert class_id == answer.argmax()
+    gain = np.log(answer[class_id] / predict(head, 0 * maps)[class_id])
+    assert abs(gain) > 0.01
+    assert influence.sum() == pytest.approx(gain, abs=1e-4)
+
+    over_time = explainer.predict_over_time(maps)
+    if settings["rnn"] == "none":
+        np.testing.assert_allclose(over_time.mean(axis=0), answer, atol=1e-5)
+        alone = [predict(head, maps[t : t + 1]) for t in range(5)]
+        np.testing.assert_allclose(over_time, alone, atol=1e-5)
+    else:
+        ended = [predict(head, maps[: t + 1]) for t in range(5)]
+        np.testing.assert_allclose(over_time, ended, atol=1e-5)
+        chosen = explainer.predict_over_time(maps, after=np.array([1, 4]))
+        np.testing.assert_allclose(chosen, [ended[1], ended[4]], atol=1e-5)
+
+
+def test_a_frame_that_is_not_looked_at_has_no_influence():
+    head, maps = build_random_head(rnn="none", output="last"), make_maps(4)
+    influence, class_id = Explainer(head).measure_influence(maps)
+    gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
+    np.testing.assert_allclose(influence, [0, 0, 0, gain], atol=1e-5)
+
+
+def test_influences_of_a_long_clip_add_up_as_well():
+    """Its path is computed a point at a time."""
+    head, maps = build_random_head(rnn="none", output="mean"), make_maps(1100)
+    influence, class_id = Explainer(head).measure_influence(maps)
+    gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
+    assert influence.sum() == pytest.approx(gain, abs=1e-4)
+
+
+def test_attention_is_where_the_head_looks():
+    maps = np.zeros((2, 2, 3, 4), np.float16)
+    maps[0, 1, 2, 0] = maps[1, 0, 0, 0] = 1
+    head = build_random_head((2, 3, 4), rnn="none", frame_pooling="attention")
+    scores = head.get_layer("per_frame").model.get_layer("attention_scores")
+    scores.set_weights([np.array([[50.0], [0], [0], [0]]), np.zeros(1)])
+    attention = Explainer(head).find_attention(maps)
+    np.testing.assert_allclose(attention[0], [[0, 0, 0], [0, 0, 1]], atol=1e-3)
+    np.testing.assert_allclose(attention[1], [[1, 0, 0], [0, 0, 0]], atol=1e-3)
+    assert Explainer(build_random_head(rnn="none")).find_attention(make_maps(2)) is None
+    vectors = build_random_head(rnn="none", frame_pooling="attention")
+    assert Explainer(vectors).find_attention(make_maps(2)) is None
+
+
+def test_predictions_are_explained(run_dir, clips_dir, tmp_path):
+    sources = [clips_dir / "left" / "clip_0", clips_dir / "right" / "clip_7.mp4"]
+    folder = tmp_path / "why"
+    done = run_program(
+        "train_head.predict", f"--run_dir={run_dir}", f"--explain={folder}", *sources
+    )
+    names = [f"{source.name}.{suffix}" for source in sources for suffix in ("csv", "png")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    for source, line in zip(sources, done.stdout.splitlines(), strict=True):
+        rows = read_rows(folder / f"{source.name}.csv")
+        assert list(rows[0]) == ["frame_index", "timestamp_sec", "influence", "left", "right"]
+        frames = [int(row["frame_index"]) for row in rows]
+        assert len(frames) == 4 and frames == sorted(frames)
+        for row in rows:
+            time = row["timestamp_sec"]
+            assert time == (f"{int(row['frame_index']) / 10:.3f}" if source.suffix else "")
+        path, answer, probability = line.split()[:3]
+        assert path == str(source)
+        assert float(rows[-1][answer]) == pytest.approx(float(probability), abs=1e-3)
+        with Image.open(folder / f"{source.name}.png") as picture:
+            picture.load()
+            assert picture.width > 1000
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path):
+    head, source = build_random_head(rnn="none"), clips_dir / "left" / "clip_0"
+    features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
+    explanation = Explainer(head).explain(features)
+    hostile = tmp_path / "<i> $x$ \n"
+    hostile.symlink_to(source)
+    (tmp_path / ("long" * 60)).symlink_to(source)
+    sources = [hostile, tmp_path / ("long" * 60), hostile, source / ".."]
+    folder = ExplanationFolder(tmp_path / "why", sources)
+    class_names = ["$", "_", "<b>"]
+    for number, clip in enumerate(sources[:3]):
+        folder.write(number, source=clip, explanation=explanation, class_names=class_names)
+    written = {path.name: path.read_bytes() for path in (tmp_path / "why").iterdir()}
+    assert len(written) == 6 and all(written.values())
+    for name in written:
+        assert re.fullmatch(r"[\w.-]{5,250}", name), name
+    assert {"_i_x_.csv", "_i_x__2.csv"} < set(written)
+    with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already\. Name another --explain f"):
+        ExplanationFolder(tmp_path / "why", sources)
