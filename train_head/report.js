@@ -174,6 +174,7 @@ function drawOverTime(i, card) {
   // The true class last, so that it lies on top.
   for (const [kind, probabilities] of rows.reverse()) {
     const points = probabilities.map((value, frame) => [x(frame), y(value)]);
+    if (count === 1) points.push([100, points[0][1]]);
     svg.append(draw("path", { d: path(points), class: `line stroke-${kind}` }));
   }
   const chart = make("div", { class: "over-time" }, svg);
