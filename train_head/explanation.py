@@ -39,7 +39,16 @@ class Explainer:
     """A head taken apart into what reads one frame and what reads the frames in order."""
 
     def __init__(self, head):
-        """Takes the head of a run, as `evaluation.load_model` gives it."""
+        """Takes the head of a run, as `evaluation.load_model` gives it.
+
+        Raises:
+            ValueError: If it does not give a clip one label.
+        """
+        if len(head.output.shape) != 2:
+            raise ValueError(
+                "Expected a run that gives each clip one label, whose frames are then explained. "
+                "Received: one that labels every frame. Use a run without --labels=frame."
+            )
         encoded = head.get_layer("per_frame")
         logits = head.get_layer("logits").output
         self._is_ragged = isinstance(head.input, dict)
@@ -82,14 +91,13 @@ class Explainer:
     ) -> np.ndarray:
         """Returns the class probabilities after each frame.
 
-        With `--output=last` they are what the head says of the clip if it ends there; the last
-        row is its answer. With `--output=mean` they are the softmax of each frame, whose mean is
-        its answer.
+        They are what the head says of the clip if it ends there; after the last frame, that is its
+        answer. With `--output=mean` they are the softmax of each frame, whose mean is its answer.
 
         Args:
             feature_maps: [T, ...], one clip's frames in order.
-            after: [N] positions in [0, T), None for all. The time of `--output=last` grows with
-                the sum of the positions.
+            after: [N] positions in [0, T), None for all. But for `--output=mean`, the time it
+                takes grows with their sum.
 
         Returns:
             [N, K] float32.
@@ -103,7 +111,7 @@ class Explainer:
             # Each beginning anew, not one pass that returns sequences: after frame t, a backward
             # RNN of a clip that ends there has not seen what follows.
             logits = tf.concat([self._classify(vectors[:, : end + 1]) for end in after], axis=0)
-        return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+        return tf.nn.softmax(logits).numpy()
 
     def measure_influence(self, feature_maps: np.ndarray) -> tuple[np.ndarray, int]:
         """Measures how much each frame moved the decision, by integrated gradients.
@@ -138,8 +146,7 @@ class Explainer:
             path = empty + tf.constant(points[chosen, None, None], step.dtype) * step
             with tf.GradientTape() as tape:
                 tape.watch(path)
-                logits = tf.cast(self._decide(path), tf.float32)
-                log_probability = tf.nn.log_softmax(logits)[:, class_id]
+                log_probability = tf.nn.log_softmax(self._decide(path))[:, class_id]
                 weighted = tf.reduce_sum(tf.constant(weights[chosen], tf.float32) * log_probability)
             gradient += tf.reduce_sum(tape.gradient(weighted, path), axis=0, keepdims=True)
         return tf.reduce_sum(gradient * step, axis=2)[0].numpy(), class_id
@@ -156,22 +163,24 @@ class Explainer:
         """
         if self._attention is None or feature_maps.ndim != 4:
             return None
-        return self._attention(feature_maps, training=False).numpy()[..., 0]
+        attention = self._attention(feature_maps, training=False)[..., 0]
+        return tf.cast(attention, tf.float32).numpy()
 
     def _encode(self, feature_maps: np.ndarray):
         maps = feature_maps[None]
+        inputs = maps
         if self._is_ragged:
-            mask = np.ones(maps.shape[:2], bool)
-            return self._encoder({"feature_maps": maps, "frame_mask": mask}, training=False)
-        return self._encoder(maps, training=False)
+            inputs = {"feature_maps": maps, "frame_mask": np.ones(maps.shape[:2], bool)}
+        return tf.cast(self._encoder(inputs, training=False), tf.float32)
 
 
 def _compile(model):
     """Returns a function of whole sequences of vectors, [b, T, D]; one trace serves all lengths."""
     first = model.inputs[0]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, first.shape[-1]), first.dtype)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, first.shape[-1]), tf.float32)])
     def run(vectors):
+        vectors = tf.cast(vectors, first.dtype)  # of mixed precision
         if len(model.inputs) == 1:
             return model(vectors, training=False)
         return model([vectors, tf.ones(tf.shape(vectors)[:2], "bool")], training=False)

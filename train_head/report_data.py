@@ -13,7 +13,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json
-from train_head.evaluation import check_cache, evaluate_run, score_run
+from train_head.evaluation import evaluate_run, score_run
 from train_head.recorder import find_best_row, read_history
 
 # Clips in each of the lists of the most wrong and of the least sure.
@@ -109,10 +109,8 @@ def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
 
     Raises:
         FileNotFoundError: If run, or clips to score, are missing.
-        ValueError: If the cache is not that of the run, no clip is held out, or the files of the
-            run do not fit each other.
+        ValueError: If no clip is held out, or the files of the run do not fit each other.
     """
-    check_cache(run, cache)
     scores = score_run(run, cache)
     if scores is None:
         raise ValueError(

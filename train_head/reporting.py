@@ -8,7 +8,7 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head import report_data
 from train_head.config import TrainConfig
-from train_head.evaluation import load_model
+from train_head.evaluation import check_cache, load_model
 from train_head.explanation import Explainer
 from train_head.report_page import render_page
 from train_head.report_strips import log_failures, make_cards, make_pair_pictures
@@ -31,16 +31,18 @@ def write_report(
 
     Raises:
         FileNotFoundError: If run, clips, or the named results are missing.
-        ValueError: As `report_data.read_scores`.
+        ValueError: If the cache is not that of the run, or as `report_data.read_scores`.
     """
     compare = None if compare_dir is None else report_data.read_compare(compare_dir)
     audit = None if audit_dir is None else report_data.read_audit(audit_dir)
+    check_cache(run, cache)
+    explainer = Explainer(load_model(run))
     scores, scored = report_data.read_scores(run, cache)
     cards, failures = make_cards(
         scored.find_shown(),
         scored=scored,
         cache=cache,
-        explainer=Explainer(load_model(run)),
+        explainer=explainer,
         config=TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path)),
     )
     log_failures(failures)
