@@ -180,7 +180,7 @@ function drawOverTime(i, card) {
   const chart = make("div", { class: "over-time" }, svg);
   for (const [share, text] of [[1, "100 %"], [0, "0 %"]]) {
     const label = make("span", {}, text);
-    label.style.top = `${y(share) - 7}px`;
+    label.style.top = `${y(share) - (share ? 7 : 12)}px`;  // inside the picture
     chart.append(label);
   }
   return chart;

@@ -71,19 +71,16 @@ function drawCurve(target, { name, isShare, yText }) {
     title: `${name} by epoch; after the last: ${last}`, xs: [rows[0].epoch, rows.at(-1).epoch], yMax, yText, xText, yStep,
   });
   svg.append(draw("line", { x1: x(best), x2: x(best), y1: TOP, y2: HEIGHT - BOTTOM, class: "diagonal" }));
-  const labels = series.map((s) => ({ ...s, at: y(s.points.at(-1)[1]) - 8 }));
-  if (labels.length > 1 && Math.abs(labels[0].at - labels[1].at) < 16) {
-    // The line above keeps its label above, the other's goes below.
-    const lower = labels[0].at > labels[1].at ? labels[0] : labels[1];
-    lower.at += 24;
-  }
-  for (const { label, colour, points, at } of labels) {
+  const inside = (at) => Math.min(HEIGHT - BOTTOM - 4, Math.max(TOP + 10, at));
+  const labels = series.map((s) => ({ ...s, at: inside(y(s.points.at(-1)[1]) - 8), end: WIDTH - RIGHT }));
+  // Where the lines end close together, their labels stand side by side.
+  if (labels.length > 1 && Math.abs(labels[0].at - labels[1].at) < 14) labels[1].end -= 28;
+  for (const { label, colour, points, at, end } of labels) {
     svg.append(draw("path", { d: path(points.map(([a, b]) => [x(a), y(b)])), class: `line stroke-${colour}` }));
     for (const [a, b] of points.length > 1 ? [points.at(-1)] : points) {
       svg.append(draw("circle", { cx: x(a), cy: y(b), r: 3.5, class: `fill-${colour}` }));
     }
-    const inside = Math.min(HEIGHT - BOTTOM - 4, Math.max(TOP + 10, at));
-    svg.append(draw("text", { x: WIDTH - RIGHT, y: inside, "text-anchor": "end", class: `fill-${colour}` }, label));
+    svg.append(draw("text", { x: end, y: at, "text-anchor": "end", class: `fill-${colour}` }, label));
   }
   byId(target).append(svg);
 }
