@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup sample features train evaluate predict test lint format bench lock clean
+.PHONY: help setup sample features train finetune evaluate predict compare audit report test lint format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,7 +25,17 @@ endif
 # Left out, the weights are what the cache has, else ImageNet's.
 WEIGHTS_FLAG := $(if $(WEIGHTS),--weights="$(WEIGHTS)")
 CACHE ?= $(WORK)/$(NAME)/cache
-RUN ?= $(WORK)/$(NAME)/run
+# What uses a run trains one first. One that was named is there, or its name is wrong.
+ifeq ($(origin RUN),undefined)
+RUN := $(WORK)/$(NAME)/run
+NEED_RUN = @test -e "$(RUN)/model.keras" || $(MAKE) --no-print-directory train FLAGS= >&2
+endif
+# What the report shows beside the run, where it has been made.
+COMPARE := $(WORK)/$(NAME)/compare
+AUDIT := $(WORK)/$(NAME)/audit
+# Fine-tuning starts from another cut, and so from another cache.
+TUNE_CACHE := $(WORK)/$(NAME)/cache_block4_pool
+TUNE_RUN := $(WORK)/$(NAME)/finetuned
 
 help:
 	@echo 'LRCN: from a folder of clips to a classifier of videos.'
@@ -38,12 +48,16 @@ help:
 	@echo '  sample     render the built-in sample'
 	@echo '  features   stage 1: frozen VGG16 over every frame, into CACHE'
 	@echo '  train      stage 2: train the head on CACHE, score it on the test clips, into RUN'
+	@echo '  finetune   train the head and the last layers of VGG16, into $(TUNE_RUN)'
 	@echo '  evaluate   print the scores of RUN as a table'
 	@echo '  predict    name the class of new videos: make predict RUN=... CLIPS="a.mp4 folder/"'
+	@echo '  compare    does the RNN earn its place? Nine models, several seeds, one verdict'
+	@echo '  audit      near-duplicate clips that straddle splits'
+	@echo '  report     write RUN/report.html, with compare and audit where they have been made'
 	@echo '  test       run the tests'
 	@echo '  lint       check style; format applies it'
 	@echo '  lock       write requirements.lock anew'
-	@echo '  bench      time stage 1 side by side with other ways to run VGG16 (benchmarks/)'
+	@echo '  bench      time both stages and fine-tuning beside other ways to do the same (benchmarks/)'
 	@echo '  clean      remove $(VENV) and what tools leave; never a cache or a run'
 	@echo
 	@echo 'Variables'
@@ -69,18 +83,40 @@ $(SETUP_DONE): requirements.lock pyproject.toml
 sample: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data >&2
 
+EXTRACT = $(RUN_PYTHON) -m extract_features --data="$(DATA)" $(WEIGHTS_FLAG) $(SAMPLE_FLAGS)
+
 features: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" $(WEIGHTS_FLAG) $(SAMPLE_FLAGS) $(FLAGS)
+	@$(EXTRACT) --cache_dir="$(CACHE)" $(FLAGS)
 
 train: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(RUN_PYTHON) -m extract_features --data="$(DATA)" --cache_dir="$(CACHE)" $(WEIGHTS_FLAG) $(SAMPLE_FLAGS)
+	@$(EXTRACT) --cache_dir="$(CACHE)"
 	@$(RUN_PYTHON) -m train_head --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
 
+finetune: $(SETUP_DONE) $(SAMPLE_TARGET)
+	@$(EXTRACT) --cache_dir="$(TUNE_CACHE)" --cut=block4_pool
+	@$(RUN_PYTHON) -m train_head.fine_tune --cache_dir="$(TUNE_CACHE)" --run_dir="$(TUNE_RUN)" $(FLAGS)
+
 evaluate: $(SETUP_DONE)
+	$(NEED_RUN)
 	@$(RUN_PYTHON) -m train_head.evaluate --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
 
 predict: $(SETUP_DONE)
+	$(NEED_RUN)
 	@$(RUN_PYTHON) -m train_head.predict --run_dir="$(RUN)" $(FLAGS) $(CLIPS)
+
+compare: $(SETUP_DONE) $(SAMPLE_TARGET)
+	@$(EXTRACT) --cache_dir="$(CACHE)"
+	@$(RUN_PYTHON) -m train_head.compare --cache_dir="$(CACHE)" --output_dir="$(COMPARE)" $(FLAGS)
+
+audit: $(SETUP_DONE) $(SAMPLE_TARGET)
+	@$(EXTRACT) --cache_dir="$(CACHE)"
+	@$(RUN_PYTHON) -m train_head.audit --cache_dir="$(CACHE)" --output_dir="$(AUDIT)" $(FLAGS)
+
+report: $(SETUP_DONE)
+	$(NEED_RUN)
+	@$(RUN_PYTHON) -m train_head.report --cache_dir="$(CACHE)" --run_dir="$(RUN)" \
+	  $(if $(wildcard $(COMPARE)/compare.json),--compare_dir="$(COMPARE)") \
+	  $(if $(wildcard $(AUDIT)/audit.json),--audit_dir="$(AUDIT)") $(FLAGS)
 
 test: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m pytest $(FLAGS)
@@ -96,6 +132,8 @@ format: $(SETUP_DONE)
 bench: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m benchmarks.stage1_speed $(FLAGS)
 	@$(RUN_PYTHON) -m benchmarks.cache_size
+	@$(RUN_PYTHON) -m benchmarks.stage2_speed
+	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed
 
 # pip-tools is not part of the set-up; it runs in an environment of its own.
 lock:
