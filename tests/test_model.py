@@ -14,8 +14,8 @@ from lrcn.common.run_dir import RunDir
 from train_head.evaluation import load_model
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.input_pipeline import ClipReader
-from train_head.model import build_head, build_lrcn, keras, tf
-from train_head.normalization import FeatureStatistics, measure_features
+from train_head.model import ScaleClip, build_head, build_lrcn, keras, tf
+from train_head.normalization import FeatureStatistics, measure_features, scale_clip
 from train_head.recorder import RunRecorder
 from train_head.rnns import RNNS
 from train_head.time_poolings import TIME_POOLINGS
@@ -165,7 +165,7 @@ def test_poolings_over_time_without_rnn_and_fc_layer_are_linear(output):
     maps = make_maps(1, 5)
     logits = run_head(head, maps)
     np.testing.assert_allclose(logits, run_head(head, maps[:, ::-1]), atol=1e-5)
-    vectors = head.get_layer("per_frame")(maps).numpy()[0]
+    vectors = head.get_layer("per_frame")(head.get_layer("scale_clip")(maps)).numpy()[0]
     weights = {
         "mean_pool": np.full((5, 1), 0.2),
         "max_pool": vectors == vectors.max(axis=0),
@@ -191,7 +191,8 @@ def test_padding_is_not_pooled_where_all_features_are_negative(output):
 
 def test_mean_output_is_the_mean_of_each_frames_softmax():
     head = make_head(rnn="none", output="mean")
-    maps = make_maps(1, 4)
+    # Frames of equal length, so that the clip is scaled like each of its frames alone.
+    maps = np.sign(make_maps(1, 4))
     frames = [run_head(head, maps[:, t : t + 1]) for t in range(4)]
     mean = np.mean([tf.nn.softmax(logits).numpy() for logits in frames], axis=0)
     np.testing.assert_allclose(tf.nn.softmax(run_head(head, maps)), mean, atol=1e-5)
@@ -291,6 +292,38 @@ def test_features_are_normalised_by_the_statistics():
     maps = make_maps(1, 5, feature_shape=(6,))[0].astype(np.float32)
     normalized = (np.arcsinh(maps / 0.5) - mean) / 0.5
     np.testing.assert_allclose(encoder(maps), fc(normalized), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("feature_shape", [(6,), MAP_SHAPE])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_clip_is_scaled_as_a_whole(feature_shape, ragged):
+    clips = [4 * make_maps(1, n, feature_shape=feature_shape, seed=n)[0] for n in (2, 5)]
+    layer = ScaleClip()
+    if ragged:
+        inputs = make_ragged_inputs(clips, num_frames=7)
+        maps = inputs["feature_maps"].astype(np.float32)
+        scaled = layer(maps, frame_mask=inputs["frame_mask"]).numpy()
+    else:
+        scaled = np.concatenate(
+            [layer(clip[None].astype(np.float32)).numpy() for clip in clips[:1]]
+        )
+    for clip, found in zip(clips, scaled, strict=False):
+        lengths = np.linalg.norm(found[: len(clip)].reshape(len(clip), -1), axis=1)
+        assert lengths.mean() == pytest.approx(1, rel=1e-5)
+        assert lengths.std() > 0.01  # what changes from frame to frame is kept
+        np.testing.assert_allclose(
+            found[: len(clip)], scale_clip(clip.astype(np.float32)), rtol=1e-5
+        )
+
+
+def test_how_strong_a_clip_is_all_together_does_not_change_its_logits():
+    maps = make_maps(2, 4)
+    head = make_head()
+    logits = run_head(head, maps)
+    np.testing.assert_allclose(run_head(head, 4 * maps), logits, rtol=1e-4, atol=1e-5)
+    brighter_end = np.concatenate([maps[:, :2], 4 * maps[:, 2:]], axis=1)
+    assert np.abs(run_head(head, brighter_end) - logits).max() > 1e-3
+    assert np.isfinite(run_head(head, 0 * maps)).all()
 
 
 CLIP_IDS = ["left/clip_0", "right/clip_5"]

@@ -92,6 +92,31 @@ class MeanOfFrames(_FramesToClip):
         return keras.KerasTensor((logits.shape[0], logits.shape[2]), dtype=logits.dtype)
 
 
+@keras.saving.register_keras_serializable("lrcn")
+class ScaleClip(keras.layers.Layer):
+    """Divides a clip's features by the mean length of its frames' feature vectors.
+
+    How strong a clip's features are all together, as its contrast makes them, says little of its
+    class. How the strength changes from frame to frame says a lot, such as of what grows, so
+    one number scales the whole clip. Padding does not count, and zeros stay zeros.
+    """
+
+    def call(self, maps, frame_mask=None):
+        axes = tuple(range(2, len(maps.shape)))
+        lengths = keras.ops.sqrt(keras.ops.sum(keras.ops.square(maps), axis=axes, keepdims=True))
+        if frame_mask is None:
+            length = keras.ops.mean(lengths, axis=1, keepdims=True)
+        else:
+            counted = keras.ops.reshape(frame_mask, keras.ops.shape(lengths))
+            counted = keras.ops.cast(counted, lengths.dtype)
+            total = keras.ops.sum(lengths * counted, axis=1, keepdims=True)
+            length = total / keras.ops.sum(counted, axis=1, keepdims=True)
+        return keras.ops.divide_no_nan(maps, length)
+
+    def compute_output_spec(self, maps, frame_mask=None):
+        return keras.KerasTensor(maps.shape, dtype=self.compute_dtype)
+
+
 def build_head(
     config: TrainConfig,
     *,
@@ -121,7 +146,8 @@ def build_head(
         frame_mask = keras.Input((None,), dtype="bool", name="frame_mask")
         inputs = {"feature_maps": maps, "frame_mask": frame_mask}
     encoder = _build_frame_encoder(config, feature_shape, statistics, dtype_policy)
-    x = PerFrame(encoder, name="per_frame")(maps, frame_mask=frame_mask)
+    x = ScaleClip(name="scale_clip")(maps, frame_mask=frame_mask)
+    x = PerFrame(encoder, name="per_frame")(x, frame_mask=frame_mask)
     every_frame = config.output != "last"
     if RNNS[config.rnn] is not None:
         for number in range(1, config.rnn_layers + 1):

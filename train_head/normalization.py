@@ -10,10 +10,10 @@ from train_head.input_pipeline import ClipReader
 class FeatureStatistics(NamedTuple):
     """What brings features to a common scale: (asinh(x / scale) - mean) / sqrt(variance).
 
-    asinh is linear for small features and logarithmic for large ones of either sign, so the few
-    that reach hundreds do not drown the rest, and what the size of all features together says is
-    kept. One variance serves all features: a variance of each blows up those that hardly ever
-    fire, and did worse on real features (README, "The recipe").
+    Here x are the features of a clip that `scale_clip` has scaled. asinh is linear for small
+    features and logarithmic for large ones of either sign, so the few that reach hundreds do not
+    drown the rest. One variance serves all features: a variance of each blows up those that
+    hardly ever fire, and did worse on real features (README, "The recipe").
 
     Attributes:
         scale: The mean of |x| over all features and frames, positive.
@@ -45,7 +45,13 @@ def measure_features(reader: ClipReader) -> FeatureStatistics:
     return FeatureStatistics(scale, mean.astype(np.float32), variance if variance > 1e-12 else 1.0)
 
 
+def scale_clip(maps: np.ndarray) -> np.ndarray:
+    """Does in NumPy what `model.ScaleClip` does: [T, ...] float32 to the same."""
+    length = np.linalg.norm(maps.reshape(len(maps), -1), axis=1).mean()
+    return maps / length if length > 0 else maps
+
+
 def _iter_maps(reader: ClipReader):
     for clip_number in range(len(reader)):
         for view in range(reader.num_views):
-            yield reader.read(clip_number, view=view).astype(np.float32)
+            yield scale_clip(reader.read(clip_number, view=view).astype(np.float32))

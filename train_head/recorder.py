@@ -26,9 +26,10 @@ _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.weights\.h5")
 class RunRecorder(keras.callbacks.Callback):
     """Records each epoch, keeps the best weights and stops when they get no better.
 
-    The best epoch has the highest `val_top1`, and among equals, which small val splits have many
-    of, the lowest `val_loss`; without a val split the same of the training clips. The loss alone
-    is a poor judge: it rises from the first certain mistake on, while the accuracy still grows.
+    The best epoch has the highest `val_top1`, and is the last of equals, which small val splits
+    have many of: the later, the lower a falling learning rate and the steadier the weights. The
+    loss is a poor judge: it rises from the first certain mistake on, while the accuracy still
+    grows. Without a val split there is no judge, and the best epoch is the last.
     Everything after a checkpoint is done again after a kill, and comes out the same.
 
     Attributes:
@@ -118,12 +119,11 @@ class RunRecorder(keras.callbacks.Callback):
 
 
 def find_best_row(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Returns the row of the epoch with the best top-1 on val, or on train where there is no val.
+    """Returns the row of the best epoch: the last of those with the highest top-1 on val.
 
-    Of equal ones, that of the lower loss.
+    Without a val split that is the last epoch.
     """
-    val = "val_" if "val_loss" in rows[0] else ""
-    return max(rows, key=lambda row: (row[f"{val}top1"], -row[f"{val}loss"]))
+    return max(rows, key=lambda row: (row.get("val_top1", 0.0), row["epoch"]))
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

@@ -120,6 +120,6 @@ def _check_clips(clips: list[Clip], class_names: list[str], cache: FeatureCache)
         )
     if not any(clip.split == "val" for clip in clips):
         logging.warning(
-            "No clip is in the val split: the best epoch is chosen on the train clips, so nothing "
-            "guards against overfitting."
+            "No clip is in the val split: the last epoch is kept, so nothing guards against too "
+            "many --epochs."
         )

@@ -132,8 +132,8 @@ def train_run(
                 verbose=0,
             )
     model.set_weights(recorder.best_weights)
-    chosen_on = "train" if val_dataset is None else "val"
-    logging.info("Keeping epoch %d, the best on %s", recorder.best_row()["epoch"], chosen_on)
+    chosen_as = "the last" if val_dataset is None else "the best on val"
+    logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
     _save_model(build(), model.get_weights(), run)
     # TensorFlow keeps a dataset's functions, and with them the reader, for as long as the process
     # lives; the clips of several runs would add up.

@@ -85,8 +85,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "patience",
     _DEFAULTS.patience,
-    "Epochs without a better top-1 on val (or, at equal top-1, a lower loss) after which training "
-    "stops.",
+    "Epochs after which training stops if none of them reaches the best top-1 on val.",
     lower_bound=1,
 )
 flags.DEFINE_enum(
