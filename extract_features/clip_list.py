@@ -65,7 +65,7 @@ class DataSettings:
 _DEFAULTS = {
     "group_regex": None,
     "seed": 0,
-    "val_fraction": 0.15,
+    "val_fraction": None,
     "test_fraction": 0.2,
     "skip_unreadable": False,
     "allow_group_leak": False,

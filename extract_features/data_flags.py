@@ -32,7 +32,8 @@ _SEED = flags.DEFINE_integer(
 _VAL_FRACTION = flags.DEFINE_float(
     "val_fraction",
     None,
-    "Part of each class's clips to draw for validation where not given. Default: 0.15.",
+    "Part of each class's clips to draw for validation where not given. Default: 0.15, and 0 where "
+    "train and test are given for all clips, which then are trained on as given.",
 )
 _TEST_FRACTION = flags.DEFINE_float(
     "test_fraction",

@@ -156,6 +156,13 @@ def test_without_val_it_is_drawn_from_train_and_said(caplog):
     assert "No clip is given as val: drawing val from train (val_fraction=0.25)." in caplog.text
 
 
+def test_val_is_taken_from_a_benchmarks_train_clips_only_if_asked():
+    train, test = make_clips("walk", 80, split="train"), make_clips("walk", 20, split="test")
+    assert draw_splits(train + test, seed=0) == train + test
+    # Without test clips, nothing else would be held out.
+    assert count_splits(draw_splits(train, seed=0))["walk"]["val"] == 12
+
+
 @pytest.mark.parametrize(
     "clips",
     [

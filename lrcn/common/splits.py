@@ -15,10 +15,15 @@ from lrcn.common.natural_sort import natural_key
 # Where a class has too few groups for all splits, the first of these get one.
 _SPLITS_BY_NEED = ("train", "test", "val")
 _NAMED_LEAKS = 5
+_DEFAULT_VAL_FRACTION = 0.15
 
 
 def draw_splits(
-    clips: Sequence[Clip], *, seed: int, val_fraction: float = 0.15, test_fraction: float = 0.2
+    clips: Sequence[Clip],
+    *,
+    seed: int,
+    val_fraction: float | None = None,
+    test_fraction: float = 0.2,
 ) -> list[Clip]:
     """Draws the splits that are not given; given ones stay.
 
@@ -29,7 +34,9 @@ def draw_splits(
     takes one of its groups for it, as far as they go: train first, then test, then val.
 
     Where every split is given but none is val, val is drawn from the train clips, and this is
-    logged. Test is never drawn from clips that are given as train.
+    logged. It takes a `val_fraction` if there are test clips: benchmarks give train and test, and
+    their results compare if all train clips are trained on. Test is never drawn from clips that
+    are given as train.
 
     Groups that straddle splits are for `check_group_leaks` to refuse. Where they are allowed, their
     given splits stay, and the clips of one split are drawn as a group of their own.
@@ -37,7 +44,8 @@ def draw_splits(
     Args:
         clips: The clips, of which the given splits count towards the fractions.
         seed: Any integer.
-        val_fraction: Part of each class's clips to hold out for validation, in [0, 1).
+        val_fraction: Part of each class's clips to hold out for validation, in [0, 1). None: 0.15,
+            or 0 where every split is given and test is among them.
         test_fraction: Part of each class's clips to hold out for testing, in [0, 1).
 
     Returns:
@@ -47,12 +55,15 @@ def draw_splits(
         ValueError: If the fractions are out of range, or a class cannot have clips both in train
             and, with a `test_fraction`, in test.
     """
+    given = {clip.split for clip in clips}
+    if val_fraction is None:
+        is_benchmark = "test" in given and "" not in given
+        val_fraction = 0.0 if is_benchmark else _DEFAULT_VAL_FRACTION
     if val_fraction < 0 or test_fraction < 0 or not val_fraction + test_fraction < 1:
         raise ValueError(
             "expected val_fraction and test_fraction of at least 0 and together below 1, received "
             f"val_fraction={val_fraction}, test_fraction={test_fraction}. Lower them."
         )
-    given = {clip.split for clip in clips}
     undrawn, clips = clips, _part_leaking_groups(clips)
     if "" not in given:
         if "val" in given or "train" not in given or val_fraction == 0:
