@@ -91,8 +91,9 @@ class Explainer:
     ) -> np.ndarray:
         """Returns the class probabilities after each frame.
 
-        They are what the head says of the clip if it ends there; after the last frame, that is its
-        answer. With `--output=mean` they are the softmax of each frame, whose mean is its answer.
+        They are what the head says of the clip if it ends there, at the scale of the whole clip;
+        after the last frame, that is its answer. With `--output=mean` they are the softmax of each
+        frame, whose mean is its answer.
 
         Args:
             feature_maps: [T, ...], one clip's frames in order.
