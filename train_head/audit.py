@@ -1,0 +1,51 @@
+"""Finds near-duplicate clips across splits on the cached features; prints them by similarity."""
+
+from pathlib import Path
+
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Feature cache that extract_features made.", required=True
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "Folder of audit.json; made where there is none.", required=True
+)
+_THRESHOLD = flags.DEFINE_float(
+    "threshold",
+    None,
+    "Similarity from which a pair counts as near duplicate, 1 for identical ones. Where it is "
+    "given, the program fails (status 1) if a pair reaches it; left out, 0.95 counts and nothing "
+    "fails.",
+    lower_bound=-1.0,
+    upper_bound=1.0,
+)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.run_dir import write_json
+    from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates, format_audit
+
+    threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
+    audit = find_near_duplicates(read_cache(_CACHE_DIR.value), threshold=threshold)
+    path = Path(_OUTPUT_DIR.value) / "audit.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, audit)
+    print(format_audit(audit))
+    logging.info("Written: %s", path)
+    if _THRESHOLD.value is not None and audit["num_pairs"]:
+        logging.error(
+            "Near duplicates across splits make scores too good. Give them one group (the "
+            "manifest's group column, --group_regex) and extract or import again, or take one of "
+            "each pair out."
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,210 @@
+"""Near duplicates across splits: clips so alike that a test clip is no test.
+
+A frame's vector is the signed square root of its features, so that the few large ones do not
+decide alone (power normalisation, Perronnin et al. 2010, "Improving the Fisher Kernel"), and a
+clip's is the mean of its frames'. The mean over all clips is taken off before the cosine: features
+behind a ReLU have a large part in common, and unrelated clips then lie around 0.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from absl import logging
+from sklearn.random_projection import SparseRandomProjection
+
+from lrcn.common.clip import SPLITS, Clip
+from lrcn.common.feature_cache import ClipFeatures, FeatureCache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.sampling import sample_segment_centres
+
+# On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
+# of two groups of one class, and no two clips of different classes.
+NEAR_DUPLICATE = 0.95
+# What rounding leaves of 1.
+IDENTICAL = 0.99999
+_NUM_PAIRS = 50
+# Evenly spaced frames that stand for a clip, in the search and in the pairs that are reported.
+_SEARCHED_FRAMES = 16
+_COMPARED_FRAMES = 64
+_MAX_DIMS = 2048
+# Not all of the mean: of clips that are all alike, nothing would be left.
+_CENTRING = 0.999
+_CLIPS_AT_ONCE = 1024
+
+
+def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICATE) -> dict:
+    """Finds the pairs of clips in different splits that are most alike, in their first view.
+
+    The search takes 16 frames of each clip, evenly spaced, and brings vectors of more than 2,048
+    features to as many by a random projection (Li et al. 2006, "Very Sparse Random Projections"),
+    which estimates a cosine c with a deviation of (1 - c^2) / 45, 0.002 at 0.95. The pairs that it
+    finds are then compared without it, and on 64 frames of each.
+
+    Args:
+        cache: A cache that holds all of its clips.
+        threshold: Similarity from which a pair counts as near duplicate, in [-1, 1].
+
+    Returns:
+        What `audit.json` holds: `num_clips`, `threshold`, `num_pairs` (how many reach it, those
+        that are not listed by the estimate) and `pairs`, the closest 50 whether or not they reach
+        it, closest first: {clip_a, split_a, label_a, clip_b, split_b, label_b, similarity,
+        frame_similarity, frame_a, frame_b}. Similarities are cosines; the last three say which
+        frames of the two, numbered as in `frame_index`, are closest.
+
+    Raises:
+        FileNotFoundError: If clips are missing from the cache.
+        ValueError: If all clips are in one split, or a clip's file is damaged.
+    """
+    clips = read_manifest(cache.manifest_path)
+    splits = np.array([clip.split for clip in clips])
+    if len(set(splits)) < 2:
+        raise ValueError(
+            f"{cache.manifest_path}: expected clips in at least two splits, since duplicates are "
+            f"looked for across them. Received: {splits[0]!r} for all {len(clips)}."
+        )
+    start_sec = time.monotonic()
+    vectors, mean = _read_vectors(cache, clips)
+    read_sec = time.monotonic()
+    closest, num_reaching = find_closest(vectors, splits, num_pairs=_NUM_PAIRS, threshold=threshold)
+    compared_sec = time.monotonic()
+    pairs = [_compare(cache, clips[a], clips[b], mean) for a, b in closest]
+    logging.info(
+        "%d clips read in %.1f s and compared in %.1f s; the frames of %d pairs in %.1f s",
+        len(clips),
+        read_sec - start_sec,
+        compared_sec - read_sec,
+        len(pairs),
+        time.monotonic() - compared_sec,
+    )
+    num_listed = sum(pair["similarity"] >= threshold for pair in pairs)
+    return {
+        "num_clips": len(clips),
+        "threshold": threshold,
+        "num_pairs": num_listed + max(0, num_reaching - len(pairs)),
+        # A stable sort: equals stay in the order of the manifest.
+        "pairs": sorted(pairs, key=lambda pair: -pair["similarity"]),
+    }
+
+
+def find_closest(
+    vectors: np.ndarray, splits: np.ndarray, *, num_pairs: int, threshold: float
+) -> tuple[list[tuple[int, int]], int]:
+    """Finds the pairs of different splits with the largest cosine.
+
+    Args:
+        vectors: [N, D] float32 of length 1.
+        splits: [N] names of `SPLITS`.
+        num_pairs: How many pairs to return at most.
+        threshold: A cosine.
+
+    Returns:
+        Pairs of positions, each in the order of their splits, in the order of position; and how
+        many pairs of all reach the threshold.
+    """
+    best, best_cosines = np.empty((0, 2), np.int64), np.empty(0, np.float32)
+    num_reaching = 0
+    for rows, columns in _iter_blocks(splits):
+        cosines = vectors[rows] @ vectors[columns].T
+        num_reaching += int((cosines >= threshold).sum())
+        kept = np.argpartition(-cosines, min(num_pairs, cosines.size) - 1, axis=None)[:num_pairs]
+        found = np.stack([rows[kept // len(columns)], columns[kept % len(columns)]], axis=1)
+        best = np.concatenate([best, found])
+        best_cosines = np.concatenate([best_cosines, cosines.ravel()[kept]])
+        order = np.lexsort((best[:, 1], best[:, 0], -best_cosines))[:num_pairs]
+        best, best_cosines = best[order], best_cosines[order]
+    return sorted(map(tuple, best.tolist())), num_reaching
+
+
+def format_audit(audit: dict) -> str:
+    """Renders what `find_near_duplicates` returns as a table for a terminal."""
+    width = max(len(pair["clip_a"]) for pair in audit["pairs"])
+    lines = ["similarity  of frames  clips (split, label)"]
+    for pair in audit["pairs"]:
+        first, second = (
+            f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
+        )
+        identical = "  identical" if pair["similarity"] >= IDENTICAL else ""
+        lines.append(
+            f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
+            f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{identical}"
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{audit['num_pairs']} pairs of the {audit['num_clips']} clips are in different splits "
+            f"and have a similarity of {audit['threshold']:g} or more.",
+        ]
+    )
+
+
+def _iter_blocks(splits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the positions of two sets of clips, until each two of different splits have met."""
+    for first, second in itertools.combinations(SPLITS, 2):
+        rows, columns = np.flatnonzero(splits == first), np.flatnonzero(splits == second)
+        for start in range(0, len(rows) if len(columns) else 0, _CLIPS_AT_ONCE):
+            yield rows[start : start + _CLIPS_AT_ONCE], columns
+
+
+def _read_vectors(cache: FeatureCache, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the clips' vectors [N, at most 2,048], and what was taken off them, [D]."""
+    num_features = int(np.prod(cache.contract.feature_shape))
+    projection = None
+    if num_features > _MAX_DIMS:
+        projection = SparseRandomProjection(_MAX_DIMS, random_state=0)
+        projection = projection.fit(np.zeros((1, num_features), np.float32)).components_
+        projection = projection.astype(np.float32)
+    vectors = np.empty((len(clips), min(num_features, _MAX_DIMS)), np.float32)
+    total = np.zeros(num_features, np.float64)
+    for row, clip in zip(vectors, clips, strict=True):
+        vector = _embed(_read_frames(cache, clip, _SEARCHED_FRAMES).feature_maps).mean(axis=0)
+        total += vector
+        row[:] = vector if projection is None else projection @ vector
+    vectors -= np.float32(_CENTRING) * vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return _normalise(vectors), (_CENTRING * total / len(clips)).astype(np.float32)
+
+
+def _compare(cache: FeatureCache, clip_a: Clip, clip_b: Clip, mean: np.ndarray) -> dict:
+    """Compares two clips, and each frame of the one with each of the other."""
+    vectors, frames, frame_index = [], [], []
+    for clip in (clip_a, clip_b):
+        features = _read_frames(cache, clip, _COMPARED_FRAMES)
+        embedded = _embed(features.feature_maps) - mean
+        vectors.append(_normalise(embedded.mean(axis=0, keepdims=True)))
+        frames.append(_normalise(embedded))
+        frame_index.append(features.frame_index)
+    cosines = frames[0] @ frames[1].T
+    a, b = np.unravel_index(int(cosines.argmax()), cosines.shape)
+    return {
+        **{f"{name}_a": value for name, value in _describe(clip_a).items()},
+        **{f"{name}_b": value for name, value in _describe(clip_b).items()},
+        # Six digits: what is the same everywhere.
+        "similarity": round((vectors[0] @ vectors[1].T).item(), 6),
+        "frame_similarity": round(cosines[a, b].item(), 6),
+        "frame_a": int(frame_index[0][a]),
+        "frame_b": int(frame_index[1][b]),
+    }
+
+
+def _describe(clip: Clip) -> dict[str, str]:
+    return {"clip": clip.clip_id, "split": clip.split, "label": clip.label}
+
+
+def _read_frames(cache: FeatureCache, clip: Clip, max_frames: int) -> ClipFeatures:
+    num_frames = cache.count_frames(clip.clip_id)
+    frames = sample_segment_centres(num_frames, min(num_frames, max_frames))
+    return cache.read_clip(clip.clip_id, frames=frames)
+
+
+def _embed(maps: np.ndarray) -> np.ndarray:
+    """Turns features [T, ...] float16 into vectors [T, D] float32."""
+    flat = maps.reshape(len(maps), -1).astype(np.float32)
+    return np.copysign(np.sqrt(np.abs(flat)), flat)
+
+
+def _normalise(vectors: np.ndarray) -> np.ndarray:
+    """Scales rows to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
