@@ -39,6 +39,7 @@ LIGHT_MODULES = (
     "extract_features.verification",
     "train_head.batch_plan",
     "train_head.frame_poolings",
+    "train_head.near_duplicates",
     "train_head.optimizer",
     "train_head.rnns",
 )

@@ -14,10 +14,12 @@ PROGRAMS = {
     "extract_features.render_sample": ("output_dir", "output_di"),
     "extract_features.verify": ("repair", "repai"),
     "train_head": ("run_dir", "rundir"),
+    "train_head.audit": ("threshold", "treshold"),
     "train_head.compare": ("output_dir", "outputdir"),
     "train_head.cross_validate": ("manifests", "manifest"),
     "train_head.evaluate": ("run_dir", "rundir"),
     "train_head.fuse": ("weights", "weight"),
+    "train_head.label_noise": ("folds", "fold"),
     "train_head.predict": ("run_dir", "rundir"),
     "train_head.report": ("run_dir", "rundir"),
 }

@@ -62,7 +62,7 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
     if len(set(splits)) < 2:
         raise ValueError(
             f"{cache.manifest_path}: expected clips in at least two splits, since duplicates are "
-            f"looked for across them. Received: {splits[0]!r} for all {len(clips)}."
+            f"looked for across them. Received: {clips[0].split!r} for all {len(clips)}."
         )
     start_sec = time.monotonic()
     vectors, mean = _read_vectors(cache, clips)

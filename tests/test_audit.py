@@ -1,0 +1,152 @@
+"""Near duplicates across splits: planted ones are found, and the search agrees with brute force."""
+
+import itertools
+
+import numpy as np
+import pytest
+from commands import run_program
+from small_data import write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.run_dir import read_json
+from train_head.near_duplicates import find_closest, find_near_duplicates
+
+NUM_CLIPS = {"train": 12, "val": 4, "test": 5}
+
+
+def make_features(*, shape=(48,), num_frames=9, seed=0):
+    """Makes unrelated clips: {Clip: [T, ...] float16}, two classes."""
+    random = np.random.RandomState(seed)
+    features = {}
+    for split, num_clips in NUM_CLIPS.items():
+        for i in range(num_clips):
+            clip_id = f"{split}_{i}"
+            maps = random.gamma(0.5, 20, shape) * random.uniform(0.5, 1.5, (num_frames, *shape))
+            clip = Clip(clip_id, clip_id, ("walk", "run")[i % 2], split)
+            features[clip] = maps.astype(np.float16)
+    return features
+
+
+def find_clip(features, clip_id):
+    return next(clip for clip in features if clip.clip_id == clip_id)
+
+
+def plant(features, clip_id, maps):
+    features[find_clip(features, clip_id)] = maps.astype(np.float16)
+
+
+def get_maps(features, clip_id):
+    return features[find_clip(features, clip_id)].astype(np.float32)
+
+
+def list_pairs(audit):
+    return [(pair["clip_a"], pair["clip_b"]) for pair in audit["pairs"]]
+
+
+def test_planted_duplicates_across_splits_come_first_and_those_within_one_do_not(tmp_path):
+    features = make_features(num_frames=130)
+    plant(features, "test_0", get_maps(features, "train_3"))
+    noise = np.random.RandomState(1).uniform(0.5, 1.5, (130, 48))
+    near = get_maps(features, "train_5") * noise
+    near[102] = get_maps(features, "train_5")[102]  # one of the 64 frames is the same
+    plant(features, "val_2", near)
+    plant(features, "train_8", get_maps(features, "train_7"))
+    cache = write_cache(tmp_path / "cache", features)
+    flags = (f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path / 'new' / 'audit'}")
+    done = run_program("train_head.audit", *flags, "--threshold=0.9", check=False)
+    assert done.returncode == 1
+    assert "Near duplicates across splits make scores too good. Give them one group" in done.stderr
+    audit = read_json(tmp_path / "new" / "audit" / "audit.json")
+    assert [audit[x] for x in ("num_clips", "threshold", "num_pairs")] == [21, 0.9, 2]
+    first, second, *others = audit["pairs"]
+    assert list(first) == [
+        *("clip_a", "split_a", "label_a", "clip_b", "split_b", "label_b"),
+        *("similarity", "frame_similarity", "frame_a", "frame_b"),
+    ]
+    assert list(first.values())[:8] == ["train_3", "train", "run", "test_0", "test", "walk", 1, 1]
+    assert (second["clip_a"], second["clip_b"]) == ("train_5", "val_2")
+    assert 0.9 < second["similarity"] < 0.9999 and second["frame_similarity"] == 1
+    assert (second["frame_a"], second["frame_b"]) == (102, 102)
+    assert len(others) == 48 and max(pair["similarity"] for pair in others) < 0.8
+    assert not {("train_7", "train_8"), ("train_8", "train_7")} & set(list_pairs(audit))
+    assert all(pair["split_a"] != pair["split_b"] for pair in audit["pairs"])
+    lines = done.stdout.splitlines()
+    assert lines[1].split() == [
+        *("1.000", "1.000", "train_3", "(train,", "run)", "test_0", "(test,", "walk)", "identical")
+    ]
+    assert "identical" not in lines[2]
+    assert lines[-1].startswith("2 pairs of the 21 clips are in different splits and have a simi")
+    # The same again is the same file, and without a threshold nothing fails.
+    assert find_near_duplicates(cache, threshold=0.9) == audit
+    assert find_near_duplicates(cache)["threshold"] == 0.95
+
+
+@pytest.mark.parametrize("shape", [(48,), (3, 3, 512)])
+def test_similarities_are_those_of_the_formula(shape, tmp_path):
+    features = make_features(shape=shape)
+    for i in range(4):  # pairs of every similarity, so that the closest are not chance
+        mixed = (1 - i / 5) * get_maps(features, f"train_{i}")
+        plant(features, f"test_{i}", mixed + i / 5 * get_maps(features, f"test_{i}"))
+    audit = find_near_duplicates(write_cache(tmp_path / "cache", features), threshold=0.5)
+    frames = {
+        clip.clip_id: np.sqrt(maps.astype(np.float64).reshape(len(maps), -1))
+        for clip, maps in features.items()
+    }
+    mean = 0.999 * np.mean([x.mean(axis=0) for x in frames.values()], axis=0)
+    expected = {}
+    for a, b in itertools.combinations(features, 2):
+        if a.split != b.split:
+            x, y = (frames[clip.clip_id].mean(axis=0) - mean for clip in (a, b))
+            expected[a.clip_id, b.clip_id] = x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+    closest = sorted(expected, key=expected.get, reverse=True)
+    assert list_pairs(audit)[:4] == closest[:4]
+    for pair in audit["pairs"]:
+        key = (pair["clip_a"], pair["clip_b"])
+        assert pair["similarity"] == pytest.approx(expected[key], abs=2e-6)
+        x, y = (frames[clip_id] - mean for clip_id in key)
+        cosines = x @ y.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+        assert pair["frame_similarity"] == pytest.approx(cosines.max(), abs=2e-6)
+        assert cosines[pair["frame_a"], pair["frame_b"]] == pytest.approx(cosines.max(), abs=2e-6)
+    assert audit["num_pairs"] == sum(cosine >= 0.5 for cosine in expected.values())
+
+
+def test_the_search_finds_the_closest_of_many_clips():
+    random = np.random.RandomState(0)
+    vectors = random.normal(size=(2600, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    splits = random.choice(["train", "val", "test"], 2600, p=[0.8, 0.1, 0.1])
+    pairs, num_reaching = find_closest(vectors, splits, num_pairs=50, threshold=0.95)
+    cosines = np.triu(np.where(splits[:, None] == splits, -2, vectors @ vectors.T), 1)
+    assert num_reaching == (cosines >= 0.95).sum() > 50
+    a, b = np.unravel_index(np.argsort(-cosines, axis=None)[:50], cosines.shape)
+    assert {frozenset(pair) for pair in pairs} == {*map(frozenset, zip(a, b, strict=True))}
+    order = ["train", "val", "test"]
+    assert all(order.index(splits[a]) < order.index(splits[b]) for a, b in pairs)
+    assert find_closest(vectors, splits, num_pairs=50, threshold=2)[0] == pairs
+
+
+def test_clips_that_are_all_alike_are_identical(tmp_path):
+    maps = next(iter(make_features().values()))
+    cache = write_cache(tmp_path / "cache", dict.fromkeys(make_features(), maps))
+    audit = find_near_duplicates(cache)
+    assert audit["num_pairs"] == 12 * 4 + 12 * 5 + 4 * 5
+    assert {pair["similarity"] for pair in audit["pairs"]} == {1}
+
+
+def test_the_first_view_decides(tmp_path):
+    views = make_features(shape=(2, 48))
+    for clip_id, other, view in (("test_1", "train_1", 0), ("test_2", "train_2", 1)):
+        maps = get_maps(views, clip_id)
+        maps[:, view] = get_maps(views, other)[:, view]
+        plant(views, clip_id, maps)
+    audit = find_near_duplicates(write_cache(tmp_path / "cache", views, views="flip"))
+    assert audit["num_pairs"] == 1
+    assert list_pairs(audit)[0] == ("train_1", "test_1")
+
+
+def test_clips_of_one_split_have_nothing_to_be_compared_with(tmp_path):
+    features = {clip: maps for clip, maps in make_features().items() if clip.split == "train"}
+    cache = write_cache(tmp_path / "cache", features)
+    text = r"manifest\.csv: expected clips in at least two splits, .* Received: 'train' for all 12"
+    with pytest.raises(ValueError, match=text):
+        find_near_duplicates(cache)

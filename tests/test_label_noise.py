@@ -1,0 +1,131 @@
+"""Doubted labels: planted mistakes rank first, every clip is judged by a head that never saw it."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+from commands import SMALL_HEAD, run_program
+from PIL import Image
+from small_data import make_config, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.label_doubt import draw_folds, rank_labels
+from train_head.label_doubt_sheet import draw_doubts
+
+WRONG = {"left_2", "right_7", "left_11"}  # one in each split
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Clips of two classes, far apart; of three the label is that of the other class."""
+    features = {}
+    for i in range(14):
+        split = "train" if i < 6 else "val" if i < 10 else "test"
+        for name, side in (("left", -1), ("right", 1)):
+            clip_id = f"{name}_{i}"
+            other = {"left": "right", "right": "left"}[name]
+            label = other if clip_id in WRONG else name
+            random = np.random.RandomState([i, side + 1])
+            clip = Clip(clip_id, clip_id, label, split, group=f"pair_{i}")
+            features[clip] = side * np.ones(6) + random.normal(scale=0.2, size=(5, 6))
+    return write_cache(tmp_path_factory.mktemp("noisy") / "cache", features)
+
+
+def list_times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
+    config = make_config(rnn="none", output="mean", epochs=10)
+    how = {"cache": cache, "output_dir": tmp_path / "noise", "num_folds": 2, "checkpoint_sec": 60}
+    doubts = rank_labels(config, **how)
+    assert {doubt.clip_id for doubt in doubts[:3]} == WRONG
+    assert sorted(doubt.clip_id for doubt in doubts) == sorted(
+        clip.clip_id for clip in read_manifest(cache.manifest_path)
+    )
+    margins = [doubt.margin for doubt in doubts]
+    assert margins == sorted(margins) and margins[2] < 0 < margins[3]
+    for doubt in doubts:  # of two classes, the other one has what is left
+        assert doubt.margin == pytest.approx(2 * doubt.label_probability - 1, abs=1e-5)
+        assert (doubt.predicted == doubt.label) == (doubt.margin > 0)
+        assert doubt.predicted_probability >= 0.5
+    # What has ended is not done again, and other settings or folds are not mixed in.
+    before = list_times(tmp_path / "noise" / "fold_1")
+    assert rank_labels(config, **how) == doubts
+    assert list_times(tmp_path / "noise" / "fold_1") == before
+    with pytest.raises(ValueError, match="fold_1: made with epochs=10, but this command says epoc"):
+        rank_labels(dataclasses.replace(config, epochs=11), **how)
+    with pytest.raises(ValueError, match=r"fold_1\.csv: made of other clips or with other --folds"):
+        rank_labels(config, **{**how, "num_folds": 3})
+    # Which pictures imported features are of is not known.
+    assert not draw_doubts(tmp_path / "sheet.png", doubts[:2], cache=cache)
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
+    output_dir = tmp_path / "noise"
+    done = run_program(
+        "train_head.label_noise",
+        *(f"--cache_dir={cache_dir}", f"--output_dir={output_dir}", "--folds=2"),
+        *(*SMALL_HEAD, "--epochs=1"),
+    )
+    with open(output_dir / "label_noise.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("rank", "clip_id", "label", "predicted"),
+        *("label_probability", "predicted_probability", "margin"),
+    ]
+    clips = read_manifest(read_cache(cache_dir).manifest_path)
+    assert {(row["clip_id"], row["label"]) for row in rows} == {
+        (clip.clip_id, clip.label) for clip in clips
+    }
+    assert [int(row["rank"]) for row in rows] == list(range(1, len(clips) + 1))
+    margins = [float(row["margin"]) for row in rows]
+    assert margins == sorted(margins)
+    lines = done.stdout.splitlines()
+    assert [line.split()[2] for line in lines[1:-2]] == [row["clip_id"] for row in rows]
+    num_doubted = sum(margin < 0 for margin in margins)
+    assert lines[-1].startswith(f"{num_doubted} of {len(clips)} clips are predicted to be of anot")
+    with Image.open(output_dir / "label_noise.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    # The squares of the clips are coloured, the text is not.
+    assert (pixels.max(axis=2) - pixels.min(axis=2) > 30).mean() > 0.01
+    # No head has seen what it judges.
+    for i in (1, 2):
+        run = RunDir(output_dir / f"fold_{i}")
+        splits = {clip.clip_id: clip.split for clip in read_manifest(run.manifest_path)}
+        assert sorted(set(splits.values())) == ["test", "train", "val"]
+
+
+def make_clips(groups, label="walk"):
+    return [Clip(f"{label}_{i}", f"{label}_{i}", label, "", g) for i, g in enumerate(groups)]
+
+
+def test_folds_hold_every_clip_out_once_and_whole_groups():
+    clips = make_clips("aabbccddeeffgghh") + make_clips("abcdefghijklmnop", "run")
+    folds = draw_folds(clips, num_folds=4, seed=0)
+    held_out = [{clip.clip_id for clip in fold if clip.split == "test"} for fold in folds]
+    assert sum(map(len, held_out)) == len(clips) and len(set.union(*held_out)) == len(clips)
+    for fold in folds:
+        assert [clip.clip_id for clip in fold] == [clip.clip_id for clip in clips]
+        split_of = {}
+        for clip in fold:
+            assert split_of.setdefault(clip.group, clip.split) == clip.split
+        for label in ("walk", "run"):
+            splits = {clip.split for clip in fold if clip.label == label}
+            assert splits == {"train", "val", "test"}
+    assert draw_folds(clips, num_folds=4, seed=0) == folds
+    assert draw_folds(clips, num_folds=4, seed=1) != folds
+
+
+def test_too_few_groups_are_refused():
+    text = r"a group of clips for each fold\. Received: 2 groups, --folds=3\. Lower --folds"
+    with pytest.raises(ValueError, match=text):
+        draw_folds(make_clips("aaabbb"), num_folds=3, seed=0)
+    clips = make_clips("abcdef") + make_clips("gggggg", "run")
+    with pytest.raises(ValueError, match=r"at least two folds\. Received: all clips of run in one"):
+        draw_folds(clips, num_folds=2, seed=0)

@@ -1,0 +1,73 @@
+"""A contact sheet of the clips whose labels are doubted most: a strip of frames of each."""
+
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import Clip
+from lrcn.common.contract import IMPORTED_BACKBONE
+from lrcn.common.decode import UnreadableClipError, iter_frames
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.manifest import read_manifest
+from train_head.label_doubt import DoubtedLabel
+
+_NUM_FRAMES = 8
+_FRAME_SIZE_PX = 112
+_GAP_PX = 2
+
+
+def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) -> bool:
+    """Draws the frames of clips as a PNG, one clip below the other, in order.
+
+    A clip that cannot be read keeps its place and has no frames.
+
+    Returns:
+        Whether there is a picture; without one, the reason is logged.
+    """
+    if cache.contract.backbone == IMPORTED_BACKBONE:
+        logging.info("No picture: the features were imported, so the clips' frames are not known.")
+        return False
+    clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
+    figure = Figure(figsize=(10, 1.6 * len(doubts)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)  # no display is needed, and no global state
+    rows = figure.subplots(len(doubts), 1, squeeze=False)[:, 0]
+    num_strips = 0
+    for rank, (axes, doubt) in enumerate(zip(rows, doubts, strict=True), start=1):
+        title = (
+            f"{rank}. {doubt.clip_id}: labelled {doubt.label} ({doubt.label_probability:.0%}), "
+            f"predicted {doubt.predicted} ({doubt.predicted_probability:.0%})"
+        )
+        axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=9)  # $ begins a formula
+        axes.axis("off")
+        try:
+            axes.imshow(_read_strip(clips[doubt.clip_id], Path(cache.data_root)))
+            num_strips += 1
+        except UnreadableClipError as error:
+            logging.warning("%s: no frames in the picture: %s", doubt.clip_id, error)
+    if num_strips == 0:
+        logging.info("No picture: none of the clips' sources can be read.")
+        return False
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, format="png")
+    return True
+
+
+def _read_strip(clip: Clip, data_root: Path) -> np.ndarray:
+    """Returns evenly spaced frames side by side, always the same width, [S, W, 3] uint8."""
+    step_px = _FRAME_SIZE_PX + _GAP_PX
+    strip = np.full((_FRAME_SIZE_PX, step_px * _NUM_FRAMES, 3), 255, np.uint8)
+    frames = iter_frames(
+        data_root / clip.path,
+        image_size=_FRAME_SIZE_PX,
+        selection=FrameSelection(max_frames=_NUM_FRAMES),
+        start_sec=clip.start_sec,
+        end_sec=clip.end_sec,
+    )
+    for i, frame in enumerate(frames):
+        strip[:, i * step_px : i * step_px + _FRAME_SIZE_PX] = frame.pixels
+    return strip

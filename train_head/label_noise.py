@@ -1,0 +1,63 @@
+"""Ranks clips by how much heads that were not trained on them doubt their labels.
+
+Writes label_noise.csv with all clips and label_noise.png with frames of the first; prints those as
+a table. All clips of the cache are judged, whatever their split. What was cut off goes on.
+"""
+
+from pathlib import Path
+
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+from train_head import train_flags
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(train_flags)
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Feature cache that extract_features made.", required=True
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Folder of the ranking and its runs; made where there is none.",
+    required=True,
+)
+_FOLDS = flags.DEFINE_integer(
+    "folds",
+    5,
+    "Parts of the clips, by group; each is judged by a head trained on the others. More judge "
+    "better and take longer.",
+    lower_bound=2,
+)
+_NUM_SHOWN = 20
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    config = train_flags.read_train_config()
+
+    from lrcn.common.feature_cache import read_cache
+    from train_head.label_doubt import format_doubts, rank_labels, write_doubts
+    from train_head.label_doubt_sheet import draw_doubts
+
+    cache, output_dir = read_cache(_CACHE_DIR.value), Path(_OUTPUT_DIR.value)
+    doubts = rank_labels(
+        config,
+        cache=cache,
+        output_dir=output_dir,
+        num_folds=_FOLDS.value,
+        checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+    )
+    table_path, sheet_path = output_dir / "label_noise.csv", output_dir / "label_noise.png"
+    write_doubts(table_path, doubts)
+    print(format_doubts(doubts, num_shown=_NUM_SHOWN))
+    logging.info("Written: %s", table_path)
+    if draw_doubts(sheet_path, doubts[:_NUM_SHOWN], cache=cache):
+        logging.info("Written: %s", sheet_path)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)
