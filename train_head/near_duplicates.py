@@ -22,8 +22,8 @@ from lrcn.common.sampling import sample_segment_centres
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
 # of two groups of one class, and no two clips of different classes.
 NEAR_DUPLICATE = 0.95
-# What rounding leaves of 1.
-IDENTICAL = 0.99999
+# What rounding takes off 1, at most.
+_ROUNDING = 1e-5
 _NUM_PAIRS = 50
 # Evenly spaced frames that stand for a clip, in the search and in the pairs that are reported.
 _SEARCHED_FRAMES = 16
@@ -67,7 +67,9 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
     start_sec = time.monotonic()
     vectors, mean = _read_vectors(cache, clips)
     read_sec = time.monotonic()
-    closest, num_reaching = find_closest(vectors, splits, num_pairs=_NUM_PAIRS, threshold=threshold)
+    closest, num_reaching = find_closest(
+        vectors, splits, num_pairs=_NUM_PAIRS, threshold=threshold - _ROUNDING
+    )
     compared_sec = time.monotonic()
     pairs = [_compare(cache, clips[a], clips[b], mean) for a, b in closest]
     logging.info(
@@ -125,7 +127,7 @@ def format_audit(audit: dict) -> str:
         first, second = (
             f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
         )
-        identical = "  identical" if pair["similarity"] >= IDENTICAL else ""
+        identical = "  identical" if pair["similarity"] >= 1 - _ROUNDING else ""
         lines.append(
             f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
             f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{identical}"
@@ -180,9 +182,8 @@ def _compare(cache: FeatureCache, clip_a: Clip, clip_b: Clip, mean: np.ndarray) 
     return {
         **{f"{name}_a": value for name, value in _describe(clip_a).items()},
         **{f"{name}_b": value for name, value in _describe(clip_b).items()},
-        # Six digits: what is the same everywhere.
-        "similarity": round((vectors[0] @ vectors[1].T).item(), 6),
-        "frame_similarity": round(cosines[a, b].item(), 6),
+        "similarity": _round(vectors[0] @ vectors[1].T),
+        "frame_similarity": _round(cosines[a, b]),
         "frame_a": int(frame_index[0][a]),
         "frame_b": int(frame_index[1][b]),
     }
@@ -190,6 +191,11 @@ def _compare(cache: FeatureCache, clip_a: Clip, clip_b: Clip, mean: np.ndarray) 
 
 def _describe(clip: Clip) -> dict[str, str]:
     return {"clip": clip.clip_id, "split": clip.split, "label": clip.label}
+
+
+def _round(cosine: np.ndarray) -> float:
+    # To what is the same on every machine.
+    return min(1.0, round(cosine.item(), 6))
 
 
 def _read_frames(cache: FeatureCache, clip: Clip, max_frames: int) -> ClipFeatures:
