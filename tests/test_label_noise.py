@@ -98,7 +98,7 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
     for i in (1, 2):
         run = RunDir(output_dir / f"fold_{i}")
         splits = {clip.clip_id: clip.split for clip in read_manifest(run.manifest_path)}
-        assert sorted(set(splits.values())) == ["test", "train", "val"]
+        assert sorted(set(splits.values())) == ["test", "train"]
 
 
 def make_clips(groups, label="walk"):
@@ -117,7 +117,7 @@ def test_folds_hold_every_clip_out_once_and_whole_groups():
             assert split_of.setdefault(clip.group, clip.split) == clip.split
         for label in ("walk", "run"):
             splits = {clip.split for clip in fold if clip.label == label}
-            assert splits == {"train", "val", "test"}
+            assert splits == {"train", "test"}
     assert draw_folds(clips, num_folds=4, seed=0) == folds
     assert draw_folds(clips, num_folds=4, seed=1) != folds
 

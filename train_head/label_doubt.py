@@ -16,7 +16,6 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
-from lrcn.common.splits import draw_splits
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.prediction_file import Predictions, read_predictions
@@ -103,8 +102,8 @@ def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Cli
     """Draws K folds by group, each with its share of every class.
 
     Returns:
-        For each fold all clips with new splits: test is the fold, which no two share, and val is
-        drawn by group from the others.
+        For each fold all clips with new splits: test is the fold, which no two share, and train
+        all others.
 
     Raises:
         ValueError: If there are fewer groups than folds, or a fold takes all clips of a class.
@@ -133,7 +132,7 @@ def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Cli
                 for i, clip in enumerate(clips)
             ]
         )
-    return [draw_splits(fold, seed=seed) for fold in drawn]
+    return drawn
 
 
 def write_doubts(path: Path, doubts: list[DoubtedLabel]) -> None:
