@@ -1,0 +1,64 @@
+"""Tests the check of RNNs behind a mask: it passes here, and it can fail."""
+
+import numpy as np
+import pytest
+from commands import run_program
+
+from train_head.model import RNNS, keras, tf
+from train_head.rnn_check import RnnCheck, check_rnn
+
+
+def test_doctor_names_device_versions_and_every_check():
+    done = run_program("train_head.doctor")
+    first, _, *checks = done.stdout.splitlines()
+    assert f"TensorFlow {tf.__version__}, Keras {keras.__version__}" in first
+    names = [f"{rnn}, {output} frame" for rnn in RNNS for output in ("last", "every")]
+    names = [name for name in names if not name.startswith("none")]
+    assert [line.rsplit(maxsplit=3)[0].strip() for line in checks] == names
+    for line in checks:
+        *_, outputs, gradients, verdict = line.split()
+        assert verdict == "ok"
+        assert 0 <= float(outputs) < 1e-4 and 0 < float(gradients) < 1e-4
+
+
+class HalfBroken(keras.layers.Layer):
+    """A GRU that minds the mask in the forward or the backward pass only, or in neither.
+
+    Where every frame counts it reads backward too: forward alone, no frame comes after padding.
+    """
+
+    def __init__(self, *, forward: bool, backward: bool, return_sequences: bool):
+        super().__init__()
+        self.supports_masking = True
+        self.gru = keras.layers.GRU(16, return_sequences=return_sequences)
+        if return_sequences:
+            self.gru = keras.layers.Bidirectional(self.gru)
+        self.forward, self.backward = forward, backward
+
+    def build(self, shape):
+        self.gru.build(shape)
+
+    def call(self, vectors, mask=None):
+        masked, unmasked = self.gru(vectors, mask=mask), self.gru(vectors)
+        value = masked if self.forward else unmasked
+        slope = masked if self.backward else unmasked
+        return slope + tf.stop_gradient(value - slope)
+
+
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize(("forward", "backward"), [(False, False), (False, True), (True, False)])
+def test_rnn_that_ignores_the_mask_is_found(forward, backward, return_sequences):
+    rnn = HalfBroken(forward=forward, backward=backward, return_sequences=return_sequences)
+    check = check_rnn("broken", rnn)
+    assert not check.is_right
+    assert not (check.output_difference < 0.02 and check.gradient_difference < 0.02)
+
+
+def test_rnn_that_minds_the_mask_is_right():
+    rnn = HalfBroken(forward=True, backward=True, return_sequences=True)
+    assert check_rnn("whole", rnn).is_right
+
+
+def test_not_a_number_is_not_right():
+    assert not RnnCheck("rnn", float("nan"), 0.0).is_right
+    assert not RnnCheck("rnn", 0.0, np.inf).is_right

@@ -1,0 +1,110 @@
+"""Checks that an RNN reads padded clips behind a mask as it reads each of them alone.
+
+On a GPU, Keras gives the mask to cuDNN as lengths, for a kernel of its own; versions of it have
+computed wrong numbers without an error (tensorflow issue 60192).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from train_head.model import RNNS, keras, tf
+
+# The longest clip has no padding, the shortest is a single frame.
+_LENGTHS = (12, 7, 3, 1)
+_NUM_FEATURES = 32
+_UNITS = 16
+# A GPU may multiply in TensorFloat-32, whose mantissa has 10 bits. A mask that is not minded moves
+# results by about their own size.
+_TOLERANCE = 0.02
+
+
+class RnnCheck(NamedTuple):
+    """How far the padded batch is from the clips alone, as a part of the largest value.
+
+    Attributes:
+        name: What was checked.
+        output_difference: Of the outputs.
+        gradient_difference: Of the gradients of inputs and weights.
+    """
+
+    name: str
+    output_difference: float
+    gradient_difference: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether rounding explains both differences; NaN is not right."""
+        return self.output_difference <= _TOLERANCE and self.gradient_difference <= _TOLERANCE
+
+
+def iter_checks() -> Iterator[RnnCheck]:
+    """Checks every RNN that a head may have, on the device that TensorFlow computes on."""
+    for name, build in RNNS.items():
+        if build is not None:
+            yield check_rnn(f"{name}, last frame", build(_UNITS, False))
+            yield check_rnn(f"{name}, every frame", build(_UNITS, True))
+
+
+def check_rnn(name: str, rnn) -> RnnCheck:
+    """Compares a batch of padded clips with each clip alone, forward and backward.
+
+    Args:
+        name: For the result.
+        rnn: A Keras layer that takes vectors [B, T, D] and a mask [B, T] bool (true frames first),
+            or vectors alone, and gives [B, units] or [B, T, units].
+    """
+    keras.utils.set_random_seed(0)
+    mask = np.arange(max(_LENGTHS)) < np.array(_LENGTHS)[:, None]
+    # The padding is as large as the frames: read by mistake, it shows.
+    vectors = np.random.RandomState(0).normal(size=(*mask.shape, _NUM_FEATURES))
+    vectors = vectors.astype(np.float32)
+    run = _make_run(rnn)
+    outputs, gradients = run(vectors, mask)
+    wanted_outputs, wanted_gradients = np.zeros_like(outputs), [np.zeros_like(x) for x in gradients]
+    for i, length in enumerate(_LENGTHS):
+        output, (of_inputs, *of_weights) = run(vectors[i : i + 1, :length], None)
+        wanted_outputs[i][: len(output[0])] = output[0]
+        wanted_gradients[0][i, :length] = of_inputs[0]
+        for total, gradient in zip(wanted_gradients[1:], of_weights, strict=True):
+            total += gradient
+    return RnnCheck(
+        name,
+        _find_difference(outputs, wanted_outputs),
+        float(np.max(list(map(_find_difference, gradients, wanted_gradients)))),
+    )
+
+
+def _make_run(rnn):
+    """Makes the function to the outputs, zero at padding, and the gradients of inputs, weights."""
+
+    @tf.function(reduce_retracing=True)  # clips differ in length, as in training
+    def run(vectors, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            outputs = rnn(vectors) if mask is None else rnn(vectors, mask=mask)
+            if mask is not None and len(outputs.shape) == 3:
+                outputs *= tf.cast(mask, tf.float32)[..., None]  # nobody reads the others
+            loss = tf.reduce_sum(tf.square(outputs))
+        return outputs, tape.gradient(loss, [vectors, *rnn.trainable_variables])
+
+    def run_arrays(vectors, mask):
+        mask = None if mask is None else tf.constant(mask)
+        outputs, gradients = run(tf.constant(vectors), mask)
+        return outputs.numpy(), [gradient.numpy() for gradient in gradients]
+
+    return run_arrays
+
+
+def _find_difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+
+
+def describe_versions() -> str:
+    """Names what computes the RNNs: TensorFlow and Keras, with a GPU also CUDA and cuDNN."""
+    versions = {"TensorFlow": tf.__version__, "Keras": keras.__version__}
+    if tf.config.list_physical_devices("GPU"):
+        build = tf.sysconfig.get_build_info()
+        versions |= {"CUDA": build.get("cuda_version"), "cuDNN": build.get("cudnn_version")}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
