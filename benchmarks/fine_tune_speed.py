@@ -1,0 +1,157 @@
+"""Times fine-tuning block 5 and head from the cache against doing so from pixels, side by side.
+
+From pixels is how Keras is mostly used: uint8 frames in memory, the whole VGG16 with blocks 1 to 4
+frozen, the head behind it. Both rows have the same model, batch and dtype and train by `fit`; that
+of the cache reads and decompresses its clips from disk. They are timed in turn, so that a machine
+whose speed drifts slows both alike. It takes about a minute where bfloat16 is native, and several
+elsewhere; --batch_size=2 is quicker, but then the optimizer, alike for both, weighs more.
+
+    python -m benchmarks.fine_tune_speed --rounds=5
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import flags, logging
+
+from lrcn.common.program import run_program
+
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
+_COMPUTE_DTYPE = flags.DEFINE_string("compute_dtype", "auto", "What VGG16 multiplies in.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each row is timed.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips of a step.", lower_bound=1)
+_SEQ_LEN = flags.DEFINE_integer("seq_len", 16, "Frames of a clip.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 2, "Steps of a round.", lower_bound=1)
+_NUM_CLASSES = 10
+_CUT = "block4_pool"
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        raise ValueError(f"Expected flags only. Received: {arguments}.")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _build_rows(Path(folder))
+        seconds: dict[str, list[float]] = {name: [] for name in rows}
+        for name, run_epoch in rows.items():
+            logging.info("Warming up: %s", name)
+            run_epoch()
+        for number in range(_ROUNDS.value):
+            logging.info("Round %d of %d", number + 1, _ROUNDS.value)
+            for name, run_epoch in rows.items():
+                start_sec = time.perf_counter()
+                run_epoch()
+                seconds[name].append(time.perf_counter() - start_sec)
+    num_frames = _STEPS.value * _BATCH_SIZE.value * _SEQ_LEN.value
+    pixels_sec = statistics.median(seconds["from pixels, blocks 1 to 4 frozen"])
+    print(f"{'frames a second of fine-tuning':40} {'median':>8} {'min':>8} {'max':>8} {'ratio':>8}")
+    for name, values in seconds.items():
+        median_sec = statistics.median(values)
+        print(
+            f"{name:40} {num_frames / median_sec:8.1f} {num_frames / max(values):8.1f} "
+            f"{num_frames / min(values):8.1f} {pixels_sec / median_sec:8.2f}"
+        )
+
+
+def _build_rows(folder: Path) -> dict[str, Callable[[], object]]:
+    """Returns, by name, functions that train for `--steps` steps."""
+    from lrcn.common import backbone
+    from lrcn.common.devices import choose_compute_dtype
+    from train_head.config import FineTuneConfig
+    from train_head.input_pipeline import ClipReader, make_train_dataset
+    from train_head.model import build_head, build_lrcn, keras, tf
+    from train_head.normalization import measure_features
+    from train_head.optimizer import build_optimizer
+    from train_head.vgg16 import FrozenTop
+
+    config = FineTuneConfig(batch_size=_BATCH_SIZE.value, seq_len=_SEQ_LEN.value).second_phase()
+    compute_dtype = choose_compute_dtype(_COMPUTE_DTYPE.value)
+    logging.info("VGG16 multiplies in %s", compute_dtype)
+    vgg16 = backbone.build_vgg16(
+        weights="random", cut=_CUT, image_size=_IMAGE_SIZE.value, compute_dtype=compute_dtype
+    )
+    bottom = backbone.build_bottom(vgg16, _CUT)
+    frames = _draw_frames()
+    class_ids = np.arange(len(frames), dtype=np.int32) % _NUM_CLASSES
+    cache = _write_cache(folder, frames, bottom)
+    clip_ids = [str(number) for number in range(len(frames))]
+
+    def build_tunable_head():
+        top = FrozenTop(backbone.build_top(vgg16, _CUT))
+        head = build_head(
+            config,
+            feature_shape=top.feature_shape,
+            num_classes=_NUM_CLASSES,
+            statistics=measure_features(ClipReader(cache, clip_ids[:1], memory_bytes=0, top=top)),
+            top=top.model,
+        )
+        for layer in top.model.layers:
+            layer.trainable = True
+        return head
+
+    def compile_for_tuning(model):
+        model.compile(
+            optimizer=build_optimizer(config, steps_per_epoch=_STEPS.value),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=False,
+        )
+        return model
+
+    from_cache = compile_for_tuning(build_tunable_head())
+    from_pixels = compile_for_tuning(build_lrcn(bottom, build_tunable_head()))
+    reader = ClipReader(cache, clip_ids, memory_bytes=0)
+
+    def fit_from_cache():
+        # Made anew, so that no batch is read before the clock starts.
+        dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
+        from_cache.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+    def fit_from_pixels():
+        dataset = tf.data.Dataset.from_tensor_slices((frames, class_ids))
+        from_pixels.fit(dataset.batch(config.batch_size).prefetch(1), shuffle=False, verbose=0)
+
+    return {
+        "from pixels, blocks 1 to 4 frozen": fit_from_pixels,
+        "from the cache cut at block4_pool": fit_from_cache,
+    }
+
+
+def _draw_frames() -> np.ndarray:
+    """Draws smooth noise, [N, T, S, S, 3] uint8."""
+    from PIL import Image
+
+    random = np.random.RandomState(0)
+    size, num_clips = _IMAGE_SIZE.value, _STEPS.value * _BATCH_SIZE.value
+    frames = np.empty((num_clips, _SEQ_LEN.value, size, size, 3), np.uint8)
+    for clip in frames:
+        coarse = Image.fromarray(random.randint(0, 256, (14, 14, 3), np.uint8))
+        picture = np.array(coarse.resize((size + _SEQ_LEN.value, size), Image.Resampling.BICUBIC))
+        for t in range(_SEQ_LEN.value):
+            clip[t] = picture[:, t : t + size]
+    return frames
+
+
+def _write_cache(folder: Path, frames: np.ndarray, bottom):
+    from benchmarks.synthetic_cache import make_contract
+    from lrcn.common import backbone
+    from lrcn.common.clip import SourceStat
+    from lrcn.common.feature_cache import FeatureCache
+
+    cache = FeatureCache(folder, contract=make_contract(bottom.output.shape[1:]), data_root="")
+    forward = backbone.make_forward(bottom, batch_size=_SEQ_LEN.value)
+    for number, clip in enumerate(frames):
+        writer = cache.open_writer(str(number))
+        writer.append(
+            forward(clip).numpy(),
+            frame_index=list(range(len(clip))),
+            timestamp_sec=[float("nan")] * len(clip),
+        )
+        writer.commit(SourceStat(0, 0))
+    return cache
+
+
+if __name__ == "__main__":
+    run_program(main)
