@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from commands import run_program
 
-from train_head.model import RNNS, keras, tf
+from train_head.model import keras, tf
 from train_head.rnn_check import RnnCheck, check_rnn
+from train_head.rnns import RNNS
 
 
 def test_doctor_names_device_versions_and_every_check():

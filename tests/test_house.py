@@ -13,6 +13,7 @@ FLAG_FILES = (
     "extract_features.backbone_flags",
     "extract_features.data_flags",
     "train_head.head_flags",
+    "train_head.run_flags",
     "train_head.train_flags",
 )
 # What the programs need before, or without, TensorFlow.

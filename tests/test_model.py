@@ -1,5 +1,6 @@
 """Tests the head, and LRCN as one model from frames to classes."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -374,13 +375,16 @@ def test_lrcn_with_a_top_equals_its_parts(cache_dir, cached_clips):
     top = backbone.build_top(vgg16, "block4_pool")
     assert len(top.layers) == 5, "the input, three convolutions and the pooling of block 5"
     forward = backbone.make_forward(bottom, batch_size=4)
-    head = build_head(
+    build = functools.partial(
+        build_head,
         make_config(),
         feature_shape=top.output.shape[1:],
         num_classes=NUM_CLASSES,
         statistics=measure_features(ClipReader(read_cache(cache_dir), CLIP_IDS, memory_bytes=0)),
     )
-    lrcn = build_lrcn(bottom, head, top=top)
+    head, head_with_top = build(), build(top=top)
+    head_with_top.set_weights(top.get_weights() + head.get_weights())
+    lrcn = build_lrcn(bottom, head_with_top)
     for frames, block5_maps in cached_clips:
         rounded = []  # as stage 1 writes it: batches of one size, float16
         for start in range(0, len(frames), 4):

@@ -229,7 +229,7 @@ def test_other_weights_are_refused(run_dir, tmp_path):
     with pytest.raises(
         ValueError,
         match=r"contract\.json: made with weights_sha256=\w+\.\.\., but this run needs weights_sha"
-        r"256=\w+\.\.\., with --weights=.*other\.weights\.h5\. Pass the weights that the run was",
+        r"256=\w+\.\.\., with --weights=.*other\.weights\.h5\. Pass the weights that the feat",
     ):
         Predictor(RunDir(run_dir), weights=str(weights))
 

@@ -96,7 +96,8 @@ def test_run_holds_all_that_is_needed(run_dir, cache_dir):
     assert {"python", "tensorflow", "keras", "numpy"} <= set(read_json(run.versions_path))
     history = read_history(run.history_path)
     assert [row["epoch"] for row in history] == [1, 2, 3]
-    assert set(history[0]) == {"epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate"}
+    names = {"epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase"}
+    assert set(history[0]) == names
     assert {path.parent.name for path in run.logs_path.rglob("*.v2")} == {"train", "validation"}
 
 

@@ -54,11 +54,7 @@ class TrainConfig:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"--{field.name}={value}: expected a finite number. Correct it.")
-        if self.clipnorm and self.clipvalue:
-            raise ValueError(
-                f"Expected clipping by norm or by value, not both. Received: --clipnorm="
-                f"{self.clipnorm}, --clipvalue={self.clipvalue}. Switch one off with 0."
-            )
+        _check_clipping(clipnorm=self.clipnorm, clipvalue=self.clipvalue)
         if self.class_weights != "none" and self.balanced_sampling:
             raise ValueError(
                 "Expected balance by weights or by sampling, not both, which would favour rare "
@@ -73,26 +69,80 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, fields: dict, *, where: str) -> "TrainConfig":
-        """Rebuilds the settings from `dataclasses.asdict`'s dictionary.
+        """Rebuilds the settings, a `FineTuneConfig`'s too, from `dataclasses.asdict`'s dictionary.
 
         Raises:
             ValueError: If fields are missing, whose default may have changed since, or unknown.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
+        is_tuned = isinstance(fields, dict) and "tune_layers" in fields
+        kind = FineTuneConfig if is_tuned else TrainConfig
+        names = {field.name for field in dataclasses.fields(kind)}
         if not isinstance(fields, dict) or set(fields) != names:
             received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
             raise ValueError(
                 f"{where}: expected the settings {sorted(names)}. Received: {received}. The run "
                 "was made by another version of this project: use that one, or train it again."
             )
-        return cls(**fields)
+        return kind(**fields)
 
     def describe_differences(self, wanted: "TrainConfig") -> str:
         """Names each setting that differs: `epochs=50, but this command says epochs=60`."""
+        ours, theirs = dataclasses.asdict(self), dataclasses.asdict(wanted)
         found, needed = [], []
-        for field in dataclasses.fields(self):
-            value, other = getattr(self, field.name), getattr(wanted, field.name)
+        for name in ours | theirs:  # only one of the two may be of a fine-tuned run
+            value, other = ours.get(name), theirs.get(name)
             if value != other:
-                found.append(f"{field.name}={value}")
-                needed.append(f"{field.name}={other}")
+                found.append(f"{name}={value}")
+                needed.append(f"{name}={other}")
         return f"made with {', '.join(found)}, but this command says {', '.join(needed)}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuneConfig(TrainConfig):
+    """The settings of a run in two phases: of the head, then of block 5 and head together.
+
+    Attributes:
+        tune_layers: How many of VGG16's last layers the second phase trains, counted without its
+            classifier: `block5_pool` is 1, `block4_pool` 5. Pooling has no weights, so 2 to 4 are
+            that many convolutions less one, and 5 is the same as 4.
+    """
+
+    tune_layers: int = 5
+    tune_epochs: int = 10
+    tune_learning_rate: float = 1e-5
+    tune_schedule: str = "cosine"
+    tune_clipnorm: float = 1.0
+    tune_clipvalue: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_clipping(tune_clipnorm=self.tune_clipnorm, tune_clipvalue=self.tune_clipvalue)
+
+    def first_phase(self) -> TrainConfig:
+        """The settings with which the head alone is trained."""
+        names = [field.name for field in dataclasses.fields(TrainConfig)]
+        return TrainConfig(**{name: getattr(self, name) for name in names})
+
+    def second_phase(self) -> TrainConfig:
+        """The settings with which block 5 and head are trained: those of the head, but for the
+        optimizer's, and in the dtypes that the first phase's model was saved in.
+        """
+        return dataclasses.replace(
+            self.first_phase(),
+            epochs=self.tune_epochs,
+            learning_rate=self.tune_learning_rate,
+            schedule=self.tune_schedule,
+            warmup_epochs=0.0,
+            clipnorm=self.tune_clipnorm,
+            clipvalue=self.tune_clipvalue,
+            mixed_precision=False,
+        )
+
+
+def _check_clipping(**settings: float) -> None:
+    if all(settings.values()):
+        received = ", ".join(f"--{name}={value}" for name, value in settings.items())
+        raise ValueError(
+            f"Expected clipping by norm or by value, not both. Received: {received}. Switch one "
+            "off with 0."
+        )

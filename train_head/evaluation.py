@@ -1,6 +1,7 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
 import numpy as np
+from absl import logging
 
 from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
@@ -27,6 +28,16 @@ def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
             path = run.metrics_path(split)
             return read_json(path) if path.exists() else evaluate_run(run, cache, split=split)
     return None
+
+
+def score_held_out(run: RunDir, cache: FeatureCache) -> dict | None:
+    """As `score_run`, with a warning where no test clip gives the score."""
+    scores = score_run(run, cache)
+    if scores is None:
+        logging.warning("No clip is held out, so there is no score; the run is in %s", run.path)
+    elif scores["split"] == "val":
+        logging.warning("No test clips: the score is of the val clips that chose the epoch.")
+    return scores
 
 
 def evaluate_run(

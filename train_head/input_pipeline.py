@@ -8,6 +8,7 @@ sees.
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,6 +19,7 @@ from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.config import TrainConfig
+from train_head.vgg16 import FrozenTop
 
 tf = import_tensorflow()
 
@@ -36,14 +38,31 @@ class ClipReader:
         error: What `read` has raised last, see `raise_read_errors`.
     """
 
-    def __init__(self, cache: FeatureCache, clip_ids: list[str], *, memory_bytes: int):
+    def __init__(
+        self,
+        cache: FeatureCache,
+        clip_ids: list[str],
+        *,
+        memory_bytes: int,
+        top: FrozenTop | None = None,
+    ):
+        """Counts the clips' frames.
+
+        Args:
+            cache: Holds the clips.
+            clip_ids: The clips, in order.
+            memory_bytes: What the clips may take in memory; more, and they are read anew each time.
+            top: Gives the features of the layers above the cut, in place of the cached ones.
+        """
         self._cache = cache
+        self._top = top
         self.clip_ids = clip_ids
         self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
         self.num_views = cache.contract.num_views
-        self.feature_shape = cache.contract.feature_shape
+        self.feature_shape = cache.contract.feature_shape if top is None else top.feature_shape
         self.error: Exception | None = None
-        size_bytes = self.num_frames.sum() * cache.contract.values_per_frame * 2
+        num_maps = self.num_frames.sum() * self.num_views
+        size_bytes = num_maps * math.prod(self.feature_shape) * 2
         self._kept = {} if size_bytes <= memory_bytes else None
 
     def __len__(self) -> int:
@@ -67,12 +86,15 @@ class ClipReader:
     def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
         clip_id = self.clip_ids[clip_number]
         if self._kept is None:
-            return self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
+            return self._compute(clip_id, frames, view)
         if (clip_number, view) not in self._kept:
-            maps = self._cache.read_clip(clip_id, view=view).feature_maps
-            self._kept[clip_number, view] = maps
+            self._kept[clip_number, view] = self._compute(clip_id, None, view)
         maps = self._kept[clip_number, view]
         return maps if frames is None else maps[frames]
+
+    def _compute(self, clip_id: str, frames: np.ndarray | None, view: int) -> np.ndarray:
+        maps = self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
+        return maps if self._top is None else self._top(maps)
 
 
 @contextlib.contextmanager

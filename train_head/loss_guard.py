@@ -7,7 +7,8 @@ import keras
 
 _MAX_NAMED_CLIPS = 16
 _REMEDY = (
-    "Lower --learning_rate, or clip gradients with --clipnorm; the features themselves are finite."
+    "Lower --learning_rate, or clip gradients with --clipnorm (in fine-tuning's second phase "
+    "--tune_learning_rate and --tune_clipnorm); the features themselves are finite."
 )
 
 

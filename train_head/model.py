@@ -124,29 +124,36 @@ def build_head(
     num_classes: int,
     statistics: FeatureStatistics,
     dtype_policy: str = "float32",
+    top=None,
 ):
     """Builds the trainable model from feature maps to one label for the clip.
 
     Args:
         config: Its layers, and whether sequences are fixed or ragged.
-        feature_shape: Shape of one frame's features.
+        feature_shape: Shape of one frame's features, those that the statistics are of.
         num_classes: K.
         statistics: What the training split's features are normalised with.
         dtype_policy: Keras' policy of the FC layer, which is nearly all of the arithmetic. The
             rest is float32: normalisation, as features reach hundreds, the RNN, whose state
             would add up rounding from frame to frame, and logits.
+        top: From `backbone.build_top`, to become the model's first layers, whose weights come
+            before all others; `feature_shape` is that of its output.
 
     Returns:
         A Keras model from `feature_maps` [B, T, ...] float16, and for ragged sequences
         `frame_mask` [B, T] bool (true frames first, then padding), to logits [B, K] float32.
     """
-    maps = keras.Input((None, *feature_shape), dtype="float16", name="feature_maps")
+    cached_shape = feature_shape if top is None else top.input.shape[1:]
+    maps = keras.Input((None, *cached_shape), dtype="float16", name="feature_maps")
     inputs, frame_mask = maps, None
     if config.sequence == "ragged":
         frame_mask = keras.Input((None,), dtype="bool", name="frame_mask")
         inputs = {"feature_maps": maps, "frame_mask": frame_mask}
     encoder = _build_frame_encoder(config, feature_shape, statistics, dtype_policy)
-    x = ScaleClip(name="scale_clip")(maps, frame_mask=frame_mask)
+    x = maps
+    if top is not None:
+        x = PerFrame(top, name="top")(x, frame_mask=frame_mask)
+    x = ScaleClip(name="scale_clip")(x, frame_mask=frame_mask)
     x = PerFrame(encoder, name="per_frame")(x, frame_mask=frame_mask)
     every_frame = config.output != "last"
     if RNNS[config.rnn] is not None:
@@ -184,24 +191,21 @@ class LastFrame(_FramesToClip):
         return keras.KerasTensor((vectors.shape[0], vectors.shape[2]), dtype=vectors.dtype)
 
 
-def build_lrcn(bottom, head, *, top=None):
-    """Joins bottom, top and head into one model on pixels.
+def build_lrcn(bottom, head):
+    """Joins bottom and head into one model on pixels.
 
     It computes what stage 1 and stage 2 compute one after the other, with the cached values'
     rounding to float16.
 
     Args:
         bottom: From `backbone.build_bottom`.
-        head: From `build_head`.
-        top: From `backbone.build_top`, where layers above the cut are not part of the head.
+        head: From `build_head`, with the top where the bottom's cut has one.
 
     Returns:
         A Keras model from `frames` [B, T, H, W, 3] uint8, any T, to logits [B, K] float32.
     """
     frames = keras.Input((None, *bottom.input.shape[1:]), dtype="uint8", name="frames")
     maps = keras.ops.cast(PerFrame(bottom, name="bottom")(frames), "float16")
-    if top is not None:
-        maps = PerFrame(top, name="top")(maps)
     if isinstance(head.input, dict):
         all_frames = keras.ops.any(keras.ops.ones_like(frames, dtype="bool"), axis=(2, 3, 4))
         maps = {"feature_maps": maps, "frame_mask": all_frames}

@@ -20,6 +20,7 @@ from train_head.config import TrainConfig
 from train_head.evaluation import load_model
 from train_head.input_pipeline import pad_clips, sample_windows
 from train_head.model import tf
+from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16
 
@@ -190,23 +191,6 @@ def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch
             f"{contract.weights}, and how to compute those from pixels is not known here. Import "
             "the new clips' features into a cache with these clips and evaluate on it."
         )
-    vgg16 = backbone.build_vgg16(
-        weights=weights or contract.weights,
-        cut=contract.cut,
-        image_size=contract.image_size_px,
-        compute_dtype=contract.compute_dtype,
-    )
-    rebuilt = dataclasses.replace(
-        contract,
-        weights_sha256=backbone.fingerprint_weights(vgg16),
-        preprocessing=backbone.PREPROCESSING,
-        resize=VIEWS[contract.views].resize_rule,
-    )
-    if rebuilt != contract:
-        raise ValueError(
-            f"{run.contract_path}: {contract.describe_differences(rebuilt)}, with "
-            f"--weights={weights or contract.weights}. Pass the weights that the run was trained "
-            "with as --weights."
-        )
+    vgg16 = rebuild_vgg16(contract, weights, where=run.contract_path)
     bottom = backbone.build_bottom(vgg16, contract.cut)
     return backbone.make_forward(bottom, batch_size=batch_size)

@@ -9,7 +9,7 @@ import contextlib
 import csv
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -19,7 +19,8 @@ from absl import logging
 from lrcn.common.atomic_file import commit_file, replace_file
 from lrcn.common.run_dir import RunDir
 
-COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate")
+COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
+_COUNTS = ("epoch", "phase")
 _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.weights\.h5")
 
 
@@ -32,37 +33,62 @@ class RunRecorder(keras.callbacks.Callback):
     grows. Without a val split there is no judge, and the best epoch is the last.
     Everything after a checkpoint is done again after a kill, and comes out the same.
 
+    In the second phase, of block 5 and head, the epochs of the first count on and their best one
+    stays the best until it is beaten.
+
     Attributes:
+        run: Where history and checkpoints go.
+        num_first_phase: How many epochs a first phase had.
         rows: One dictionary of `COLUMNS` for each epoch that is done.
         best_weights: The model's weights after the best epoch, as `get_weights` gives them.
     """
 
-    def __init__(self, run: RunDir, *, patience: int, seed: int, checkpoint_sec: float):
+    def __init__(
+        self,
+        run: RunDir,
+        *,
+        patience: int,
+        seed: int,
+        checkpoint_sec: float,
+        first_phase: Sequence[dict[str, float]] = (),
+    ):
+        """Starts with no epoch done in this run.
+
+        Args:
+            run: Where history and checkpoints go.
+            patience: Epochs without a better one after which training stops.
+            seed: Decides dropout, with the epoch.
+            checkpoint_sec: Seconds between checkpoints.
+            first_phase: Its rows, where the model comes from one, with the weights of its best.
+        """
         super().__init__()
-        self._run = run
+        self.run = run
         self._patience = patience
         self._seed = seed
         self._checkpoint_sec = checkpoint_sec
         self._saved_sec = time.monotonic()
-        self.rows: list[dict[str, float]] = []
+        self.num_first_phase = len(first_phase)
+        self.rows: list[dict[str, float]] = list(first_phase)
         self.best_weights: list[np.ndarray] = []
 
     def restore(self, model) -> int:
         """Loads the last checkpoint's weights and optimizer into the model, if there is one.
 
         Returns:
-            How many epochs are done.
+            How many epochs are done, those of the first phase among them.
         """
-        num_epochs = max(_find_checkpoints(self._run.checkpoints_path), default=0)
+        num_epochs = max(_find_checkpoints(self.run.checkpoints_path), default=0)
         if num_epochs:
             last_path, best_path = self._checkpoint_paths(num_epochs)
-            self.rows = read_history(self._run.history_path)[:num_epochs]
+            self.rows = read_history(self.run.history_path)[:num_epochs]
             model.optimizer.build(model.trainable_variables)
             model.load_weights(last_path)
             with np.load(best_path, allow_pickle=False) as arrays:
                 self.best_weights = [arrays[name] for name in arrays.files]
             logging.info("Going on after epoch %d", num_epochs)
-        return num_epochs
+        elif self.rows:
+            self.best_weights = model.get_weights()
+        return len(self.rows)
 
     def best_row(self) -> dict[str, float]:
         """The row of the best epoch."""
@@ -70,7 +96,10 @@ class RunRecorder(keras.callbacks.Callback):
 
     def is_finished(self) -> bool:
         """Whether the best epoch lies `patience` epochs back."""
-        return bool(self.rows) and len(self.rows) - self.best_row()["epoch"] >= self._patience
+        if len(self.rows) == self.num_first_phase:
+            return False
+        last_better = max(self.best_row()["epoch"], self.num_first_phase)
+        return len(self.rows) - last_better >= self._patience
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start_sec = time.monotonic()
@@ -85,8 +114,9 @@ class RunRecorder(keras.callbacks.Callback):
         row = {"epoch": epoch + 1}
         row |= {name: float(logs[name]) for name in COLUMNS if name in logs}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["phase"] = 2 if self.num_first_phase else 1
         self.rows.append(row)
-        write_history(self._run.history_path, self.rows)
+        write_history(self.run.history_path, self.rows)
         if self.best_row() is row:
             self.best_weights = self.model.get_weights()
         numbers = "  ".join(f"{x} {row[x]:.4f}" for x in COLUMNS[1:5] if x in row)
@@ -108,13 +138,13 @@ class RunRecorder(keras.callbacks.Callback):
         # Last, since its name is what says that there is a checkpoint.
         with _replace_suffixed(last_path) as temporary:
             self.model.save_weights(temporary)
-        for earlier in _find_checkpoints(self._run.checkpoints_path):
+        for earlier in _find_checkpoints(self.run.checkpoints_path):
             if earlier != num_epochs:
                 for path in self._checkpoint_paths(earlier):
                     path.unlink(missing_ok=True)
 
     def _checkpoint_paths(self, num_epochs: int) -> tuple[Path, Path]:
-        folder = self._run.checkpoints_path
+        folder = self.run.checkpoints_path
         return folder / f"last_{num_epochs}.weights.h5", folder / f"best_{num_epochs}.npz"
 
 
@@ -141,10 +171,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
     """Reads `history.csv`; a column that an epoch does not have is left out of its row."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [
-        {"epoch": int(row.pop("epoch")), **{k: float(v) for k, v in row.items() if v}}
-        for row in rows
-    ]
+    return [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items() if v} for row in rows]
 
 
 def _find_checkpoints(folder: Path) -> list[int]:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train_head.model import RNNS, keras, tf
+from train_head.model import keras, tf
+from train_head.rnns import RNNS
 
 # The longest clip has no padding, the shortest is a single frame.
 _LENGTHS = (12, 7, 3, 1)
@@ -43,8 +44,9 @@ def iter_checks() -> Iterator[RnnCheck]:
     """Checks every RNN that a head may have, on the device that TensorFlow computes on."""
     for name, build in RNNS.items():
         if build is not None:
-            yield check_rnn(f"{name}, last frame", build(_UNITS, False))
-            yield check_rnn(f"{name}, every frame", build(_UNITS, True))
+            for frames, every in (("last frame", False), ("every frame", True)):
+                rnn = build(_UNITS, return_sequences=every, name=name)
+                yield check_rnn(f"{name}, {frames}", rnn)
 
 
 def check_rnn(name: str, rnn) -> RnnCheck:

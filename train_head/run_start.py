@@ -16,6 +16,7 @@ from lrcn.common.manifest import (
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.config import TrainConfig
 from train_head.provenance import list_versions
+from train_head.run_clips import read_run_clips
 
 
 def start_run(
@@ -23,9 +24,7 @@ def start_run(
     *,
     config: TrainConfig,
     cache: FeatureCache,
-    manifest_path: Path,
-    clips: list[Clip],
-    class_names: list[str],
+    manifest_path: Path | None,
 ) -> bool:
     """Writes what is known before training, or checks that the run is the same.
 
@@ -33,9 +32,7 @@ def start_run(
         run: Where the run goes, made where there is none.
         config: The settings.
         cache: The cache to train on.
-        manifest_path: Where the clips are listed, for the error.
-        clips: The clips to use, with their splits.
-        class_names: Its classes, in the order of their ids.
+        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
 
     Returns:
         Whether the run has ended, so that nothing is left to do.
@@ -45,6 +42,9 @@ def start_run(
         ValueError: If the clips do not allow training, or the folder holds other files or a run of
             other settings or clips.
     """
+    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
+    clips = read_run_clips(cache, manifest_path)
+    class_names = read_class_names(cache.classes_path)
     if run.config_path.exists():
         existing = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
         contract = run.read_contract()
@@ -62,6 +62,8 @@ def start_run(
                 f"{run.path}: {problem}. Name another --run_dir (with make: RUN=...), or delete "
                 "this one."
             )
+        if run.model_path.exists():
+            logging.info("%s: trained already", run.path)
         return run.model_path.exists()
     if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(

@@ -134,13 +134,15 @@ flags.DEFINE_integer(
 )
 
 
-def read_train_config() -> TrainConfig:
+def read_train_config(kind: type[TrainConfig] = TrainConfig) -> TrainConfig:
     """Returns the flags' settings; `--clipvalue` alone takes the place of the default norm.
 
     Raises:
         ValueError: If they do not go together.
     """
-    settings = {x.name: flags.FLAGS[x.name].value for x in dataclasses.fields(TrainConfig)}
-    if settings["clipvalue"] and flags.FLAGS["clipnorm"].using_default_value:
-        settings["clipnorm"] = 0.0
-    return TrainConfig(**settings)
+    settings = {x.name: flags.FLAGS[x.name].value for x in dataclasses.fields(kind)}
+    for value in [name for name in settings if name.endswith("clipvalue")]:
+        norm = value.replace("value", "norm")
+        if settings[value] and flags.FLAGS[norm].using_default_value:
+            settings[norm] = 0.0
+    return kind(**settings)

@@ -16,7 +16,7 @@ tf = import_tensorflow()
 
 import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
 
-CUTS = ("block4_pool", "block5_pool", "fc1", "fc2")
+CUTS = ("block4_pool", "block5_pool", "fc1", "fc2")  # in the network's order
 PREPROCESSING = "keras_vgg16_caffe"  # RGB to BGR, minus ImageNet's mean, no scaling
 _CLASSIFIER_CUTS = ("fc1", "fc2")
 _MIN_IMAGE_SIZE_PX = 32
@@ -75,6 +75,11 @@ def build_bottom(vgg16, cut: str):
     return keras.Model(frames, feature_maps, name="bottom")
 
 
+def has_top(cut: str) -> bool:
+    """Whether convolutions lie above the cut."""
+    return CUTS.index(cut) < CUTS.index("block5_pool")
+
+
 def build_top(vgg16, cut: str):
     """The convolutions above the cut, up to `block5_pool`.
 
@@ -106,18 +111,19 @@ def fingerprint_weights(vgg16) -> str:
     return digest.hexdigest()
 
 
-def make_forward(bottom, *, batch_size: int):
-    """Compiles the bottom for one static batch, so that nothing is ever traced twice.
+def make_forward(part, *, batch_size: int):
+    """Compiles bottom or top for one static batch, so that nothing is ever traced twice.
 
     Returns:
-        A function from [batch_size, S, S, 3] uint8 to a float16 tensor [batch_size, ...].
-        Call `.numpy()` on it where the values are needed; on a GPU it is not yet computed.
+        A function from [batch_size, S, S, 3] uint8, for a top [batch_size, ...] float32, to a
+        float16 tensor [batch_size, ...]. Call `.numpy()` on it where the values are needed; on a
+        GPU it is not yet computed.
     """
-    signature = tf.TensorSpec((batch_size, *bottom.input.shape[1:]), tf.uint8)
+    signature = tf.TensorSpec((batch_size, *part.input.shape[1:]), part.input.dtype)
 
     @tf.function(input_signature=[signature], autograph=False, jit_compile=False)
-    def forward(frames):
-        return tf.cast(bottom(frames, training=False), tf.float16)
+    def forward(inputs):
+        return tf.cast(part(inputs, training=False), tf.float16)
 
     return forward.get_concrete_function()
 

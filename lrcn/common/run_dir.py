@@ -7,7 +7,8 @@ classes.txt        a class name a line; the line number is the class id
 contract.json      what its features are made of
 manifest.csv       its clips and their splits
 versions.json      the packages it was trained with
-history.csv        a row for each epoch
+history.csv        a row for each epoch; of a fine-tuned run, both phases
+head/              of a fine-tuned run, the run of its first phase: the head on frozen features
 logs/              the same for TensorBoard
 checkpoints/       what training needs to go on after a kill
 metrics.json       the score on the held-out clips (metrics_val.json: on another split,
@@ -40,6 +41,7 @@ class RunDir:
         self.logs_path = self.path / "logs"
         self.checkpoints_path = self.path / "checkpoints"
         self.report_path = self.path / "report.html"
+        self.head_path = self.path / "head"
 
     def metrics_path(
         self, split: str, *, num_windows: int = 1, first_view_only: bool = False

@@ -1,0 +1,311 @@
+"""Tests fine-tuning: two phases, one run, and the same numbers as on pixels."""
+
+import csv
+import functools
+import shutil
+
+import numpy as np
+import pytest
+from commands import SMALL_BACKBONE, run_program
+from small_data import SMALL_CONFIG, make_config, make_ramps, write_cache
+
+from lrcn.common import backbone
+from lrcn.common.decode import iter_frames
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.config import FineTuneConfig, TrainConfig
+from train_head.evaluation import evaluate_run, load_model
+from train_head.fine_tuning import fine_tune_run, load_tunable_model
+from train_head.input_pipeline import ClipReader
+from train_head.model import build_head, build_lrcn, keras, tf
+from train_head.normalization import measure_features
+from train_head.prediction import Predictor
+from train_head.recorder import RunRecorder, read_history
+from train_head.score_table import format_headline
+from train_head.train import fit_model, make_checked_strategy, read_split, train_run
+from train_head.vgg16 import rebuild_top
+
+NUM_CLASSES = 3
+CLIP_IDS = ["left/clip_0", "right/clip_5"]
+SMALL_FLAGS = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=2", "--tune_epochs=3")
+
+
+@pytest.fixture(scope="module")
+def block4_dir(clips_dir, tmp_path_factory):
+    """The cache of `clips_dir` cut at block4_pool, not to be changed."""
+    folder = tmp_path_factory.mktemp("block4") / "cache"
+    flags = (f"--data={clips_dir}", f"--cache_dir={folder}", "--cut=block4_pool")
+    run_program("extract_features", *flags, *SMALL_BACKBONE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned_dir(block4_dir, tmp_path_factory):
+    """A run that was fine-tuned on `block4_dir`; its stdout lies beside it in `stdout.txt`."""
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    flags = (f"--cache_dir={block4_dir}", f"--run_dir={folder}", "--tune_learning_rate=0.001")
+    done = run_program("train_head.fine_tune", *flags, *SMALL_FLAGS)
+    (folder.parent / "stdout.txt").write_text(done.stdout)
+    return folder
+
+
+def fine_tune(cache, folder, *, checkpoint_sec=60.0, **settings):
+    """Fine-tunes in this process; returns the run."""
+    fields = {**vars(SMALL_CONFIG), "tune_epochs": 3, "tune_learning_rate": 1e-3, **settings}
+    run = RunDir(folder)
+    config = FineTuneConfig(**fields)
+    fine_tune_run(config, cache=cache, run=run, checkpoint_sec=checkpoint_sec)
+    return run
+
+
+def read_convolutions(model):
+    """The kernels of the model's block 5, by layer name."""
+    top = model.get_layer("per_frame").model.get_layer("top")
+    return {x.name: x.get_weights()[0] for x in top.layers if x.weights}
+
+
+def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir):
+    run = RunDir(tuned_dir)
+    config = TrainConfig.from_json(read_json(run.config_path), where="")
+    assert isinstance(config, FineTuneConfig)
+    assert (config.tune_layers, config.tune_epochs, config.epochs) == (5, 3, 2)
+    assert "--tune_epochs=3\n" in run.flags_path.read_text()
+    history = read_history(run.history_path)
+    assert [row["phase"] for row in history] == [1, 1, 2, 2, 2]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+    assert history[:2] == read_history(RunDir(run.head_path).history_path)
+    assert history[1]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    assert 0 < history[2]["learning_rate"] < 0.001, "a schedule of its own"
+    before, after = (read_json(x.metrics_path("test")) for x in (RunDir(run.head_path), run))
+    assert (tuned_dir.parent / "stdout.txt").read_text() == (
+        f"{format_headline(after)} ({before['top1']:.1%} before tuning), run in {tuned_dir}\n"
+    )
+    scores = evaluate_run(run, read_cache(block4_dir), split="val")
+    assert scores["num_clips"] > 0
+
+
+def test_tuned_run_predicts_new_videos_as_it_scores_cached_clips(tuned_dir, block4_dir, clips_dir):
+    run, cache = RunDir(tuned_dir), read_cache(block4_dir)
+    evaluate_run(run, cache, split="train")
+    clips = {clip.clip_id: clips_dir / clip.path for clip in read_manifest(run.manifest_path)}
+    with open(run.predictions_path("train"), newline="") as file:
+        rows = list(csv.DictReader(file))[:4]
+    predictor = Predictor(run)
+    found = predictor.predict_clips([clips[row["clip_id"]] for row in rows])
+    for prediction, row in zip(found, rows, strict=True):
+        wanted = [float(row[name]) for name in predictor.class_names]
+        np.testing.assert_allclose(prediction.probabilities, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize(("tune_layers", "free"), [(5, "123"), (4, "123"), (3, "23"), (2, "3")])
+def test_layers_are_counted_from_the_last(tuned_dir, tune_layers, free):
+    model = load_tunable_model(RunDir(RunDir(tuned_dir).head_path), tune_layers=tune_layers)
+    names = [variable.path.split("/")[-2] for variable in model.trainable_variables]
+    found = {name for name in names if name.startswith("block")}
+    assert found == {f"block5_conv{number}" for number in free}
+    assert {"fc", "logits"} < set(names)
+
+
+def test_only_the_asked_for_layers_are_tuned(tuned_dir, block4_dir, tmp_path):
+    cache, run, tuned = read_cache(block4_dir), RunDir(tmp_path), RunDir(tuned_dir)
+    run.checkpoints_path.mkdir()
+    model = load_tunable_model(RunDir(tuned.head_path), tune_layers=2)
+    before = read_convolutions(model)
+    fit_model(
+        model,
+        make_config(epochs=1),
+        strategy=make_checked_strategy(SMALL_CONFIG, "1"),
+        train=read_split(tuned, cache, "train"),
+        val=read_split(tuned, cache, "val"),
+        recorder=RunRecorder(run, patience=1, seed=0, checkpoint_sec=60),
+        summary=False,
+    )
+    after = read_convolutions(model)
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"block5_conv3"}
+
+
+def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_path):
+    runs = [RunDir(tmp_path / name) for name in ("block4", "block5")]
+    for run, folder in zip(runs, (block4_dir, cache_dir), strict=True):
+        train_run(SMALL_CONFIG, cache=read_cache(folder), run=run, checkpoint_sec=60)
+    losses = [[row["loss"] for row in read_history(run.history_path)] for run in runs]
+    # Only the rounding of the cached values differs.
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+    # What is kept takes the cached maps: block 5, as it was, and the head.
+    head = load_model(runs[0])
+    assert head.input_shape[2:] == (2, 2, 512)
+    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    for name, kernel in read_convolutions(head).items():
+        np.testing.assert_array_equal(kernel, vgg16.get_layer(name).get_weights()[0])
+    scores = evaluate_run(runs[0], read_cache(block4_dir), split="val")
+    best = max(read_history(runs[0].history_path), key=lambda row: row["val_top1"])
+    assert scores["top1"] == pytest.approx(best["val_top1"])
+
+
+def test_worse_tuning_keeps_the_first_phases_best(block4_dir, tmp_path):
+    cache = read_cache(block4_dir)
+    run = fine_tune(cache, tmp_path / "run", epochs=2, tune_learning_rate=10.0, patience=1)
+    history = read_history(run.history_path)
+    best = min(history, key=lambda row: (-row["val_top1"], row["val_loss"]))
+    assert best["phase"] == 1, "the steps were meant to be far too large"
+    assert len(history) == 3, "patience counts from the second phase on"
+    for a, b in zip(
+        load_model(run).get_weights(), load_model(RunDir(run.head_path)).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path, monkeypatch):
+    cache = read_cache(block4_dir)
+    whole = fine_tune(cache, tmp_path / "whole", epochs=1, checkpoint_sec=0)
+    run = RunDir(tmp_path / "run")
+
+    class InterruptAfterEpoch3(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    # In the place of Keras' callback, to be called where Ctrl-C may come.
+    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: InterruptAfterEpoch3())
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(cache, run.path, epochs=1, checkpoint_sec=0)
+    monkeypatch.undo()
+    assert (run.checkpoints_path / "last_3.weights.h5").exists()
+    assert not run.model_path.exists()
+    fine_tune(cache, run.path, epochs=1, checkpoint_sec=0)
+    assert run.history_path.read_bytes() == whole.history_path.read_bytes()
+    for a, b in zip(load_model(run).get_weights(), load_model(whole).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not run.checkpoints_path.exists()
+
+
+def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
+    cache_dir, clips_dir, tmp_path
+):
+    folder = tmp_path / "a cache"
+    shutil.copytree(cache_dir, folder)
+    with pytest.raises(
+        ValueError, match=r"a cache: cut at block5_pool\. Expected a cache cut"
+    ) as e:
+        fine_tune(read_cache(folder), tmp_path / "run")
+    assert (
+        f"python -m extract_features '--data={folder}/manifest.csv' --data_root={clips_dir} "
+        f"'--cache_dir={folder}_block4_pool' --cut=block4_pool --weights=random --image_size=32 "
+        "--compute_dtype=float32 --views=one\n" in str(e.value)
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_imported_features_are_refused(tmp_path):
+    cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
+    with pytest.raises(ValueError, match=r"cache: holds features imported from .*Expected a cache"):
+        fine_tune(cache, tmp_path / "run")
+
+
+def test_other_weights_are_refused(block4_dir, tmp_path):
+    vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
+    kernel, bias = vgg16.get_layer("block5_conv2").get_weights()
+    vgg16.get_layer("block5_conv2").set_weights([kernel, bias + 1e-3])
+    weights = tmp_path / "other.weights.h5"
+    vgg16.save_weights(weights)
+    cache = read_cache(block4_dir)
+    with pytest.raises(ValueError, match=r"cache\.json: made with weights_sha256=.*as --weights\."):
+        train_run(
+            SMALL_CONFIG,
+            cache=cache,
+            run=RunDir(tmp_path / "run"),
+            checkpoint_sec=60,
+            weights=str(weights),
+        )
+
+
+def test_tuning_has_its_own_clipping():
+    config = FineTuneConfig(clipvalue=0.5, clipnorm=0.0, tune_clipnorm=2.0)
+    assert config.first_phase() == TrainConfig(clipvalue=0.5, clipnorm=0.0)
+    second = config.second_phase()
+    assert (second.clipnorm, second.clipvalue) == (2.0, 0.0)
+    with pytest.raises(ValueError, match=r"not both\. Received: --tune_clipnorm=1.0, --tune_clipv"):
+        FineTuneConfig(tune_clipvalue=0.1)
+
+
+@pytest.fixture(scope="module")
+def split_model(block4_dir):
+    """Cached maps [2, 4, 2, 2, 512] of two clips, the model of block 5 and head on them, and the
+    head alone, of equal weights.
+    """
+    cache = read_cache(block4_dir)
+    top = rebuild_top(cache.contract, None, where=block4_dir / "cache.json")
+    build = functools.partial(
+        build_head,
+        SMALL_CONFIG,
+        feature_shape=top.feature_shape,
+        num_classes=NUM_CLASSES,
+        statistics=measure_features(ClipReader(cache, CLIP_IDS, memory_bytes=0, top=top)),
+    )
+    keras.utils.set_random_seed(0)
+    head, head_with_top = build(), build(top=top.model)
+    head_with_top.set_weights(top.model.get_weights() + head.get_weights())
+    for layer in top.model.layers:
+        layer.trainable = True
+    maps = [cache.read_clip(clip_id).feature_maps[:4] for clip_id in CLIP_IDS]
+    return np.stack(maps), head_with_top, head
+
+
+def find_gradients(model, inputs):
+    """Returns the loss, and its gradients by the name of layer and variable."""
+    variables = [x for x in model.trainable_variables if x.path.split("/")[-2][:6] != "block4"]
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        loss = loss_of(tf.constant([0, 2]), model(inputs, training=False))
+    gradients = tape.gradient(loss, variables)
+    names = ["/".join(variable.path.split("/")[-2:]) for variable in variables]
+    return float(loss), {k: v.numpy() for k, v in zip(names, gradients, strict=True)}
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+def test_loss_and_gradients_are_those_of_fine_tuning_on_pixels(
+    split_model, block4_dir, clips_dir, rounded
+):
+    maps, head_with_top, head = split_model
+    clips = {clip.clip_id: clip for clip in read_manifest(block4_dir / "manifest.csv")}
+    frames = np.stack(
+        [
+            [frame.pixels for frame in iter_frames(clips_dir / clips[x].path, image_size=32)][:4]
+            for x in CLIP_IDS
+        ]
+    )
+    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    if rounded:
+        # The whole network with the cached values' rounding: equal to the last bits.
+        bottom = backbone.build_bottom(vgg16, "block4_pool")
+        whole, tolerance = build_lrcn(bottom, head_with_top), 1e-4
+    else:
+        # Keras' own VGG16 and nothing between its layers: equal but for that rounding, which
+        # changes what a few ReLUs and maxima let pass.
+        whole, tolerance = build_on_whole_vgg16(vgg16, head), 0.03
+    loss, gradients = find_gradients(head_with_top, maps)
+    whole_loss, whole_gradients = find_gradients(whole, frames)
+    assert loss == pytest.approx(whole_loss, rel=tolerance)
+    assert set(gradients) == set(whole_gradients)
+    assert {f"block5_conv{i}/kernel" for i in (1, 2, 3)} < set(gradients)
+    assert {"fc/kernel", "gru_cell/recurrent_kernel", "logits/kernel"} < set(gradients)
+    for name, gradient in gradients.items():
+        size = np.linalg.norm(gradient)
+        assert size > 0, name
+        assert np.linalg.norm(gradient - whole_gradients[name]) < tolerance * size, name
+
+
+def build_on_whole_vgg16(vgg16, head):
+    """VGG16 on preprocessed pixels, whole and unsplit, with the head's layers behind block 5."""
+    for layer in vgg16.layers:
+        layer.trainable = layer.name.startswith("block5")
+    frames = keras.Input((None, 32, 32, 3), dtype="uint8")
+    flat = keras.ops.reshape(keras.ops.cast(frames, "float32"), (-1, 32, 32, 3))
+    x = vgg16(keras.applications.vgg16.preprocess_input(flat))
+    x = head.get_layer("per_frame").model(x)
+    x = keras.ops.reshape(x, (-1, 4, x.shape[-1]))
+    for name in ("rnn_1", "rnn_dropout_1", "logits"):
+        x = head.get_layer(name)(x)
+    return keras.Model(frames, x)

@@ -1,0 +1,137 @@
+"""Fine-tuning as one function: the head on frozen VGG16, then block 5 and head together."""
+
+import shlex
+from pathlib import Path
+
+from lrcn.common.contract import IMPORTED_BACKBONE
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.run_dir import RunDir
+from train_head.config import FineTuneConfig
+from train_head.evaluation import load_model
+from train_head.recorder import RunRecorder, read_history
+from train_head.run_start import start_run
+from train_head.train import (
+    fit_model,
+    make_checked_strategy,
+    read_split,
+    save_model,
+    train_run,
+)
+
+_CUT = "block4_pool"
+
+
+def fine_tune_run(
+    config: FineTuneConfig,
+    *,
+    cache: FeatureCache,
+    run: RunDir,
+    checkpoint_sec: float,
+    manifest_path: Path | None = None,
+    weights: str | None = None,
+    devices: str = "1",
+    summary: bool = False,
+) -> None:
+    """Trains a head and the last layers of VGG16, and leaves a run like any other.
+
+    The first phase is a run of its own, in the folder `head` of this one. The second goes on from
+    its best epoch, at a low rate, and keeps the best epoch of both.
+
+    Args:
+        config: The settings.
+        cache: A cache cut at `block4_pool` that holds all of its clips.
+        run: Where the run goes, made where there is none.
+        checkpoint_sec: Seconds between checkpoints. This and what follows as `train_run`.
+        manifest_path: The clips and their splits; None takes the cache's.
+        weights: Where VGG16's weights are now.
+        devices: How many devices share each batch.
+        summary: Log every layer's output shape.
+
+    Raises:
+        FileNotFoundError: If clips are missing from the cache, or the weights.
+        ValueError: If the cache is cut elsewhere, and as `train_run`.
+    """
+    _check_cut(cache)
+    strategy = make_checked_strategy(config, devices)
+    if start_run(run, config=config, cache=cache, manifest_path=manifest_path):
+        return
+    head_run = RunDir(run.head_path)
+    train_run(
+        config.first_phase(),
+        cache=cache,
+        run=head_run,
+        checkpoint_sec=checkpoint_sec,
+        manifest_path=manifest_path,
+        weights=weights,
+        devices=devices,
+        summary=summary,
+    )
+    phase = config.second_phase()
+    with strategy.scope():
+        model = load_tunable_model(head_run, tune_layers=config.tune_layers)
+    recorder = RunRecorder(
+        run,
+        patience=phase.patience,
+        seed=phase.seed,
+        checkpoint_sec=checkpoint_sec,
+        first_phase=read_history(head_run.history_path),
+    )
+    train, val = (read_split(run, cache, name) for name in ("train", "val"))
+    fit_model(
+        model,
+        phase,
+        strategy=strategy,
+        train=train,
+        val=val,
+        recorder=recorder,
+        summary=summary,
+    )
+    finished = load_model(head_run)  # without the optimizer
+    finished.set_weights(model.get_weights())
+    save_model(finished, run)
+
+
+def load_tunable_model(run: RunDir, *, tune_layers: int):
+    """Loads the model of a run on `block4_pool`, with its last layers of VGG16 free to learn.
+
+    Args:
+        run: The first phase's, ended.
+        tune_layers: How many of VGG16's last layers, see `FineTuneConfig`.
+    """
+    model = load_model(run)
+    top = model.get_layer("top").model
+    for layer in top.layers[-tune_layers:]:
+        layer.trainable = True
+    return model
+
+
+def _check_cut(cache: FeatureCache) -> None:
+    contract = cache.contract
+    if contract.backbone == IMPORTED_BACKBONE:
+        raise ValueError(
+            f"{cache.cache_dir}: holds features imported from {contract.weights}. Expected a cache "
+            f"that extract_features made with --cut={_CUT}: fine-tuning trains VGG16's last layers."
+        )
+    if contract.cut == _CUT:
+        return
+    where = str(cache.cache_dir / "cache.json")
+    selection = FrameSelection.parse(contract.frame_selection, where=where)
+    flags = {
+        "data": cache.manifest_path,
+        "data_root": cache.data_root,
+        "cache_dir": f"{cache.cache_dir}_{_CUT}",
+        "cut": _CUT,
+        "weights": contract.weights,
+        "image_size": contract.image_size_px,
+        "compute_dtype": contract.compute_dtype,
+        "views": contract.views,
+        **{name: value for name, value in vars(selection).items() if value is not None},
+    }
+    command = shlex.join(
+        ["python", "-m", "extract_features", *(f"--{k}={v}" for k, v in flags.items())]
+    )
+    raise ValueError(
+        f"{cache.cache_dir}: cut at {contract.cut}. Expected a cache cut at {_CUT}, the input of "
+        f"the layers that fine-tuning trains. Make one with\n{command}\nand pass its --cache_dir."
+    )
