@@ -61,7 +61,7 @@ def fine_tune(cache, folder, *, checkpoint_sec=60.0, **settings):
 
 def read_convolutions(model):
     """The kernels of the model's block 5, by layer name."""
-    top = model.get_layer("per_frame").model.get_layer("top")
+    top = model.get_layer("top").model
     return {x.name: x.get_weights()[0] for x in top.layers if x.weights}
 
 
