@@ -146,11 +146,11 @@ def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_p
 
 def test_worse_tuning_keeps_the_first_phases_best(block4_dir, tmp_path):
     cache = read_cache(block4_dir)
-    run = fine_tune(cache, tmp_path / "run", epochs=2, tune_learning_rate=10.0, patience=1)
+    run = fine_tune(cache, tmp_path / "run", epochs=8, tune_learning_rate=10.0, patience=1)
     history = read_history(run.history_path)
-    best = min(history, key=lambda row: (-row["val_top1"], row["val_loss"]))
+    best = max(history, key=lambda row: (row["val_top1"], row["epoch"]))
     assert best["phase"] == 1, "the steps were meant to be far too large"
-    assert len(history) == 3, "patience counts from the second phase on"
+    assert [row["phase"] for row in history].count(2) == 1, "it is the second that ends at once"
     for a, b in zip(
         load_model(run).get_weights(), load_model(RunDir(run.head_path)).get_weights(), strict=True
     ):
@@ -304,8 +304,7 @@ def build_on_whole_vgg16(vgg16, head):
     frames = keras.Input((None, 32, 32, 3), dtype="uint8")
     flat = keras.ops.reshape(keras.ops.cast(frames, "float32"), (-1, 32, 32, 3))
     x = vgg16(keras.applications.vgg16.preprocess_input(flat))
-    x = head.get_layer("per_frame").model(x)
-    x = keras.ops.reshape(x, (-1, 4, x.shape[-1]))
-    for name in ("rnn_1", "rnn_dropout_1", "logits"):
+    x = keras.ops.reshape(x, (-1, 4, *x.shape[1:]))
+    for name in ("scale_clip", "per_frame", "rnn_1", "rnn_dropout_1", "logits"):
         x = head.get_layer(name)(x)
     return keras.Model(frames, x)
