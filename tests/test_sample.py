@@ -58,7 +58,7 @@ def test_a_twin_is_the_clip_reversed_in_the_opposite_class_and_the_same_split(sa
         twin = find_twin(clips, clip)
         assert twin.label == TWIN[clip.label]
         np.testing.assert_array_equal(read_pixels(sample, twin), read_pixels(sample, clip)[::-1])
-    check_group_leaks(clips)
+    check_group_leaks(clips, source="the sample")
 
 
 @pytest.mark.parametrize("num_frames", NUM_FRAMES)
