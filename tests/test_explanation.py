@@ -16,13 +16,14 @@ from train_head.model import build_head, keras, tf
 from train_head.normalization import FeatureStatistics
 
 
-def build_random_head(feature_shape=(6,), **settings):
+def build_random_head(feature_shape=(6,), *, top=None, **settings):
     keras.utils.set_random_seed(0)
     return build_head(
         make_config(**settings),
         feature_shape=feature_shape,
         num_classes=3,
         statistics=FeatureStatistics(1.0, np.zeros(feature_shape, np.float32), 1.0),
+        top=top,
     )
 
 
@@ -102,6 +103,23 @@ def test_attention_is_where_the_head_looks():
     assert Explainer(build_random_head(rnn="none")).find_attention(make_maps(2)) is None
     vectors = build_random_head(rnn="none", frame_pooling="attention")
     assert Explainer(vectors).find_attention(make_maps(2)) is None
+
+
+def test_attention_is_that_of_the_clips_scale_and_above_the_top():
+    maps = keras.Input((4, 4, 3))
+    top = keras.Model(maps, keras.layers.Conv2D(5, 2, strides=2)(maps))
+    head = build_random_head((2, 2, 5), rnn="none", frame_pooling="attention", top=top)
+    clip = np.random.RandomState(0).normal(size=(3, 4, 4, 3)).astype(np.float16)
+    attention = Explainer(head).find_attention(clip)
+    assert attention.shape == (3, 2, 2)
+    np.testing.assert_allclose(attention.sum(axis=(1, 2)), 1, rtol=1e-5)
+    x = top(clip.astype(np.float32)).numpy()
+    length = np.linalg.norm(x.reshape(3, -1), axis=1).mean()
+    encoder = head.get_layer("per_frame").model
+    weights = keras.Model(encoder.input, encoder.get_layer("attention").output)
+    np.testing.assert_allclose(attention, weights(x / length)[..., 0], rtol=1e-3)
+    # The strength of a whole clip says nothing of where to look.
+    np.testing.assert_allclose(Explainer(head).find_attention(clip * 4), attention, atol=1e-3)
 
 
 def test_predictions_are_explained(run_dir, clips_dir, tmp_path):

@@ -64,6 +64,8 @@ class Explainer:
         if "attention" in names:
             attention = encoded.model.get_layer("attention").output
             self._attention = keras.Model(encoded.model.input, attention)
+            # What the frame encoder reads: above the top, at the scale of the whole clip.
+            self._scale = keras.Model(head.input, head.get_layer("scale_clip").output)
 
     def explain(self, features: ClipFeatures, *, after: np.ndarray | None = None) -> Explanation:
         """Explains the decision on one clip.
@@ -76,13 +78,13 @@ class Explainer:
         if after is None:
             after = np.arange(len(maps))
         influence, class_id = self.measure_influence(maps)
-        attention = self.find_attention(maps[after])
+        attention = self.find_attention(maps)
         return Explanation(
             frame_index=features.frame_index[after],
             timestamp_sec=features.timestamp_sec[after],
             probabilities=self.predict_over_time(maps, after=after),
             influence=influence[after],
-            attention=attention,
+            attention=None if attention is None else attention[after],
             class_id=class_id,
         )
 
@@ -156,7 +158,7 @@ class Explainer:
         """Returns where in each frame the head looks.
 
         Args:
-            feature_maps: [T, h, w, c].
+            feature_maps: [T, ...], one clip's frames in order.
 
         Returns:
             [T, h, w] float32, each frame's weights add up to 1; None without
@@ -164,15 +166,18 @@ class Explainer:
         """
         if self._attention is None or feature_maps.ndim != 4:
             return None
-        attention = self._attention(feature_maps, training=False)[..., 0]
+        scaled = self._scale(self._make_inputs(feature_maps), training=False)[0]
+        attention = self._attention(scaled, training=False)[..., 0]
         return tf.cast(attention, tf.float32).numpy()
 
     def _encode(self, feature_maps: np.ndarray):
+        return tf.cast(self._encoder(self._make_inputs(feature_maps), training=False), tf.float32)
+
+    def _make_inputs(self, feature_maps: np.ndarray):
         maps = feature_maps[None]
-        inputs = maps
         if self._is_ragged:
-            inputs = {"feature_maps": maps, "frame_mask": np.ones(maps.shape[:2], bool)}
-        return tf.cast(self._encoder(inputs, training=False), tf.float32)
+            return {"feature_maps": maps, "frame_mask": np.ones(maps.shape[:2], bool)}
+        return maps
 
 
 def _compile(model):
