@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> None:
 
 def _build_rows(folder: Path) -> list[_Row]:
     from benchmarks.synthetic_cache import write_clips
+    from lrcn.common.devices import choose_training_policy
     from train_head.config import TrainConfig
     from train_head.input_pipeline import ClipReader, make_train_dataset
 
@@ -75,13 +76,14 @@ def _build_rows(folder: Path) -> list[_Row]:
     fixed = TrainConfig(batch_size=_BATCH_SIZE)
     ragged = TrainConfig(batch_size=_BATCH_SIZE, sequence="ragged")
     fixed_model, ragged_model = _build_model(fixed), _build_model(ragged)
+    half_model = _build_model(fixed, dtype_policy=choose_training_policy())
     from_disk = ClipReader(cache, clip_ids, memory_bytes=0)
     decoded = ClipReader(cache, clip_ids, memory_bytes=2**40)
 
-    def make_fixed_row(name, dataset, steps):
+    def make_fixed_row(name, dataset, steps, *, model=fixed_model):
         return _Row(
             name,
-            lambda: fixed_model.fit(
+            lambda: model.fit(
                 dataset, steps_per_epoch=_FIXED_PASSES * steps, shuffle=False, verbose=0
             ),
             _FIXED_PASSES * len(lengths) * fixed.seq_len,
@@ -105,6 +107,11 @@ def _build_rows(folder: Path) -> list[_Row]:
         ),
         make_fixed_row(
             "fixed, clips kept decoded", *make_train_dataset(decoded, class_ids, fixed, epoch=0)
+        ),
+        make_fixed_row(
+            "the same, --mixed_precision",
+            *make_train_dataset(decoded, class_ids, fixed, epoch=0),
+            model=half_model,
         ),
         make_ragged_row(
             "ragged, from the cache", *make_train_dataset(from_disk, class_ids, ragged, epoch=0)
@@ -145,7 +152,7 @@ def make_lengths(num_clips: int) -> np.ndarray:
     return np.clip(lengths, _FEWEST_FRAMES, _MOST_FRAMES).round().astype(np.int64)
 
 
-def _build_head(config):
+def _build_head(config, dtype_policy="float32"):
     from train_head.model import build_head
     from train_head.normalization import FeatureStatistics
 
@@ -154,19 +161,20 @@ def _build_head(config):
         feature_shape=_FEATURE_SHAPE,
         num_classes=_NUM_CLASSES,
         statistics=FeatureStatistics(1.0, np.zeros(_FEATURE_SHAPE, np.float32), 1.0),
+        dtype_policy=dtype_policy,
     )
 
 
-def _build_model(config):
-    return _compile(_build_head(config), config)
+def _build_model(config, dtype_policy="float32"):
+    return _compile(_build_head(config, dtype_policy), config, dtype_policy)
 
 
-def _compile(model, config):
+def _compile(model, config, dtype_policy="float32"):
     from train_head.model import keras
     from train_head.optimizer import build_optimizer
 
     model.compile(
-        optimizer=build_optimizer(config, steps_per_epoch=1000),
+        optimizer=build_optimizer(config, steps_per_epoch=1000, dtype_policy=dtype_policy),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )

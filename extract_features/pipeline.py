@@ -50,7 +50,8 @@ class _Item(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    pixels: np.ndarray  # [B * V, S, S, 3] uint8; rows past the last frame are zero
+    # [B * V, S, S, 3] uint8, rows past the last frame are zero; None where items are ends of clips
+    pixels: np.ndarray | None
     items: list[_Item]  # frames in row order, with the ends of clips between them
 
 
@@ -113,8 +114,7 @@ def run_pipeline(
     try:
         items = _iter_items(decoded, num_clips=len(jobs))
         for batch in _iter_batches(items, batch_size, views=views, image_size=image_size):
-            # Made an array in its thread, which is where a device is waited for.
-            maps = backbone.submit(lambda pixels=batch.pixels: np.asarray(forward(pixels)))
+            maps = backbone.submit(_compute_maps, forward, batch.pixels)
             computed.put((maps, batch.items))
         computed.put(None)
         writer.join()
@@ -176,9 +176,12 @@ def _iter_batches(
             yield _Batch(pixels, pending)
             pixels, pending, num_frames = None, [], 0
     if pending:
-        if pixels is None:
-            pixels = np.zeros(shape, np.uint8)
         yield _Batch(pixels, pending)
+
+
+def _compute_maps(forward: Callable, pixels: np.ndarray | None) -> np.ndarray:
+    """Runs in the backbone's threads, so that making an array of it, which waits, does too."""
+    return np.zeros(0, np.float16) if pixels is None else np.asarray(forward(pixels))
 
 
 def _write_batches(

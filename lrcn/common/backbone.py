@@ -18,6 +18,7 @@ import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt
 
 CUTS = ("block4_pool", "block5_pool", "fc1", "fc2")  # in the network's order
 PREPROCESSING = "keras_vgg16_caffe"  # RGB to BGR, minus ImageNet's mean, no scaling
+_IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # of keras.applications.vgg16
 _CLASSIFIER_CUTS = ("fc1", "fc2")
 _MIN_IMAGE_SIZE_PX = 32
 _RANDOM_WEIGHTS_SEED = 0
@@ -70,7 +71,10 @@ def build_bottom(vgg16, cut: str):
     """
     layers = keras.Model(vgg16.input, vgg16.get_layer(cut).output, name="below_cut")
     frames = keras.Input(vgg16.input.shape[1:], dtype="uint8", name="frames")
-    pixels = keras.applications.vgg16.preprocess_input(keras.ops.cast(frames, "float32"))
+    # What Keras' preprocess_input does, with the channels turned around as bytes: half its time.
+    pixels = keras.ops.cast(keras.ops.flip(frames, axis=-1), "float32") - np.array(
+        _IMAGENET_MEAN_BGR, np.float32
+    )
     feature_maps = keras.ops.cast(layers(pixels), "float32")
     return keras.Model(frames, feature_maps, name="bottom")
 
