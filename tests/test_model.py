@@ -15,7 +15,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.evaluation import load_model
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.input_pipeline import ClipReader
-from train_head.model import ScaleClip, build_head, build_lrcn, keras, tf
+from train_head.model import ScaleClip, ScaledAsinh, build_head, build_lrcn, keras, tf
 from train_head.normalization import FeatureStatistics, measure_features, scale_clip
 from train_head.recorder import RunRecorder
 from train_head.rnns import RNNS
@@ -404,3 +404,10 @@ def assert_close_logits(logits, wanted):
     # Batches of another size may round a feature to the float16 beside it.
     np.testing.assert_allclose(logits, wanted, atol=2e-3)
     assert np.ptp(wanted) > 0.05, "logits that say nothing would be equal too"
+
+
+def test_asinh_is_that_of_numpy_at_every_size():
+    sizes = np.logspace(-12, 6, 1000)
+    features = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)
+    result = ScaledAsinh(0.5)(features).numpy()
+    np.testing.assert_allclose(result, np.arcsinh(features.astype(np.float64) / 0.5), rtol=1e-6)

@@ -27,7 +27,7 @@ def format_layers(model, inputs) -> str:
 
 
 def _iter_rows(model, inputs, *, indent):
-    # Operations are layers and plain functions, such as the arcsinh of the normalisation.
+    # Operations are layers and plain functions, such as a mean over positions.
     operations = model.operations
     tensors = [operation.output for operation in operations]
     outputs = keras.Model(model.input, tensors)(inputs, training=False)

@@ -117,6 +117,30 @@ class ScaleClip(keras.layers.Layer):
         return keras.KerasTensor(maps.shape, dtype=self.compute_dtype)
 
 
+@keras.saving.register_keras_serializable("lrcn")
+class ScaledAsinh(keras.layers.Layer):
+    """asinh(x / scale), element by element.
+
+    Written out, since TensorFlow's asinh takes five times as long on a CPU: a sixth of a training
+    step. In this form small numbers keep their precision.
+    """
+
+    def __init__(self, scale: float, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, maps):
+        x = maps / self.scale
+        size, square = keras.ops.abs(x), keras.ops.square(x)
+        return keras.ops.sign(x) * keras.ops.log1p(size + square / (1 + keras.ops.sqrt(square + 1)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
 def build_head(
     config: TrainConfig,
     *,
@@ -215,7 +239,7 @@ def build_lrcn(bottom, head):
 def _build_frame_encoder(config, feature_shape, statistics, dtype_policy):
     maps = keras.Input(feature_shape, name="maps")
     feature_axes = tuple(range(1, len(feature_shape) + 1))
-    x = keras.ops.arcsinh(maps / statistics.scale)
+    x = ScaledAsinh(statistics.scale, name="scaled_asinh")(maps)
     normalization = keras.layers.Normalization(axis=feature_axes, name="normalization")
     normalization.build(x.shape)
     stored_shape = normalization.adapt_mean.shape
