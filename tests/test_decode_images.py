@@ -9,7 +9,13 @@ import pytest
 from media import make_numbered_frames, read_frame_numbers, write_frame_folder
 from PIL import Image
 
-from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames, read_source_stat
+from lrcn.common.decode import (
+    UnreadableClipError,
+    count_frames,
+    estimate_num_frames,
+    iter_frames,
+    read_source_stat,
+)
 
 SIZE = 32
 
@@ -285,6 +291,14 @@ def test_missing_source(tmp_path):
     for call in (decode, count_frames, read_source_stat):
         with pytest.raises(UnreadableClipError, match=r"gone: .*No such file.*Check"):
             call(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    for call in (decode, count_frames, estimate_num_frames):
+        with pytest.raises(UnreadableClipError, match=f"{name}: expected a file, received a pipe"):
+            call(tmp_path / name)
 
 
 def test_time_span_of_a_folder_is_refused(tmp_path):

@@ -288,7 +288,8 @@ def test_links_are_followed_and_a_broken_one_is_left_to_the_decoder(tmp_path):
     (data / "walk").symlink_to(store / "walk")
     (data / "run" / "v.mp4").symlink_to(store / "v.mp4")
     (data / "run" / "w.mp4").symlink_to(store / "gone.mp4")
-    assert [clip.clip_id for clip in find_clips(data)] == ["run/v", "run/w", "walk/a"]
+    (data / "run" / "x.mp4").symlink_to("x.mp4")  # around to itself
+    assert [clip.clip_id for clip in find_clips(data)] == ["run/v", "run/w", "run/x", "walk/a"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 from PIL import Image
@@ -208,10 +209,16 @@ def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> 
 
 def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) -> bool:
     try:
-        os.stat(source)
+        mode = os.stat(source).st_mode
     except (OSError, ValueError) as error:
         raise _make_missing_error(source, error) from error
     if not source.is_dir():
+        # A named pipe may keep whoever opens it waiting for ever.
+        if not S_ISREG(mode):
+            raise UnreadableClipError(
+                f"{source}: expected a file, received a pipe, device or socket. Remove it, or "
+                "write what comes out of it to a file."
+            )
         return False
     if start_sec is not None or end_sec is not None:
         raise UnreadableClipError(

@@ -179,8 +179,15 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
         for entry in entries:
             # __MACOSX is what the Mac's archiver leaves beside a data set.
             if not entry.name.startswith((".", "__MACOSX")):
-                (folders if entry.is_dir() else files).append(entry.name)
+                (folders if _is_folder(entry) else files).append(entry.name)
     return sorted(folders, key=natural_key), sorted(files, key=natural_key)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads around to itself, which the decoder names as it does others
+        return False
 
 
 def _has_image(files: list[str]) -> bool:
