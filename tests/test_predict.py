@@ -1,6 +1,7 @@
 """Tests the classes named for new videos and frame folders."""
 
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -147,6 +148,24 @@ def test_unreadable_clip_does_not_stop_the_others(evaluated, clips_dir, tmp_path
     assert float(lines[0][2]) == pytest.approx(probability, abs=2e-3)
     assert f"{tmp_path}/notes.mp4: expected a whole video" in done.stderr
     assert f"{tmp_path}/cut_off/0.png" in done.stderr
+
+
+def test_names_that_are_no_line_of_text_are_escaped(run_dir, clips_dir, tmp_path):
+    sources = [tmp_path / os.fsdecode(name) for name in (b"line\nbreak.mp4", b"latin\xe9.mp4")]
+    for source in sources:
+        shutil.copy(clips_dir / "left" / "clip_7.mp4", source)
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={tmp_path / 'classes.csv'}",
+        f"--explain={tmp_path / 'why'}",
+        *sources,
+    )
+    names = [f"{tmp_path}/line\\nbreak.mp4", f"{tmp_path}/latin\\udce9.mp4"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == names
+    rows = read_rows(tmp_path / "classes.csv")
+    assert [row["clip"] for row in rows] == [str(sources[0]), names[1]]  # a cell may span lines
+    assert len(list((tmp_path / "why").glob("*.png"))) == 2
 
 
 def test_existing_output_is_never_overwritten(run_dir, clips_dir, tmp_path):

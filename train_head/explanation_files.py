@@ -10,6 +10,7 @@ from absl import logging
 from matplotlib.figure import Figure
 
 from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import escape_control
 from lrcn.common.decode import read_frames
 from lrcn.common.sampling import sample_segment_centres
 from train_head.explanation import Explanation
@@ -105,7 +106,8 @@ def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> 
     # The first so high that frames are square.
     strip, bars, lines = figure.subplots(3, height_ratios=(0.4, 1, 1.4))
     _draw_strip(strip, explanation, source=source, shown=shown)
-    strip.set_title(_escape(f"{source}: {class_names[explanation.class_id]}"), loc="left")
+    title = escape_control(f"{source}: {class_names[explanation.class_id]}")
+    strip.set_title(_escape(title), loc="left")
 
     colours = [_FOR if x >= 0 else _AGAINST for x in explanation.influence]
     bars.bar(positions, explanation.influence, width=0.8 / num_frames, color=colours)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
+from lrcn.common.clip import escape_control
 from lrcn.common.program import run_program
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
@@ -69,7 +70,8 @@ def main(arguments: list[str]) -> int:
         RunDir(_RUN_DIR.value), weights=_WEIGHTS.value, num_windows=_WINDOWS.value
     )
     explainer = None if explanations is None else Explainer(predictor.head)
-    width = max(len(str(source)) for source in sources)
+    names = [escape_control(str(source)) for source in sources]
+    width = max(map(len, names))
     with _open_output(predictor.class_names) as write_row:
         failed = 0
         for number, prediction in enumerate(predictor.predict_clips(sources)):
@@ -81,7 +83,7 @@ def main(arguments: list[str]) -> int:
             probabilities = prediction.probabilities
             best = probabilities.argsort()[::-1][: _TOP.value]
             shown = "   ".join(f"{predictor.class_names[k]} {probabilities[k]:.3f}" for k in best)
-            print(f"{prediction.source!s:{width}}   {shown}", flush=True)
+            print(f"{names[number]:{width}}   {shown}", flush=True)
             if explainer is not None:
                 explanations.write(
                     number,
@@ -102,7 +104,9 @@ def _open_output(class_names: list[str]):
     if _OUTPUT.value is None:
         yield lambda prediction: None
         return
-    with open(_OUTPUT.value, "x", encoding="utf-8", newline="", buffering=1) as file:
+    with open(
+        _OUTPUT.value, "x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1
+    ) as file:
         writer = csv.writer(file)
         writer.writerow(["clip", "predicted", *class_names])
 

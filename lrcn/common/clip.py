@@ -73,6 +73,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
 _MAX_NAME_BYTES = 255 - len("..h5.tmp")
 
 
+def escape_control(text: str) -> str:
+    """Returns a name as one line of text that is UTF-8: `a\\nb` where it breaks a line."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
     """Checks every clip by itself, and that no two claim the same cache file.
 
