@@ -255,8 +255,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 
 def test_reading_where_there_is_no_cache(tmp_path):
-    with refusal(f"{tmp_path}/cache.json: there is no cache here. Make it", FileNotFoundError):
-        read_cache(tmp_path)
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "gone", tmp_path / "file"):
+        with refusal(f"{path}/cache.json: there is no cache here. Make it", FileNotFoundError):
+            read_cache(path)
 
 
 @pytest.mark.parametrize(

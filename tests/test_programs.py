@@ -113,6 +113,22 @@ def test_a_flagfile_gives_the_flags(tmp_path):
     assert f"error: {tmp_path}/gone: no such file or folder." in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("file/cache", "Not a directory: '{}/file/cache'. Expected a folder where there is a file"),
+        ("/proc/cache", "No such file or directory: '/proc/cache'. Check that it exists, or name"),
+    ],
+)
+def test_an_error_of_the_system_says_what_to_do(tmp_path, name, text):
+    (tmp_path / "file").touch()
+    (tmp_path / "data" / "walk" / "clip").mkdir(parents=True)
+    flags = (f"--data={tmp_path}/data", f"--cache_dir={tmp_path / name}", "--test_fraction=0")
+    done = run_program("extract_features", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text.format(tmp_path) in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_traceback_is_shown_where_it_is_wanted(tmp_path):
     flags = (f"--data={tmp_path}/gone", f"--cache_dir={tmp_path}/cache")
     done = run_program("extract_features", *flags, check=False)

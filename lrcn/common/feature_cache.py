@@ -187,7 +187,7 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
     path = cache_dir / "cache.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{path}: there is no cache here. Make it with "
             f"`python -m extract_features --data=... --cache_dir={cache_dir}`, or name the "

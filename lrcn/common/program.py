@@ -1,5 +1,6 @@
 """What every command line does alike: logs, errors, exit status."""
 
+import errno
 import logging as python_logging
 import os
 import sys
@@ -10,6 +11,19 @@ from absl import app, logging
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+# What the system's own errors leave unsaid.
+_NO_PERMISSION = "Check the permissions there, or name another place."
+_NO_SPACE = "Make room there, and run the same command again."
+_REMEDIES = {
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: _NO_PERMISSION,
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.ENOENT: "Check that it exists, or name another.",
+    errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",
+    errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
+}
 
 
 def run_program(main: Callable[[list[str]], int | None]) -> None:
@@ -55,5 +69,6 @@ def _describe_expected(error: Exception) -> str | None:
             " Lower --batch_size; in stage 1 also --image_size, in stage 2 --seq_len or --fc_units."
         )
     if isinstance(error, (ValueError, OSError, RuntimeError)):
-        return str(error)
+        remedy = _REMEDIES.get(getattr(error, "errno", None))
+        return str(error) if remedy is None else f"{error}. {remedy}"
     return None
