@@ -11,10 +11,22 @@ VENV := .venv
 RUN_PYTHON := $(VENV)/bin/python
 SETUP_DONE := $(VENV)/.setup-done
 
+# A misspelt variable would be left out without a word, and the sample taken for DATA.
+VARIABLES := DATA CACHE RUN WEIGHTS FLAGS CLIPS PYTHON
+given = $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(filter-out $(VARIABLES) WORK VENV COMPARE AUDIT TUNE_CACHE TUNE_RUN SHELL,$(given))
+$(if $(UNKNOWN),$(error Unknown variable $(UNKNOWN). Expected some of $(VARIABLES)))
+
+# What users name may hold blanks and quotes: one word of the shell, and of make where it cuts words.
+quote = '$(subst ','\'',$(1))'
+exists = $(shell test -e $(call quote,$(1)) && echo yes)
+EMPTY :=
+BLANK := $(EMPTY) $(EMPTY)
+
 # Without DATA, everything runs on the built-in sample, which needs no download.
 WORK := work
 ifdef DATA
-NAME := $(notdir $(patsubst %/,%,$(patsubst %.csv,%,$(DATA))))
+NAME := $(subst ?,$(BLANK),$(notdir $(patsubst %/,%,$(patsubst %.csv,%,$(subst $(BLANK),?,$(DATA))))))
 else
 NAME := sample
 override DATA := $(WORK)/sample/data/manifest.csv
@@ -23,12 +35,12 @@ SAMPLE_TARGET := sample
 SAMPLE_FLAGS := --image_size=64
 endif
 # Left out, the weights are what the cache has, else ImageNet's.
-WEIGHTS_FLAG := $(if $(WEIGHTS),--weights="$(WEIGHTS)")
+WEIGHTS_FLAG := $(if $(WEIGHTS),--weights=$(call quote,$(WEIGHTS)))
 CACHE ?= $(WORK)/$(NAME)/cache
 # What uses a run trains one first. One that was named is there, or its name is wrong.
 ifeq ($(origin RUN),undefined)
 RUN := $(WORK)/$(NAME)/run
-NEED_RUN = @test -e "$(RUN)/model.keras" || $(MAKE) --no-print-directory train FLAGS= >&2
+NEED_RUN = @test -e $(call quote,$(RUN)/model.keras) || $(MAKE) --no-print-directory train FLAGS= >&2
 endif
 # What the report shows beside the run, where it has been made.
 COMPARE := $(WORK)/$(NAME)/compare
@@ -65,6 +77,7 @@ help:
 	@echo '  CACHE      feature cache                        ($(WORK)/<name of DATA>/cache)'
 	@echo '  RUN        run                                  ($(WORK)/<name of DATA>/run)'
 	@echo '  WEIGHTS    imagenet, random or a file           (what CACHE has, else imagenet)'
+	@echo '  CLIPS      what to predict; in quotes of its own where a name has blanks: CLIPS="'\''a b.mp4'\''"'
 	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"'
 	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up   (python3)'
 
@@ -83,40 +96,40 @@ $(SETUP_DONE): requirements.lock pyproject.toml
 sample: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data >&2
 
-EXTRACT = $(RUN_PYTHON) -m extract_features --data="$(DATA)" $(WEIGHTS_FLAG) $(SAMPLE_FLAGS)
+EXTRACT = $(RUN_PYTHON) -m extract_features --data=$(call quote,$(DATA)) $(WEIGHTS_FLAG) $(SAMPLE_FLAGS)
 
 features: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir="$(CACHE)" $(FLAGS)
+	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE)) $(FLAGS)
 
 train: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir="$(CACHE)"
-	@$(RUN_PYTHON) -m train_head --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
+	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE))
+	@$(RUN_PYTHON) -m train_head --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
 
 finetune: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir="$(TUNE_CACHE)" --cut=block4_pool
-	@$(RUN_PYTHON) -m train_head.fine_tune --cache_dir="$(TUNE_CACHE)" --run_dir="$(TUNE_RUN)" $(FLAGS)
+	@$(EXTRACT) --cache_dir=$(call quote,$(TUNE_CACHE)) --cut=block4_pool
+	@$(RUN_PYTHON) -m train_head.fine_tune --cache_dir=$(call quote,$(TUNE_CACHE)) --run_dir=$(call quote,$(TUNE_RUN)) $(FLAGS)
 
 evaluate: $(SETUP_DONE)
 	$(NEED_RUN)
-	@$(RUN_PYTHON) -m train_head.evaluate --cache_dir="$(CACHE)" --run_dir="$(RUN)" $(FLAGS)
+	@$(RUN_PYTHON) -m train_head.evaluate --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
 
 predict: $(SETUP_DONE)
 	$(NEED_RUN)
-	@$(RUN_PYTHON) -m train_head.predict --run_dir="$(RUN)" $(FLAGS) $(CLIPS)
+	@$(RUN_PYTHON) -m train_head.predict --run_dir=$(call quote,$(RUN)) $(FLAGS) $(CLIPS)
 
 compare: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir="$(CACHE)"
-	@$(RUN_PYTHON) -m train_head.compare --cache_dir="$(CACHE)" --output_dir="$(COMPARE)" $(FLAGS)
+	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE))
+	@$(RUN_PYTHON) -m train_head.compare --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(COMPARE)) $(FLAGS)
 
 audit: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir="$(CACHE)"
-	@$(RUN_PYTHON) -m train_head.audit --cache_dir="$(CACHE)" --output_dir="$(AUDIT)" $(FLAGS)
+	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE))
+	@$(RUN_PYTHON) -m train_head.audit --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(AUDIT)) $(FLAGS)
 
 report: $(SETUP_DONE)
 	$(NEED_RUN)
-	@$(RUN_PYTHON) -m train_head.report --cache_dir="$(CACHE)" --run_dir="$(RUN)" \
-	  $(if $(wildcard $(COMPARE)/compare.json),--compare_dir="$(COMPARE)") \
-	  $(if $(wildcard $(AUDIT)/audit.json),--audit_dir="$(AUDIT)") $(FLAGS)
+	@$(RUN_PYTHON) -m train_head.report --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) \
+	  $(if $(call exists,$(COMPARE)/compare.json),--compare_dir=$(call quote,$(COMPARE))) \
+	  $(if $(call exists,$(AUDIT)/audit.json),--audit_dir=$(call quote,$(AUDIT))) $(FLAGS)
 
 test: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m pytest $(FLAGS)

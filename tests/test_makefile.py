@@ -1,0 +1,68 @@
+"""What make hands to the programs, as `make -n` prints it."""
+
+import os
+import shlex
+import subprocess
+
+import pytest
+from commands import ROOT
+
+# What `make test` itself was given is not meant for these.
+_OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "FLAGS", "PYTHON"}
+
+
+def run_make(*arguments):
+    env = {name: value for name, value in os.environ.items() if name not in _OUTER}
+    return subprocess.run(
+        ["make", "-n", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+def list_flags(*arguments):
+    """Returns the last command's words behind `python -m <program>`, as the shell cuts them."""
+    done = run_make(*arguments)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.replace("\\\n", "").splitlines()
+    return shlex.split([line for line in lines if " -m " in line][-1])[3:]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("my clips", "my clips"),
+        ("/a b/my  clips/", "my  clips"),
+        ("it's.csv", "it's"),
+        ('"so" `x`;y', '"so" `x`;y'),
+    ],
+)
+def test_what_users_name_stays_one_word(data, name):
+    assert list_flags("features", f"DATA={data}", f"WEIGHTS={data}") == [
+        f"--data={data}",
+        f"--weights={data}",
+        f"--cache_dir=work/{name}/cache",
+    ]
+    assert list_flags("evaluate", f"CACHE={data}", f"RUN={data}", "FLAGS=--split=val") == [
+        f"--cache_dir={data}",
+        f"--run_dir={data}",
+        "--split=val",
+    ]
+    assert list_flags("predict", "RUN=r", f"CLIPS={shlex.quote(data)}") == ["--run_dir=r", data]
+
+
+def test_the_report_has_what_was_made_of_data_with_a_blank(tmp_path):
+    arguments = ("report", f"WORK={tmp_path}", "DATA=my clips")
+    run = tmp_path / "my clips"
+    plain = [f"--cache_dir={run}/cache", f"--run_dir={run}/run"]
+    (tmp_path / "my").mkdir()
+    assert list_flags(*arguments) == plain
+    for name in ("compare", "audit"):
+        (run / name).mkdir(parents=True)
+        (run / name / f"{name}.json").touch()
+    found = [f"--compare_dir={run}/compare", f"--audit_dir={run}/audit"]
+    assert list_flags(*arguments) == plain + found
+
+
+def test_an_unknown_variable_is_named():
+    done = run_make("train", "DAT=clips")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "*** Unknown variable DAT. Expected some of DATA CACHE RUN WEIGHTS" in done.stderr
