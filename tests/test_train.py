@@ -5,6 +5,7 @@ import dataclasses
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -427,6 +428,35 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
     for path in (run.metrics_path("test"), run.predictions_path("test")):
         assert path.read_bytes() == (whole.path / path.name).read_bytes()
     assert not run.checkpoints_path.exists()
+
+
+def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
+    run = RunDir(tmp_path / "run")
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
+    flags = (*flags, "--epochs=5000", "--patience=5000", "--checkpoint_sec=2")
+    process = subprocess.Popen(
+        make_command("train_head", *flags),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline_sec = time.monotonic() + _WAIT_SEC
+    while not list(run.checkpoints_path.glob("last_*.weights.h5")):
+        assert process.poll() is None and time.monotonic() < deadline_sec
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, log = process.communicate(timeout=_WAIT_SEC)
+    assert (process.returncode, output) == (130, "") and "Traceback" not in log
+    # The last checkpoint is older than the last epoch, which is not kept.
+    pattern = r"(\d+) epochs done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from where"
+    num_done, num_kept = map(int, re.search(pattern, log).groups())
+    assert 0 < num_kept <= num_done
+    assert (run.checkpoints_path / f"last_{num_kept}.weights.h5").exists()
+    assert log.endswith("go on from there if the same command is run again.\n")
 
 
 def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path):

@@ -90,6 +90,23 @@ class RunRecorder(keras.callbacks.Callback):
             self.best_weights = model.get_weights()
         return len(self.rows)
 
+    @contextlib.contextmanager
+    def report_stop(self) -> Iterator[None]:
+        """Says where training will go on if Ctrl-C ends the block, which keeps no half epoch."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            num_epochs = max(_find_checkpoints(self.run.checkpoints_path), default=0)
+            logging.info(
+                "%s: %d epochs done, %d of them in a checkpoint (--checkpoint_sec=%g), from where "
+                "the same command goes on",
+                self.run.path,
+                len(self.rows),
+                num_epochs,
+                self._checkpoint_sec,
+            )
+            raise
+
     def best_row(self) -> dict[str, float]:
         """The row of the best epoch."""
         return find_best_row(self.rows)

@@ -149,7 +149,7 @@ def fit_model(
         return [train.reader.clip_ids[draw % len(train.reader)] for draw in draws]
 
     if first_epoch < last_epoch and not recorder.is_finished():
-        with raise_read_errors(train.reader, val.reader):
+        with raise_read_errors(train.reader, val.reader), recorder.report_stop():
             if summary:
                 inputs = next(iter(dataset))[0]
                 logging.info("Layers, for the first batch:\n%s", format_layers(model, inputs))

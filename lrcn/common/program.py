@@ -38,7 +38,11 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
         try:
             sys.exit(main(argv[1:]))
         except KeyboardInterrupt:
-            print("Stopped. What was finished is kept.", file=sys.stderr)
+            print(
+                "Stopped. What was finished is kept. Extraction and training go on from there if "
+                "the same command is run again.",
+                file=sys.stderr,
+            )
             sys.exit(_INTERRUPTED)
         except BrokenPipeError:
             # The reader of stdout, such as `head`, has enough. Python would complain once more
