@@ -129,6 +129,15 @@ def test_an_error_of_the_system_says_what_to_do(tmp_path, name, text):
     assert text.format(tmp_path) in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_file_where_a_folder_would_go(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    flag = f"--output_dir={tmp_path}/mine"
+    done = run_program("extract_features.render_sample", flag, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"File exists: '{tmp_path}/mine'. Expected a folder or nothing there" in done.stderr
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_the_traceback_is_shown_where_it_is_wanted(tmp_path):
     flags = (f"--data={tmp_path}/gone", f"--cache_dir={tmp_path}/cache")
     done = run_program("extract_features", *flags, check=False)
