@@ -14,10 +14,10 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
+from train_head.clip_reader import ClipReader
 from train_head.config import FineTuneConfig, TrainConfig
 from train_head.evaluation import evaluate_run, load_model
 from train_head.fine_tuning import fine_tune_run, load_tunable_model
-from train_head.input_pipeline import ClipReader
 from train_head.model import build_head, build_lrcn, keras, tf
 from train_head.normalization import measure_features
 from train_head.prediction import Predictor

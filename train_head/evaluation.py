@@ -8,8 +8,9 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.splits import find_group_leaks
+from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
-from train_head.input_pipeline import ClipReader, make_eval_dataset, raise_read_errors
+from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions

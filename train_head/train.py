@@ -15,13 +15,9 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import count_batches, plan_epoch
+from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
-from train_head.input_pipeline import (
-    ClipReader,
-    make_eval_dataset,
-    make_train_dataset,
-    raise_read_errors,
-)
+from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.layer_table import format_layers
 from train_head.loss_guard import LossGuard
 from train_head.model import build_head, keras, tf
