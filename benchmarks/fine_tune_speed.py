@@ -60,8 +60,9 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], object]]:
     """Returns, by name, functions that train for `--steps` steps."""
     from lrcn.common import backbone
     from lrcn.common.devices import choose_compute_dtype
+    from train_head.clip_reader import ClipReader
     from train_head.config import FineTuneConfig
-    from train_head.input_pipeline import ClipReader, make_train_dataset
+    from train_head.input_pipeline import make_train_dataset
     from train_head.model import build_head, build_lrcn, keras, tf
     from train_head.normalization import measure_features
     from train_head.optimizer import build_optimizer

@@ -66,8 +66,9 @@ def main(arguments: list[str]) -> None:
 def _build_rows(folder: Path) -> list[_Row]:
     from benchmarks.synthetic_cache import write_clips
     from lrcn.common.devices import choose_training_policy
+    from train_head.clip_reader import ClipReader
     from train_head.config import TrainConfig
-    from train_head.input_pipeline import ClipReader, make_train_dataset
+    from train_head.input_pipeline import make_train_dataset
 
     lengths = make_lengths(_CLIPS.value)
     logging.info("Writing %d clips, %d frames", len(lengths), lengths.sum())

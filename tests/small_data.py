@@ -23,9 +23,17 @@ def make_config(**settings) -> TrainConfig:
 
 
 def write_cache(
-    folder: Path, features: Mapping[Clip, np.ndarray], *, views: str = "one"
+    folder: Path,
+    features: Mapping[Clip, np.ndarray],
+    *,
+    views: str = "one",
+    fps: float | None = None,
+    frame_stride: int = 1,
 ) -> FeatureCache:
-    """Writes a whole cache of the clips' features, [T, ...] or, of several views, [T, V, ...]."""
+    """Writes a whole cache of the clips' features, [T, ...] or, of several views, [T, V, ...].
+
+    Frames have times where `fps` says how many come in a second, and numbers `frame_stride` apart.
+    """
     shape = next(iter(features.values())).shape
     contract = Contract(
         backbone="imported",
@@ -44,11 +52,11 @@ def write_cache(
     cache = create_cache(folder, contract=contract, data_root=folder)
     for clip, maps in features.items():
         writer = cache.open_writer(clip.clip_id)
-        num_frames = len(maps)
+        frame_index = np.arange(len(maps)) * frame_stride
         writer.append(
             maps.astype(np.float16),
-            frame_index=list(range(num_frames)),
-            timestamp_sec=[float("nan")] * num_frames,
+            frame_index=frame_index.tolist(),
+            timestamp_sec=(frame_index / (float("nan") if fps is None else fps)).tolist(),
         )
         writer.commit(SourceStat(0, 0))
     write_class_names(cache.classes_path, find_class_names(features))

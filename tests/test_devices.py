@@ -24,6 +24,7 @@ SETTINGS = {
 # Devices are divided before TensorFlow starts, so this takes a process of its own.
 PROGRAM = f"""
 import sys
+from pathlib import Path
 sys.path[:0] = ["tests"]
 from lrcn.common.devices import import_tensorflow
 tf = import_tensorflow()
@@ -40,6 +41,8 @@ try:
 except ValueError as error:
     print(error)
 train_run(make_config(**{SETTINGS}), devices="2", **options)
+options |= dict(run=RunDir(sys.argv[3]), frame_labels_path=Path(sys.argv[4]))
+train_run(make_config(**{SETTINGS}, labels="frame"), devices="2", **options)
 """
 
 
@@ -49,9 +52,17 @@ def test_two_devices_train_like_one(tmp_path):
     for last in ("rise/train_6", "rise/val_3"):
         del features[next(clip for clip in features if clip.clip_id == last)]
     cache = write_cache(tmp_path / "cache", features)
-    runs = {name: RunDir(tmp_path / name) for name in ("one", "two")}
+    # Of unlike numbers of frames in each clip, so that no device has its share of them.
+    labels_path = tmp_path / "labels.csv"
+    lines = ["clip_id,start_frame,end_frame,label"]
+    for i, clip in enumerate(features):
+        lines += [f"{clip.clip_id},0,{1 + i % 4},first", f"{clip.clip_id},4,9,then"]
+    labels_path.write_text("\n".join(lines) + "\n")
+    names = ("one", "two", "one_frames", "two_frames")
+    runs = {name: RunDir(tmp_path / name) for name in names}
+    paths = (cache.cache_dir, runs["two"].path, runs["two_frames"].path, labels_path)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, cache.cache_dir, runs["two"].path],
+        [sys.executable, "-c", PROGRAM, *paths],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -61,12 +72,16 @@ def test_two_devices_train_like_one(tmp_path):
         "Expected a --batch_size that 2 devices can share equally. Received: 5. Take a multiple "
         "of 2.\n"
     )
-    train_run(make_config(**SETTINGS), cache=cache, run=runs["one"], checkpoint_sec=60)
-    one, two = (read_history(run.history_path) for run in runs.values())
-    for name in ("val_loss", "val_top1", "learning_rate"):
-        values = [[row[name] for row in history] for history in (two, one)]
-        # The last train batch of an epoch is filled up from 1 clip to 2.
-        np.testing.assert_allclose(*values, rtol=0.02)
+    options = {"cache": cache, "checkpoint_sec": 60}
+    train_run(make_config(**SETTINGS), run=runs["one"], **options)
+    config = make_config(**SETTINGS, labels="frame")
+    train_run(config, run=runs["one_frames"], frame_labels_path=labels_path, **options)
+    histories = {name: read_history(run.history_path) for name, run in runs.items()}
+    for one, two in (("one", "two"), ("one_frames", "two_frames")):
+        for name in ("val_loss", "val_top1", "learning_rate"):
+            values = [[row[name] for row in histories[run]] for run in (two, one)]
+            # The last train batch of an epoch is filled up from 1 clip to 2.
+            np.testing.assert_allclose(*values, rtol=0.02)
 
 
 def test_more_devices_than_there_are_are_refused():

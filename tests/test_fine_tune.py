@@ -14,10 +14,10 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
+from train_head.clip_reader import ClipReader
 from train_head.config import FineTuneConfig, TrainConfig
 from train_head.evaluation import evaluate_run, load_model
 from train_head.fine_tuning import fine_tune_run, load_tunable_model
-from train_head.input_pipeline import ClipReader
 from train_head.model import build_head, build_lrcn, keras, tf
 from train_head.normalization import measure_features
 from train_head.prediction import Predictor
@@ -50,12 +50,18 @@ def tuned_dir(block4_dir, tmp_path_factory):
     return folder
 
 
-def fine_tune(cache, folder, *, checkpoint_sec=60.0, **settings):
+def fine_tune(cache, folder, *, checkpoint_sec=60.0, frame_labels_path=None, **settings):
     """Fine-tunes in this process; returns the run."""
     fields = {**vars(SMALL_CONFIG), "tune_epochs": 3, "tune_learning_rate": 1e-3, **settings}
     run = RunDir(folder)
     config = FineTuneConfig(**fields)
-    fine_tune_run(config, cache=cache, run=run, checkpoint_sec=checkpoint_sec)
+    fine_tune_run(
+        config,
+        cache=cache,
+        run=run,
+        checkpoint_sec=checkpoint_sec,
+        frame_labels_path=frame_labels_path,
+    )
     return run
 
 
@@ -116,8 +122,8 @@ def test_only_the_asked_for_layers_are_tuned(tuned_dir, block4_dir, tmp_path):
         model,
         make_config(epochs=1),
         strategy=make_checked_strategy(SMALL_CONFIG, "1"),
-        train=read_split(tuned, cache, "train"),
-        val=read_split(tuned, cache, "val"),
+        train=read_split(tuned, cache, "train", SMALL_CONFIG),
+        val=read_split(tuned, cache, "val", SMALL_CONFIG),
         recorder=RunRecorder(run, patience=1, seed=0, checkpoint_sec=60),
         summary=False,
     )
@@ -166,6 +172,27 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path,
     for a, b in zip(load_model(run).get_weights(), load_model(whole).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not run.checkpoints_path.exists()
+
+
+def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path):
+    cache = read_cache(block4_dir)
+    labels_path = tmp_path / "labels.csv"
+    lines = ["clip_id,start_frame,end_frame,label"]
+    for clip in read_manifest(cache.manifest_path):
+        lines += [f"{clip.clip_id},0,2,early", f"{clip.clip_id},3,99,late"]
+    labels_path.write_text("\n".join(lines) + "\n")
+    settings = {"labels": "frame", "epochs": 1, "tune_epochs": 1}
+    run = fine_tune(cache, tmp_path / "run", frame_labels_path=labels_path, **settings)
+    head_labels_path = RunDir(run.head_path).frame_labels_path
+    assert head_labels_path.read_bytes() == run.frame_labels_path.read_bytes()
+    assert [row["phase"] for row in read_history(run.history_path)] == [1, 2]
+    num_frames = [
+        cache.count_frames(clip.clip_id)
+        for clip in read_manifest(cache.manifest_path)
+        if clip.split == "test"
+    ]
+    scores = evaluate_run(run, cache, split="test")
+    assert scores["num_frames"] == sum(num_frames) - len(num_frames)
 
 
 def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(

@@ -39,6 +39,8 @@ LIGHT_MODULES = (
     "extract_features.sample",
     "extract_features.verification",
     "train_head.batch_plan",
+    "train_head.frame_labels",
+    "train_head.frame_metrics",
     "train_head.frame_poolings",
     "train_head.near_duplicates",
     "train_head.optimizer",

@@ -8,8 +8,8 @@ from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.sampling import sample_segment_centres, sample_tail
+from train_head.clip_reader import ClipReader
 from train_head.input_pipeline import (
-    ClipReader,
     make_eval_dataset,
     make_train_dataset,
     pad_clips,

@@ -12,9 +12,9 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
+from train_head.clip_reader import ClipReader
 from train_head.evaluation import load_model
 from train_head.frame_poolings import FRAME_POOLINGS
-from train_head.input_pipeline import ClipReader
 from train_head.model import ScaleClip, ScaledAsinh, build_head, build_lrcn, keras, tf
 from train_head.normalization import FeatureStatistics, measure_features, scale_clip
 from train_head.recorder import RunRecorder

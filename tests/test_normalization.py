@@ -5,7 +5,7 @@ import pytest
 from small_data import write_cache
 
 from lrcn.common.clip import Clip
-from train_head.input_pipeline import ClipReader
+from train_head.clip_reader import ClipReader
 from train_head.normalization import measure_features, scale_clip
 
 

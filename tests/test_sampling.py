@@ -6,6 +6,7 @@ import pytest
 from lrcn.common.sampling import (
     draw_span,
     drop_frames,
+    find_nearest,
     place_windows,
     sample_segment_centres,
     sample_segment_jitter,
@@ -185,3 +186,27 @@ def test_dropped_frames_leave_the_others_in_order(probability, least, most, mean
 def test_a_span_of_no_frames_is_refused():
     with pytest.raises(ValueError, match=r"Expected at least one frame.*num_frames=0"):
         draw_span(0, min_part=0.5, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "num_frames", "expected"),
+    [
+        ([0, 1, 2], 3, [0, 1, 2]),
+        ([2, 1, 0], 3, [2, 1, 0]),  # the head reads backwards
+        ([1, 4], 6, [0, 0, 0, 1, 1, 1]),
+        ([1, 3], 5, [0, 0, 0, 1, 1]),  # of two as near, the earlier
+        ([0, 0, 1, 1], 2, [0, 2]),  # of repeats, the first
+        ([5], 8, [0] * 8),
+        ([6, 1], 8, [1, 1, 1, 1, 0, 0, 0, 0]),
+    ],
+)
+def test_nearest_chosen_frame(chosen, num_frames, expected):
+    assert find_nearest(np.array(chosen), num_frames).tolist() == expected
+
+
+@pytest.mark.parametrize("num_frames", [1, 7, 100])
+def test_nearest_chosen_frame_is_nearest(num_frames):
+    chosen = np.random.RandomState(0).randint(num_frames, size=9)
+    gaps = np.abs(chosen - np.arange(num_frames)[:, None])
+    nearest = find_nearest(chosen, num_frames)
+    np.testing.assert_array_equal(gaps[np.arange(num_frames), nearest], gaps.min(axis=1))

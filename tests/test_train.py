@@ -21,9 +21,9 @@ from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.batch_plan import plan_epoch
+from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run, load_model
-from train_head.input_pipeline import ClipReader
 from train_head.normalization import measure_features
 from train_head.recorder import read_history
 from train_head.train import train_run

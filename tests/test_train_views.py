@@ -12,8 +12,9 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.clip_reader import ClipReader
 from train_head.evaluation import evaluate_run, load_model
-from train_head.input_pipeline import ClipReader, make_eval_dataset, make_train_dataset, pad_clips
+from train_head.input_pipeline import make_eval_dataset, make_train_dataset, pad_clips
 from train_head.normalization import measure_features
 from train_head.train import train_run
 

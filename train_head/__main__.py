@@ -13,7 +13,7 @@ flags.adopt_module_key_flags(train_flags)
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
-    config = train_flags.read_train_config()
+    config = train_flags.read_train_config(takes_frame_labels=True)
 
     from lrcn.common.feature_cache import read_cache
     from lrcn.common.run_dir import RunDir

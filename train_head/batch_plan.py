@@ -4,6 +4,8 @@ A draw is a clip's turn in an epoch: draw d is of clip d % N. Only balanced samp
 several turns; d // N counts them, so that each can be augmented in a way of its own.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from train_head.config import TrainConfig
@@ -19,7 +21,7 @@ def count_batches(num_clips: int, config: TrainConfig) -> int:
 
 
 def plan_epoch(
-    num_frames: np.ndarray, class_ids: np.ndarray, config: TrainConfig, *, epoch: int
+    num_frames: np.ndarray, class_ids: Sequence, config: TrainConfig, *, epoch: int
 ) -> list[np.ndarray]:
     """Plans a training epoch of N draws, decided by (seed, epoch).
 
@@ -27,7 +29,7 @@ def plan_epoch(
 
     Args:
         num_frames: [N] int64, T of each clip.
-        class_ids: [N] int32.
+        class_ids: [N] int32; only balanced sampling looks at them.
         config: Sequence, balance, batch size and seed.
         epoch: From 0.
 

@@ -5,6 +5,7 @@ import math
 
 from train_head.time_poolings import TIME_POOLINGS
 
+LABELS = ("clip", "frame")
 SEQUENCES = ("fixed", "ragged")
 OUTPUTS = ("last", "mean", *TIME_POOLINGS)
 FRAME_ORDERS = ("forward", "reversed", "shuffled")
@@ -19,6 +20,7 @@ class TrainConfig:
     The defaults come from experiments on real VGG16 features, see the README.
     """
 
+    labels: str = "clip"
     sequence: str = "fixed"
     seq_len: int = 16
     sampling: str = "segments"
@@ -61,10 +63,24 @@ class TrainConfig:
                 f"classes. Received: --class_weights={self.class_weights} and --balanced_sampling. "
                 "Leave one out."
             )
+        if self.labels == "frame":
+            self._check_frame_labels()
         if self.warmup_epochs and self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"Expected a warm-up that ends before training does. Received: --warmup_epochs="
                 f"{self.warmup_epochs}, --epochs={self.epochs}. Shorten it, or train longer."
+            )
+
+    def _check_frame_labels(self):
+        if self.output != "last":
+            raise ValueError(
+                "Expected no --output with --labels=frame, since every frame has an answer of its "
+                f"own and none is made of all. Received: --output={self.output}. Leave it out."
+            )
+        if self.balanced_sampling:
+            raise ValueError(
+                "Expected no --balanced_sampling with --labels=frame, since it draws clips, whose "
+                "frames are of several classes. Leave it out, or use --class_weights=balanced."
             )
 
     @classmethod

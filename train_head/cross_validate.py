@@ -32,7 +32,7 @@ _OUTPUT_DIR = flags.DEFINE_string(
 def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
-    config = train_flags.read_train_config()
+    config = train_flags.read_train_config(takes_frame_labels=True)
 
     from lrcn.common.feature_cache import read_cache
     from train_head.cross_validation import cross_validate
@@ -44,14 +44,16 @@ def main(arguments: list[str]) -> None:
         manifest_paths=[Path(path) for path in _MANIFESTS.value],
         output_dir=Path(_OUTPUT_DIR.value),
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+        frame_labels_path=train_flags.read_frame_labels_path(),
     )
     width = max(len(run["name"]) for run in content["runs"])
     for run in content["runs"]:
         print(f"{run['name']:{width}}  {format_headline(run)}")
     mean, std = content["mean"], content["std"]
-    spread = "" if std["top1"] is None else f", standard deviation {100 * std['top1']:.1f}"
+    name, title = ("top1", "top-1") if "top1" in mean else ("frame_accuracy", "frame accuracy")
+    spread = "" if std[name] is None else f", standard deviation {100 * std[name]:.1f}"
     print(
-        f"mean of {len(content['runs'])}: top-1 {mean['top1']:.1%}{spread}; mean class accuracy "
+        f"mean of {len(content['runs'])}: {title} {mean[name]:.1%}{spread}; mean class accuracy "
         f"{mean['mean_class_accuracy']:.1%}; runs in {_OUTPUT_DIR.value}"
     )
 

@@ -9,10 +9,14 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
 from train_head.evaluation import score_run
+from train_head.frame_metrics import OVERLAPS
 from train_head.run_clips import read_run_clips
 from train_head.train import train_run
 
-_AVERAGED = ("top1", "top5", "mean_class_accuracy")
+_AVERAGED = {
+    "clip": ("top1", "top5", "mean_class_accuracy"),
+    "frame": ("frame_accuracy", "mean_class_accuracy", "mean_average_precision", *OVERLAPS),
+}
 
 
 def cross_validate(
@@ -22,6 +26,7 @@ def cross_validate(
     manifest_paths: list[Path],
     output_dir: Path,
     checkpoint_sec: float,
+    frame_labels_path: Path | None = None,
 ) -> dict:
     """Trains and scores a run for each manifest, in the folder of its name.
 
@@ -33,6 +38,7 @@ def cross_validate(
         manifest_paths: Manifests with the splits; their names, without `.csv`, must differ.
         output_dir: Where the runs and `cross_validation.json` go, made where there is none.
         checkpoint_sec: Seconds between checkpoints.
+        frame_labels_path: As `train_run`.
 
     Returns:
         The content of `cross_validation.json`: `runs`, the `name` and the content of
@@ -65,9 +71,10 @@ def cross_validate(
             run=run,
             checkpoint_sec=checkpoint_sec,
             manifest_path=manifest_path,
+            frame_labels_path=frame_labels_path,
         )
         runs.append({"name": name, **score_run(run, cache)})
-    values = {score: [run[score] for run in runs] for score in _AVERAGED}
+    values = {score: [run[score] for run in runs] for score in _AVERAGED[config.labels]}
     content = {
         "runs": runs,
         "mean": {score: statistics.fmean(x) for score, x in values.items()},

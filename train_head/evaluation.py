@@ -8,8 +8,13 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.splits import find_group_leaks
+from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
-from train_head.input_pipeline import ClipReader, make_eval_dataset, raise_read_errors
+from train_head.frame_labels import read_run_labels
+from train_head.frame_metrics import compute_frame_metrics
+from train_head.frame_prediction import predict_frames
+from train_head.frame_prediction_file import write_frame_predictions
+from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions
@@ -65,7 +70,8 @@ def evaluate_run(
 
     Raises:
         FileNotFoundError: If run or clips are missing.
-        ValueError: If the cache carries another contract or is damaged, or the split has no clips.
+        ValueError: If the cache carries another contract or is damaged, the split has no clips, or
+            several windows are asked of a head that labels every frame.
     """
     check_cache(run, cache)
     class_names = read_class_names(run.classes_path)
@@ -75,20 +81,33 @@ def evaluate_run(
             f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
         )
     config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
-    class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+    check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
     num_views = 1 if first_view_only else reader.num_views
-    dataset = make_eval_dataset(
-        reader, class_ids, config, num_windows=num_windows, num_views=num_views
-    )
-    with raise_read_errors(reader):
-        probabilities = predict_dataset(
-            load_model(run), dataset, rows_per_clip=num_windows * num_views
-        )
     groups = [clip.source_group for clip in clips]
+    if config.labels == "frame":
+        labels = read_run_labels(run, cache, clips)
+        predictions = predict_frames(load_model(run), reader, labels, config, num_views=num_views)
+        write = write_frame_predictions
+        measured = compute_frame_metrics(
+            predictions.probabilities, predictions.class_ids, class_names, groups=groups
+        )
+    else:
+        class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+        dataset = make_eval_dataset(
+            reader, class_ids, config, num_windows=num_windows, num_views=num_views
+        )
+        with raise_read_errors(reader):
+            probabilities = predict_dataset(
+                load_model(run), dataset, rows_per_clip=num_windows * num_views
+            )
+        clip_labels = [clip.label for clip in clips]
+        predictions = Predictions(reader.clip_ids, clip_labels, class_names, probabilities)
+        write = write_predictions
+        measured = compute_metrics(probabilities, class_ids, class_names, groups=groups)
     scores = {
         "split": split,
-        **compute_metrics(probabilities, class_ids, class_names, groups=groups),
+        **measured,
         "provenance": {
             "data": cache.data_root,
             "cache_dir": str(cache.cache_dir.resolve()),
@@ -103,9 +122,7 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
-    clip_ids, labels = [clip.clip_id for clip in clips], [clip.label for clip in clips]
-    predictions = Predictions(clip_ids, labels, class_names, probabilities)
-    write_predictions(run.predictions_path(split, **how), predictions)
+    write(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
 
@@ -123,6 +140,19 @@ def check_cache(run: RunDir, cache: FeatureCache) -> None:
         raise ValueError(
             f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
             "--cache_dir that the run was trained on, or make one with these settings."
+        )
+
+
+def check_windows(config: TrainConfig, num_windows: int) -> None:
+    """Checks that the head can read a clip in so many windows.
+
+    Raises:
+        ValueError: If there are several, and it labels every frame.
+    """
+    if config.labels == "frame" and num_windows != 1:
+        raise ValueError(
+            f"Expected --windows=1 for a run with --labels=frame: windows are averaged to one "
+            f"answer for the clip. Received: --windows={num_windows}. Leave it out."
         )
 
 

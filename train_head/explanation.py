@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 
 from lrcn.common.feature_cache import ClipFeatures
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.config import TrainConfig
 from train_head.model import keras, tf
 
 # Points of the quadrature. On trained GRUs the influences then add up to some thousandths of a nat;
@@ -35,20 +37,27 @@ class Explanation:
     class_id: int
 
 
+def check_explainable(run: RunDir) -> None:
+    """Checks that the run gives each clip one label, whose frames can then be explained.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If it labels every frame.
+    """
+    run.check_trained()
+    config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+    if config.labels == "frame":
+        raise ValueError(
+            f"{run.path}: expected a run that gives each clip one label, whose frames are then "
+            "explained. Received: one that labels every frame. Use a run without --labels=frame."
+        )
+
+
 class Explainer:
     """A head taken apart into what reads one frame and what reads the frames in order."""
 
     def __init__(self, head):
-        """Takes the head of a run, as `evaluation.load_model` gives it.
-
-        Raises:
-            ValueError: If it does not give a clip one label.
-        """
-        if len(head.output.shape) != 2:
-            raise ValueError(
-                "Expected a run that gives each clip one label, whose frames are then explained. "
-                "Received: one that labels every frame. Use a run without --labels=frame."
-            )
+        """Takes the head of a run of `check_explainable`, as `evaluation.load_model` gives it."""
         encoded = head.get_layer("per_frame")
         logits = head.get_layer("logits").output
         self._is_ragged = isinstance(head.input, dict)

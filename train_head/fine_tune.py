@@ -51,7 +51,7 @@ flags.DEFINE_float("tune_clipvalue", _DEFAULTS.tune_clipvalue, "As --clipvalue."
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
-    config = train_flags.read_train_config(FineTuneConfig)
+    config = train_flags.read_train_config(FineTuneConfig, takes_frame_labels=True)
 
     from lrcn.common.feature_cache import read_cache
     from lrcn.common.run_dir import RunDir
@@ -64,7 +64,8 @@ def main(arguments: list[str]) -> int:
     scores = score_held_out(run, cache)
     if scores is not None:
         before = score_run(RunDir(run.head_path), cache)
-        print(f"{format_headline(scores)} ({before['top1']:.1%} before tuning), run in {run.path}")
+        score = "frame_accuracy" if config.labels == "frame" else "top1"
+        print(f"{format_headline(scores)} ({before[score]:.1%} before tuning), run in {run.path}")
     return 0
 
 

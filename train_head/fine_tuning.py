@@ -29,6 +29,7 @@ def fine_tune_run(
     run: RunDir,
     checkpoint_sec: float,
     manifest_path: Path | None = None,
+    frame_labels_path: Path | None = None,
     weights: str | None = None,
     devices: str = "1",
     summary: bool = False,
@@ -44,6 +45,7 @@ def fine_tune_run(
         run: Where the run goes, made where there is none.
         checkpoint_sec: Seconds between checkpoints. This and what follows as `train_run`.
         manifest_path: The clips and their splits; None takes the cache's.
+        frame_labels_path: With a label for every frame, where these are.
         weights: Where VGG16's weights are now.
         devices: How many devices share each batch.
         summary: Log every layer's output shape.
@@ -54,7 +56,13 @@ def fine_tune_run(
     """
     _check_cut(cache)
     strategy = make_checked_strategy(config, devices)
-    if start_run(run, config=config, cache=cache, manifest_path=manifest_path):
+    if start_run(
+        run,
+        config=config,
+        cache=cache,
+        manifest_path=manifest_path,
+        frame_labels_path=frame_labels_path,
+    ):
         return
     head_run = RunDir(run.head_path)
     train_run(
@@ -63,6 +71,8 @@ def fine_tune_run(
         run=head_run,
         checkpoint_sec=checkpoint_sec,
         manifest_path=manifest_path,
+        # The labels of this run; those outside may have changed since it was started.
+        frame_labels_path=run.frame_labels_path if config.labels == "frame" else None,
         weights=weights,
         devices=devices,
         summary=summary,
@@ -77,7 +87,7 @@ def fine_tune_run(
         checkpoint_sec=checkpoint_sec,
         first_phase=read_history(head_run.history_path),
     )
-    train, val = (read_split(run, cache, name) for name in ("train", "val"))
+    train, val = (read_split(run, cache, name, phase) for name in ("train", "val"))
     fit_model(
         model,
         phase,

@@ -3,12 +3,19 @@
 from absl import flags
 
 from lrcn.common.sampling import SAMPLERS
-from train_head.config import FRAME_ORDERS, OUTPUTS, SEQUENCES, TrainConfig
+from train_head.config import FRAME_ORDERS, LABELS, OUTPUTS, SEQUENCES, TrainConfig
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.rnns import RNNS
 
 _DEFAULTS = TrainConfig()
 
+flags.DEFINE_enum(
+    "labels",
+    _DEFAULTS.labels,
+    LABELS,
+    "clip: the head names the class of a clip, which the manifest has. frame: it names that of "
+    "every frame; --frame_labels has them, and the manifest's labels count no more.",
+)
 flags.DEFINE_enum(
     "sequence",
     _DEFAULTS.sequence,
@@ -68,5 +75,5 @@ flags.DEFINE_enum(
     "How the frames make one answer. last: classify what the RNN knows after the last frame. mean: "
     "average the softmax of every frame, as the LRCN paper does. mean_pool, max_pool, "
     "attention_pool: classify the mean, the maximum or a learned weighted mean over time of the "
-    "frames' vectors.",
+    "frames' vectors. Not with --labels=frame.",
 )

@@ -6,112 +6,32 @@ sampling alone, and both are decided by (seed, epoch), so a resumed run sees wha
 sees.
 """
 
-import contextlib
 import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
 from lrcn.common import sampling
 from lrcn.common.devices import import_tensorflow
-from lrcn.common.feature_cache import FeatureCache
 from train_head.batch_plan import count_batches, plan_epoch
+from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
-from train_head.vgg16 import FrozenTop
+from train_head.frame_labels import UNLABELLED
+from train_head.frame_targets import FrameTargets, balance_classes, expect_labelled
 
 tf = import_tensorflow()
 
 # Batches loaded at once: reading waits for the disk, stacking for memory.
 _PARALLEL_BATCHES = 2
 
-
-class ClipReader:
-    """Reads the clips of one split, keeping them in memory where they all fit.
-
-    Attributes:
-        clip_ids: The N clips.
-        num_frames: [N] int64, T of each clip.
-        num_views: V, how many views of each frame there are.
-        feature_shape: Shape of the features of one view of one frame.
-        error: What `read` has raised last, see `raise_read_errors`.
-    """
-
-    def __init__(
-        self,
-        cache: FeatureCache,
-        clip_ids: list[str],
-        *,
-        memory_bytes: int,
-        top: FrozenTop | None = None,
-    ):
-        """Counts the clips' frames.
-
-        Args:
-            cache: Holds the clips.
-            clip_ids: The clips, in order.
-            memory_bytes: What the clips may take in memory; more, and they are read anew each time.
-            top: Gives the features of the layers above the cut, in place of the cached ones.
-        """
-        self._cache = cache
-        self._top = top
-        self.clip_ids = clip_ids
-        self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
-        self.num_views = cache.contract.num_views
-        self.feature_shape = cache.contract.feature_shape if top is None else top.feature_shape
-        self.error: Exception | None = None
-        num_maps = self.num_frames.sum() * self.num_views
-        size_bytes = num_maps * math.prod(self.feature_shape) * 2
-        self._kept = {} if size_bytes <= memory_bytes else None
-
-    def __len__(self) -> int:
-        return len(self.clip_ids)
-
-    def read(
-        self, clip_number: int, frames: np.ndarray | None = None, *, view: int = 0
-    ) -> np.ndarray:
-        """Returns a view of a clip, or of the given frames of it, [T, ...] float16."""
-        try:
-            return self._read(clip_number, frames, view)
-        except (ValueError, OSError) as error:
-            self.error = error
-            raise
-
-    def release(self) -> None:
-        """Gives the memory of the clips back; they are read again where they are wanted."""
-        if self._kept is not None:
-            self._kept = {}
-
-    def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
-        clip_id = self.clip_ids[clip_number]
-        if self._kept is None:
-            return self._compute(clip_id, frames, view)
-        if (clip_number, view) not in self._kept:
-            self._kept[clip_number, view] = self._compute(clip_id, None, view)
-        maps = self._kept[clip_number, view]
-        return maps if frames is None else maps[frames]
-
-    def _compute(self, clip_id: str, frames: np.ndarray | None, view: int) -> np.ndarray:
-        maps = self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
-        return maps if self._top is None else self._top(maps)
-
-
-@contextlib.contextmanager
-def raise_read_errors(*readers: ClipReader) -> Iterator[None]:
-    """Raises the reader's own error, where TensorFlow raises one that it made of it."""
-    try:
-        yield
-    except tf.errors.OpError:
-        for reader in readers:
-            if reader.error is not None:
-                raise reader.error from None
-        raise
+# [N] int32 class ids of clips, or with --labels=frame N arrays [T] int32 of those of their frames.
+ClassIds = np.ndarray | Sequence[np.ndarray]
 
 
 def make_train_dataset(
     reader: ClipReader,
-    class_ids: np.ndarray,
+    class_ids: ClassIds,
     config: TrainConfig,
     *,
     epoch: int,
@@ -124,14 +44,15 @@ def make_train_dataset(
 
     Args:
         reader: The clips of the training split.
-        class_ids: [N] int32.
-        config: Sequence, sampling, balance, batch size and seed.
+        class_ids: Of the N clips, or of their frames, as the settings have it.
+        config: Labels, sequence, sampling, balance, batch size and seed.
         epoch: The first epoch, from 0.
         num_devices: Every batch is filled up to a multiple of it by repeating clips.
 
     Returns:
         A dataset of (inputs as `build_head` takes them, [b] int32 class ids), with balanced class
         weights followed by the clips' [b] float32 weights, and the number of batches in an epoch.
+        With a label for every frame, class ids and weights are those of `FrameTargets`, [b, T].
     """
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
@@ -145,9 +66,18 @@ def make_train_dataset(
         frames = sample_frames(int(reader.num_frames[clip_number]), config, rng=rng)
         return clip_number, frames, int(rng.integers(reader.num_views))
 
-    targets = [np.asarray(class_ids, np.int32)]
-    if config.class_weights == "balanced":
-        targets.append(compute_sample_weight("balanced", class_ids).astype(np.float32))
+    is_balanced = config.class_weights == "balanced"
+    if config.labels == "frame":
+        targets = FrameTargets(
+            class_ids,
+            num_rows=len(reader),
+            num_labelled=expect_labelled(class_ids, config),
+            class_weights=balance_classes(class_ids) if is_balanced else None,
+        )
+    else:
+        targets = _ClipTargets(np.asarray(class_ids, np.int32))
+        if is_balanced:
+            targets.append(compute_sample_weight("balanced", class_ids).astype(np.float32))
     dataset = _make_dataset(
         reader, config, iter_plan, choose_frames, targets=targets, num_devices=num_devices
     )
@@ -156,7 +86,7 @@ def make_train_dataset(
 
 def make_eval_dataset(
     reader: ClipReader,
-    class_ids: np.ndarray,
+    class_ids: ClassIds,
     config: TrainConfig,
     *,
     num_windows: int = 1,
@@ -168,7 +98,8 @@ def make_eval_dataset(
     With several windows or views, every clip has a row for each view, from the first on, of each
     window, one after the other; see `sampling.place_windows`. Batches end anywhere. For several
     devices the last batch is filled up to a multiple of them by rows of weight 0, and the weights
-    are the third of each element.
+    are the third of each element. With a label for every frame, class ids and weights are those of
+    the frames that are read, see `FrameTargets`.
     """
     num_rows = len(reader) * num_windows * num_views
     num_filled = _round_up(num_rows, num_devices)
@@ -184,11 +115,21 @@ def make_eval_dataset(
         frames = sample_windows(num_frames, config, num_windows=num_windows)[window]
         return clip_number, frames, view
 
-    targets = [np.repeat(np.asarray(class_ids, np.int32), num_windows * num_views)]
-    if num_devices > 1:
-        # A loss is divided by all rows of its batch, also those of weight 0.
-        is_counted = np.arange(num_filled) < num_rows
-        targets.append((is_counted * num_filled / num_rows).astype(np.float32))
+    if config.labels == "frame":
+        chosen = [choose_frames(0, row)[:2] for row in range(num_rows)]
+        read = [class_ids[i] if frames is None else class_ids[i][frames] for i, frames in chosen]
+        targets = FrameTargets(
+            class_ids,
+            num_rows=num_filled,
+            num_labelled=sum(np.count_nonzero(x != UNLABELLED) for x in read),
+            num_counted=num_rows,
+        )
+    else:
+        targets = _ClipTargets(np.repeat(np.asarray(class_ids, np.int32), num_windows * num_views))
+        if num_devices > 1:
+            # A loss is divided by all rows of its batch, also those of weight 0.
+            is_counted = np.arange(num_filled) < num_rows
+            targets.append((is_counted * num_filled / num_rows).astype(np.float32))
     dataset = _make_dataset(
         reader, config, iter_plan, choose_frames, targets=targets, num_devices=num_devices
     )
@@ -196,20 +137,38 @@ def make_eval_dataset(
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
 
 
+class _ClipTargets:
+    """Gives batches an element of each of some arrays: draw d has the element d % N of N."""
+
+    def __init__(self, class_ids: np.ndarray):
+        self._values = [class_ids]
+
+    def append(self, weights: np.ndarray) -> None:
+        self._values.append(weights)
+
+    @property
+    def arrays(self):
+        return [(x.dtype, x.ndim) for x in self._values]
+
+    def make_batch(self, draws, chosen):
+        return [x[draws % len(x)] for x in self._values]
+
+
 def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
 def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devices: int):
-    """Makes the batches of a plan of (epoch, [b] draws): inputs, and an element of each target.
+    """Makes the batches of a plan of (epoch, [b] draws): inputs, and what the targets make of them.
 
     `choose_frames` says of an epoch and a draw which clip it is, and which of its frames and views
-    it takes. Draw d has the element d % N of a target of N.
+    it takes.
     """
     shape = (None, None, *reader.feature_shape)
 
     def load(epoch, draws):
-        maps, mask = tf.numpy_function(load_batch, [epoch, draws], [tf.float16, tf.bool])
+        dtypes = [tf.float16, tf.bool, *(tf.as_dtype(dtype) for dtype, _ in targets.arrays)]
+        maps, mask, *wanted = tf.numpy_function(load_batch, [epoch, draws], dtypes)
         maps = tf.ensure_shape(maps, shape)
         inputs = maps
         if config.sequence == "ragged":
@@ -218,14 +177,16 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
                 # Keras averages the first batch over the devices, which it cannot for bool.
                 mask = tf.cast(mask, tf.int32)
             inputs = {"feature_maps": maps, "frame_mask": mask}
-        return inputs, *[tf.gather(tf.constant(x), draws % len(x)) for x in targets]
+        ranks = [num_axes for _, num_axes in targets.arrays]
+        return inputs, *map(tf.ensure_shape, wanted, [(None,) * rank for rank in ranks])
 
     def load_batch(epoch, draws):
-        clips = []
+        clips, chosen = [], []
         for draw in draws:
             clip_number, frames, view = choose_frames(int(epoch), int(draw))
             clips.append(reader.read(clip_number, frames, view=view))
-        return pad_clips(clips)
+            chosen.append((clip_number, frames))
+        return *pad_clips(clips), *targets.make_batch(draws, chosen)
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)

@@ -44,7 +44,7 @@ def compute_metrics(
     class_ids = np.asarray(class_ids)
     num_clips, num_classes = len(class_ids), len(class_names)
     predicted = probabilities.argmax(axis=1)
-    per_class = _score_classes(probabilities, class_ids, predicted, class_names)
+    per_class = score_classes(probabilities, class_ids, predicted, class_names)
     recalls = {name: row["recall"] for name, row in per_class.items()}
     # A place in the ranking by stable sort, so that ties never count twice.
     ranks = np.argsort(-probabilities, axis=1, kind="stable")
@@ -107,7 +107,27 @@ def measure_calibration(
     return sum(gaps) / len(confidences), reliability
 
 
-def _score_classes(probabilities, class_ids, predicted, class_names) -> dict[str, dict]:
+def score_classes(
+    probabilities: np.ndarray,
+    class_ids: np.ndarray,
+    predicted: np.ndarray,
+    class_names: list[str],
+    *,
+    counted: str = "num_clips",
+) -> dict[str, dict]:
+    """Scores each class against all others.
+
+    Args:
+        probabilities: [N, K] float.
+        class_ids: [N] int, the true classes.
+        predicted: [N] int, the classes predicted.
+        class_names: The K names.
+        counted: What the number of a class' elements is called.
+
+    Returns:
+        For each class that number, precision, recall, f1 and average_precision; None is what is
+        not defined.
+    """
     precisions, recalls, f1s, counts = metrics.precision_recall_fscore_support(
         class_ids, predicted, labels=np.arange(len(class_names)), zero_division=np.nan
     )
@@ -123,7 +143,7 @@ def _score_classes(probabilities, class_ids, predicted, class_names) -> dict[str
             "average_precision": average_precision,
         }
         defined = {x: None if np.isnan(score) else float(score) for x, score in scores.items()}
-        per_class[name] = {"num_clips": int(counts[k]), **defined}
+        per_class[name] = {counted: int(counts[k]), **defined}
     return per_class
 
 

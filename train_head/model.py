@@ -59,8 +59,8 @@ class PerFrame(keras.layers.Layer):
         return cls(**config)
 
 
-class _FramesToClip(keras.layers.Layer):
-    """Base of layers whose result has no frames left that a mask could be for."""
+class _WithoutMask(keras.layers.Layer):
+    """Base of layers whose result carries no mask on."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -71,7 +71,7 @@ class _FramesToClip(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("lrcn")
-class MeanOfFrames(_FramesToClip):
+class MeanOfFrames(_WithoutMask):
     """The logarithm of the mean, over a clip's frames, of each frame's softmax.
 
     Donahue et al. 2015 (LRCN, section 4) average the predictions of all frames so.
@@ -90,6 +90,20 @@ class MeanOfFrames(_FramesToClip):
 
     def compute_output_spec(self, logits, frame_mask=None):
         return keras.KerasTensor((logits.shape[0], logits.shape[2]), dtype=logits.dtype)
+
+
+@keras.saving.register_keras_serializable("lrcn")
+class EveryFrame(_WithoutMask):
+    """The same logits without the RNN's mask, of which Keras would make weights of its own.
+
+    Which frames count, and how much, the weights of the targets say.
+    """
+
+    def call(self, logits):
+        return tf.identity(logits)
+
+    def compute_output_spec(self, logits):
+        return keras.KerasTensor(logits.shape, dtype=logits.dtype)
 
 
 @keras.saving.register_keras_serializable("lrcn")
@@ -150,7 +164,7 @@ def build_head(
     dtype_policy: str = "float32",
     top=None,
 ):
-    """Builds the trainable model from feature maps to one label for the clip.
+    """Builds the trainable model from feature maps to a label for the clip, or for every frame.
 
     Args:
         config: Its layers, and whether sequences are fixed or ragged.
@@ -165,7 +179,8 @@ def build_head(
 
     Returns:
         A Keras model from `feature_maps` [B, T, ...] float16, and for ragged sequences
-        `frame_mask` [B, T] bool (true frames first, then padding), to logits [B, K] float32.
+        `frame_mask` [B, T] bool (true frames first, then padding), to logits [B, K] float32, or
+        with a label for every frame [B, T, K], of which those of padding mean nothing.
     """
     cached_shape = feature_shape if top is None else top.input.shape[1:]
     maps = keras.Input((None, *cached_shape), dtype="float16", name="feature_maps")
@@ -179,7 +194,7 @@ def build_head(
         x = PerFrame(top, name="top")(x, frame_mask=frame_mask)
     x = ScaleClip(name="scale_clip")(x, frame_mask=frame_mask)
     x = PerFrame(encoder, name="per_frame")(x, frame_mask=frame_mask)
-    every_frame = config.output != "last"
+    every_frame = config.labels == "frame" or config.output != "last"
     if RNNS[config.rnn] is not None:
         for number in range(1, config.rnn_layers + 1):
             rnn = RNNS[config.rnn](
@@ -196,13 +211,15 @@ def build_head(
     if config.output in TIME_POOLINGS:
         x = TIME_POOLINGS[config.output](x, frame_mask)
     logits = keras.layers.Dense(num_classes, name="logits")(x)
-    if config.output == "mean":
+    if config.labels == "frame":
+        logits = EveryFrame(name="every_frame")(logits)
+    elif config.output == "mean":
         logits = MeanOfFrames(name="mean_of_frames")(logits, frame_mask=frame_mask)
     return keras.Model(inputs, logits, name="head")
 
 
 @keras.saving.register_keras_serializable("lrcn")
-class LastFrame(_FramesToClip):
+class LastFrame(_WithoutMask):
     """The vector of each clip's last frame that is not padding."""
 
     def call(self, vectors, frame_mask=None):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train_head.input_pipeline import ClipReader
+from train_head.clip_reader import ClipReader
 
 
 class FeatureStatistics(NamedTuple):

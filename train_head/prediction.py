@@ -1,4 +1,4 @@
-"""Names the class of new videos: pixels -> bottom -> head, as a run's contract says."""
+"""Names the class of new videos, or of their frames: pixels -> bottom -> head, as in training."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,15 @@ from lrcn.common import backbone
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
-from lrcn.common.feature_cache import ClipFeatures
+from lrcn.common.feature_cache import ClipClock, ClipFeatures
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.views import VIEWS
 from train_head.config import TrainConfig
-from train_head.evaluation import load_model
+from train_head.evaluation import check_windows, load_model
+from train_head.frame_prediction import answer_all_frames
 from train_head.input_pipeline import pad_clips, sample_windows
 from train_head.model import tf
 from train_head.vgg16 import rebuild_vgg16
@@ -27,17 +28,21 @@ _BATCH_SIZE = 16
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The classes of one clip.
+    """The classes of one clip, or of its frames.
 
     Attributes:
         source: The video file or frame folder.
-        probabilities: [K] float32, None if the clip could not be read.
+        probabilities: [K] float32, of a run with a label for every frame [T, K]; None if the clip
+            could not be read.
+        clock: When its T frames are, which are those that the run's cache would have. None if the
+            clip could not be read.
         sequences: What the head saw: each view of each window. Empty if the clip could not be read.
         failure: Why it could not be read.
     """
 
     source: Path
     probabilities: np.ndarray | None = None
+    clock: ClipClock | None = None
     sequences: Sequence[ClipFeatures] = ()
     failure: str = ""
 
@@ -47,6 +52,7 @@ class Predictor:
 
     Attributes:
         class_names: The K names.
+        labels_frames: Whether every frame gets an answer, and not the clip.
         head: The Keras model from feature maps to logits.
     """
 
@@ -60,13 +66,15 @@ class Predictor:
 
         Raises:
             FileNotFoundError: If the run or the weights are missing.
-            ValueError: If the weights are not those of the contract, or the run was trained on
-                imported features.
+            ValueError: If the weights are not those of the contract, the run was trained on
+                imported features, or several windows are asked of a head that labels every frame.
         """
         run.check_trained()
         self._num_windows = num_windows
         self.class_names = read_class_names(run.classes_path)
         self._config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+        check_windows(self._config, num_windows)
+        self.labels_frames = self._config.labels == "frame"
         self._contract = run.read_contract()
         self._selection = FrameSelection.parse(
             self._contract.frame_selection, where=str(run.contract_path)
@@ -81,7 +89,7 @@ class Predictor:
         """Yields a prediction for each source, in order; an unreadable one does not end it."""
         for source in sources:
             try:
-                sequences = self._extract(source)
+                sequences, clock = self._extract(source)
             except UnreadableClipError as error:
                 yield Prediction(source, failure=str(error))
                 continue
@@ -89,11 +97,14 @@ class Predictor:
             inputs = padded
             if self._config.sequence == "ragged":
                 inputs = {"feature_maps": padded, "frame_mask": mask}
-            logits = self.head(inputs, training=False)
-            yield Prediction(source, tf.nn.softmax(logits).numpy().mean(axis=0), sequences)
+            probabilities = tf.nn.softmax(self.head(inputs, training=False)).numpy().mean(axis=0)
+            if self.labels_frames:
+                num_frames = len(clock.frame_index)
+                probabilities = answer_all_frames(probabilities, num_frames, self._config)
+            yield Prediction(source, probabilities, clock, sequences)
 
-    def _extract(self, source: Path) -> list[ClipFeatures]:
-        """Computes the features of each window's frames, in each view."""
+    def _extract(self, source: Path) -> tuple[list[ClipFeatures], ClipClock]:
+        """Computes the features of each window's frames, in each view; and all frames' clock."""
         chosen = None
         if self._config.sequence == "fixed":
             # Counting decodes the clip once more, which costs little beside VGG16.
@@ -103,9 +114,9 @@ class Predictor:
         frames = iter_frames(source, image_size=resized_px, selection=self._selection)
         maps, positions, clock, batch = [], [], [], []
         for position, frame in enumerate(frames):
+            clock.append((frame.index, frame.timestamp_sec))
             if chosen is None or position in chosen:
                 positions.append(position)
-                clock.append((frame.index, frame.timestamp_sec))
                 batch.append(frame.pixels)
             if len(batch) == self._frames_per_batch:
                 maps.append(self._forward(batch))
@@ -115,16 +126,17 @@ class Predictor:
         maps = np.concatenate(maps)
         if chosen is None:
             windows = self._sample_windows(len(maps))
-        frame_index, timestamp_sec = map(np.array, zip(*clock, strict=True))
+        clock = ClipClock(*map(np.array, zip(*clock, strict=True)))
         views = [
-            ClipFeatures(maps[:, view], frame_index, timestamp_sec)
+            ClipFeatures(maps[:, view], *(values[positions] for values in clock))
             for view in range(self._views.num_views)
         ]
-        return [
+        sequences = [
             features if x is None else features.take(np.searchsorted(positions, x))
             for x in windows
             for features in views
         ]
+        return sequences, clock
 
     def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:
         return sample_windows(num_frames, self._config, num_windows=self._num_windows)

@@ -62,6 +62,11 @@ def read_predictions(path: Path) -> Predictions:
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     class_names = header[len(_COLUMNS) :]
+    if header[1:2] == ["frame_index"]:
+        raise ValueError(
+            f"{path}: expected a row for each clip. Received: one for each frame, of a run with "
+            "--labels=frame. Name a run that gives each clip one label."
+        )
     try:
         if header[: len(_COLUMNS)] != _COLUMNS or not rows:
             raise ValueError(f"the header {header[:4]} and {len(rows)} clips")

@@ -50,6 +50,7 @@ def read_options() -> dict:
     return {
         "checkpoint_sec": train_flags.CHECKPOINT_SEC.value,
         "manifest_path": None if _MANIFEST.value is None else Path(_MANIFEST.value),
+        "frame_labels_path": train_flags.read_frame_labels_path(),
         "weights": _WEIGHTS.value,
         "devices": _DEVICES.value,
         "summary": _SUMMARY.value,

@@ -15,6 +15,13 @@ from lrcn.common.manifest import (
 )
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.config import TrainConfig
+from train_head.frame_labels import (
+    FrameLabels,
+    check_trainable,
+    format_frame_labels,
+    read_frame_labels,
+    write_frame_labels,
+)
 from train_head.provenance import list_versions
 from train_head.run_clips import read_run_clips
 
@@ -25,6 +32,7 @@ def start_run(
     config: TrainConfig,
     cache: FeatureCache,
     manifest_path: Path | None,
+    frame_labels_path: Path | None,
 ) -> bool:
     """Writes what is known before training, or checks that the run is the same.
 
@@ -33,18 +41,19 @@ def start_run(
         config: The settings.
         cache: The cache to train on.
         manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
+        frame_labels_path: With a label for every frame, where these are, see `frame_labels`; None
+            takes those that the run has.
 
     Returns:
         Whether the run has ended, so that nothing is left to do.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
-        ValueError: If the clips do not allow training, or the folder holds other files or a run of
-            other settings or clips.
+        ValueError: If the clips or labels do not allow training, or the folder holds other files
+            or a run of other settings, clips or labels.
     """
     manifest_path = cache.manifest_path if manifest_path is None else manifest_path
     clips = read_run_clips(cache, manifest_path)
-    class_names = read_class_names(cache.classes_path)
     if run.config_path.exists():
         existing = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
         contract = run.read_contract()
@@ -55,7 +64,9 @@ def start_run(
             problem = contract.describe_differences(cache.contract)
         elif read_manifest(run.manifest_path) != clips:
             problem = f"made with other clips or splits than {manifest_path} lists now"
-        elif read_class_names(run.classes_path) != class_names:
+        elif config.labels == "frame":
+            problem = _find_other_labels(run, cache, clips, frame_labels_path)
+        elif read_class_names(run.classes_path) != read_class_names(cache.classes_path):
             problem = f"made with other classes, or in another order, than {cache.classes_path} has"
         if problem:
             raise ValueError(
@@ -70,9 +81,20 @@ def start_run(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             "that nothing of yours is overwritten. Name another --run_dir."
         )
-    _check_clips(clips, class_names, cache)
+    _check_cached(clips, cache)
+    frame_labels = None
+    if config.labels == "frame":
+        frame_labels = _read_labels(clips, cache, frame_labels_path)
+        check_trainable(frame_labels, clips, where=frame_labels_path)
+        class_names = frame_labels.class_names
+    else:
+        class_names = read_class_names(cache.classes_path)
+        _check_classes(clips, class_names, cache)
     run.checkpoints_path.mkdir(parents=True, exist_ok=True)
     write_class_names(run.classes_path, class_names)
+    run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off
+    if frame_labels is not None:
+        write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract)
     write_json(run.versions_path, list_versions())
@@ -91,6 +113,7 @@ def _holds_other_files(run: RunDir) -> bool:
         first,
         run.classes_path.name,
         run.manifest_path.name,
+        run.frame_labels_path.name,
         run.contract_path.name,
         run.versions_path.name,
         run.flags_path.name,
@@ -99,7 +122,32 @@ def _holds_other_files(run: RunDir) -> bool:
     return bool(names) and not (first in names and names <= at_start)
 
 
-def _check_clips(clips: list[Clip], class_names: list[str], cache: FeatureCache) -> None:
+def _read_labels(
+    clips: list[Clip], cache: FeatureCache, frame_labels_path: Path | None
+) -> FrameLabels:
+    if frame_labels_path is None:
+        raise ValueError(
+            "Expected --frame_labels with --labels=frame: a .csv file of intervals with labels, or "
+            "a folder of label files. Received: none."
+        )
+    clip_ids = [clip.clip_id for clip in clips]
+    known_ids = {*clip_ids, *(clip.clip_id for clip in read_manifest(cache.manifest_path))}
+    return read_frame_labels(frame_labels_path, clip_ids=clip_ids, known_ids=known_ids, cache=cache)
+
+
+def _find_other_labels(
+    run: RunDir, cache: FeatureCache, clips: list[Clip], frame_labels_path: Path | None
+) -> str:
+    """Says what is wrong with labels that are given anew, empty where nothing is."""
+    if frame_labels_path is None:
+        return ""
+    given = format_frame_labels(_read_labels(clips, cache, frame_labels_path))
+    if given == run.frame_labels_path.read_text(encoding="utf-8"):
+        return ""
+    return f"made with other frame labels than {frame_labels_path} has now"
+
+
+def _check_classes(clips: list[Clip], class_names: list[str], cache: FeatureCache) -> None:
     trained = {clip.label for clip in clips if clip.split == "train"}
     if len(class_names) < 2:
         raise ValueError(
@@ -112,6 +160,9 @@ def _check_clips(clips: list[Clip], class_names: list[str], cache: FeatureCache)
             f"Expected train clips of every class. Received none of {missing}. Add clips, move "
             f"some to the train split, or take the class out, also of {cache.classes_path}."
         )
+
+
+def _check_cached(clips: list[Clip], cache: FeatureCache) -> None:
     absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
     if absent:
         raise FileNotFoundError(

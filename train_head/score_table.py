@@ -2,13 +2,23 @@
 
 import numpy as np
 
+from train_head.frame_metrics import OVERLAPS
+
 # Of more classes, a confusion matrix is wider than a terminal.
 _MAX_MATRIX_CLASSES = 10
 _SHOWN_CONFUSIONS = 10
 
 
 def format_headline(scores: dict) -> str:
-    """Renders the score in a line: `top-1 97.5% [94.2, 100.0] of 120 test clips`."""
+    """Renders the score in a line: `top-1 97.5% [94.2, 100.0] of 120 test clips`, or
+    `frame accuracy 93.1% [90.2, 95.8] of 1,234 frames of 12 test clips`.
+    """
+    if "frame_accuracy" in scores:
+        return (
+            f"frame accuracy {scores['frame_accuracy']:.1%} "
+            f"{_format_interval(scores['frame_accuracy_interval'])} of {scores['num_frames']:,} "
+            f"frames of {scores['num_clips']} {scores['split']} clips"
+        )
     return (
         f"top-1 {scores['top1']:.1%} {_format_interval(scores['top1_interval'])} of "
         f"{scores['num_clips']} {scores['split']} clips"
@@ -19,39 +29,77 @@ def format_metrics(scores: dict) -> str:
     """Renders the content of `metrics.json` as tables.
 
     Up to 10 classes the confusion matrix is shown, as clips and as shares of the true class; of
-    more, the pairs of classes that are confused most.
+    more, the pairs of classes that are confused most. With a label for every frame, it is frames
+    that they count.
     """
-    by_group = scores["by_group"]
-    lines = [f"clips                {scores['num_clips']} of the split {scores['split']}"]
-    for name, title in (("top1", "top-1"), ("mean_class_accuracy", "mean class accuracy")):
-        line = f"{title:19}  {scores[name]:6.1%} {_format_interval(scores[f'{name}_interval'])}"
-        if by_group is not None:
-            line += f", by group {_format_interval(by_group[f'{name}_interval'])}"
-        lines.append(line)
-    lines.insert(2, f"top-5                {scores['top5']:6.1%}")
-    lines.append(f"calibration error    {scores['expected_calibration_error']:6.1%}")
-    groups = "" if by_group is None else f"; by group: over the {by_group['num_groups']} groups"
-    lines.append(f"[low, high]: 95 % bootstrap interval over the clips{groups}")
-    leaking_groups = scores["provenance"]["leaking_groups"]
-    if leaking_groups:
-        lines.append(f"groups in several splits: {leaking_groups}, so the scores are too good")
-    lines += ["", *_format_classes(scores["per_class"]), ""]
+    if "frame_accuracy" in scores:
+        counted, lines = "frames", _format_frame_scores(scores)
+    else:
+        counted, lines = "clips", _format_clip_scores(scores)
+    lines += ["", *_format_classes(scores["per_class"], counted), ""]
     names, matrix = list(scores["per_class"]), np.array(scores["confusion_matrix"])
     if len(names) <= _MAX_MATRIX_CLASSES:
         lines += _format_matrix(names, matrix)
     else:
-        lines += _format_confusions(names, matrix)
+        lines += _format_confusions(names, matrix, counted)
     return "\n".join(lines)
 
 
-def _format_classes(per_class: dict[str, dict]) -> list[str]:
+def _format_clip_scores(scores: dict) -> list[str]:
+    return [
+        f"clips                {scores['num_clips']} of the split {scores['split']}",
+        _format_score(scores, "top1", "top-1"),
+        _format_score(scores, "top5", "top-5"),
+        _format_score(scores, "mean_class_accuracy", "mean class accuracy"),
+        _format_score(scores, "expected_calibration_error", "calibration error"),
+        *_format_notes(scores),
+    ]
+
+
+def _format_frame_scores(scores: dict) -> list[str]:
+    lines = [
+        f"frames               {scores['num_frames']:,} with a label, in {scores['num_clips']} "
+        f"clips of the split {scores['split']}",
+        _format_score(scores, "frame_accuracy", "frame accuracy"),
+        _format_score(scores, "mean_class_accuracy", "mean class accuracy"),
+        _format_score(scores, "mean_average_precision", "mean AP"),
+    ]
+    for name, overlap in OVERLAPS.items():
+        lines.append(_format_score(scores, name, f"segment F1@{overlap:.2f}"))
+    return lines + _format_notes(scores)
+
+
+def _format_score(scores: dict, name: str, title: str) -> str:
+    line = f"{title:19}  {scores[name]:6.1%}"
+    interval = f"{name}_interval"
+    if interval in scores:
+        line += f" {_format_interval(scores[interval])}"
+        if scores["by_group"] is not None:
+            line += f", by group {_format_interval(scores['by_group'][interval])}"
+    return line
+
+
+def _format_notes(scores: dict) -> list[str]:
+    by_group = scores["by_group"]
+    groups = "" if by_group is None else f"; by group: over the {by_group['num_groups']} groups"
+    lines = [f"[low, high]: 95 % bootstrap interval over the clips{groups}"]
+    leaking_groups = scores["provenance"]["leaking_groups"]
+    if leaking_groups:
+        lines.append(f"groups in several splits: {leaking_groups}, so the scores are too good")
+    return lines
+
+
+def _format_classes(per_class: dict[str, dict], counted: str) -> list[str]:
     width = max(map(len, [*per_class, "class"]))
     columns = ("precision", "recall", "f1", "average_precision")
-    lines = [f"{'class':{width}}  clips  precision  recall      F1  average precision"]
+    key = f"num_{counted}"
+    digits = max(len(counted), len(str(max(row[key] for row in per_class.values()))))
+    headings = "precision  recall      F1  average precision"
+    lines = [f"{'class':{width}}  {counted:>{digits}}  {headings}"]
     for name, row in per_class.items():
         shown = ["--" if row[x] is None else f"{row[x]:.1%}" for x in columns]
         cells = "{:>9}  {:>6}  {:>6}  {:>17}".format(*shown)
-        lines.append(f"{name:{width}}  {row['num_clips']:5}  {cells}")
+        lines.append(f"{name:{width}}  {row[key]:{digits}}  {cells}")
     return lines
 
 
@@ -73,16 +121,16 @@ def _format_matrix(names: list[str], matrix: np.ndarray) -> list[str]:
     return lines
 
 
-def _format_confusions(names: list[str], matrix: np.ndarray) -> list[str]:
+def _format_confusions(names: list[str], matrix: np.ndarray, counted: str) -> list[str]:
     errors = matrix - np.diag(matrix.diagonal())
-    # By clips, then by their share of the class; a stable sort leaves equals in class order.
+    # By number, then by their share of the class; a stable sort leaves equals in class order.
     shares = errors / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     order = np.lexsort((-shares.ravel(), -errors.ravel()))[:_SHOWN_CONFUSIONS]
     pairs = [divmod(int(place), len(names)) for place in order if errors.flat[place]]
     if not pairs:
         return ["No class is taken for another."]
     width = max(len(names[true]) for true, _ in pairs)
-    return ["clips confused most, of the true class", ""] + [
+    return [f"{counted} confused most, of the true class", ""] + [
         f"{errors[true, other]:5} of {matrix[true].sum():<5} {names[true]:{width}}  taken for "
         f"{names[other]}"
         for true, other in pairs

@@ -15,13 +15,11 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import count_batches, plan_epoch
+from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
-from train_head.input_pipeline import (
-    ClipReader,
-    make_eval_dataset,
-    make_train_dataset,
-    raise_read_errors,
-)
+from train_head.frame_accuracy import LabelledFrameAccuracy
+from train_head.frame_labels import read_run_labels
+from train_head.input_pipeline import ClassIds, make_eval_dataset, make_train_dataset
 from train_head.layer_table import format_layers
 from train_head.loss_guard import LossGuard
 from train_head.model import build_head, keras, tf
@@ -33,10 +31,10 @@ from train_head.vgg16 import FrozenTop, rebuild_top
 
 
 class Split(NamedTuple):
-    """The clips of one split: their reader, and [N] int32 class ids."""
+    """The clips of one split: their reader, and the class ids of them or of their frames."""
 
     reader: ClipReader
-    class_ids: np.ndarray
+    class_ids: ClassIds
 
 
 def train_run(
@@ -46,6 +44,7 @@ def train_run(
     run: RunDir,
     checkpoint_sec: float,
     manifest_path: Path | None = None,
+    frame_labels_path: Path | None = None,
     weights: str | None = None,
     devices: str = "1",
     summary: bool = False,
@@ -63,6 +62,8 @@ def train_run(
         run: Where the run goes, made where there is none.
         checkpoint_sec: Seconds between checkpoints.
         manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
+        frame_labels_path: With a label for every frame, where these are, see `frame_labels`; None
+            takes those that the run has.
         weights: Where VGG16's weights are now, None for where the cache found them. Needed only
             where layers lie above the cut.
         devices: How many devices share each batch, or `all`.
@@ -70,14 +71,21 @@ def train_run(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache, or the weights.
-        ValueError: If the clips or devices do not allow training, the folder holds a run of other
-            settings or clips, the weights are not the cache's, or the loss stops being finite.
+        ValueError: If the clips, labels or devices do not allow training, the folder holds a run of
+            other settings, clips or labels, the weights are not the cache's, or the loss stops
+            being finite.
     """
     strategy = make_checked_strategy(config, devices)
-    if start_run(run, config=config, cache=cache, manifest_path=manifest_path):
+    if start_run(
+        run,
+        config=config,
+        cache=cache,
+        manifest_path=manifest_path,
+        frame_labels_path=frame_labels_path,
+    ):
         return
     top = rebuild_top(cache.contract, weights, where=cache.cache_dir / "cache.json")
-    train, val = (read_split(run, cache, name, top=top) for name in ("train", "val"))
+    train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
     build = functools.partial(
         build_head,
         config,
@@ -141,7 +149,7 @@ def fit_model(
         *train, config, epoch=first_epoch, num_devices=num_devices
     )
     val_dataset = None
-    if len(val.class_ids):
+    if len(val.reader):
         val_dataset = make_eval_dataset(*val, config, num_devices=num_devices)
 
     def find_batch(epoch: int, step: int) -> list[str]:
@@ -193,13 +201,20 @@ def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.St
 
 
 def read_split(
-    run: RunDir, cache: FeatureCache, name: str, *, top: FrozenTop | None = None
+    run: RunDir,
+    cache: FeatureCache,
+    name: str,
+    config: TrainConfig,
+    *,
+    top: FrozenTop | None = None,
 ) -> Split:
     """Makes a split of a started run ready, with the top's features in place of the cached ones."""
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == name]
     reader = ClipReader(
         cache, [clip.clip_id for clip in clips], memory_bytes=_find_memory_budget(), top=top
     )
+    if config.labels == "frame":
+        return Split(reader, list(read_run_labels(run, cache, clips).class_ids.values()))
     class_names = read_class_names(run.classes_path)
     return Split(reader, np.array(find_class_ids(clips, class_names), np.int32))
 
@@ -237,6 +252,8 @@ def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) ->
             config.batch_size,
             num_clips,
         )
+    of_frames = config.labels == "frame"
+    accuracy = LabelledFrameAccuracy if of_frames else keras.metrics.SparseCategoricalAccuracy
     model.compile(
         optimizer=build_optimizer(
             config,
@@ -246,6 +263,6 @@ def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) ->
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         # Weighted like the loss, where clips have weights.
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+        weighted_metrics=[accuracy(name="top1")],
         jit_compile=False,  # batches differ in length
     )

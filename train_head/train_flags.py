@@ -1,6 +1,7 @@
 """The flags of how a head is trained, for every program that trains."""
 
 import dataclasses
+from pathlib import Path
 
 from absl import flags
 
@@ -18,6 +19,16 @@ CHECKPOINT_SEC = flags.DEFINE_float(
     "Seconds between checkpoints, each written at the end of an epoch: a kill loses at most so "
     "much and the epoch it came in. Does not change the result.",
     lower_bound=0.0,
+)
+
+FRAME_LABELS = flags.DEFINE_string(
+    "frame_labels",
+    None,
+    "With --labels=frame, the frames' labels: a .csv file with the columns clip_id, start_sec, "
+    "end_sec (from the start of the source; the end is not part of the interval) and label, or "
+    "start_frame and end_frame in place of seconds; or a folder with <clip_id>.txt for each clip, "
+    "a class name a line for each frame. Frames without a label do not count. The run keeps a "
+    "copy, so a run that exists can go without.",
 )
 
 # The others have the name and the default of a field of TrainConfig.
@@ -70,7 +81,7 @@ flags.DEFINE_enum(
     _DEFAULTS.class_weights,
     CLASS_WEIGHTS,
     "balanced: a train clip of a rare class counts more in the loss, so that all classes count "
-    "alike. none: all clips count alike.",
+    "alike. none: all clips count alike. With --labels=frame: frames, not clips.",
 )
 flags.DEFINE_bool(
     "balanced_sampling",
@@ -134,15 +145,37 @@ flags.DEFINE_integer(
 )
 
 
-def read_train_config(kind: type[TrainConfig] = TrainConfig) -> TrainConfig:
+def read_train_config(
+    kind: type[TrainConfig] = TrainConfig, *, takes_frame_labels: bool = False
+) -> TrainConfig:
     """Returns the flags' settings; `--clipvalue` alone takes the place of the default norm.
 
+    Args:
+        kind: The settings wanted.
+        takes_frame_labels: Whether the program can work with `--labels=frame`.
+
     Raises:
-        ValueError: If they do not go together.
+        ValueError: If they do not go together, or the program cannot work with them.
     """
+    labels = flags.FLAGS["labels"].value
+    if labels == "frame" and not takes_frame_labels:
+        raise ValueError(
+            "Expected --labels=clip, since this program is about the labels of whole clips. "
+            "Received: --labels=frame. Leave it out."
+        )
+    if labels == "clip" and FRAME_LABELS.value is not None:
+        raise ValueError(
+            f"Expected --labels=frame with --frame_labels. Received: --labels=clip, --frame_labels="
+            f"{FRAME_LABELS.value}. Add the one, or leave out the other."
+        )
     settings = {x.name: flags.FLAGS[x.name].value for x in dataclasses.fields(kind)}
     for value in [name for name in settings if name.endswith("clipvalue")]:
         norm = value.replace("value", "norm")
         if settings[value] and flags.FLAGS[norm].using_default_value:
             settings[norm] = 0.0
     return kind(**settings)
+
+
+def read_frame_labels_path() -> Path | None:
+    """Returns `--frame_labels`, None where it is left out."""
+    return None if FRAME_LABELS.value is None else Path(FRAME_LABELS.value)

@@ -54,6 +54,18 @@ class ClipFeatures(NamedTuple):
         return ClipFeatures(*(values[positions] for values in self))
 
 
+class ClipClock(NamedTuple):
+    """When the frames of one clip are; see `ClipFeatures`.
+
+    Attributes:
+        frame_index: [T] int32.
+        timestamp_sec: [T] float64.
+    """
+
+    frame_index: np.ndarray
+    timestamp_sec: np.ndarray
+
+
 class FeatureCache:
     """An existing cache folder. Use `read_cache` or `create_cache`."""
 
@@ -116,6 +128,11 @@ class FeatureCache:
         """T of a cached clip. Raises as `read_clip`."""
         with self._open_clip(clip_id) as file:
             return file["feature_maps"].shape[0]
+
+    def read_clock(self, clip_id: str) -> ClipClock:
+        """Reads when a clip's frames are, without their features. Raises as `read_clip`."""
+        with self._open_clip(clip_id) as file:
+            return ClipClock(*(file[name][:] for name in ClipClock._fields))
 
     def read_clip(
         self, clip_id: str, *, frames: np.ndarray | None = None, view: int = 0

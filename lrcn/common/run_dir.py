@@ -6,6 +6,7 @@ flags.txt          the same as flags: pass it with --flagfile
 classes.txt        a class name a line; the line number is the class id
 contract.json      what its features are made of
 manifest.csv       its clips and their splits
+frame_labels.csv   with --labels=frame, the label of every frame of these clips
 versions.json      the packages it was trained with
 history.csv        a row for each epoch; of a fine-tuned run, both phases
 head/              of a fine-tuned run, the run of its first phase: the head on frozen features
@@ -13,7 +14,8 @@ logs/              the same for TensorBoard
 checkpoints/       what training needs to go on after a kill
 metrics.json       the score on the held-out clips (metrics_val.json: on another split,
                    metrics_windows4.json: evaluated in another way than training ends with)
-predictions.csv    a row for each of these clips (named alike)
+predictions.csv    a row for each of these clips, with --labels=frame for each of their frames
+                   (named alike)
 report.html        what `train_head.report` makes of it all, to look at
 """
 
@@ -36,6 +38,7 @@ class RunDir:
         self.classes_path = self.path / "classes.txt"
         self.contract_path = self.path / "contract.json"
         self.manifest_path = self.path / "manifest.csv"
+        self.frame_labels_path = self.path / "frame_labels.csv"
         self.versions_path = self.path / "versions.json"
         self.history_path = self.path / "history.csv"
         self.logs_path = self.path / "logs"

@@ -120,6 +120,25 @@ def drop_frames(frames: np.ndarray, *, probability: float, rng: np.random.Genera
     return kept if len(kept) else rng.choice(frames, size=1)
 
 
+def find_nearest(chosen: np.ndarray, num_frames: int) -> np.ndarray:
+    """Finds for each frame of a clip which of the chosen frames is nearest.
+
+    Args:
+        chosen: [N] int64 in [0, num_frames), in any order, repeats allowed, at least one.
+        num_frames: Frames n in the clip.
+
+    Returns:
+        [n] int64, places in `chosen`: of two that are as near the earlier frame, of repeats the
+        first.
+    """
+    values, places = np.unique(chosen, return_index=True)
+    frames = np.arange(num_frames)
+    after = np.minimum(np.searchsorted(values, frames), len(values) - 1)
+    before = np.maximum(after - 1, 0)
+    is_before = np.abs(frames - values[before]) <= np.abs(frames - values[after])
+    return places[np.where(is_before, before, after)]
+
+
 SAMPLERS = {"segments": sample_segment_centres, "tail": sample_tail}
 
 

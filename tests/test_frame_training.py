@@ -1,0 +1,395 @@
+"""Tests heads that label every frame: what counts, what is learnt, and that it is told right."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from commands import SMALL_HEAD, run_program
+from frame_data import NAMES, make_walks, write_walks
+from small_data import make_config
+from test_model import make_head, make_maps, make_ragged_inputs
+
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.clip_reader import ClipReader
+from train_head.config import FineTuneConfig, TrainConfig
+from train_head.evaluation import check_windows, evaluate_run, load_model
+from train_head.explanation import check_explainable
+from train_head.frame_accuracy import LabelledFrameAccuracy
+from train_head.frame_prediction import answer_all_frames
+from train_head.frame_targets import FrameTargets, balance_classes, expect_labelled
+from train_head.input_pipeline import make_eval_dataset, make_train_dataset
+from train_head.model import keras, tf
+from train_head.prediction import Predictor
+from train_head.prediction_file import read_predictions
+from train_head.recorder import read_history
+from train_head.rnns import RNNS
+from train_head.train import train_run
+
+LEARNING = {
+    "labels": "frame",
+    "sequence": "ragged",
+    "rnn_units": 16,
+    "batch_size": 8,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def walks(tmp_path_factory):
+    """A cache of clips whose frames are labelled by what happened just before, and the labels."""
+    return write_walks(tmp_path_factory.mktemp("walks"))
+
+
+def train(walks, folder, **settings):
+    """Trains in this process; returns the run."""
+    cache, labels_path = walks
+    run = RunDir(folder)
+    train_run(
+        make_config(**{**LEARNING, **settings}),
+        cache=cache,
+        run=run,
+        checkpoint_sec=0,
+        frame_labels_path=labels_path,
+    )
+    return run
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def make_frame_head(**settings):
+    head = make_head(labels="frame", **settings)
+    head.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return head
+
+
+def find_gradients(head, inputs, class_ids, weights):
+    with tf.GradientTape() as tape:
+        logits = head(inputs, training=False)
+        loss = head.compute_loss(y=class_ids, y_pred=logits, sample_weight=weights)
+    gradients = tape.gradient(loss, head.trainable_variables)
+    return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+@pytest.mark.parametrize("rnn", RNNS)
+@pytest.mark.parametrize("rnn_layers", [1, 2])
+def test_every_frame_has_logits_that_padding_does_not_change(sequence, rnn, rnn_layers):
+    head = make_head(labels="frame", sequence=sequence, rnn=rnn, rnn_layers=rnn_layers)
+    maps = make_maps(2, 4)
+    inputs = make_ragged_inputs(list(maps), num_frames=4) if sequence == "ragged" else maps
+    logits = head(inputs, training=False).numpy()
+    assert logits.shape == (2, 4, 3)
+    assert np.ptp(logits, axis=1).min() > 1e-3, "each frame its own answer"
+    if sequence == "ragged":
+        padded = head(make_ragged_inputs(list(maps), num_frames=7), training=False).numpy()
+        np.testing.assert_allclose(padded[:, :4], logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("rnn", RNNS)
+def test_padding_and_frames_without_label_change_neither_loss_nor_gradient(rnn):
+    head = make_frame_head(sequence="ragged", rnn=rnn)
+    clips = [make_maps(1, length, seed=length)[0] for length in (3, 5)]
+    class_ids = [np.array([0, -1, 2]), np.array([1, 1, -1, 0, -1])]
+    targets = FrameTargets(class_ids, num_rows=2, num_labelled=5)
+    draws, chosen = np.array([0, 1]), [(0, None), (1, None)]
+    wanted, weights = targets.make_batch(draws, chosen)
+    inputs = make_ragged_inputs(clips, num_frames=5)
+    loss, *gradients = found = find_gradients(head, inputs, wanted, weights)
+    # The mean over the five labelled frames, one by one.
+    logits = head(inputs, training=False).numpy()
+    rows = [(0, 0, 0), (0, 2, 2), (1, 0, 1), (1, 1, 1), (1, 3, 0)]
+    expected = -np.mean([tf.nn.log_softmax(logits[i, t])[k] for i, t, k in rows])
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert max(np.abs(gradient).max() for gradient in gradients) > 1e-3
+    # More padding; another class where there is no label; the clips the other way around.
+    longer = np.zeros((2, 9), np.int32), np.zeros((2, 9), np.float32)
+    for array, values in zip(longer, (wanted, weights * 9 / 5), strict=True):
+        array[:, :5] = values
+    others = [
+        find_gradients(head, make_ragged_inputs(clips, num_frames=9), *longer),
+        find_gradients(head, inputs, np.where(weights > 0, wanted, 1), weights),
+        find_gradients(
+            head,
+            make_ragged_inputs(clips[::-1], num_frames=5),
+            *targets.make_batch(draws[::-1], chosen[::-1]),
+        ),
+    ]
+    for other in others:
+        for a, b in zip(found, other, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_accuracy_counts_each_labelled_frame_once():
+    accuracy = LabelledFrameAccuracy(name="top1")
+    logits = np.eye(3)[[[0, 1, 2], [0, 0, 0]]]
+    accuracy.update_state(
+        np.array([[0, 1, 1], [0, 0, 0]]), logits, np.array([[9, 9, 9], [1, 0, 0]])
+    )
+    accuracy.update_state(np.array([[1]]), np.eye(3)[[[0]]], np.array([[5]]))
+    assert float(accuracy.result()) == pytest.approx(3 / 5)
+
+
+def test_targets_of_a_batch():
+    class_ids = [np.array([0, -1, 2, 2], np.int32), np.array([1, 1], np.int32)]
+    targets = FrameTargets(class_ids, num_rows=4, num_labelled=8, num_counted=2)
+    chosen = [(0, np.array([3, 1, 0])), (1, None), (1, None)]
+    wanted, weights = targets.make_batch(np.array([0, 1, 2]), chosen)
+    np.testing.assert_array_equal(wanted, [[2, 0, 0], [1, 1, 0], [0, 0, 0]])
+    # T * N / n = 3 * 4 / 8; the third row only fills up the batch.
+    np.testing.assert_array_equal(weights, [[1.5, 0, 1.5], [1.5, 1.5, 0], [0, 0, 0]])
+    assert wanted.dtype == np.int32 and weights.dtype == np.float32
+    assert expect_labelled(class_ids, make_config(sequence="ragged")) == 5
+    assert expect_labelled(class_ids, make_config(seq_len=8)) == 8 * (3 / 4 + 1)
+
+
+def test_balanced_weights_are_by_frames():
+    class_ids = [np.array([0, -1, 2, 2]), np.array([1, 2, 2, 2, -1])]
+    weights = balance_classes(class_ids)
+    np.testing.assert_allclose(weights, [7 / 3, 7 / 3, 7 / (3 * 5)])
+    targets = FrameTargets(class_ids, num_rows=2, num_labelled=7, class_weights=weights)
+    _, found = targets.make_batch(np.array([0]), [(0, None)])
+    np.testing.assert_allclose(found[0], np.array([7 / 3, 0, 7 / 15, 7 / 15]) * 4 * 2 / 7)
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_sampled_frames_carry_their_labels(walks, sequence):
+    cache, _ = walks
+    made = make_walks(9, split="test")
+    clip_ids = [clip.clip_id for clip in made]
+    reader = ClipReader(cache, clip_ids, memory_bytes=0)
+    class_ids = [np.asarray(x, np.int32) for _, x in made.values()]
+    config = make_config(labels="frame", sequence=sequence, frame_order="shuffled", batch_size=4)
+    # The label of each frame of each clip, found again by its features.
+    known = {
+        maps[t].astype(np.float16).tobytes(): x[t]
+        for maps, x in made.values()
+        for t in range(len(x))
+    }
+    train_dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
+    eval_dataset = make_eval_dataset(reader, class_ids, config)
+    for batches in (train_dataset.take(steps), eval_dataset):
+        counted = 0
+        for inputs, wanted, weights in batches.as_numpy_iterator():
+            maps = inputs["feature_maps"] if sequence == "ragged" else inputs
+            mask = inputs["frame_mask"] if sequence == "ragged" else np.ones(maps.shape[:2], bool)
+            assert not weights[~mask].any()
+            for row, class_id, weight in zip(maps[mask], wanted[mask], weights[mask], strict=True):
+                label = known[row.tobytes()]
+                assert (label != -1) == (weight > 0)
+                assert weight == 0 or label == class_id
+                counted += weight > 0
+        assert counted > 9
+
+
+def test_what_the_head_did_not_read_takes_the_answer_of_the_nearest_frame():
+    rows = np.arange(4)[:, None]
+    config = make_config(seq_len=4)
+    # It reads the frames 1, 3, 5 and 7 of 8.
+    assert answer_all_frames(rows, 8, config)[:, 0].tolist() == [0, 0, 0, 1, 1, 2, 2, 3]
+    assert answer_all_frames(rows, 2, config)[:, 0].tolist() == [0, 2]
+    assert answer_all_frames(rows, 3, make_config(sequence="ragged"))[:, 0].tolist() == [0, 1, 2]
+    backwards = make_config(sequence="ragged", frame_order="reversed")
+    assert answer_all_frames(rows, 3, backwards)[:, 0].tolist() == [2, 1, 0]
+
+
+def test_labels_that_follow_from_what_came_before_are_learnt(walks, tmp_path):
+    cache, labels_path = walks
+    run = RunDir(tmp_path / "run")
+    flags = [
+        f"--cache_dir={cache.cache_dir}",
+        f"--run_dir={run.path}",
+        *SMALL_HEAD,
+        *(f"--{name}={value}" for name, value in {**LEARNING, "epochs": 25}.items()),
+        "--learning_rate=0.02",
+    ]
+    done = run_program("train_head", *flags, f"--frame_labels={labels_path}")
+    scores = read_json(run.metrics_path("test"))
+    low, high = (100 * x for x in scores["frame_accuracy_interval"])
+    made = make_walks(9, split="test")
+    num_labelled = sum(np.count_nonzero(x != -1) for _, x in made.values())
+    assert done.stdout == (
+        f"frame accuracy {scores['frame_accuracy']:.1%} [{low:.1f}, {high:.1f}] of {num_labelled} "
+        f"frames of 9 test clips, run in {run.path}\n"
+    )
+    assert scores["frame_accuracy"] > 0.9
+    assert scores["mean_average_precision"] > 0.9
+    assert scores["segment_f1_50"] > 0.7
+    assert read_class_names(run.classes_path) == NAMES
+    # A row for each frame, each once, with its label and its time.
+    rows = read_rows(run.predictions_path("test"))
+    expected = [
+        (clip.clip_id, str(t), t / 10, "" if k == -1 else NAMES[k])
+        for clip, (_, class_ids) in made.items()
+        for t, k in enumerate(class_ids)
+    ]
+    columns = ("clip_id", "frame_index", "label")
+    assert [tuple(row[x] for x in columns) for row in rows] == [
+        (x[0], x[1], x[3]) for x in expected
+    ]
+    times = [float(row["timestamp_sec"]) for row in rows]
+    np.testing.assert_allclose(times, [x[2] for x in expected])
+    right = [row["predicted"] == row["label"] for row in rows if row["label"]]
+    assert np.mean(right) == pytest.approx(scores["frame_accuracy"])
+
+    # The run has its labels: the command does without, and the score too.
+    moved = labels_path.rename(labels_path.with_name("moved.csv"))
+    try:
+        assert run_program("train_head", *flags).stdout == done.stdout
+        table = run_program("train_head.evaluate", *flags[:2], "--split=val").stdout
+    finally:
+        moved.rename(labels_path)
+    num_val = sum(np.count_nonzero(x != -1) for _, x in make_walks(8, split="val").values())
+    assert table.startswith(f"frames               {num_val} with a label, in 8 clips of the split")
+    for title in ("frame accuracy", "mean class accuracy", "mean AP", "segment F1@0.25"):
+        assert f"\n{title} " in table
+    best = max(read_history(run.history_path), key=lambda row: (row["val_top1"], row["epoch"]))
+    scores = read_json(run.metrics_path("val"))
+    assert scores["frame_accuracy"] == pytest.approx(best["val_top1"])
+    rows = [row for row in read_rows(run.predictions_path("val")) if row["label"]]
+    loss = np.mean([-np.log(float(row[row["label"]])) for row in rows])
+    assert loss == pytest.approx(best["val_loss"], rel=1e-3)
+
+    # What is for clips says so.
+    with pytest.raises(ValueError, match=r"predictions\.csv: expected a row for each clip\. Rec"):
+        read_predictions(run.predictions_path("test"))
+    with pytest.raises(ValueError, match=r"run: expected a run that gives each clip one label"):
+        check_explainable(run)
+    with pytest.raises(ValueError, match=r"--windows=1 for a run with --labels=frame.*windows=3"):
+        evaluate_run(run, cache, split="test", num_windows=3)
+
+
+def test_without_memory_such_labels_are_not_learnt(walks, tmp_path):
+    run = train(walks, tmp_path / "run", rnn="none", epochs=6)
+    assert evaluate_run(run, walks[0], split="test")["frame_accuracy"] < 0.75
+
+
+def test_stopped_training_goes_on_as_if_nothing_had_happened(walks, tmp_path, monkeypatch):
+    settings = {"epochs": 4, "sequence": "fixed", "class_weights": "balanced", "dropout": 0.2}
+    whole = train(walks, tmp_path / "whole", **settings)
+    run = RunDir(tmp_path / "run")
+
+    class InterruptAfterEpoch2(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    # In the place of Keras' callback, to be called where Ctrl-C may come.
+    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: InterruptAfterEpoch2())
+    with pytest.raises(KeyboardInterrupt):
+        train(walks, run.path, **settings)
+    monkeypatch.undo()
+    assert (run.checkpoints_path / "last_2.weights.h5").exists()
+    train(walks, run.path, **settings)
+    assert run.history_path.read_bytes() == whole.history_path.read_bytes()
+    for a, b in zip(load_model(run).get_weights(), load_model(whole).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    # Every frame has an answer, though the head reads four of each clip.
+    evaluate_run(run, walks[0], split="test")
+    rows = read_rows(run.predictions_path("test"))
+    assert len(rows) == sum(len(maps) for maps, _ in make_walks(9, split="test").values())
+
+    # Other labels are another run.
+    changed = tmp_path / "changed.csv"
+    changed.write_text(walks[1].read_text().replace("0.2,0.3,up", "0.2,0.3,down"))
+    with pytest.raises(ValueError, match=r"run: made with other frame labels than .*changed\.csv"):
+        train((walks[0], changed), run.path, **settings)
+
+
+def test_new_clips_get_the_answers_of_evaluation(cache_dir, clips_dir, tmp_path):
+    cache = read_cache(cache_dir)
+    clips = read_manifest(cache.manifest_path)
+    for clip in clips:
+        path = tmp_path / "labels" / f"{clip.clip_id}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        num_frames = cache.count_frames(clip.clip_id)
+        path.write_text("".join("early\n" if t < 3 else "late\n" for t in range(num_frames)))
+    run = train((cache, tmp_path / "labels"), tmp_path / "run", epochs=2, sequence="fixed")
+    expected = {}
+    for split in ("train", "val", "test"):
+        evaluate_run(run, cache, split=split)
+        for row in read_rows(run.predictions_path(split)):
+            expected[row["clip_id"], row["frame_index"]] = row
+    output = tmp_path / "frames.csv"
+    sources = {
+        clips_dir / "left" / "clip_7.mp4": "left/clip_7",
+        clips_dir / "right" / "clip_4": "right/clip_4",
+    }
+    done = run_program(
+        "train_head.predict", f"--run_dir={run.path}", f"--output={output}", *sources
+    )
+    rows = read_rows(output)
+    assert list(rows[0]) == ["clip", "frame_index", "timestamp_sec", "predicted", "early", "late"]
+    assert len(rows) == 12 + 9
+    for row in rows:
+        clip_id = next(name for path, name in sources.items() if str(path) == row["clip"])
+        found = expected[clip_id, row["frame_index"]]
+        assert float(row["early"]) == pytest.approx(float(found["early"]), abs=1e-3)
+        assert row["timestamp_sec"] == found["timestamp_sec"]
+    # The segments of stdout are those of the rows.
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for path in sources:
+        names = [row["predicted"] for row in rows if row["clip"] == str(path)]
+        starts = [t for t, name in enumerate(names) if t == 0 or names[t - 1] != name]
+        shown = [line for line in lines if line[0] == str(path)]
+        assert [line[-2] for line in shown] == [names[t] for t in starts]
+    assert lines[0][1:5] == ["0.00", "s", "to", lines[0][4]]
+    assert lines[-1][-4:-2] == ["frame", "9"]
+    with pytest.raises(ValueError, match=r"Expected --windows=1 for a run with --labels=frame"):
+        Predictor(run, num_windows=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"output": "mean"}, r"no --output with --labels=frame.* Received: --output=mean\. Leave"),
+        ({"balanced_sampling": True}, r"no --balanced_sampling with --labels=frame"),
+    ],
+)
+def test_settings_without_meaning_for_frames_are_refused(settings, message):
+    for kind in (TrainConfig, FineTuneConfig):
+        with pytest.raises(ValueError, match=message):
+            kind(labels="frame", **settings)
+        assert kind(**settings).labels == "clip"
+    check_windows(make_config(), 3)
+
+
+def test_labels_are_needed_for_a_new_run(walks, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected --frame_labels with --labels=frame: a \.csv"):
+        train((walks[0], None), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    shutil.copy(walks[1], tmp_path / "labels.csv")
+    with pytest.raises(ValueError, match=r"expected a labelled frame in every clip"):
+        (tmp_path / "labels.csv").write_text("\n".join(walks[1].read_text().splitlines()[:20]))
+        train((walks[0], tmp_path / "labels.csv"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "message"),
+    [
+        ("compare", ["--labels=frame"], "Expected --labels=clip, since this program is about the"),
+        ("label_noise", ["--labels=frame"], "Expected --labels=clip, since this program is about"),
+        (
+            "compare",
+            ["--frame_labels=x.csv"],
+            "Expected --labels=frame with --frame_labels. Received: --labels=clip, --frame_labels=",
+        ),
+    ],
+)
+def test_programs_about_clips_refuse_labels_of_frames(program, flags, message, tmp_path):
+    done = run_program(
+        f"train_head.{program}",
+        f"--cache_dir={tmp_path}",
+        f"--output_dir={tmp_path / 'out'}",
+        *flags,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: {message}" in done.stderr

@@ -1,0 +1,95 @@
+"""Reads the clips of one split, whole or some of their frames."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from lrcn.common.devices import import_tensorflow
+from lrcn.common.feature_cache import FeatureCache
+from train_head.vgg16 import FrozenTop
+
+tf = import_tensorflow()
+
+
+class ClipReader:
+    """Reads the clips of one split, keeping them in memory where they all fit.
+
+    Attributes:
+        clip_ids: The N clips.
+        num_frames: [N] int64, T of each clip.
+        num_views: V, how many views of each frame there are.
+        feature_shape: Shape of the features of one view of one frame.
+        error: What `read` has raised last, see `raise_read_errors`.
+    """
+
+    def __init__(
+        self,
+        cache: FeatureCache,
+        clip_ids: list[str],
+        *,
+        memory_bytes: int,
+        top: FrozenTop | None = None,
+    ):
+        """Counts the clips' frames.
+
+        Args:
+            cache: Holds the clips.
+            clip_ids: The clips, in order.
+            memory_bytes: What the clips may take in memory; more, and they are read anew each time.
+            top: Gives the features of the layers above the cut, in place of the cached ones.
+        """
+        self._cache = cache
+        self._top = top
+        self.clip_ids = clip_ids
+        self.num_frames = np.array([cache.count_frames(x) for x in clip_ids], np.int64)
+        self.num_views = cache.contract.num_views
+        self.feature_shape = cache.contract.feature_shape if top is None else top.feature_shape
+        self.error: Exception | None = None
+        num_maps = self.num_frames.sum() * self.num_views
+        size_bytes = num_maps * math.prod(self.feature_shape) * 2
+        self._kept = {} if size_bytes <= memory_bytes else None
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    def read(
+        self, clip_number: int, frames: np.ndarray | None = None, *, view: int = 0
+    ) -> np.ndarray:
+        """Returns a view of a clip, or of the given frames of it, [T, ...] float16."""
+        try:
+            return self._read(clip_number, frames, view)
+        except (ValueError, OSError) as error:
+            self.error = error
+            raise
+
+    def release(self) -> None:
+        """Gives the memory of the clips back; they are read again where they are wanted."""
+        if self._kept is not None:
+            self._kept = {}
+
+    def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
+        clip_id = self.clip_ids[clip_number]
+        if self._kept is None:
+            return self._compute(clip_id, frames, view)
+        if (clip_number, view) not in self._kept:
+            self._kept[clip_number, view] = self._compute(clip_id, None, view)
+        maps = self._kept[clip_number, view]
+        return maps if frames is None else maps[frames]
+
+    def _compute(self, clip_id: str, frames: np.ndarray | None, view: int) -> np.ndarray:
+        maps = self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
+        return maps if self._top is None else self._top(maps)
+
+
+@contextlib.contextmanager
+def raise_read_errors(*readers: ClipReader) -> Iterator[None]:
+    """Raises the reader's own error, where TensorFlow raises one that it made of it."""
+    try:
+        yield
+    except tf.errors.OpError:
+        for reader in readers:
+            if reader.error is not None:
+                raise reader.error from None
+        raise

@@ -1,0 +1,221 @@
+"""The label of every frame: read as users write it, and kept by the run in one form.
+
+What `--frame_labels` takes, told apart by the path and the header:
+
+labels.csv   clip_id,start_sec,end_sec,label: seconds from the start of the source, as in the
+             cache's timestamp_sec
+labels.csv   clip_id,start_frame,end_frame,label: numbers of frames in their clip, from 0, as in
+             the cache's frame_index; a run keeps its labels so
+labels/      <clip_id>.txt with a class name a line, one line for each frame of the clip; an empty
+             line leaves its frame unlabelled
+
+Intervals are half-open, [start, end), and what none of them holds is unlabelled. All three name
+moments of the source, so one set of labels serves every cache of it, whatever frames that selects.
+"""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.clip import Clip, check_label
+from lrcn.common.feature_cache import ClipClock, FeatureCache
+from lrcn.common.manifest import read_class_names, read_manifest, read_utf8
+from lrcn.common.natural_sort import natural_key
+from lrcn.common.run_dir import RunDir
+from train_head.interval_file import (
+    EXPECTED_COLUMNS,
+    FRAME_COLUMNS,
+    SEC_COLUMNS,
+    SEC_DECIMALS,
+    Interval,
+    read_intervals,
+)
+
+UNLABELLED = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameLabels:
+    """The labels of all frames of some clips.
+
+    Attributes:
+        class_names: The K names.
+        class_ids: {clip_id: [T] int32}, a class id for each frame in the cache, `UNLABELLED` for
+            those without a label.
+        clocks: {clip_id: when its frames are}.
+    """
+
+    class_names: list[str]
+    class_ids: dict[str, np.ndarray]
+    clocks: dict[str, ClipClock]
+
+
+def read_frame_labels(
+    path: Path,
+    *,
+    clip_ids: Sequence[str],
+    known_ids: Collection[str],
+    cache: FeatureCache,
+    class_names: Sequence[str] | None = None,
+) -> FrameLabels:
+    """Reads the labels of the frames that the cache has of some clips.
+
+    Args:
+        path: A .csv file of intervals or a folder of label files, see above.
+        clip_ids: The clips wanted.
+        known_ids: All clips that a file of intervals may name.
+        cache: Holds the clips that are wanted.
+        class_names: The K names; None takes the labels of these frames in natural order.
+
+    Raises:
+        FileNotFoundError: If the path, or a wanted clip's label file, is missing.
+        ValueError: If a rule above is broken, intervals of different labels overlap, a clip or
+            class is unknown, or intervals in seconds meet frames without times.
+    """
+    clocks = {clip_id: cache.read_clock(clip_id) for clip_id in clip_ids}
+    if path.is_dir():
+        names = {x: _read_label_file(path / f"{x}.txt", clocks[x]) for x in clip_ids}
+    elif path.exists():
+        columns, intervals = read_intervals(path, known_ids)
+        names = {
+            x: _label_by_intervals(intervals.get(x, []), clocks[x], columns, where=f"{path}: {x}")
+            for x in clip_ids
+        }
+    else:
+        raise FileNotFoundError(
+            f"{path}: no such file or folder. {EXPECTED_COLUMNS} in a .csv file, or a folder with "
+            "<clip_id>.txt for each clip."
+        )
+    found = {name for of_clip in names.values() for name in of_clip if name}
+    if class_names is None:
+        class_names = sorted(found, key=natural_key)
+    unknown = sorted(found - set(class_names), key=natural_key)
+    if unknown:
+        raise ValueError(
+            f"{path}: unknown label {unknown[0]!r}. The classes are "
+            f"{', '.join(map(repr, class_names))}. Correct the label."
+        )
+    id_of = {"": UNLABELLED, **{name: i for i, name in enumerate(class_names)}}
+    class_ids = {x: np.array([id_of[name] for name in names[x]], np.int32) for x in clip_ids}
+    return FrameLabels(list(class_names), class_ids, clocks)
+
+
+def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> FrameLabels:
+    """Reads the labels that a run keeps, of some of its clips. Errors as `read_frame_labels`."""
+    return read_frame_labels(
+        run.frame_labels_path,
+        clip_ids=[clip.clip_id for clip in clips],
+        known_ids=[clip.clip_id for clip in read_manifest(run.manifest_path)],
+        cache=cache,
+        class_names=read_class_names(run.classes_path),
+    )
+
+
+def check_trainable(labels: FrameLabels, clips: Sequence[Clip], *, where: Path) -> None:
+    """Checks that a head can be trained, chosen and scored with these labels.
+
+    Raises:
+        ValueError: If there are fewer than two classes, a clip has no labelled frame, or no frame
+            of the train clips has the label of a class.
+    """
+    if len(labels.class_names) < 2:
+        raise ValueError(
+            f"{where}: expected labels of at least two classes. Received: {labels.class_names}. "
+            "Label frames of another class."
+        )
+    without = [x.clip_id for x in clips if (labels.class_ids[x.clip_id] == UNLABELLED).all()]
+    if without:
+        raise ValueError(
+            f"{where}: expected a labelled frame in every clip. Received none in {len(without)} of "
+            f"{len(clips)}, such as {without[0]!r}. Label some, or leave the clips out with a "
+            "--manifest without them."
+        )
+    trained = [labels.class_ids[x.clip_id] for x in clips if x.split == "train"]
+    seen = set(np.concatenate([*trained, [UNLABELLED]]).tolist())
+    missing = [name for k, name in enumerate(labels.class_names) if k not in seen]
+    if missing:
+        raise ValueError(
+            f"{where}: expected train frames of every class. Received none of {missing}. Label "
+            "some, move clips to the train split, or take the class out."
+        )
+
+
+def format_frame_labels(labels: FrameLabels) -> str:
+    """Renders labels as a .csv of intervals in frames, the same text for the same labels.
+
+    An interval reaches from the first to behind the last of cached frames in a row that have one
+    label, so on the cache that they were read for they are the same again.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["clip_id", *FRAME_COLUMNS, "label"])
+    for clip_id, class_ids in labels.class_ids.items():
+        frame_index = labels.clocks[clip_id].frame_index
+        for start, end in find_runs(class_ids):
+            class_id = class_ids[start]
+            if class_id != UNLABELLED:
+                first, last = int(frame_index[start]), int(frame_index[end - 1])
+                writer.writerow([clip_id, first, last + 1, labels.class_names[class_id]])
+    return text.getvalue()
+
+
+def write_frame_labels(path: Path, labels: FrameLabels) -> None:
+    """Writes what `format_frame_labels` renders; the file appears whole or not at all."""
+    with replace_file(path) as temporary:
+        temporary.write_text(format_frame_labels(labels), encoding="utf-8", newline="\n")
+
+
+def find_runs(class_ids: np.ndarray) -> list[tuple[int, int]]:
+    """Finds the longest runs of equal elements: [start, end) of each, in order, of [T] int."""
+    if len(class_ids) == 0:
+        return []
+    starts = [0, *(np.flatnonzero(np.diff(class_ids)) + 1).tolist()]
+    return list(zip(starts, [*starts[1:], len(class_ids)], strict=True))
+
+
+def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
+    """Returns the label of each cached frame, empty where there is none."""
+    try:
+        text = read_utf8(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: missing. Expected a class name a line for each frame of the clip (an empty "
+            "line: unlabelled). Write it, or leave the clip out with a --manifest without it."
+        ) from None
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    num_needed = int(clock.frame_index.max()) + 1
+    if len(lines) < num_needed:
+        raise ValueError(
+            f"{path}: expected a line for each frame of the clip, of which the cache has frame "
+            f"{num_needed - 1}, counted from 0. Received: {len(lines)} lines. Add the missing "
+            "ones; an empty line leaves its frame unlabelled."
+        )
+    for number, label in enumerate(lines, start=1):
+        if label:
+            check_label(label, place=f"{path}:{number}")
+    return [lines[index] for index in clock.frame_index]
+
+
+def _label_by_intervals(
+    intervals: list[Interval], clock: ClipClock, columns: tuple[str, str], *, where: str
+) -> list[str]:
+    """Returns the label of each cached frame, empty where no interval holds it."""
+    moments = clock.frame_index.astype(np.float64)
+    if columns == SEC_COLUMNS:
+        if np.isnan(clock.timestamp_sec).any():
+            raise ValueError(
+                f"{where}: expected frames with times, since the labels are in seconds. Received: "
+                "frames without, as of a folder of images or of imported features. Give the "
+                "columns start_frame,end_frame instead, or a folder of label files "
+                "(<clip_id>.txt, a class name a line for each frame)."
+            )
+        moments = np.round(clock.timestamp_sec, SEC_DECIMALS)
+    labels = np.full(len(moments), "", object)
+    for start, end, label, _ in intervals:
+        labels[(moments >= start) & (moments < end)] = label
+    return labels.tolist()

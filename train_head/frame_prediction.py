@@ -1,0 +1,68 @@
+"""What a head says of every frame of clips, also of those that it did not read."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lrcn.common.devices import import_tensorflow
+from lrcn.common.sampling import find_nearest
+from train_head.clip_reader import ClipReader, raise_read_errors
+from train_head.config import TrainConfig
+from train_head.frame_labels import FrameLabels
+from train_head.frame_prediction_file import FramePredictions
+from train_head.input_pipeline import make_eval_dataset, sample_frames
+
+tf = import_tensorflow()
+
+
+def predict_frames(
+    model, reader: ClipReader, labels: FrameLabels, config: TrainConfig, *, num_views: int
+) -> FramePredictions:
+    """Predicts every frame of the reader's clips once.
+
+    Args:
+        model: From feature maps to logits of every frame.
+        reader: The clips.
+        labels: Of the reader's clips.
+        config: How the run reads clips.
+        num_views: Views whose probabilities are averaged.
+    """
+    class_ids = list(labels.class_ids.values())
+    dataset = make_eval_dataset(reader, class_ids, config, num_views=num_views)
+    probabilities = []
+    with raise_read_errors(reader):
+        rows = _iter_rows(model, dataset)
+        for num_frames in reader.num_frames.tolist():
+            views = [answer_all_frames(next(rows), num_frames, config) for _ in range(num_views)]
+            probabilities.append(np.mean(views, axis=0))
+    return FramePredictions(
+        reader.clip_ids, labels.class_names, list(labels.clocks.values()), class_ids, probabilities
+    )
+
+
+def answer_all_frames(rows: np.ndarray, num_frames: int, config: TrainConfig) -> np.ndarray:
+    """Gives every frame of a clip the answer of the nearest frame that the head read.
+
+    Args:
+        rows: [>= t, K], the answers to the t frames in the order in which the head read them, then
+            to padding.
+        num_frames: Frames n of the clip.
+        config: How the run reads clips.
+
+    Returns:
+        [n, K], in the order of the clip.
+    """
+    read = sample_frames(num_frames, config, rng=None)
+    return rows[:num_frames] if read is None else rows[find_nearest(read, num_frames)]
+
+
+def _iter_rows(model, dataset) -> Iterator[np.ndarray]:
+    """Yields the probabilities of each row of each batch, [T, K] float32, padding among them."""
+
+    # Ragged batches differ in length; one trace serves them all.
+    @tf.function(reduce_retracing=True)
+    def forward(inputs):
+        return tf.nn.softmax(model(inputs, training=False))
+
+    for inputs, *_ in dataset:
+        yield from forward(inputs).numpy()

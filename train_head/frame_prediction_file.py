@@ -1,0 +1,67 @@
+"""`predictions.csv` where every frame has a label: what a run says of each frame of a split."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.atomic_file import replace_file
+from lrcn.common.feature_cache import ClipClock
+from train_head.frame_labels import UNLABELLED
+
+COLUMNS = ["clip_id", "frame_index", "timestamp_sec", "label", "predicted"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePredictions:
+    """The predictions for all frames of N clips.
+
+    Attributes:
+        clip_ids: N names.
+        class_names: The K names.
+        clocks: When the frames of each clip are.
+        class_ids: [T] int32 of each clip, `UNLABELLED` for frames without a label.
+        probabilities: [T, K] float32 of each clip, rows sum to 1.
+    """
+
+    clip_ids: list[str]
+    class_names: list[str]
+    clocks: list[ClipClock]
+    class_ids: list[np.ndarray]
+    probabilities: list[np.ndarray]
+
+
+def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
+    """Writes a row for each frame: when it is, its label, the class predicted, and every class's
+    probability. Times and labels that there are none of are empty.
+    """
+    names = predictions.class_names
+    with (
+        replace_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS, *names])
+        clips = zip(
+            predictions.clip_ids,
+            predictions.clocks,
+            predictions.class_ids,
+            predictions.probabilities,
+            strict=True,
+        )
+        for clip_id, clock, class_ids, probabilities in clips:
+            for when, class_id, row in zip(
+                format_clock(clock), class_ids, probabilities, strict=True
+            ):
+                label = "" if class_id == UNLABELLED else names[class_id]
+                predicted = names[int(row.argmax())]
+                writer.writerow([clip_id, *when, label, predicted, *(f"{p:.6f}" for p in row)])
+
+
+def format_clock(clock: ClipClock) -> list[tuple[int, str]]:
+    """Returns frame_index and timestamp_sec of each frame as a table shows them."""
+    return [
+        (int(index), "" if np.isnan(sec) else f"{sec:.6f}")
+        for index, sec in zip(clock.frame_index, clock.timestamp_sec, strict=True)
+    ]

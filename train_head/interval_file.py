@@ -1,0 +1,110 @@
+"""Intervals with a label, as a .csv file has them: in seconds or in frames, half-open."""
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lrcn.common.clip import check_label
+from lrcn.common.manifest import read_utf8
+
+SEC_COLUMNS = ("start_sec", "end_sec")
+FRAME_COLUMNS = ("start_frame", "end_frame")
+EXPECTED_COLUMNS = (
+    "Expected the columns clip_id,start_sec,end_sec,label, or clip_id,start_frame,end_frame,label"
+)
+# Times are compared to the microsecond: 3 * 0.1 and 0.3 are the same moment.
+SEC_DECIMALS = 6
+
+
+class Interval(NamedTuple):
+    """A label from `start` to before `end`, in seconds or frames, and where it was read."""
+
+    start: float
+    end: float
+    label: str
+    place: str
+
+
+def read_intervals(
+    path: Path, known_ids: Collection[str]
+) -> tuple[tuple[str, str], dict[str, list[Interval]]]:
+    """Reads intervals.
+
+    Args:
+        path: The .csv file.
+        known_ids: The clips that it may name.
+
+    Returns:
+        `SEC_COLUMNS` or `FRAME_COLUMNS`, and {clip_id: its intervals}.
+
+    Raises:
+        ValueError: If the file breaks a rule, names an unknown clip, or gives a moment two labels.
+    """
+    reader = csv.DictReader(io.StringIO(read_utf8(path), newline=""), strict=True)
+    try:
+        columns = _find_columns(reader.fieldnames or [], place=f"{path}:1")
+        rows = [(f"{path}:{reader.line_num}", row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}:{reader.reader.line_num}: expected a row of CSV, but: {error}. Quote cells "
+            "that hold commas or quotes."
+        ) from error
+    known_ids, intervals = set(known_ids), defaultdict(list)
+    for place, row in rows:
+        interval = _parse(row, columns, place=place)
+        if row["clip_id"] not in known_ids:
+            raise ValueError(
+                f"{place}: unknown clip {row['clip_id']!r}. Expected a clip_id of the cache's "
+                "manifest. Correct it, or remove the row."
+            )
+        intervals[row["clip_id"]].append(interval)
+    for of_clip in intervals.values():
+        _check_overlaps(of_clip)
+    return columns, intervals
+
+
+def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
+    columns = next((x for x in (SEC_COLUMNS, FRAME_COLUMNS) if set(x) <= set(header)), None)
+    if columns is None or not {"clip_id", "label"} <= set(header):
+        raise ValueError(
+            f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. Correct the header."
+        )
+    return columns
+
+
+def _parse(row: dict, columns: tuple[str, str], *, place: str) -> Interval:
+    if None in row or None in row.values():
+        raise ValueError(
+            f"{place}: expected as many cells as the header has. Received: more or fewer. Quote "
+            "cells that hold commas."
+        )
+    check_label(row["label"], place=place)
+    start_text, end_text = (row[column] for column in columns)
+    try:
+        start, end = (round(float(text), SEC_DECIMALS) for text in (start_text, end_text))
+    except ValueError:
+        start = end = math.nan
+    # NaN is neither more nor less, so it is refused as well.
+    if not (0 <= start < end < math.inf):
+        raise ValueError(
+            f"{place}: expected numbers {columns[0]} from 0 on and {columns[1]} behind it. "
+            f"Received: {start_text!r} and {end_text!r}. Correct them, or remove the row."
+        )
+    return Interval(start, end, row["label"], place)
+
+
+def _check_overlaps(intervals: list[Interval]) -> None:
+    latest = None
+    for interval in sorted(intervals, key=lambda x: x.start):
+        if latest is not None and interval.start < latest.end and interval.label != latest.label:
+            raise ValueError(
+                f"{interval.place}: {interval.label!r} from {interval.start:g} to {interval.end:g} "
+                f"overlaps with {latest.label!r} from {latest.start:g} to {latest.end:g} "
+                f"({latest.place}). Expected one label for a frame. Shorten one of them."
+            )
+        if latest is None or interval.end > latest.end:
+            latest = interval
