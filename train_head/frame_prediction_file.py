@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,36 @@ def format_clock(clock: ClipClock) -> list[tuple[int, str]]:
         (int(index), "" if np.isnan(sec) else f"{sec:.6f}")
         for index, sec in zip(clock.frame_index, clock.timestamp_sec, strict=True)
     ]
+
+
+def read_frame_predictions(path: Path) -> FramePredictions:
+    """Reads what `write_frame_predictions` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table of predictions for frames.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    num_columns = len(COLUMNS)
+    class_names = header[num_columns:]
+    id_of = {"": UNLABELLED, **{name: k for k, name in enumerate(class_names)}}
+    clips = []
+    try:
+        if header[:num_columns] != COLUMNS or not rows:
+            raise ValueError(f"the header {header[:3]} and {len(rows)} frames")
+        for clip_id, of_clip in itertools.groupby(rows, key=lambda row: row[0]):
+            index, seconds, labels, _, *numbers = zip(*(row[1:] for row in of_clip), strict=True)
+            clock = ClipClock(
+                np.array(index, np.int32), np.array([x or "nan" for x in seconds], np.float64)
+            )
+            class_ids = np.array([id_of[label] for label in labels], np.int32)
+            clips.append((clip_id, clock, class_ids, np.array(numbers, np.float64).T))
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path}: expected a table of frames with the columns {', '.join(COLUMNS)} and one of "
+            f"probabilities for each class. Received: {error}. Score the run again: "
+            "python -m train_head.evaluate."
+        ) from None
+    clip_ids, clocks, class_ids, probabilities = map(list, zip(*clips, strict=True))
+    return FramePredictions(clip_ids, class_names, clocks, class_ids, probabilities)

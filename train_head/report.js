@@ -1,5 +1,5 @@
 // The confusion matrix, the clips behind it, and what else on the page can be clicked.
-// It goes on where report_charts.js ends.
+// It goes on where report_tables.js ends.
 
 const PAGE = 60; // names added to a list at a time
 
@@ -186,24 +186,8 @@ function drawOverTime(i, card) {
   return chart;
 }
 
-// --- Tables and switches -----------------------------------------------------------------------
+// --- Buttons and switches ----------------------------------------------------------------------
 
-function sortBy(table, column, header) {
-  const descending = header.getAttribute("aria-sort") === "descending" || column === 0 && header.getAttribute("aria-sort") === "none";
-  for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
-  header.setAttribute("aria-sort", descending ? "ascending" : "descending");
-  const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-  const order = new Intl.Collator(undefined, { numeric: true });
-  const compare = column === 0 ? (a, b) => order.compare(value(a), value(b)) : (a, b) => value(a) - value(b);
-  const rows = [...table.tBodies[0].rows].sort(compare);
-  table.tBodies[0].append(...(descending ? rows : rows.reverse()));
-}
-
-for (const table of document.querySelectorAll(".sortable")) {
-  [...table.tHead.rows[0].cells].forEach((header, column) => {
-    header.querySelector("button").addEventListener("click", () => sortBy(table, column, header));
-  });
-}
 for (const button of document.querySelectorAll("button.cell")) {
   button.addEventListener("click", () => {
     showCell(Number(button.dataset.true), Number(button.dataset.predicted));

@@ -204,7 +204,10 @@ def _list_commands(run: RunDir, cache: FeatureCache) -> list[list[str]]:
         flags |= {k: v for k, v in dataclasses.asdict(selection).items() if v is not None}
         commands.append(_make_command("extract_features", flags))
     again = {"cache_dir": "new_cache" if commands else cache.cache_dir, "run_dir": "new_run"}
-    commands.append(_make_command("train_head", {"flagfile": run.flags_path, **again}))
+    flags = {"flagfile": run.flags_path, **again}
+    if run.frame_labels_path.exists():
+        flags["frame_labels"] = run.frame_labels_path
+    commands.append(_make_command("train_head", flags))
     commands.append(_make_command("train_head.report", again))
     return commands
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -11,7 +12,7 @@ import numpy as np
 from train_head.report_data import ScoredClips
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("report_charts.js", "report.js")
+_SCRIPTS = ("report_charts.js", "report_tables.js", "report.js")
 
 
 def render_page(
@@ -59,19 +60,47 @@ def render_page(
         "reliability": scores["reliability"],
         "compare": compare,
     }
-    script = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    return fill_template(
+        "report.html.jinja",
+        scripts=_SCRIPTS,
+        page_data=page_data,
+        scores=scores,
+        scored=scored,
+        cards=cards,
+        training=training,
+        compare=compare,
+        **content,
+    )
+
+
+def fill_template(
+    name: str,
+    *,
+    page_data: dict,
+    scripts: Sequence[str],
+    styles: Sequence[str] = ("report.css",),
+    **content,
+) -> str:
+    """Fills in a template of this folder.
+
+    Args:
+        name: Its file.
+        page_data: What the scripts draw.
+        scripts: Files of scripts, which run in this order as one.
+        styles: Files of styles.
+        **content: What else the template names.
+
+    Returns:
+        The page.
+    """
+    script = "".join((_FOLDER / x).read_text(encoding="utf-8") for x in scripts)
     digest = hashlib.sha256(script.encode()).digest()
     return (
         _make_environment()
-        .get_template("report.html.jinja")
+        .get_template(name)
         .render(
-            scores=scores,
-            scored=scored,
-            cards=cards,
-            training=training,
-            compare=compare,
             page_data=_replace_nan(page_data),
-            style=(_FOLDER / "report.css").read_text(encoding="utf-8"),
+            style="".join((_FOLDER / x).read_text(encoding="utf-8") for x in styles),
             script=script,
             script_sha256=base64.b64encode(digest).decode(),
             **content,

@@ -10,6 +10,7 @@ from train_head import report_data
 from train_head.config import TrainConfig
 from train_head.evaluation import check_cache, load_model
 from train_head.explanation import Explainer
+from train_head.frame_report import render_frame_page
 from train_head.report_page import render_page
 from train_head.report_strips import log_failures, make_cards, make_pair_pictures
 
@@ -26,7 +27,8 @@ def write_report(
     Args:
         run: A trained run; it is scored where it was not yet.
         cache: The cache that it was trained on.
-        compare_dir: What `train_head.compare` wrote, if it is to be shown.
+        compare_dir: What `train_head.compare` wrote, if it is to be shown; not of a run with a
+            label for every frame.
         audit_dir: What `train_head.audit` wrote, if it is to be shown.
 
     Raises:
@@ -36,6 +38,31 @@ def write_report(
     compare = None if compare_dir is None else report_data.read_compare(compare_dir)
     audit = None if audit_dir is None else report_data.read_audit(audit_dir)
     check_cache(run, cache)
+    config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+    if audit is not None:
+        clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
+        make_pair_pictures(audit["pairs"], clips=clips, cache=cache)
+    if config.labels == "frame":
+        if compare is not None:
+            raise ValueError(
+                f"{compare_dir}: compares heads that give each clip one label. Received: "
+                "--compare_dir for a run with --labels=frame. Leave it out."
+            )
+        page = render_frame_page(run, cache, audit=audit)
+    else:
+        page = _render_clip_page(run, cache, config, compare=compare, audit=audit)
+    with replace_file(run.report_path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _render_clip_page(
+    run: RunDir,
+    cache: FeatureCache,
+    config: TrainConfig,
+    *,
+    compare: dict | None,
+    audit: dict | None,
+) -> str:
     explainer = Explainer(load_model(run))
     scores, scored = report_data.read_scores(run, cache)
     cards, failures = make_cards(
@@ -43,13 +70,10 @@ def write_report(
         scored=scored,
         cache=cache,
         explainer=explainer,
-        config=TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path)),
+        config=config,
     )
     log_failures(failures)
-    if audit is not None:
-        clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
-        make_pair_pictures(audit["pairs"], clips=clips, cache=cache)
-    page = render_page(
+    return render_page(
         run_name=run.path.resolve().name,
         scores=scores,
         scored=scored,
@@ -60,5 +84,3 @@ def write_report(
         audit=audit,
         origin=report_data.describe_origin(run, cache, scores),
     )
-    with replace_file(run.report_path) as temporary:
-        temporary.write_text(page, encoding="utf-8")

@@ -1,0 +1,141 @@
+"""Tests the report of a run with a label for every frame: its bands, and the page in a browser."""
+
+import numpy as np
+import pytest
+from browser import find_chromium, open_page
+from commands import run_program
+from small_data import make_config, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.feature_cache import ClipClock
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.frame_prediction_file import (
+    FramePredictions,
+    read_frame_predictions,
+    write_frame_predictions,
+)
+from train_head.frame_report import find_least_right
+from train_head.reporting import write_report
+from train_head.train import train_run
+
+HOSTILE_CLIP = "<script>alert(1)</script>"
+HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
+
+
+@pytest.fixture(scope="module")
+def run_and_cache(tmp_path_factory):
+    """A run, and its cache, of a class and test clips of hostile names; with its report."""
+    folder = tmp_path_factory.mktemp("frames")
+    random = np.random.RandomState(0)
+    names = {"train": ["a", "b"], "val": ["c"], "test": [HOSTILE_CLIP, "d"]}
+    features, lines = {}, ["clip_id,start_sec,end_sec,label"]
+    for split, clip_ids in names.items():
+        for i, clip_id in enumerate(clip_ids):
+            features[Clip(clip_id, clip_id, "x", split, f"{split}{i}")] = random.normal(
+                size=(10, 3)
+            )
+            lines += [f"{clip_id},0,0.4,{HOSTILE_CLASS}", f"{clip_id},0.5,1,calm"]
+    cache = write_cache(folder / "cache", features, fps=10)
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    run = RunDir(folder / "run")
+    train_run(
+        make_config(labels="frame", sequence="ragged", epochs=2),
+        cache=cache,
+        run=run,
+        checkpoint_sec=60,
+        frame_labels_path=folder / "labels.csv",
+    )
+    flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
+    assert run_program("train_head.report", *flags).stdout == f"{run.report_path}\n"
+    return run, cache
+
+
+def test_the_page_works_in_a_browser(run_and_cache):
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium), and CHROMIUM not set")
+    run, _ = run_and_cache
+    scores = read_json(run.metrics_path("test"))
+    with open_page(path) as page:
+        page.resize(1200, 900)
+        page.open(run.report_path)
+        text = page.evaluate("document.body.innerText")
+        assert f"{scores['frame_accuracy']:.1%}".replace("%", " %") in text
+        assert "of 18 frames of 2 test clips named right" in text
+        assert HOSTILE_CLIP in text and HOSTILE_CLASS in text
+        for name in ("segment_f1_10", "segment_f1_25", "segment_f1_50"):
+            assert f"{scores[name]:.1%}".replace("%", " %") in text
+        count = "document.querySelectorAll('{}').length"
+        # Two bands of labels for each clip, and curves of train and val.
+        assert page.evaluate(count.format(".timeline .bands:nth-of-type(1) i")) == 4
+        assert page.evaluate(count.format("#top1-curve path")) == 2
+        cells = page.evaluate("[...document.querySelectorAll('.matrix td')].map(x => x.innerText)")
+        matrix = [str(n) if n else "" for row in scores["confusion_matrix"] for n in row]
+        assert cells == ["", *matrix]
+        first = "document.querySelector('.sortable tbody th').innerText"
+        before = page.evaluate(first)
+        page.evaluate("document.querySelector('.sortable th button').click()")
+        page.evaluate("document.querySelector('.sortable th button').click()")
+        assert page.evaluate(first) != before
+        page.resize(390, 844)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "as wide as a phone"
+        assert page.problems == []
+        assert page.requests == [run.report_path.as_uri()]
+
+
+def test_it_says_how_to_make_the_run_again(run_and_cache):
+    run, _ = run_and_cache
+    text = run.report_path.read_text(encoding="utf-8")
+    assert f"--frame_labels={run.frame_labels_path}" in text
+
+
+def test_comparison_of_clips_is_refused(run_and_cache, tmp_path):
+    (tmp_path / "compare.json").write_text("{}")
+    with pytest.raises(
+        ValueError, match=r"compares heads that give each clip one label.* Leave it"
+    ):
+        write_report(*run_and_cache, compare_dir=tmp_path)
+
+
+def make_predictions():
+    """Two clips of four frames at 2 a second, of which the second has the more mistakes."""
+    clock = ClipClock(np.arange(4, dtype=np.int32), np.arange(4) / 2)
+    untimed = ClipClock(np.array([0, 2, 4, 6], np.int32), np.full(4, np.nan))
+    class_ids = [np.array([0, 0, 1, 1]), np.array([0, -1, 1, 1])]
+    probabilities = [np.eye(2)[[0, 0, 0, 1]], np.eye(2)[[1, 1, 1, 0]]]
+    return FramePredictions(["a", "b"], ["x", "y"], [clock, untimed], class_ids, probabilities)
+
+
+def test_bands_of_the_clips_with_most_mistakes_first():
+    second, first = find_least_right(make_predictions())[::-1]
+    assert (first["clip_id"], first["num_frames"]) == ("b", 3)
+    assert first["accuracy"] == pytest.approx(1 / 3)
+    assert (first["start"], first["end"]) == ("frame 0", "frame 6")
+    shown = [(x["class_id"], x["left"], x["width"], x["span"]) for x in first["true"]]
+    assert shown == [(0, 0, 25, "frame 0 to frame 0"), (1, 50, 50, "frame 4 to frame 6")]
+    assert [(x["class_id"], x["left"], x["width"]) for x in first["predicted"]] == [
+        (1, 0, 75),
+        (0, 75, 25),
+    ]
+    # A frame without a label is not wrong.
+    assert [(x["left"], x["width"]) for x in first["wrong"]] == [(0, 25), (75, 25)]
+    assert [(x["left"], x["span"]) for x in second["wrong"]] == [(50, "1.00 s to 1.00 s")]
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    path, written = tmp_path / "predictions.csv", make_predictions()
+    write_frame_predictions(path, written)
+    found = read_frame_predictions(path)
+    assert (found.clip_ids, found.class_names) == (written.clip_ids, written.class_names)
+    for a, b in zip(found.clocks, written.clocks, strict=True):
+        np.testing.assert_array_equal(a.frame_index, b.frame_index)
+        np.testing.assert_array_equal(a.timestamp_sec, b.timestamp_sec)
+    for a, b in zip(found.class_ids, written.class_ids, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(found.probabilities, written.probabilities, strict=True):
+        np.testing.assert_array_equal(a, b)
+    path.write_text("clip_id,label,predicted,x\n")
+    with pytest.raises(
+        ValueError, match=r"expected a table of frames with the columns clip_id, fr"
+    ):
+        read_frame_predictions(path)

@@ -1,0 +1,141 @@
+"""The report of a run with a label for every frame: numbers, bands over time, page."""
+
+import numpy as np
+
+from lrcn.common.feature_cache import ClipClock, FeatureCache
+from lrcn.common.run_dir import RunDir
+from train_head.evaluation import evaluate_run, score_run
+from train_head.frame_labels import UNLABELLED, find_runs
+from train_head.frame_metrics import OVERLAPS
+from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
+from train_head.report_data import describe_origin, summarize_training
+from train_head.report_page import fill_template
+
+# Clips shown over time, and their bands: thousands would make the page slow.
+_MAX_CLIPS = 40
+_MAX_BANDS = 4000
+# How wide a band must be for its name, in percent of the page's widest.
+_PERCENT_BESIDE = 1.3
+_PERCENT_A_LETTER = 0.75
+# Degrees from the hue of one class to that of the next: never back to the same.
+_HUE_STEP = 137.508
+_FIRST_HUE = 250.0
+
+
+def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -> str:
+    """Renders the report of a run.
+
+    Args:
+        run: A trained run with a label for every frame; it is scored where it was not yet.
+        cache: The cache that it was trained on.
+        audit: From `report_data.read_audit`, or None.
+
+    Raises:
+        FileNotFoundError: If clips to score are missing.
+        ValueError: If no clip is held out, or the run's predictions are damaged.
+    """
+    scores, predictions = _read_scores(run, cache)
+    clips = find_least_right(predictions)
+    return fill_template(
+        "report_frames.html.jinja",
+        scripts=("report_charts.js", "report_tables.js", "report_frames.js"),
+        styles=("report.css", "report_frames.css"),
+        page_data={"training": summarize_training(run)},
+        run_name=run.path.resolve().name,
+        scores=scores,
+        overlaps=OVERLAPS,
+        class_names=predictions.class_names,
+        hues=[
+            round((_FIRST_HUE + _HUE_STEP * k) % 360) for k in range(len(predictions.class_names))
+        ],
+        clips=clips,
+        training=summarize_training(run),
+        audit=audit,
+        origin=describe_origin(run, cache, scores),
+    )
+
+
+def find_least_right(predictions: FramePredictions) -> list[dict]:
+    """Describes the clips of which most labelled frames are wrong, the worst first.
+
+    Returns:
+        For each clip `clip_id`, `num_frames` (labelled), `accuracy`, `start` and `end` as text, and
+        `true`, `predicted` and `wrong`: bands of {class_id, left and width in percent, span as
+        text, has_room for its name}. Only as many clips as a page can hold.
+    """
+    shown, num_bands = [], 0
+    clips = zip(
+        predictions.clip_ids,
+        predictions.clocks,
+        predictions.class_ids,
+        predictions.probabilities,
+        strict=True,
+    )
+    described = [_describe_clip(*clip, predictions.class_names) for clip in clips]
+    for clip in sorted(described, key=lambda clip: clip["accuracy"])[:_MAX_CLIPS]:
+        num_bands += sum(len(clip[row]) for row in ("true", "predicted", "wrong"))
+        if shown and num_bands > _MAX_BANDS:
+            break
+        shown.append(clip)
+    return shown
+
+
+def _describe_clip(
+    clip_id: str,
+    clock: ClipClock,
+    class_ids: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: list[str],
+) -> dict:
+    predicted = probabilities.argmax(axis=1)
+    is_labelled = class_ids != UNLABELLED
+    is_wrong = is_labelled & (predicted != class_ids)
+    moments = _format_moments(clock)
+    return {
+        "clip_id": clip_id,
+        "num_frames": int(is_labelled.sum()),
+        "accuracy": float(1 - is_wrong.sum() / max(1, is_labelled.sum())),
+        "start": moments[0],
+        "end": moments[-1],
+        "true": _make_bands(class_ids, moments, class_names),
+        "predicted": _make_bands(predicted, moments, class_names),
+        "wrong": _make_bands(np.where(is_wrong, 0, UNLABELLED), moments, class_names),
+    }
+
+
+def _make_bands(values: np.ndarray, moments: list[str], class_names: list[str]) -> list[dict]:
+    percent = 100 / len(values)
+    bands = []
+    for start, end in find_runs(values):
+        class_id, width = int(values[start]), (end - start) * percent
+        if class_id != UNLABELLED:
+            bands.append(
+                {
+                    "class_id": class_id,
+                    "left": round(start * percent, 3),
+                    "width": round(width, 3),
+                    "has_room": width
+                    > _PERCENT_BESIDE + _PERCENT_A_LETTER * len(class_names[class_id]),
+                    "span": f"{moments[start]} to {moments[end - 1]}",
+                }
+            )
+    return bands
+
+
+def _format_moments(clock: ClipClock) -> list[str]:
+    if np.isnan(clock.timestamp_sec).any():
+        return [f"frame {x}" for x in clock.frame_index]
+    return [f"{x:.2f} s" for x in clock.timestamp_sec]
+
+
+def _read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, FramePredictions]:
+    scores = score_run(run, cache)
+    if scores is None:
+        raise ValueError(
+            f"{run.manifest_path}: expected test or val clips to report on. Received: train clips "
+            "only. Give some of them another split, and train again."
+        )
+    path = run.predictions_path(scores["split"])
+    if not path.exists():
+        scores = evaluate_run(run, cache, split=scores["split"])
+    return scores, read_frame_predictions(path)
