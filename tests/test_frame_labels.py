@@ -83,6 +83,13 @@ def test_intervals_in_seconds(cache, tmp_path, rows, expected):
     assert labels.class_ids["b"].dtype == np.int32
 
 
+def test_times_are_compared_to_the_microsecond(tmp_path):
+    cache = write_cache(tmp_path / "cache", FEATURES, fps=30)
+    # The second frame is at 0.0333333..., the third at 0.0666666...
+    labels = read(write_csv(tmp_path, "walk/a,0.033333,0.066667,sit"), cache)
+    assert show(labels) == "-s----"
+
+
 FRAME_COLUMNS = "clip_id,start_frame,end_frame,label"
 
 
