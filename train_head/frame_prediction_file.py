@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,10 @@ class FramePredictions:
     class_ids: list[np.ndarray]
     probabilities: list[np.ndarray]
 
+    def iter_clips(self) -> Iterator[tuple[str, ClipClock, np.ndarray, np.ndarray]]:
+        """Yields clip_id, clock, class ids and probabilities of each clip."""
+        return zip(self.clip_ids, self.clocks, self.class_ids, self.probabilities, strict=True)
+
 
 def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
     """Writes a row for each frame: when it is, its label, the class predicted, and every class's
@@ -44,14 +49,7 @@ def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
     ):
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *names])
-        clips = zip(
-            predictions.clip_ids,
-            predictions.clocks,
-            predictions.class_ids,
-            predictions.probabilities,
-            strict=True,
-        )
-        for clip_id, clock, class_ids, probabilities in clips:
+        for clip_id, clock, class_ids, probabilities in predictions.iter_clips():
             for when, class_id, row in zip(
                 format_clock(clock), class_ids, probabilities, strict=True
             ):

@@ -64,14 +64,9 @@ def find_least_right(predictions: FramePredictions) -> list[dict]:
         text, has_room for its name}. Only as many clips as a page can hold.
     """
     shown, num_bands = [], 0
-    clips = zip(
-        predictions.clip_ids,
-        predictions.clocks,
-        predictions.class_ids,
-        predictions.probabilities,
-        strict=True,
-    )
-    described = [_describe_clip(*clip, predictions.class_names) for clip in clips]
+    described = [
+        _describe_clip(*clip, predictions.class_names) for clip in predictions.iter_clips()
+    ]
     for clip in sorted(described, key=lambda clip: clip["accuracy"])[:_MAX_CLIPS]:
         num_bands += sum(len(clip[row]) for row in ("true", "predicted", "wrong"))
         if shown and num_bands > _MAX_BANDS:
