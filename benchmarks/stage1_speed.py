@@ -147,7 +147,8 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
     import os
     import shutil
 
-    from extract_features.pipeline import Job, run_pipeline
+    from extract_features.batches import Job
+    from extract_features.pipeline import run_pipeline
     from extract_features.progress import ExtractionProgress
     from lrcn.common.clip import Clip
     from lrcn.common.contract import Contract

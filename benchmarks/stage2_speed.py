@@ -171,7 +171,7 @@ def _build_model(config, dtype_policy="float32"):
 
 
 def _compile(model, config, dtype_policy="float32"):
-    from train_head.model import keras
+    from train_head.layers import keras
     from train_head.optimizer import build_optimizer
 
     model.compile(

@@ -11,6 +11,7 @@ from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -20,7 +21,7 @@ from lrcn.common.manifest import (
     write_manifest,
 )
 from lrcn.common.natural_sort import natural_key
-from lrcn.common.splits import check_group_leaks, count_splits, draw_splits, find_group_leaks
+from lrcn.common.splits import count_splits, draw_splits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

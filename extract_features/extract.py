@@ -11,6 +11,7 @@ from extract_features.backbone_settings import (
     complete_settings,
     may_hold,
 )
+from extract_features.batches import Job
 from extract_features.clip_list import (
     DataSettings,
     check_same_data,
@@ -19,7 +20,7 @@ from extract_features.clip_list import (
     write_failures,
 )
 from extract_features.disk_space import check_disk_space
-from extract_features.pipeline import Job, run_pipeline
+from extract_features.pipeline import run_pipeline
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache

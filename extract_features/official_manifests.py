@@ -6,9 +6,10 @@ from absl import logging
 
 from lrcn.common.clip import SPLITS, Clip
 from lrcn.common.discover import read_data
+from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.official_lists import find_official_clips, read_official_lists
-from lrcn.common.splits import draw_splits, find_group_leaks
+from lrcn.common.splits import draw_splits
 
 _NAMED = 3
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from commands import run_program
 
-from train_head.model import keras, tf
+from train_head.layers import keras, tf
 from train_head.rnn_check import RnnCheck, check_rnn
 from train_head.rnns import RNNS
 

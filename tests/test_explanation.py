@@ -12,7 +12,8 @@ from small_data import make_config
 from lrcn.common.feature_cache import ClipFeatures
 from train_head.explanation import Explainer
 from train_head.explanation_files import ExplanationFolder
-from train_head.model import build_head, keras, tf
+from train_head.layers import keras, tf
+from train_head.model import build_head
 from train_head.normalization import FeatureStatistics
 
 

@@ -18,12 +18,15 @@ from train_head.clip_reader import ClipReader
 from train_head.config import FineTuneConfig, TrainConfig
 from train_head.evaluation import evaluate_run, load_model
 from train_head.fine_tuning import fine_tune_run, load_tunable_model
-from train_head.model import build_head, build_lrcn, keras, tf
+from train_head.fitting import fit_model, make_checked_strategy
+from train_head.layers import keras, tf
+from train_head.model import build_head, build_lrcn
 from train_head.normalization import measure_features
 from train_head.prediction import Predictor
 from train_head.recorder import RunRecorder, read_history
 from train_head.score_table import format_headline
-from train_head.train import fit_model, make_checked_strategy, read_split, train_run
+from train_head.split_reader import read_split
+from train_head.train import train_run
 from train_head.vgg16 import rebuild_top
 
 NUM_CLASSES = 3

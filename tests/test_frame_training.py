@@ -23,7 +23,7 @@ from train_head.frame_accuracy import LabelledFrameAccuracy
 from train_head.frame_prediction import answer_all_frames
 from train_head.frame_targets import FrameTargets, balance_classes, expect_labelled
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
-from train_head.model import keras, tf
+from train_head.layers import keras, tf
 from train_head.prediction import Predictor
 from train_head.prediction_file import read_predictions
 from train_head.recorder import read_history

@@ -15,7 +15,8 @@ from lrcn.common.run_dir import RunDir
 from train_head.clip_reader import ClipReader
 from train_head.evaluation import load_model
 from train_head.frame_poolings import FRAME_POOLINGS
-from train_head.model import ScaleClip, ScaledAsinh, build_head, build_lrcn, keras, tf
+from train_head.layers import ScaleClip, ScaledAsinh, keras, tf
+from train_head.model import build_head, build_lrcn
 from train_head.normalization import FeatureStatistics, measure_features, scale_clip
 from train_head.recorder import RunRecorder
 from train_head.rnns import RNNS

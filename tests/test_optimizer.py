@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_data import make_config
 
-from train_head.model import keras, tf
+from train_head.layers import keras, tf
 from train_head.optimizer import OPTIMIZERS, build_optimizer
 
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 from extract_features.sample import FRAME_SIZE_PX, MOTIONS, NUM_FRAMES, render_sample
 from lrcn.common.decode import iter_frames
+from lrcn.common.group_leaks import check_group_leaks
 from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
-from lrcn.common.splits import check_group_leaks, count_splits
+from lrcn.common.splits import count_splits
 
 LABELS = ["down", "growing", "left", "right", "shrinking", "up"]
 TWIN = {label: twin for pair in MOTIONS for label, twin in (pair, pair[::-1])}

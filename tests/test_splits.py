@@ -9,8 +9,9 @@ import re
 import pytest
 
 from lrcn.common.clip import Clip
+from lrcn.common.group_leaks import check_group_leaks
 from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.splits import check_group_leaks, count_splits, draw_splits
+from lrcn.common.splits import count_splits, draw_splits
 
 
 def make_clips(label, count, *, group="", split=""):

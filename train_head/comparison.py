@@ -20,7 +20,7 @@ from train_head.bootstrap import bootstrap_difference
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
-from train_head.model import keras
+from train_head.layers import keras
 from train_head.prediction_file import read_predictions
 from train_head.train import train_run
 

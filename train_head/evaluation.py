@@ -5,9 +5,9 @@ from absl import logging
 
 from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
-from lrcn.common.splits import find_group_leaks
 from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
 from train_head.frame_labels import read_run_labels
@@ -160,7 +160,8 @@ def load_model(run: RunDir):
     """Loads `model.keras`, from feature maps to logits; nothing in it is unpickled."""
     import keras
 
-    import train_head.model  # noqa: F401  registers the layers that the file names
+    # They register the layers that the file names.
+    from train_head import layers, rnn_layers  # noqa: F401
 
     return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
 

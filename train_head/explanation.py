@@ -7,7 +7,7 @@ import numpy as np
 from lrcn.common.feature_cache import ClipFeatures
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import TrainConfig
-from train_head.model import keras, tf
+from train_head.layers import keras, tf
 
 # Points of the quadrature. On trained GRUs the influences then add up to some thousandths of a nat;
 # with 32 points a tenth was missing.

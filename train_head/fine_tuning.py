@@ -9,15 +9,11 @@ from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
 from train_head.evaluation import load_model
+from train_head.fitting import fit_model, make_checked_strategy, save_model
 from train_head.recorder import RunRecorder, read_history
 from train_head.run_start import start_run
-from train_head.train import (
-    fit_model,
-    make_checked_strategy,
-    read_split,
-    save_model,
-    train_run,
-)
+from train_head.split_reader import read_split
+from train_head.train import train_run
 
 _CUT = "block4_pool"
 

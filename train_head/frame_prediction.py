@@ -8,9 +8,10 @@ from lrcn.common.devices import import_tensorflow
 from lrcn.common.sampling import find_nearest
 from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
+from train_head.frame_choice import sample_frames
 from train_head.frame_labels import FrameLabels
 from train_head.frame_prediction_file import FramePredictions
-from train_head.input_pipeline import make_eval_dataset, sample_frames
+from train_head.input_pipeline import make_eval_dataset
 
 tf = import_tensorflow()
 

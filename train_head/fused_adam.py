@@ -16,6 +16,12 @@ class FusedAdam(keras.optimizers.Adam):
     before section 2.1), and so are the variables in a checkpoint.
     """
 
+    def _clip_gradients(self, gradients):
+        # Keras squares the gradients into memory of their own before it adds them up.
+        if self.global_clipnorm is None:
+            return super()._clip_gradients(gradients)
+        return tf.clip_by_global_norm(gradients, self.global_clipnorm)[0]
+
     def update_step(self, gradient, variable, learning_rate):
         number = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)

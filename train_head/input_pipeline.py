@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
-from lrcn.common import sampling
 from lrcn.common.devices import import_tensorflow
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
+from train_head.frame_choice import sample_frames, sample_windows
 from train_head.frame_labels import UNLABELLED
 from train_head.frame_targets import FrameTargets, balance_classes, expect_labelled
 
@@ -196,50 +196,6 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
     options.autotune.enabled = False
     dataset = plan.map(load, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
     return dataset.prefetch(_PARALLEL_BATCHES).with_options(options)
-
-
-def sample_frames(
-    num_frames: int, config: TrainConfig, *, rng: np.random.Generator | None
-) -> np.ndarray | None:
-    """Chooses the frames of a clip and their order: [T] int64, or None for all as they are.
-
-    With a generator, as training has, the settings' augmentation is drawn from it, and the order
-    of shuffled frames. Without one, that order follows from the seed and the clip's length, which
-    a new video has too.
-    """
-    augments = rng is not None
-    frames = np.arange(num_frames)
-    if augments and config.min_span < 1:
-        frames = sampling.draw_span(num_frames, min_part=config.min_span, rng=rng)
-    if augments and config.drop_frames > 0:
-        frames = sampling.drop_frames(frames, probability=config.drop_frames, rng=rng)
-    if config.sequence == "fixed":
-        if augments and config.jitter and config.sampling == "segments":
-            chosen = sampling.sample_segment_jitter(len(frames), config.seq_len, rng=rng)
-        else:
-            chosen = sampling.SAMPLERS[config.sampling](len(frames), config.seq_len)
-        frames = frames[chosen]
-    elif config.frame_order == "forward" and len(frames) == num_frames:
-        return None
-    if config.frame_order == "reversed":
-        return frames[::-1]
-    if config.frame_order == "shuffled":
-        rng = np.random.default_rng([config.seed, num_frames]) if rng is None else rng
-        return rng.permutation(frames)
-    return frames
-
-
-def sample_windows(
-    num_frames: int, config: TrainConfig, *, num_windows: int
-) -> list[np.ndarray | None]:
-    """Chooses the frames of a clip's windows as evaluation takes them, see `sample_frames`."""
-    if num_windows == 1:
-        return [sample_frames(num_frames, config, rng=None)]
-    starts, window_len = sampling.place_windows(num_frames, num_windows)
-    frames = sample_frames(window_len, config, rng=None)
-    if frames is None:
-        frames = np.arange(window_len)
-    return [start + frames for start in starts]
 
 
 def pad_clips(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import math
 
-from train_head.model import PerFrame, keras
+from train_head.layers import PerFrame, keras
 
 
 def format_layers(model, inputs) -> str:

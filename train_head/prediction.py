@@ -18,9 +18,10 @@ from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.views import VIEWS
 from train_head.config import TrainConfig
 from train_head.evaluation import check_windows, load_model
+from train_head.frame_choice import sample_windows
 from train_head.frame_prediction import answer_all_frames
-from train_head.input_pipeline import pad_clips, sample_windows
-from train_head.model import tf
+from train_head.input_pipeline import pad_clips
+from train_head.layers import tf
 from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16

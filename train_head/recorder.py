@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from lrcn.common.atomic_file import commit_file, replace_file
+from lrcn.common.atomic_file import replace_file
 from lrcn.common.run_dir import RunDir
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
@@ -149,11 +149,10 @@ class RunRecorder(keras.callbacks.Callback):
 
     def _save_checkpoint(self, num_epochs: int) -> None:
         last_path, best_path = self._checkpoint_paths(num_epochs)
-        # Keras and NumPy both want their suffix, so the temporary names carry it too.
-        with _replace_suffixed(best_path) as temporary:
+        with replace_file(best_path, keep_ending=True) as temporary:
             np.savez(temporary, *self.best_weights)
         # Last, since its name is what says that there is a checkpoint.
-        with _replace_suffixed(last_path) as temporary:
+        with replace_file(last_path, keep_ending=True) as temporary:
             self.model.save_weights(temporary)
         for earlier in _find_checkpoints(self.run.checkpoints_path):
             if earlier != num_epochs:
@@ -195,13 +194,3 @@ def _find_checkpoints(folder: Path) -> list[int]:
     """Returns after how many epochs the folder holds checkpoints."""
     matches = [_CHECKPOINT_PATTERN.fullmatch(path.name) for path in folder.iterdir()]
     return sorted(int(match[1]) for match in matches if match)
-
-
-@contextlib.contextmanager
-def _replace_suffixed(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".tmp_{path.name}")
-    try:
-        yield temporary
-        commit_file(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

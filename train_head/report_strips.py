@@ -15,7 +15,7 @@ from lrcn.common.decode import UnreadableClipError, read_frames, read_source_sta
 from lrcn.common.feature_cache import ClipFeatures, FeatureCache
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
-from train_head.input_pipeline import sample_frames
+from train_head.frame_choice import sample_frames
 from train_head.report_data import ScoredClips
 
 # Frames of a strip, and their side: 16 stand side by side in a column of text.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train_head.model import keras, tf
+from train_head.layers import keras, tf
 from train_head.rnns import RNNS
 
 # The longest clip has no padding, the shortest is a single frame.

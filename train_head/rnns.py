@@ -9,21 +9,23 @@ kernels glorot uniform.
 
 
 def _build_gru(units: int, **settings):
-    import keras
+    from train_head.rnn_layers import GRU
 
-    return keras.layers.GRU(units, **settings)
+    return GRU(units, **settings)
 
 
 def _build_lstm(units: int, **settings):
-    import keras
+    from train_head.rnn_layers import LSTM
 
-    return keras.layers.LSTM(units, **settings)
+    return LSTM(units, **settings)
 
 
 def _build_bigru(units: int, *, name: str, **settings):
     import keras
 
-    return keras.layers.Bidirectional(keras.layers.GRU(units, **settings), name=name)
+    from train_head.rnn_layers import GRU
+
+    return keras.layers.Bidirectional(GRU(units, **settings), name=name)
 
 
 # From a number of units and Keras' settings `name`, `return_sequences` and `recurrent_dropout` to

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.group_leaks import check_group_leaks
 from lrcn.common.manifest import read_manifest
-from lrcn.common.splits import check_group_leaks
 
 
 def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:

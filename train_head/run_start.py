@@ -25,6 +25,11 @@ from train_head.frame_labels import (
 from train_head.provenance import list_versions
 from train_head.run_clips import read_run_clips
 
+_NAME_ANOTHER = (
+    "Name another folder (--run_dir, or --output_dir of programs that train several runs; with "
+    "make: RUN=...)"
+)
+
 
 def start_run(
     run: RunDir,
@@ -69,17 +74,14 @@ def start_run(
         elif read_class_names(run.classes_path) != read_class_names(cache.classes_path):
             problem = f"made with other classes, or in another order, than {cache.classes_path} has"
         if problem:
-            raise ValueError(
-                f"{run.path}: {problem}. Name another --run_dir (with make: RUN=...), or delete "
-                "this one."
-            )
+            raise ValueError(f"{run.path}: {problem}. {_NAME_ANOTHER}, or delete this one.")
         if run.model_path.exists():
             logging.info("%s: trained already", run.path)
         return run.model_path.exists()
     if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
-            "that nothing of yours is overwritten. Name another --run_dir."
+            f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
         )
     _check_cached(clips, cache)
     frame_labels = None

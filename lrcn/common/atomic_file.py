@@ -7,17 +7,22 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
+def replace_file(path: Path, *, keep_ending: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside `path`, moved over it when the block ends well.
 
     The data is on the disk before the name is: a kill or a power cut leaves either the old
     file or the new one, never a half. If the block raises, the temporary file is removed.
 
+    Args:
+        path: The file's final path.
+        keep_ending: Whether the temporary name ends like the final one, for Keras, which tells the
+            format by it. Not for files that others look for by their ending.
+
     Raises:
         OSError: If the folder cannot be written; the caller's own errors pass through.
     """
     path = Path(path)
-    temporary = make_temporary_path(path)
+    temporary = path.with_name(f".tmp.{path.name}") if keep_ending else make_temporary_path(path)
     try:
         yield temporary
         commit_file(temporary, path)
@@ -33,7 +38,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def make_temporary_path(path: Path) -> Path:
-    """The one name under which `path` is written before it exists."""
+    """The name under which `path` is written before it exists."""
     return path.with_name(f".{path.name}.tmp")
 
 

@@ -137,7 +137,9 @@ def estimate_num_frames(
         return len(images.find_frame_files(source)), math.nan
     if _is_gif(source):
         return count_frames(source, start_sec=start_sec, end_sec=end_sec), images.GIF_DEFAULT_FPS
-    return _import_video().estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
+    from lrcn.common import video_stream  # late, as `_import_video` says
+
+    return video_stream.estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
 
 
 def _iter_readers(

@@ -23,11 +23,18 @@ def import_tensorflow():
 
             tf.config.list_physical_devices()
         tf.get_logger().setLevel("WARNING")
+        tf.get_logger().addFilter(_is_no_retracing_warning)
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     return tf
+
+
+def _is_no_retracing_warning(record) -> bool:
+    # TensorFlow counts traces by the lines of code, so a program that scores many models, each
+    # traced once, would be told that it traces too often.
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ _REMEDIES = {
     errno.EROFS: _NO_PERMISSION,
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
+    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or name another place.",
     errno.ENOENT: "Check that it exists, or name another.",
     errno.EEXIST: "Expected a folder or nothing there. Name another.",
     errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",

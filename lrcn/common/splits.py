@@ -4,17 +4,15 @@ import collections
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from absl import logging
 
 from lrcn.common.clip import SPLITS, Clip
-from lrcn.common.manifest import find_class_names, find_lines
-from lrcn.common.natural_sort import natural_key
+from lrcn.common.group_leaks import name_some, part_leaking_groups
+from lrcn.common.manifest import find_class_names
 
 # Where a class has too few groups for all splits, the first of these get one.
 _SPLITS_BY_NEED = ("train", "test", "val")
-_NAMED_LEAKS = 5
 _DEFAULT_VAL_FRACTION = 0.15
 
 
@@ -64,7 +62,7 @@ def draw_splits(
             "expected val_fraction and test_fraction of at least 0 and together below 1, received "
             f"val_fraction={val_fraction}, test_fraction={test_fraction}. Lower them."
         )
-    undrawn, clips = clips, _part_leaking_groups(clips)
+    undrawn, clips = clips, part_leaking_groups(clips)
     if "" not in given:
         if "val" in given or "train" not in given or val_fraction == 0:
             return list(undrawn)
@@ -85,47 +83,6 @@ def draw_splits(
     ]
 
 
-def find_group_leaks(clips: Iterable[Clip]) -> dict[str, dict[str, list[str]]]:
-    """Finds the groups that have clips in two splits; clips without a split do not count.
-
-    Clips without a group count as one group if they are spans of the same file.
-
-    Returns:
-        {group: {split: clip_ids}} in natural order of the groups.
-    """
-    clip_ids = collections.defaultdict(dict)
-    for clip in clips:
-        if clip.split:
-            clip_ids[clip.source_group].setdefault(clip.split, []).append(clip.clip_id)
-    leaks = {group: splits for group, splits in clip_ids.items() if len(splits) > 1}
-    return {group: leaks[group] for group in sorted(leaks, key=natural_key)}
-
-
-def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
-    """Checks that no group has clips in two splits, see `find_group_leaks`.
-
-    Args:
-        clips: The clips.
-        source: Where they come from; of a manifest, the error names the lines.
-
-    Raises:
-        ValueError: If a group straddles splits.
-    """
-    leaks = find_group_leaks(clips)
-    if leaks:
-        lines = find_lines(source) if source.is_file() else {}
-        named = [_describe_leak(group, leaks[group], lines) for group in list(leaks)[:_NAMED_LEAKS]]
-        if len(leaks) > len(named):
-            named.append(f"{len(leaks) - len(named)} more")
-        raise ValueError(
-            f"{source}: expected every group in one split, received {len(leaks)} in several:\n  "
-            + "\n  ".join(named)
-            + "\nGive each group's clips the same split or leave it empty, or correct the groups "
-            "(the manifest's group column, --group_regex). If all of this is meant, extract (or "
-            "import) with --allow_group_leak; scores will then be better than they should."
-        )
-
-
 def count_splits(clips: Iterable[Clip]) -> dict[str, dict[str, int]]:
     """Returns the number of clips as {label: {split: count}}.
 
@@ -137,27 +94,6 @@ def count_splits(clips: Iterable[Clip]) -> dict[str, dict[str, int]]:
         label: {split: counts[label, split] for split in SPLITS}
         for label in find_class_names(clips)
     }
-
-
-def _describe_leak(group: str, splits: dict[str, list[str]], lines: dict[str, int]) -> str:
-    parts = []
-    for split in filter(splits.get, SPLITS):
-        names = [
-            f"line {lines[clip_id]} {clip_id!r}" if clip_id in lines else repr(clip_id)
-            for clip_id in splits[split]
-        ]
-        parts.append(f"{split}: {_name_some(names, limit=2)}")
-    return f"{group!r} ({'; '.join(parts)})"
-
-
-def _part_leaking_groups(clips: Sequence[Clip]) -> list[Clip]:
-    leaks = find_group_leaks(clips)
-    return [
-        dataclasses.replace(clip, group=f"{clip.source_group}:{clip.split}")
-        if clip.source_group in leaks
-        else clip
-        for clip in clips
-    ]
 
 
 class _Draw:
@@ -207,7 +143,7 @@ class _Draw:
             if bare and split == "val":
                 logging.warning(
                     "Too few groups for val clips of the classes %s.",
-                    _name_some([*map(repr, bare)]),
+                    name_some([*map(repr, bare)]),
                 )
             elif bare:
                 self._refuse(bare[0], split, groups_of[bare[0]])
@@ -250,15 +186,10 @@ class _Draw:
         elif len(groups) == 1:
             problem = f"one group ({groups[0]!r}, {count} clips) to draw, which"
         else:
-            names = _name_some([*map(repr, groups)])
+            names = name_some([*map(repr, groups)])
             problem = f"groups that other classes need elsewhere ({names}), so that it"
         raise ValueError(
             f"class {label!r}: no clip for {split}. It has {problem} cannot be both trained on and "
             "tested. Add clips of other groups, give the splits in the manifest, or draw no test "
             "split (--test_fraction=0)."
         )
-
-
-def _name_some(names: Sequence[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

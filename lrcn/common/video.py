@@ -5,34 +5,23 @@ part. Damage is an error, never a concealed or missing frame, as far as FFmpeg c
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import numpy as np
-from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from lrcn.common.frame import UnreadableClipError, resize_picture
+from lrcn.common.video_stream import Clock, find_stated_duration, find_stream
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
-# What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
-# FFmpeg guesses it from the file that is there.
-_FORMATS_WITH_DURATION = {"asf", "flv", "matroska", "mov"}
-
 # A stated duration is rounded, and may be that of the sound.
 _DURATION_TOLERANCE_SEC = 1.0
 _DURATION_TOLERANCE = 0.05
-
-
-# For an estimate of how many frames there are: what is assumed of a video that states no rate, and
-# how many packets tell the size of the others.
-_DEFAULT_RATE_FPS = 25.0
-_ESTIMATE_PACKETS = 200
 
 
 class _DamageError(Exception):
@@ -66,39 +55,6 @@ def iter_readers(
     for timestamp_sec, frame in _iter_span(path, start_sec=start_sec, end_sec=end_sec):
         place = f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s"
         yield timestamp_sec, functools.partial(_read_pixels, frame, reformatter, place)
-
-
-def estimate_num_frames(
-    path: Path, *, start_sec: float | None, end_sec: float | None
-) -> tuple[int, float]:
-    """Estimates the frames in a span, and the frames a second, from what the header states.
-
-    Where it states neither frames nor a duration, they are taken from the size of the file and of
-    its first packets. Nothing is decoded. Arguments as `iter_readers`.
-
-    Raises:
-        UnreadableClipError: If the file is no video.
-    """
-    try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            stream = _find_stream(container, path)
-            rate_fps = float(stream.average_rate or 0) or _DEFAULT_RATE_FPS
-            num_frames = stream.frames
-            if not num_frames:
-                duration_sec = _find_stated_duration(container, stream)
-                duration_sec = duration_sec or (container.duration or 0) / av.time_base
-                num_frames = round(duration_sec * rate_fps)
-            if not num_frames:
-                packets = itertools.islice(container.demux(stream), _ESTIMATE_PACKETS)
-                sizes = [packet.size for packet in packets if packet.size]
-                num_frames = round(container.size * len(sizes) / max(1, sum(sizes)))
-    except av.error.FFmpegError as error:
-        raise UnreadableClipError(
-            f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
-        ) from error
-    first = 0 if start_sec is None else round(start_sec * rate_fps)
-    last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
-    return max(1, last - first), rate_fps
 
 
 def _read_pixels(
@@ -166,11 +122,11 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
     try:
         # The prefix keeps a colon in a name from being taken for a protocol.
         with av.open(f"file:{path}", metadata_errors="replace") as container:
-            stream = _find_stream(container, path)
+            stream = find_stream(container, path)
             stream.thread_type = "AUTO"
             if strict:
                 stream.codec_context.options = {"err_detect": "explode"}
-            clock = _Clock(container, stream)
+            clock = Clock(container, stream)
             # A stream without times can only be read from its beginning.
             if seek_sec > 0 and stream.start_time is not None:
                 seek_pts = stream.start_time + int(seek_sec / stream.time_base)
@@ -185,7 +141,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 reached = f"at {timestamp_sec:.3f} s"
                 if seek_sec == 0:
                     reached += f", after frame {i}"
-            stated_sec = _find_stated_duration(container, stream)
+            stated_sec = find_stated_duration(container, stream)
             tolerance_sec = max(_DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE * stated_sec)
             # Whoever sought behind the end has seen no frame.
             if (clock.end_sec or seek_sec == 0) and stated_sec - clock.end_sec > tolerance_sec:
@@ -224,67 +180,6 @@ def _iter_av_frames(
             num_frames += 1
         if packet.is_corrupt:
             raise _DamageError("data is missing after it")
-
-
-class _Clock:
-    """Tells the time of each frame, in seconds from the start of the stream."""
-
-    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
-        self._start_pts = self._next_pts = stream.start_time or 0
-        self._time_base = stream.time_base
-        self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
-        # AVI has no display times: those of decoding are in the right order.
-        self._field = "dts" if container.format.name == "avi" else "pts"
-        self.end_sec = 0.0
-
-    def read_time(self, frame: av.VideoFrame) -> float:
-        pts = getattr(frame, self._field)
-        # An elementary stream has no times, and the last frames of AVI have none either.
-        pts = self._next_pts if pts is None else pts
-        self._next_pts = pts + (frame.duration or 0)
-        timestamp_sec = self._to_sec(pts)
-        self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
-        return timestamp_sec
-
-    def _to_sec(self, pts: int) -> float:
-        return float((pts - self._start_pts) * self._time_base)
-
-
-def _find_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    # A cover picture is a video stream to FFmpeg.
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise UnreadableClipError(
-            f"{path}: expected a video stream, received only {kinds}. Remove the clip, or name "
-            "the file that holds its pictures."
-        )
-    best = container.streams.best("video")
-    stream = best if best in streams else streams[0]
-    if stream.codec_context is None:
-        raise UnreadableClipError(
-            f"{path}: expected a codec that FFmpeg can decode, received an unknown one. "
-            "Re-encode the video."
-        )
-    return stream
-
-
-def _find_stated_duration(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """Finds the seconds that the header states for the video; 0 where it states none."""
-    formats = container.format.name.split(",")
-    if "avi" in formats and stream.frames and stream.average_rate:
-        # The duration of a cut AVI is that of what is left.
-        return float(stream.frames / stream.average_rate)
-    if not _FORMATS_WITH_DURATION.intersection(formats):
-        return 0.0
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    # What follows is the time at which the stream ends, which need not start at 0.
-    start_sec = float((stream.start_time or 0) * stream.time_base)
-    if "DURATION" in stream.metadata:  # Matroska: 00:00:02.400000000
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_sec
-    return (container.duration or 0) / av.time_base - start_sec
 
 
 def _turn_upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

@@ -1,0 +1,114 @@
+"""The last part of stage 1's pipeline: from computed batches to whole clips in the cache."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from extract_features.batches import Item
+from extract_features.summary import ExtractionResult
+from extract_features.workers import BoundedQueue
+from lrcn.common.clip_file import ClipWriter
+from lrcn.common.feature_cache import FeatureCache
+
+
+def write_batches(
+    computed: BoundedQueue,
+    cache: FeatureCache,
+    compression: str,
+    result: ExtractionResult,
+    progress,
+) -> None:
+    """Writes batches as they are computed, until None comes; what is left unfinished is discarded.
+
+    Args:
+        computed: Of (future of feature maps, items), see `iter_batches`.
+        cache: Where the clips go.
+        compression: One of `clip_file.COMPRESSIONS`.
+        result: Counts, failures and waiting times are added to it.
+        progress: Told of frames and clips.
+
+    Raises:
+        OSError: If the cache cannot be written.
+    """
+    writers: dict[str, ClipWriter] = {}
+    failures: dict[str, str] = {}
+    try:
+        for feature_maps, items in _iter_computed(computed, result):
+            feature_maps = feature_maps.reshape(-1, *cache.contract.frame_shape)
+            num_frames = 0
+            for clip_id, rows, clip_items in _group_by_clip(items):
+                frames = [item.frame for item in clip_items if item.frame is not None]
+                num_frames += len(frames)
+                if frames and clip_id not in failures:
+                    if clip_id not in writers:
+                        writers[clip_id] = cache.open_writer(clip_id, compression=compression)
+                    try:
+                        writers[clip_id].append(
+                            feature_maps[rows],
+                            frame_index=[frame.index for frame in frames],
+                            timestamp_sec=[frame.timestamp_sec for frame in frames],
+                        )
+                    except ValueError as error:
+                        failures[clip_id] = str(error)
+                end = clip_items[-1]
+                if end.frame is None:
+                    if clip_id in failures:
+                        end = Item(end.job, None, failure=failures.pop(clip_id))
+                    _finish_clip(end, writers.pop(clip_id, None), cache, result)
+                    progress.add_clip()
+            result.frames += num_frames
+            progress.add_frames(num_frames)
+    finally:
+        for writer in writers.values():
+            writer.discard()
+
+
+def _iter_computed(
+    computed: BoundedQueue, result: ExtractionResult
+) -> Iterator[tuple[np.ndarray, list[Item]]]:
+    while True:
+        start_sec = time.monotonic()
+        submitted = computed.get()
+        submitted_sec = time.monotonic()
+        result.decode_wait_sec += submitted_sec - start_sec
+        if submitted is None:
+            return
+        future, items = submitted
+        feature_maps = future.result()
+        computed_sec = time.monotonic()
+        result.forward_wait_sec += computed_sec - submitted_sec
+        yield feature_maps, items
+        result.write_sec += time.monotonic() - computed_sec
+
+
+def _group_by_clip(items: list[Item]) -> Iterator[tuple[str, list[int], list[Item]]]:
+    """Yields each clip of a batch with the rows of its frames and its items, in order."""
+    rows, clip_items, row = defaultdict(list), defaultdict(list), 0
+    for item in items:
+        clip_id = item.job.clip.clip_id
+        clip_items[clip_id].append(item)
+        if item.frame is not None:
+            rows[clip_id].append(row)
+            row += 1
+    for clip_id, group in clip_items.items():
+        yield clip_id, rows[clip_id], group
+
+
+def _finish_clip(
+    end: Item, writer: ClipWriter | None, cache: FeatureCache, result: ExtractionResult
+) -> None:
+    clip, source_stat = end.job.clip, end.job.source_stat
+    if end.failure and not (end.keep and writer is not None):
+        result.failures.append((clip, end.failure))
+        if writer is not None:
+            writer.discard()
+        # What an earlier run made of it no longer fits, and must not be trained on.
+        cache.remove_clip(clip.clip_id)
+        return
+    broken_off = f"kept {writer.num_frames} frames: {end.failure}" if end.failure else ""
+    result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
+    result.clips_done += 1
+    if broken_off:
+        result.kept.append((clip, broken_off))

@@ -1,0 +1,81 @@
+"""Groups that straddle splits: found, refused, or taken apart where that is allowed."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lrcn.common.clip import SPLITS, Clip
+from lrcn.common.manifest import find_lines
+from lrcn.common.natural_sort import natural_key
+
+_NAMED_LEAKS = 5
+
+
+def find_group_leaks(clips: Iterable[Clip]) -> dict[str, dict[str, list[str]]]:
+    """Finds the groups that have clips in two splits; clips without a split do not count.
+
+    Clips without a group count as one group if they are spans of the same file.
+
+    Returns:
+        {group: {split: clip_ids}} in natural order of the groups.
+    """
+    clip_ids = collections.defaultdict(dict)
+    for clip in clips:
+        if clip.split:
+            clip_ids[clip.source_group].setdefault(clip.split, []).append(clip.clip_id)
+    leaks = {group: splits for group, splits in clip_ids.items() if len(splits) > 1}
+    return {group: leaks[group] for group in sorted(leaks, key=natural_key)}
+
+
+def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
+    """Checks that no group has clips in two splits, see `find_group_leaks`.
+
+    Args:
+        clips: The clips.
+        source: Where they come from; of a manifest, the error names the lines.
+
+    Raises:
+        ValueError: If a group straddles splits.
+    """
+    leaks = find_group_leaks(clips)
+    if leaks:
+        lines = find_lines(source) if source.is_file() else {}
+        named = [_describe_leak(group, leaks[group], lines) for group in list(leaks)[:_NAMED_LEAKS]]
+        if len(leaks) > len(named):
+            named.append(f"{len(leaks) - len(named)} more")
+        raise ValueError(
+            f"{source}: expected every group in one split, received {len(leaks)} in several:\n  "
+            + "\n  ".join(named)
+            + "\nGive each group's clips the same split or leave it empty, or correct the groups "
+            "(the manifest's group column, --group_regex). If all of this is meant, extract (or "
+            "import) with --allow_group_leak; scores will then be better than they should."
+        )
+
+
+def part_leaking_groups(clips: Sequence[Clip]) -> list[Clip]:
+    """Makes of each group that straddles splits a group in each of them."""
+    leaks = find_group_leaks(clips)
+    return [
+        dataclasses.replace(clip, group=f"{clip.source_group}:{clip.split}")
+        if clip.source_group in leaks
+        else clip
+        for clip in clips
+    ]
+
+
+def _describe_leak(group: str, splits: dict[str, list[str]], lines: dict[str, int]) -> str:
+    parts = []
+    for split in filter(splits.get, SPLITS):
+        names = [
+            f"line {lines[clip_id]} {clip_id!r}" if clip_id in lines else repr(clip_id)
+            for clip_id in splits[split]
+        ]
+        parts.append(f"{split}: {name_some(names, limit=2)}")
+    return f"{group!r} ({'; '.join(parts)})"
+
+
+def name_some(names: Sequence[str], limit: int = 5) -> str:
+    """Names the first few, and says how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

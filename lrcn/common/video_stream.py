@@ -1,0 +1,122 @@
+"""What a video file states: which stream its pictures are, their times, how many there are."""
+
+import itertools
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from lrcn.common.frame import UnreadableClipError
+
+# What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
+# FFmpeg guesses it from the file that is there.
+_FORMATS_WITH_DURATION = {"asf", "flv", "matroska", "mov"}
+
+# For an estimate of how many frames there are: what is assumed of a video that states no rate, and
+# how many packets tell the size of the others.
+_DEFAULT_RATE_FPS = 25.0
+_ESTIMATE_PACKETS = 200
+
+
+def estimate_num_frames(
+    path: Path, *, start_sec: float | None, end_sec: float | None
+) -> tuple[int, float]:
+    """Estimates the frames in a span, and the frames a second, from what the header states.
+
+    Where it states neither frames nor a duration, they are taken from the size of the file and of
+    its first packets. Nothing is decoded. Arguments as `iter_readers`.
+
+    Raises:
+        UnreadableClipError: If the file is no video.
+    """
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            stream = find_stream(container, path)
+            rate_fps = float(stream.average_rate or 0) or _DEFAULT_RATE_FPS
+            num_frames = stream.frames
+            if not num_frames:
+                duration_sec = find_stated_duration(container, stream)
+                duration_sec = duration_sec or (container.duration or 0) / av.time_base
+                num_frames = round(duration_sec * rate_fps)
+            if not num_frames:
+                packets = itertools.islice(container.demux(stream), _ESTIMATE_PACKETS)
+                sizes = [packet.size for packet in packets if packet.size]
+                num_frames = round(container.size * len(sizes) / max(1, sum(sizes)))
+    except av.error.FFmpegError as error:
+        raise UnreadableClipError(
+            f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
+        ) from error
+    first = 0 if start_sec is None else round(start_sec * rate_fps)
+    last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
+    return max(1, last - first), rate_fps
+
+
+class Clock:
+    """Tells the time of each frame, in seconds from the start of the stream.
+
+    Attributes:
+        end_sec: When the last frame that was asked for ends.
+    """
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
+        self._start_pts = self._next_pts = stream.start_time or 0
+        self._time_base = stream.time_base
+        self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
+        # AVI has no display times: those of decoding are in the right order.
+        self._field = "dts" if container.format.name == "avi" else "pts"
+        self.end_sec = 0.0
+
+    def read_time(self, frame: av.VideoFrame) -> float:
+        """Returns the time at which a frame is shown; frames come in the order of the file."""
+        pts = getattr(frame, self._field)
+        # An elementary stream has no times, and the last frames of AVI have none either.
+        pts = self._next_pts if pts is None else pts
+        self._next_pts = pts + (frame.duration or 0)
+        timestamp_sec = self._to_sec(pts)
+        self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
+        return timestamp_sec
+
+    def _to_sec(self, pts: int) -> float:
+        return float((pts - self._start_pts) * self._time_base)
+
+
+def find_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Finds the stream of pictures that FFmpeg takes for the best.
+
+    Raises:
+        UnreadableClipError: If there is none, or it cannot be decoded.
+    """
+    # A cover picture is a video stream to FFmpeg.
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise UnreadableClipError(
+            f"{path}: expected a video stream, received only {kinds}. Remove the clip, or name "
+            "the file that holds its pictures."
+        )
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise UnreadableClipError(
+            f"{path}: expected a codec that FFmpeg can decode, received an unknown one. "
+            "Re-encode the video."
+        )
+    return stream
+
+
+def find_stated_duration(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Finds the seconds that the header states for the video; 0 where it states none."""
+    formats = container.format.name.split(",")
+    if "avi" in formats and stream.frames and stream.average_rate:
+        # The duration of a cut AVI is that of what is left.
+        return float(stream.frames / stream.average_rate)
+    if not _FORMATS_WITH_DURATION.intersection(formats):
+        return 0.0
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    # What follows is the time at which the stream ends, which need not start at 0.
+    start_sec = float((stream.start_time or 0) * stream.time_base)
+    if "DURATION" in stream.metadata:  # Matroska: 00:00:02.400000000
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_sec
+    return (container.duration or 0) / av.time_base - start_sec

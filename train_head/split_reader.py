@@ -1,0 +1,46 @@
+"""The clips of one split of a run, ready to be read."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.clip_reader import ClipReader
+from train_head.config import TrainConfig
+from train_head.frame_labels import read_run_labels
+from train_head.input_pipeline import ClassIds
+from train_head.vgg16 import FrozenTop
+
+
+class Split(NamedTuple):
+    """The clips of one split: their reader, and the class ids of them or of their frames."""
+
+    reader: ClipReader
+    class_ids: ClassIds
+
+
+def read_split(
+    run: RunDir,
+    cache: FeatureCache,
+    name: str,
+    config: TrainConfig,
+    *,
+    top: FrozenTop | None = None,
+) -> Split:
+    """Makes a split of a started run ready, with the top's features in place of the cached ones."""
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == name]
+    reader = ClipReader(
+        cache, [clip.clip_id for clip in clips], memory_bytes=_find_memory_budget(), top=top
+    )
+    if config.labels == "frame":
+        return Split(reader, list(read_run_labels(run, cache, clips).class_ids.values()))
+    class_names = read_class_names(run.classes_path)
+    return Split(reader, np.array(find_class_ids(clips, class_names), np.int32))
+
+
+def _find_memory_budget() -> int:
+    # For the train and the val clips each, so together at most a third of the memory.
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 6
