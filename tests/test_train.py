@@ -414,6 +414,8 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
             name.startswith(prefix) for name in os.listdir(run.checkpoints_path)
         )
 
+    kill_training(flags, run, when=run.config_path.exists)
+    assert count_rows(run) == 0
     kill_training(flags, run, when=lambda: count_rows(run) >= 2 and is_writing(".tmp.last"))
     num_rows = count_rows(run)
     assert num_rows >= 2
