@@ -122,6 +122,18 @@ def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):
     assert read_state(run_dir) == before
 
 
+def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):
+    run = RunDir(tmp_path / "run")
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
+    command = make_command("train_head", *flags, "--fc_units=256")
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"File too large: '{run.model_path}'. Raise the limit" in done.stderr
+    assert not [path for path in run.path.iterdir() if "tmp" in path.name]
+    assert not run.model_path.exists()
+
+
 def test_other_settings_are_refused_by_name(run_dir, cache_dir):
     before = read_state(run_dir)
     done = run_program(

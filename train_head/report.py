@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         compare_dir=None if _COMPARE_DIR.value is None else Path(_COMPARE_DIR.value),
         audit_dir=None if _AUDIT_DIR.value is None else Path(_AUDIT_DIR.value),
     )
-    logging.info("%.1f MB; open it in a browser", run.report_path.stat().st_size / 1e6)
+    logging.info("%.2g MB; open it in a browser", run.report_path.stat().st_size / 1e6)
     print(run.report_path)
     return 0
 
