@@ -8,7 +8,7 @@ import pytest
 from commands import ROOT
 from small_data import make_config, make_ramps, write_cache
 
-from lrcn.common.devices import make_strategy
+from lrcn.common.devices import find_memory_bytes, make_strategy
 from lrcn.common.run_dir import RunDir
 from train_head.recorder import read_history
 from train_head.train import train_run
@@ -88,3 +88,13 @@ def test_more_devices_than_there_are_are_refused():
     with pytest.raises(ValueError, match=r"--devices=99: expected from 1 to the \d+ that Tensor"):
         make_strategy("99")
     assert make_strategy("1").num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_memory_is_that_of_the_container(name, tmp_path):
+    whole = find_memory_bytes(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    for text, expected in (("max", whole), (str(2**62), whole), (f"{whole // 2}\n", whole // 2)):
+        path.write_text(text)
+        assert find_memory_bytes(tmp_path) == expected

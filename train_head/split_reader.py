@@ -1,10 +1,10 @@
 """The clips of one split of a run, ready to be read."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 
+from lrcn.common.devices import find_memory_bytes
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
@@ -32,15 +32,11 @@ def read_split(
 ) -> Split:
     """Makes a split of a started run ready, with the top's features in place of the cached ones."""
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == name]
-    reader = ClipReader(
-        cache, [clip.clip_id for clip in clips], memory_bytes=_find_memory_budget(), top=top
-    )
+    # For the train and the val clips each, so together at most a third of the memory.
+    budget_bytes = find_memory_bytes() // 6
+    clip_ids = [clip.clip_id for clip in clips]
+    reader = ClipReader(cache, clip_ids, memory_bytes=budget_bytes, top=top)
     if config.labels == "frame":
         return Split(reader, list(read_run_labels(run, cache, clips).class_ids.values()))
     class_names = read_class_names(run.classes_path)
     return Split(reader, np.array(find_class_ids(clips, class_names), np.int32))
-
-
-def _find_memory_budget() -> int:
-    # For the train and the val clips each, so together at most a third of the memory.
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 6

@@ -83,6 +83,19 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
+def find_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Returns how much memory this process may use: the machine's, or a container's limit.
+
+    Args:
+        cgroup: Where Linux tells the limits of control groups, of version 2 or 1.
+    """
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
+            memory_bytes = min(memory_bytes, int((cgroup / name).read_text()))
+    return memory_bytes
+
+
 def choose_compute_dtype(requested: str) -> str:
     """Resolves `auto`: bfloat16 where this machine multiplies it natively, else float32.
 
