@@ -75,15 +75,16 @@ def main(arguments: list[str]) -> int:
     from train_head.prediction import Predictor, find_sources
 
     run, sources = RunDir(_RUN_DIR.value), find_sources(arguments)
-    explanations = None
     if _EXPLAIN.value is not None:
         from train_head.explanation import Explainer, check_explainable
         from train_head.explanation_files import ExplanationFolder
 
         check_explainable(run)
-        explanations = ExplanationFolder(Path(_EXPLAIN.value), sources)
     predictor = Predictor(run, weights=_WEIGHTS.value, num_windows=_WINDOWS.value)
-    explainer = None if explanations is None else Explainer(predictor.head)
+    explainer = None
+    if _EXPLAIN.value is not None:
+        explainer = Explainer(predictor.head)
+        explanations = ExplanationFolder(Path(_EXPLAIN.value), sources)  # made once all is well
     names = [escape_control(str(source)) for source in sources]
     width = max(map(len, names))
     with _open_output(predictor) as write_rows:
