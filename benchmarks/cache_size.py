@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from benchmarks.synthetic_cache import make_contract
 from lrcn.common.program import run_program
 
 _MAPS = flags.DEFINE_string("maps", None, "A .npy file of one feature map, or of several [N, ...].")
@@ -26,25 +27,11 @@ def main(arguments: list[str]) -> None:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     from lrcn.common.clip import SourceStat
     from lrcn.common.clip_file import COMPRESSIONS
-    from lrcn.common.contract import Contract
     from lrcn.common.feature_cache import FeatureCache
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     maps = _read_maps()
-    contract = Contract(
-        backbone="vgg16",
-        cut="block5_pool",
-        weights_sha256="",
-        preprocessing="",
-        resize="",
-        image_size_px=224,
-        frame_selection="all",
-        views="one",
-        compute_dtype="",
-        storage_dtype="float16",
-        feature_shape=maps.shape[1:],
-        weights="",
-    )
+    contract = make_contract(maps.shape[1:])
     raw_bytes = maps[0].nbytes
     print(f"{'':10} {'bytes a frame':>14} {'of raw':>8} {'written/s':>10} {'read/s':>10}")
     print(f"{'raw':10} {raw_bytes:14.0f} {1:8.1%}")

@@ -11,18 +11,17 @@ elsewhere; --batch_size=2 is quicker, but then the optimizer, alike for both, we
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from absl import flags, logging
 
+from benchmarks.timing import measure_rates
 from lrcn.common.program import run_program
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
 _COMPUTE_DTYPE = flags.DEFINE_string("compute_dtype", "auto", "What VGG16 multiplies in.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each row is timed.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Clips of a step.", lower_bound=1)
 _SEQ_LEN = flags.DEFINE_integer("seq_len", 16, "Frames of a clip.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 2, "Steps of a round.", lower_bound=1)
@@ -34,30 +33,19 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     with tempfile.TemporaryDirectory() as folder:
-        rows = _build_rows(Path(folder))
-        seconds: dict[str, list[float]] = {name: [] for name in rows}
-        for name, run_epoch in rows.items():
-            logging.info("Warming up: %s", name)
-            run_epoch()
-        for number in range(_ROUNDS.value):
-            logging.info("Round %d of %d", number + 1, _ROUNDS.value)
-            for name, run_epoch in rows.items():
-                start_sec = time.perf_counter()
-                run_epoch()
-                seconds[name].append(time.perf_counter() - start_sec)
-    num_frames = _STEPS.value * _BATCH_SIZE.value * _SEQ_LEN.value
-    pixels_sec = statistics.median(seconds["from pixels, blocks 1 to 4 frozen"])
+        rates = measure_rates(_build_rows(Path(folder)))
+    from_pixels = statistics.median(rates["from pixels, blocks 1 to 4 frozen"])
     print(f"{'frames a second of fine-tuning':40} {'median':>8} {'min':>8} {'max':>8} {'ratio':>8}")
-    for name, values in seconds.items():
-        median_sec = statistics.median(values)
+    for name, values in rates.items():
+        median = statistics.median(values)
         print(
-            f"{name:40} {num_frames / median_sec:8.1f} {num_frames / max(values):8.1f} "
-            f"{num_frames / min(values):8.1f} {pixels_sec / median_sec:8.2f}"
+            f"{name:40} {median:8.1f} {min(values):8.1f} {max(values):8.1f} "
+            f"{median / from_pixels:8.2f}"
         )
 
 
-def _build_rows(folder: Path) -> dict[str, Callable[[], object]]:
-    """Returns, by name, functions that train for `--steps` steps."""
+def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
+    """Returns, by name, functions that train for `--steps` steps, and say on how many frames."""
     from lrcn.common import backbone
     from lrcn.common.devices import choose_compute_dtype
     from train_head.clip_reader import ClipReader
@@ -105,15 +93,18 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], object]]:
     from_cache = compile_for_tuning(build_tunable_head())
     from_pixels = compile_for_tuning(build_lrcn(bottom, build_tunable_head()))
     reader = ClipReader(cache, clip_ids, memory_bytes=0)
+    num_frames = _STEPS.value * _BATCH_SIZE.value * _SEQ_LEN.value
 
     def fit_from_cache():
         # Made anew, so that no batch is read before the clock starts.
         dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
         from_cache.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return num_frames
 
     def fit_from_pixels():
         dataset = tf.data.Dataset.from_tensor_slices((frames, class_ids))
         from_pixels.fit(dataset.batch(config.batch_size).prefetch(1), shuffle=False, verbose=0)
+        return num_frames
 
     return {
         "from pixels, blocks 1 to 4 frozen": fit_from_pixels,

@@ -10,41 +10,28 @@ onnxscript onnxruntime openvino`; `onnx` files are exported from PyTorch).
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
+from benchmarks.synthetic_cache import ZERO_PART
+from benchmarks.timing import measure_rates
 from lrcn.common.program import run_program
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each row is timed.", lower_bound=1)
 _CLIPS = flags.DEFINE_integer("clips", 8, "Clips of each kind for the end-to-end rows.")
 _FRAMES = flags.DEFINE_integer("frames", 32, "Frames of a clip, also of those in memory.")
 _SOURCE_HEIGHT_PX, _SOURCE_WIDTH_PX = 240, 320
 _BATCH_SIZE = 16
-# Part of a real block5_pool map that is zero (VGG16 on ImageNet weights, a photograph of a cat).
-# He-initialised weights leave 0.4, and features that no network gives would be compressed.
-_ZERO_PART = 0.9
 
 
 def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     with tempfile.TemporaryDirectory() as folder:
-        rows = _build_rows(Path(folder))
-        rates: dict[str, list[float]] = {name: [] for name in rows}
-        for name, run in rows.items():
-            logging.info("Warming up: %s", name)
-            run()
-        for number in range(_ROUNDS.value):
-            logging.info("Round %d of %d", number + 1, _ROUNDS.value)
-            for name, run in rows.items():
-                start_sec = time.perf_counter()
-                num_frames = run()
-                rates[name].append(num_frames / (time.perf_counter() - start_sec))
+        rates = measure_rates(_build_rows(Path(folder)))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     bare = max(rate for name, rate in medians.items() if name.startswith("bare graph"))
     print(f"{'frames a second':44} {'median':>8} {'min':>8} {'max':>8} {'of bare':>8}")
@@ -90,12 +77,15 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
 
 
 def _make_features_sparse(vgg16, frames: np.ndarray) -> None:
-    """Lowers the last biases until `_ZERO_PART` of the features are zero, as with real weights."""
+    """Lowers the last biases until `ZERO_PART` of the features are zero, as with real weights.
+
+    He-initialised weights leave 0.4, and features that no network gives would be compressed.
+    """
     from lrcn.common.backbone import build_bottom
 
     maps = build_bottom(vgg16, "block5_pool").predict(frames, verbose=0).astype(np.float32)
     kernel, bias = vgg16.get_layer("block5_conv3").get_weights()
-    vgg16.get_layer("block5_conv3").set_weights([kernel, bias - np.quantile(maps, _ZERO_PART)])
+    vgg16.get_layer("block5_conv3").set_weights([kernel, bias - np.quantile(maps, ZERO_PART)])
 
 
 def _predict(model, frames: np.ndarray, batch_size: int) -> int:

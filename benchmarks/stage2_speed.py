@@ -8,7 +8,6 @@ Every row is timed once a round, in turn; the table gives medians.
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags, logging
 
+from benchmarks.timing import measure_rates
 from lrcn.common.program import run_program
 
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each row is timed.", lower_bound=1)
 _CLIPS = flags.DEFINE_integer("clips", 48, "Clips in the cache.", lower_bound=16)
 _PIXEL_CLIPS = flags.DEFINE_integer("pixel_clips", 2, "Clips of a step of the row on pixels.")
 _BATCH_SIZE = 16
@@ -39,22 +38,17 @@ class _Row(NamedTuple):
     num_frames: int
     num_padded: int = 0
 
+    def train(self) -> int:
+        self.run()
+        return self.num_frames
+
 
 def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     with tempfile.TemporaryDirectory() as folder:
         rows = _build_rows(Path(folder))
-        for row in rows:
-            logging.info("Warming up: %s", row.name)
-            row.run()
-        rates: dict[str, list[float]] = {row.name: [] for row in rows}
-        for number in range(_ROUNDS.value):
-            logging.info("Round %d of %d", number + 1, _ROUNDS.value)
-            for row in rows:
-                start_sec = time.perf_counter()
-                row.run()
-                rates[row.name].append(row.num_frames / (time.perf_counter() - start_sec))
+        rates = measure_rates({row.name: row.train for row in rows})
     first = statistics.median(rates[rows[0].name])
     print(f"{'useful frames a second':42} {'median':>8} {'of first':>8} {'padded':>8}")
     for row in rows:

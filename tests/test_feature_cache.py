@@ -15,6 +15,7 @@ from test_contract import CONTRACT
 
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import SourceStat
+from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError
 from lrcn.common.feature_cache import create_cache, read_cache
 
 SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
@@ -31,9 +32,9 @@ def make_maps(num_frames):
     return rng.standard_normal((num_frames, *SMALL.feature_shape)).astype(np.float16)
 
 
-def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE):
+def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE, compression="gzip"):
     maps = make_maps(num_frames)
-    writer = cache.open_writer(clip_id)
+    writer = cache.open_writer(clip_id, compression=compression)
     for start in range(0, num_frames, 4):
         numbers = list(range(start, min(start + 4, num_frames)))
         writer.append(maps[numbers], frame_index=numbers, timestamp_sec=[0.04 * i for i in numbers])
@@ -49,8 +50,9 @@ def refusal(text, error=ValueError):
     return pytest.raises(error, match=re.escape(text))
 
 
-def test_round_trip(cache):
-    maps = write_clip(cache)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_round_trip(cache, compression):
+    maps = write_clip(cache, compression=compression)
     features = read_cache(cache.cache_dir).read_clip("walk/clip_1")
     assert features.feature_maps.dtype == np.float16
     assert features.frame_index.dtype == np.int32
@@ -69,6 +71,33 @@ def test_any_frames_in_any_order(cache, frames):
     np.testing.assert_array_equal(features.feature_maps, maps[positions])
     assert features.frame_index.tolist() == list(frames)
     assert features.timestamp_sec.tolist() == [0.04 * i for i in frames]
+
+
+def test_zstd_damage_is_found(cache):
+    maps = write_clip(cache, compression="zstd")
+    path = cache.clip_path("walk/clip_1")
+    with h5py.File(path) as file:
+        offset = file["feature_maps"].id.get_chunk_info(3).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 12] ^= 1
+    path.write_bytes(content)
+    with refusal(str(path)):
+        cache.read_clip("walk/clip_1")
+    np.testing.assert_array_equal(
+        cache.read_clip("walk/clip_1", frames=np.array([0, 1])).feature_maps, maps[:2]
+    )
+
+
+def test_without_hdf5plugin_zstd_is_refused_by_name(cache, monkeypatch):
+    write_clip(cache, compression="zstd")
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)  # as if it were not installed
+    for act, what in (
+        (lambda: cache.open_writer("new", compression="zstd"), "--compression=zstd"),
+        (lambda: cache.read_clip("walk/clip_1"), str(cache.clip_path("walk/clip_1"))),
+    ):
+        with refusal(f"{what}: zstd needs the package hdf5plugin", MissingFilterError):
+            act()
+    write_clip(cache, "plain")
 
 
 def test_times_of_a_folder_stay_nan(cache):
