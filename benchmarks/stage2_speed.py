@@ -66,13 +66,15 @@ def _build_rows(folder: Path) -> list[_Row]:
 
     lengths = make_lengths(_CLIPS.value)
     logging.info("Writing %d clips, %d frames", len(lengths), lengths.sum())
-    cache, clip_ids = write_clips(folder, lengths, _FEATURE_SHAPE)
+    cache, clip_ids = write_clips(folder / "gzip", lengths, _FEATURE_SHAPE)
+    zstd_cache, _ = write_clips(folder / "zstd", lengths, _FEATURE_SHAPE, compression="zstd")
     class_ids = np.arange(len(lengths), dtype=np.int32) % _NUM_CLASSES
     fixed = TrainConfig(batch_size=_BATCH_SIZE)
     ragged = TrainConfig(batch_size=_BATCH_SIZE, sequence="ragged")
     fixed_model, ragged_model = _build_model(fixed), _build_model(ragged)
     half_model = _build_model(fixed, dtype_policy=choose_training_policy())
     from_disk = ClipReader(cache, clip_ids, memory_bytes=0)
+    from_zstd = ClipReader(zstd_cache, clip_ids, memory_bytes=0)
     decoded = ClipReader(cache, clip_ids, memory_bytes=2**40)
 
     def make_fixed_row(name, dataset, steps, *, model=fixed_model):
@@ -101,6 +103,9 @@ def _build_rows(folder: Path) -> list[_Row]:
             "fixed, from the cache", *make_train_dataset(from_disk, class_ids, fixed, epoch=0)
         ),
         make_fixed_row(
+            "fixed, from a cache of zstd", *make_train_dataset(from_zstd, class_ids, fixed, epoch=0)
+        ),
+        make_fixed_row(
             "fixed, clips kept decoded", *make_train_dataset(decoded, class_ids, fixed, epoch=0)
         ),
         make_fixed_row(
@@ -110,6 +115,10 @@ def _build_rows(folder: Path) -> list[_Row]:
         ),
         make_ragged_row(
             "ragged, from the cache", *make_train_dataset(from_disk, class_ids, ragged, epoch=0)
+        ),
+        make_ragged_row(
+            "ragged, from a cache of zstd",
+            *make_train_dataset(from_zstd, class_ids, ragged, epoch=0),
         ),
         make_ragged_row(
             "ragged, clips kept decoded", *make_train_dataset(decoded, class_ids, ragged, epoch=0)

@@ -38,14 +38,18 @@ def make_maps(num_maps: int, feature_shape: tuple[int, ...], *, seed: int = 0) -
 
 
 def write_clips(
-    cache_dir: Path, num_frames: np.ndarray, feature_shape: tuple[int, ...]
+    cache_dir: Path,
+    num_frames: np.ndarray,
+    feature_shape: tuple[int, ...],
+    *,
+    compression: str = "gzip",
 ) -> tuple[FeatureCache, list[str]]:
     """Writes a clip for each number of frames. Returns the cache and the clips' names."""
     cache = FeatureCache(cache_dir, contract=make_contract(feature_shape), data_root="")
     maps = make_maps(64, feature_shape)
     clip_ids = [f"clip_{number}" for number in range(len(num_frames))]
     for clip_id, count in zip(clip_ids, num_frames, strict=True):
-        writer = cache.open_writer(clip_id)
+        writer = cache.open_writer(clip_id, compression=compression)
         for start in range(0, count, len(maps)):
             index = list(range(start, min(start + len(maps), count)))
             writer.append(

@@ -44,3 +44,9 @@ def run_program(
 def make_command(module: str, *flags: object) -> list[str]:
     """The command line that `run_program` runs."""
     return [sys.executable, "-m", module, *map(str, flags)]
+
+
+def read_state(folder: Path) -> dict:
+    """Content and time of every file of a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
 from media import write_frame_folder, write_video
+from small_data import make_ramps, write_cache
 
 CLIPS_PER_CLASS = 8
 
@@ -53,3 +54,16 @@ def run_dir(cache_dir, tmp_path_factory):
     done = run_program("train_head", f"--cache_dir={cache_dir}", f"--run_dir={folder}", *SMALL_HEAD)
     (folder.parent / "stdout.txt").write_text(done.stdout)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ramps(tmp_path_factory):
+    """A cache of clips that are told apart by the order of their frames alone, not to be
+    changed: copy it first (`copy_cache`).
+    """
+    features = {
+        **make_ramps(24, split="train"),
+        **make_ramps(8, split="val"),
+        **make_ramps(12, split="test"),
+    }
+    return write_cache(tmp_path_factory.mktemp("ramps") / "cache", features)

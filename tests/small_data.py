@@ -1,6 +1,7 @@
 """Makes small caches and heads in no time, with the project's own writers and builders."""
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,8 +9,14 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.feature_cache import FeatureCache, create_cache
-from lrcn.common.manifest import find_class_names, write_class_names, write_manifest
+from lrcn.common.feature_cache import FeatureCache, create_cache, read_cache
+from lrcn.common.manifest import (
+    find_class_names,
+    read_manifest,
+    write_class_names,
+    write_manifest,
+)
+from lrcn.common.run_dir import RunDir
 from train_head.config import TrainConfig
 
 SMALL_CONFIG = TrainConfig(
@@ -93,3 +100,34 @@ def read_cache_bytes(cache_dir: Path) -> dict[str, bytes]:
         for path in sorted(cache_dir.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
+
+
+def train(cache, folder, *, checkpoint_sec=60.0, **settings):
+    """Trains in this process; returns the run."""
+    from train_head.train import train_run
+
+    run = RunDir(folder)
+    train_run(make_config(**settings), cache=cache, run=run, checkpoint_sec=checkpoint_sec)
+    return run
+
+
+def change_manifest(cache, change):
+    """Replaces each clip in the manifest by `change(clip)`, or removes it where that is None."""
+    clips = [change(clip) for clip in read_manifest(cache.manifest_path)]
+    write_manifest(cache.manifest_path, [clip for clip in clips if clip is not None])
+
+
+def copy_cache(cache, folder):
+    """Returns a copy that may be changed."""
+    shutil.copytree(cache.cache_dir, folder)
+    return read_cache(folder)
+
+
+def assert_equal_training(found: RunDir, wanted: RunDir):
+    """Both went the same way and have the same weights."""
+    from train_head.evaluation import load_model
+
+    assert found.history_path.read_bytes() == wanted.history_path.read_bytes()
+    weights = [load_model(run).get_weights() for run in (found, wanted)]
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)

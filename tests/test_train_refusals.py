@@ -1,0 +1,152 @@
+"""Tests training on what it cannot train on: each is named, and nothing of it is half done."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+from commands import ROOT, SMALL_HEAD, make_command, read_state, run_program
+from small_data import change_manifest, copy_cache, make_config, make_ramps, train, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.batch_plan import plan_epoch
+
+
+def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):
+    run = RunDir(tmp_path / "run")
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
+    command = make_command("train_head", *flags, "--fc_units=256")
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"File too large: '{run.model_path}'. Raise the limit" in done.stderr
+    assert not [path for path in run.path.iterdir() if "tmp" in path.name]
+    assert not run.model_path.exists()
+
+
+def test_other_settings_are_refused_by_name(run_dir, cache_dir):
+    before = read_state(run_dir)
+    done = run_program(
+        "train_head",
+        f"--cache_dir={cache_dir}",
+        f"--run_dir={run_dir}",
+        *SMALL_HEAD,
+        "--seq_len=5",
+        "--rnn=lstm",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert (
+        f"error: {run_dir}: made with seq_len=4, rnn=gru, but this command says seq_len=5, "
+        "rnn=lstm. Name another folder (--run_dir, or --output_dir of programs that train several "
+        "runs; with make: RUN=...), or delete this one." in done.stderr
+    )
+    assert read_state(run_dir) == before
+
+
+def test_other_clips_or_features_are_refused(ramps, tmp_path):
+    run = train(ramps, tmp_path / "run", epochs=1)
+    cache = copy_cache(ramps, tmp_path / "cache")
+    change_manifest(cache, lambda clip: None if clip.clip_id == "rise/train_0" else clip)
+    with pytest.raises(ValueError, match=r"run: made with other clips or splits than .*cache/mani"):
+        train(cache, run.path, epochs=1)
+    other = {clip: maps[:, :4] for clip, maps in make_ramps(2, split="train").items()}
+    cache = write_cache(tmp_path / "other", other)
+    with pytest.raises(ValueError, match=r"made with feature_shape=\(6,\), but .*_shape=\(4,\)"):
+        train(cache, run.path, epochs=1)
+
+
+def test_folder_of_somebody_else_is_left_alone(ramps, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"holds files, but no run\. .* Name another folder "):
+        train(ramps, tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_missing_clip_is_named(ramps, tmp_path):
+    cache = copy_cache(ramps, tmp_path / "cache")
+    cache.clip_path("rise/train_3").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 88 clips .*rise/train_3\.h5\. Finish"):
+        train(cache, tmp_path / "run")
+    # Once it is there, the same run goes on.
+    shutil.copy(ramps.clip_path("rise/train_3"), cache.clip_path("rise/train_3"))
+    assert train(cache, tmp_path / "run", epochs=3).model_path.exists()
+
+
+def test_damaged_clip_is_named(ramps, tmp_path):
+    cache = copy_cache(ramps, tmp_path / "cache")
+    path = cache.clip_path("rise/train_3")
+    with h5py.File(path, "r") as file:
+        chunk = file["feature_maps"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"rise/train_3\.h5: damaged .* Delete the file and run"):
+        train(cache, tmp_path / "run")
+
+
+def test_gone_cache_is_said(run_dir, tmp_path):
+    flags = (f"--cache_dir={tmp_path / 'gone'}", f"--run_dir={run_dir}")
+    done = run_program("train_head", *flags, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"error: {tmp_path}/gone/cache.json: there is no cache here. Make" in done.stderr
+
+
+def test_one_class_is_refused(tmp_path):
+    clips = {Clip(f"c{i}", "c", "walk", "train"): np.ones((3, 2)) for i in range(3)}
+    cache = write_cache(tmp_path / "cache", clips)
+    with pytest.raises(ValueError, match=r"at least two classes .* Received: \['walk'\]\. Add"):
+        train(cache, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_class_without_train_clips_is_named(ramps, tmp_path):
+    cache = copy_cache(ramps, tmp_path / "cache")
+
+    def move(clip):
+        is_moved = clip.label == "fall" and clip.split == "train"
+        return dataclasses.replace(clip, split="val") if is_moved else clip
+
+    change_manifest(cache, move)
+    with pytest.raises(ValueError, match=r"train clips of every class\. Received none of \['fall'"):
+        train(cache, tmp_path / "run")
+
+
+DIVERGING = {"learning_rate": 1e38, "clipnorm": 0.0, "optimizer": "sgd", "rnn": "none"}
+
+
+def test_loss_that_is_not_finite_ends_training_at_its_step_with_its_clips(ramps, tmp_path):
+    # The first step breaks the weights, so the second has no loss.
+    with pytest.raises(
+        ValueError,
+        match=r"^epoch 1, step 2 of 3: the loss is (nan|inf), at a learning rate "
+        r"of \d\S*\. Expected a finite number\. Lower --learning_rate.* Clips of this batch: ",
+    ) as error:
+        train(ramps, tmp_path / "run", **DIVERGING, batch_size=20)
+    clips = [clip for clip in read_manifest(ramps.manifest_path) if clip.split == "train"]
+    lengths = np.array([ramps.count_frames(clip.clip_id) for clip in clips])
+    config = make_config(**DIVERGING, batch_size=20)
+    batch = plan_epoch(lengths, np.zeros(len(clips)), config, epoch=0)[1]
+    named = ", ".join(clips[i].clip_id for i in batch[:16])
+    assert str(error.value).endswith(f"Clips of this batch: {named} and 4 more.")
+    assert not (tmp_path / "run" / "model.keras").exists()
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
+def test_val_loss_that_is_not_finite_is_an_error(ramps, tmp_path):
+    # One step in the epoch: the loss before it is finite, what it leaves behind is not.
+    with pytest.raises(ValueError, match=r"epoch 1: the val_loss is (nan|inf)\."):
+        train(
+            ramps,
+            tmp_path / "run",
+            **DIVERGING,
+            batch_size=1000,
+            epochs=1,
+        )

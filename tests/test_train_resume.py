@@ -1,0 +1,132 @@
+"""Tests that a training that was killed or stopped goes on as if nothing had happened."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from commands import ROOT, SMALL_HEAD, make_command, run_program
+from small_data import assert_equal_training, train
+
+from lrcn.common.run_dir import RunDir
+from train_head.recorder import read_history
+
+_WAIT_SEC = 100
+
+
+@pytest.mark.parametrize("num_files", [0, 3])
+def test_run_that_was_cut_off_at_its_start_starts_anew(ramps, tmp_path, num_files):
+    run = RunDir(tmp_path / "run")
+    run.checkpoints_path.mkdir(parents=True)
+    for path in (run.classes_path, run.manifest_path, run.contract_path)[:num_files]:
+        path.write_text("of other settings")
+    (run.path / ".versions.json.tmp").write_text("{")
+    train(ramps, run.path, epochs=1)
+    assert run.model_path.exists()
+    assert run.read_contract() == ramps.contract
+
+
+KILLED_FLAGS = (
+    "--fc_units=64",
+    "--rnn_units=8",
+    "--seq_len=4",
+    "--epochs=16",
+    "--patience=16",
+    "--batch_size=8",
+    "--learning_rate=0.01",
+    "--checkpoint_sec=0",
+    # All that draws or counts.
+    "--rnn_layers=2",
+    "--recurrent_dropout=0.2",
+    "--balanced_sampling",
+    "--min_span=0.5",
+    "--drop_frames=0.2",
+    "--warmup_epochs=1.5",
+)
+
+
+def kill_training(flags, run: RunDir, *, when):
+    """Starts the training and kills it, by its own number, as soon as `when()` is true."""
+    process = subprocess.Popen(
+        make_command("train_head", *flags),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline_sec = time.monotonic() + _WAIT_SEC
+    try:
+        while not when():
+            assert process.poll() is None, "training ended before it could be killed"
+            assert time.monotonic() < deadline_sec
+            time.sleep(0.0005)
+    finally:
+        process.kill()
+        process.wait()
+    assert not run.model_path.exists()
+
+
+def count_rows(run: RunDir) -> int:
+    return len(read_history(run.history_path)) if run.history_path.exists() else 0
+
+
+def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
+    flags = (f"--cache_dir={ramps.cache_dir}", *KILLED_FLAGS)
+    whole = RunDir(tmp_path / "whole")
+    run_program("train_head", *flags, f"--run_dir={whole.path}")
+    assert count_rows(whole) == 16
+
+    run = RunDir(tmp_path / "run")
+    flags = (*flags, f"--run_dir={run.path}")
+
+    def is_writing(prefix):
+        return run.checkpoints_path.is_dir() and any(
+            name.startswith(prefix) for name in os.listdir(run.checkpoints_path)
+        )
+
+    kill_training(flags, run, when=run.config_path.exists)
+    assert count_rows(run) == 0
+    kill_training(flags, run, when=lambda: count_rows(run) >= 2 and is_writing(".tmp.last"))
+    num_rows = count_rows(run)
+    assert num_rows >= 2
+    kill_training(
+        flags, run, when=lambda: count_rows(run) >= num_rows + 2 and is_writing(".tmp.best")
+    )
+    done = run_program("train_head", *flags)
+    first = int(re.search(r"Going on after epoch (\d+)", done.stderr)[1])
+    assert first > num_rows, "what a checkpoint holds is not done again"
+    assert_equal_training(run, whole)
+    for path in (run.metrics_path("test"), run.predictions_path("test")):
+        assert path.read_bytes() == (whole.path / path.name).read_bytes()
+    assert not run.checkpoints_path.exists()
+
+
+def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
+    run = RunDir(tmp_path / "run")
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
+    flags = (*flags, "--epochs=5000", "--patience=5000", "--checkpoint_sec=2")
+    process = subprocess.Popen(
+        make_command("train_head", *flags),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline_sec = time.monotonic() + _WAIT_SEC
+    while not list(run.checkpoints_path.glob("last_*.weights.h5")):
+        assert process.poll() is None and time.monotonic() < deadline_sec
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, log = process.communicate(timeout=_WAIT_SEC)
+    assert (process.returncode, output) == (130, "") and "Traceback" not in log
+    # The last checkpoint is older than the last epoch, which is not kept.
+    pattern = r"(\d+) epochs done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from where"
+    num_done, num_kept = map(int, re.search(pattern, log).groups())
+    assert 0 < num_kept <= num_done
+    assert (run.checkpoints_path / f"last_{num_kept}.weights.h5").exists()
+    assert log.endswith("go on from there if the same command is run again.\n")
