@@ -1,8 +1,11 @@
 """What several test files share: a small data set, and the cache of its features."""
 
+import shutil
+
 import numpy as np
 import pytest
 from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
+from frame_data import write_walks
 from media import write_frame_folder, write_video
 from small_data import make_ramps, write_cache
 
@@ -67,3 +70,21 @@ def ramps(tmp_path_factory):
         **make_ramps(12, split="test"),
     }
     return write_cache(tmp_path_factory.mktemp("ramps") / "cache", features)
+
+
+@pytest.fixture
+def data(clips_dir, tmp_path):
+    """A copy of the clips, which a test may change."""
+    return shutil.copytree(clips_dir, tmp_path / "data")
+
+
+@pytest.fixture
+def cache_copy(cache_dir, tmp_path):
+    """A copy of the cache, which a test may change; it is also current for a copy of the clips."""
+    return shutil.copytree(cache_dir, tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def walks(tmp_path_factory):
+    """A cache of clips whose frames are labelled by what happened just before, and the labels."""
+    return write_walks(tmp_path_factory.mktemp("walks"))

@@ -1,74 +1,26 @@
-"""Tests the head, and LRCN as one model from frames to classes."""
+"""Tests the head."""
 
-import functools
 import itertools
 
 import numpy as np
 import pytest
 from small_data import make_config
+from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
-from lrcn.common import backbone
-from lrcn.common.decode import iter_frames
-from lrcn.common.feature_cache import read_cache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
-from train_head.clip_reader import ClipReader
 from train_head.evaluation import load_model
 from train_head.frame_poolings import FRAME_POOLINGS
-from train_head.layers import ScaleClip, ScaledAsinh, keras, tf
-from train_head.model import build_head, build_lrcn
-from train_head.normalization import FeatureStatistics, measure_features, scale_clip
+from train_head.layers import keras, tf
+from train_head.model import build_head
+from train_head.normalization import FeatureStatistics
 from train_head.recorder import RunRecorder
 from train_head.rnns import RNNS
 from train_head.time_poolings import TIME_POOLINGS
 
-NUM_CLASSES = 3
-MAP_SHAPE = (2, 2, 3)
 RNNS_AND_OUTPUTS = [
     *itertools.product(RNNS, ["last", "mean"]),
     *itertools.product(["gru", "none"], TIME_POOLINGS),
 ]
-
-
-def make_head(*, feature_shape=MAP_SHAPE, seed=0, dtype_policy="float32", **settings):
-    """Builds a head of random weights and statistics."""
-    keras.utils.set_random_seed(seed)
-    random = np.random.RandomState(seed)
-    head = build_head(
-        make_config(**{"fc_units": 8, "rnn_units": 5, **settings}),
-        feature_shape=feature_shape,
-        num_classes=NUM_CLASSES,
-        statistics=FeatureStatistics(
-            scale=random.uniform(0.5, 2),
-            mean=random.normal(size=feature_shape).astype(np.float32),
-            variance=random.uniform(0.5, 2),
-        ),
-        dtype_policy=dtype_policy,
-    )
-    for variable in head.trainable_variables:
-        if "bias" in variable.path:
-            # A bias of 0, as layers start with, leaves a padding of zeros without effect.
-            variable.assign(random.normal(scale=0.3, size=variable.shape))
-    return head
-
-
-def make_maps(num_clips, num_frames, *, feature_shape=MAP_SHAPE, seed=0):
-    random = np.random.RandomState(seed)
-    return random.normal(size=(num_clips, num_frames, *feature_shape)).astype(np.float16)
-
-
-def make_ragged_inputs(clips, *, num_frames):
-    """Pads clips to `num_frames` with numbers that would be seen if the mask let them through."""
-    maps = np.full((len(clips), num_frames, *clips[0].shape[1:]), 100, np.float16)
-    mask = np.zeros((len(clips), num_frames), bool)
-    for i, clip in enumerate(clips):
-        maps[i, : len(clip)] = clip
-        mask[i, : len(clip)] = True
-    return {"feature_maps": maps, "frame_mask": mask}
-
-
-def run_head(head, inputs):
-    return head(inputs, training=False).numpy()
 
 
 @pytest.mark.parametrize(("rnn", "output"), RNNS_AND_OUTPUTS)
@@ -296,28 +248,6 @@ def test_features_are_normalised_by_the_statistics():
     np.testing.assert_allclose(encoder(maps), fc(normalized), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("feature_shape", [(6,), MAP_SHAPE])
-@pytest.mark.parametrize("ragged", [False, True])
-def test_a_clip_is_scaled_as_a_whole(feature_shape, ragged):
-    clips = [4 * make_maps(1, n, feature_shape=feature_shape, seed=n)[0] for n in (2, 5)]
-    layer = ScaleClip()
-    if ragged:
-        inputs = make_ragged_inputs(clips, num_frames=7)
-        maps = inputs["feature_maps"].astype(np.float32)
-        scaled = layer(maps, frame_mask=inputs["frame_mask"]).numpy()
-    else:
-        scaled = np.concatenate(
-            [layer(clip[None].astype(np.float32)).numpy() for clip in clips[:1]]
-        )
-    for clip, found in zip(clips, scaled, strict=False):
-        lengths = np.linalg.norm(found[: len(clip)].reshape(len(clip), -1), axis=1)
-        assert lengths.mean() == pytest.approx(1, rel=1e-5)
-        assert lengths.std() > 0.01  # what changes from frame to frame is kept
-        np.testing.assert_allclose(
-            found[: len(clip)], scale_clip(clip.astype(np.float32)), rtol=1e-5
-        )
-
-
 def test_how_strong_a_clip_is_all_together_does_not_change_its_logits():
     maps = make_maps(2, 4)
     head = make_head()
@@ -326,89 +256,3 @@ def test_how_strong_a_clip_is_all_together_does_not_change_its_logits():
     brighter_end = np.concatenate([maps[:, :2], 4 * maps[:, 2:]], axis=1)
     assert np.abs(run_head(head, brighter_end) - logits).max() > 1e-3
     assert np.isfinite(run_head(head, 0 * maps)).all()
-
-
-CLIP_IDS = ["left/clip_0", "right/clip_5"]
-
-
-@pytest.fixture(scope="module")
-def cached_clips(cache_dir, clips_dir):
-    """Two clips of different length: frames [T, 32, 32, 3] uint8 and cached maps [T, ...]."""
-    cache = read_cache(cache_dir)
-    clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
-    pairs = []
-    for clip_id in CLIP_IDS:
-        path = clips_dir / clips[clip_id].path
-        frames = np.stack([frame.pixels for frame in iter_frames(path, image_size=32)])
-        pairs.append((frames, cache.read_clip(clip_id).feature_maps))
-    return pairs
-
-
-@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
-def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequence):
-    cache = read_cache(cache_dir)
-    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    assert backbone.build_top(vgg16, "block5_pool") is None
-    reader = ClipReader(cache, CLIP_IDS, memory_bytes=0)
-    head = build_head(
-        make_config(sequence=sequence),
-        feature_shape=cache.contract.feature_shape,
-        num_classes=NUM_CLASSES,
-        statistics=measure_features(reader),
-    )
-    lrcn = build_lrcn(backbone.build_bottom(vgg16, "block5_pool"), head)
-    assert lrcn.input_shape == (None, None, 32, 32, 3)
-    lengths = set()
-    for frames, maps in cached_clips:
-        lengths.add(len(maps))
-        assert frames.dtype == np.uint8
-        inputs = maps[None]
-        if sequence == "ragged":
-            inputs = make_ragged_inputs([maps], num_frames=len(maps) + 2)
-        logits = lrcn(frames[None], training=False)
-        assert_close_logits(logits, run_head(head, inputs))
-    assert len(lengths) == 2
-
-
-def test_lrcn_with_a_top_equals_its_parts(cache_dir, cached_clips):
-    vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
-    bottom = backbone.build_bottom(vgg16, "block4_pool")
-    top = backbone.build_top(vgg16, "block4_pool")
-    assert len(top.layers) == 5, "the input, three convolutions and the pooling of block 5"
-    forward = backbone.make_forward(bottom, batch_size=4)
-    build = functools.partial(
-        build_head,
-        make_config(),
-        feature_shape=top.output.shape[1:],
-        num_classes=NUM_CLASSES,
-        statistics=measure_features(ClipReader(read_cache(cache_dir), CLIP_IDS, memory_bytes=0)),
-    )
-    head, head_with_top = build(), build(top=top)
-    head_with_top.set_weights(top.get_weights() + head.get_weights())
-    lrcn = build_lrcn(bottom, head_with_top)
-    for frames, block5_maps in cached_clips:
-        rounded = []  # as stage 1 writes it: batches of one size, float16
-        for start in range(0, len(frames), 4):
-            batch = np.zeros((4, *frames.shape[1:]), np.uint8)
-            count = len(frames[start : start + 4])
-            batch[:count] = frames[start : start + 4]
-            rounded.append(forward(batch).numpy()[:count])
-        maps = np.concatenate(rounded)
-        assert maps.dtype == np.float16
-        top_maps = top(maps.astype(np.float32), training=False).numpy()
-        np.testing.assert_allclose(top_maps, block5_maps, rtol=0.01, atol=0.01 * block5_maps.max())
-        logits = lrcn(frames[None], training=False)
-        assert_close_logits(logits, run_head(head, top_maps[None].astype(np.float16)))
-
-
-def assert_close_logits(logits, wanted):
-    # Batches of another size may round a feature to the float16 beside it.
-    np.testing.assert_allclose(logits, wanted, atol=2e-3)
-    assert np.ptp(wanted) > 0.05, "logits that say nothing would be equal too"
-
-
-def test_asinh_is_that_of_numpy_at_every_size():
-    sizes = np.logspace(-12, 6, 1000)
-    features = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)
-    result = ScaledAsinh(0.5)(features).numpy()
-    np.testing.assert_allclose(result, np.arcsinh(features.astype(np.float64) / 0.5), rtol=1e-6)

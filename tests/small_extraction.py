@@ -1,0 +1,59 @@
+"""Extracts small clips in this process, and reads what came of it."""
+
+import numpy as np
+
+from extract_features.backbone_settings import BackboneSettings
+from extract_features.clip_list import DataSettings
+from extract_features.extract import extract_features
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest
+
+SMALL_SETTINGS = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
+
+
+NUM_CLIPS = 16
+
+
+def extract(data, cache_dir, settings=SMALL_SETTINGS, **options):
+    """Extracts in this process."""
+    return extract_features(
+        DataSettings(data=data, skip_unreadable=options.pop("skip_unreadable", None)),
+        settings,
+        cache_dir=cache_dir,
+        **{
+            "batch_size": 16,
+            "num_decode_threads": 2,
+            "compression": "gzip",
+            **options,
+        },
+    )
+
+
+def read_all(cache_dir):
+    cache = read_cache(cache_dir)
+    return {x.clip_id: cache.read_clip(x.clip_id) for x in read_manifest(cache.manifest_path)}
+
+
+def assert_same_features(cache_dir, expected_dir):
+    found, expected = read_all(cache_dir), read_all(expected_dir)
+    assert found.keys() == expected.keys()
+    for clip_id, features in expected.items():
+        for array, expected_array in zip(found[clip_id], features, strict=True):
+            np.testing.assert_array_equal(array, expected_array, err_msg=clip_id)
+
+
+def list_files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def snapshot_clips(cache_dir):
+    """What a clip that is written again would change."""
+    paths = (cache_dir / "clips").rglob("*.h5")
+    return {
+        str(path.relative_to(cache_dir / "clips")): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in paths
+    }
+
+
+# See test_backbone.py.
+FLOAT16_TOLERANCE = 2e-3

@@ -1,0 +1,54 @@
+"""Builds and runs small heads."""
+
+import numpy as np
+from small_data import make_config
+
+from train_head.layers import keras
+from train_head.model import build_head
+from train_head.normalization import FeatureStatistics
+
+NUM_CLASSES = 3
+
+
+MAP_SHAPE = (2, 2, 3)
+
+
+def make_head(*, feature_shape=MAP_SHAPE, seed=0, dtype_policy="float32", **settings):
+    """Builds a head of random weights and statistics."""
+    keras.utils.set_random_seed(seed)
+    random = np.random.RandomState(seed)
+    head = build_head(
+        make_config(**{"fc_units": 8, "rnn_units": 5, **settings}),
+        feature_shape=feature_shape,
+        num_classes=NUM_CLASSES,
+        statistics=FeatureStatistics(
+            scale=random.uniform(0.5, 2),
+            mean=random.normal(size=feature_shape).astype(np.float32),
+            variance=random.uniform(0.5, 2),
+        ),
+        dtype_policy=dtype_policy,
+    )
+    for variable in head.trainable_variables:
+        if "bias" in variable.path:
+            # A bias of 0, as layers start with, leaves a padding of zeros without effect.
+            variable.assign(random.normal(scale=0.3, size=variable.shape))
+    return head
+
+
+def make_maps(num_clips, num_frames, *, feature_shape=MAP_SHAPE, seed=0):
+    random = np.random.RandomState(seed)
+    return random.normal(size=(num_clips, num_frames, *feature_shape)).astype(np.float16)
+
+
+def make_ragged_inputs(clips, *, num_frames):
+    """Pads clips to `num_frames` with numbers that would be seen if the mask let them through."""
+    maps = np.full((len(clips), num_frames, *clips[0].shape[1:]), 100, np.float16)
+    mask = np.zeros((len(clips), num_frames), bool)
+    for i, clip in enumerate(clips):
+        maps[i, : len(clip)] = clip
+        mask[i, : len(clip)] = True
+    return {"feature_maps": maps, "frame_mask": mask}
+
+
+def run_head(head, inputs):
+    return head(inputs, training=False).numpy()

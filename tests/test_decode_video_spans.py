@@ -1,0 +1,53 @@
+"""Spans of videos are exact to the frame, wherever the file lets a reader begin."""
+
+import numpy as np
+import pytest
+from media import make_numbered_frames, read_frame_numbers, write_video
+from video_data import copy_packets, decode, make_noise, read_numbers
+
+from lrcn.common.decode import UnreadableClipError, count_frames
+
+OPEN_GROUPS = {"g": "10", "x264-params": "open-gop=1:bframes=3:b-adapt=0:keyint=10:scenecut=0"}
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.avi"])
+@pytest.mark.parametrize("options", [{"g": "10"}, {"g": "10", "bf": "0"}, OPEN_GROUPS])
+def test_time_span_is_exact_to_the_frame(tmp_path, name, options):
+    frames = np.concatenate([make_numbered_frames(30)] * 4)
+    path = write_video(tmp_path / name, frames, options=options)
+    seconds = [frame.timestamp_sec for frame in decode(path)]
+    for first, last in [(0, 10), (34, 35), (45, 75), (100, 120)]:
+        end_sec = None if last == 120 else seconds[last]
+        span = decode(path, start_sec=seconds[first], end_sec=end_sec)
+        assert [frame.index for frame in span] == list(range(last - first))
+        assert [frame.timestamp_sec for frame in span] == seconds[first:last]
+        assert read_frame_numbers(frame.pixels for frame in span) == [
+            i % 30 for i in range(first, last)
+        ]
+        assert count_frames(path, start_sec=seconds[first], end_sec=end_sec) == last - first
+
+
+def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", make_noise(60), fps=2, options={"g": "4"})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 10 : len(content) // 5] = bytes(len(content) // 5 - len(content) // 10)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableClipError):
+        decode(path)
+    assert len(decode(path, start_sec=25.0)) == 10
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.avi"])
+def test_span_without_frames_names_the_end_of_the_video(tmp_path, name):
+    path = write_video(tmp_path / name, make_numbered_frames(30))
+    for span in ({"start_sec": 17.0}, {"start_sec": 17.0, "end_sec": 19.0}):
+        with pytest.raises(UnreadableClipError, match=r"clip\.\w+: .*17 <= .*1\.\d+ s\. Correct"):
+            decode(path, **span)
+    with pytest.raises(UnreadableClipError, match=r"0\.11 <= time < 0\.115"):
+        decode(path, start_sec=0.11, end_sec=0.115)
+
+
+def test_video_cut_without_re_encoding_may_start_amid_a_group(tmp_path):
+    path = write_video(tmp_path / "whole.mkv", make_numbered_frames(30), options=OPEN_GROUPS)
+    path = copy_packets(path, tmp_path / "clip.mkv", skip=5)
+    assert read_numbers(path) == list(range(10, 30))

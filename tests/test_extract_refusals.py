@@ -1,0 +1,115 @@
+"""What an extraction refuses, and which clips it leaves out."""
+
+import csv
+import shutil
+
+import keras
+import pytest
+from commands import run_program
+from small_extraction import NUM_CLIPS, extract, list_files, snapshot_clips
+
+from extract_features.backbone_settings import BackboneSettings
+from lrcn.common import backbone
+from lrcn.common.cache_lock import lock_cache
+from lrcn.common.manifest import read_class_names, read_manifest
+
+
+def test_other_settings_are_refused_by_name(clips_dir, cache_copy):
+    before = snapshot_clips(cache_copy)
+    done = run_program(
+        "extract_features",
+        f"--data={clips_dir}",
+        f"--cache_dir={cache_copy}",
+        "--image_size=64",
+        "--cut=block4_pool",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        f"error: {cache_copy}/cache.json: made with cut=block5_pool, image_size_px=32, "
+        "feature_shape=(1, 1, 512), but this run needs cut=block4_pool, image_size_px=64, "
+        "feature_shape=(4, 4, 512). Leave out the flags that differ to use the cache as it is, or "
+        "name another --cache_dir."
+    ) in done.stderr
+    assert snapshot_clips(cache_copy) == before
+
+
+def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):
+    files = list_files(cache_copy)
+    manifest = (cache_copy / "manifest.csv").read_bytes()
+    for label in ("walk", "run"):
+        for i in range(2):
+            shutil.copytree(clips_dir / "left" / "clip_0", tmp_path / "other" / label / f"{i}")
+    done = run_program(
+        "extract_features", f"--data={tmp_path}/other", f"--cache_dir={cache_copy}", check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {cache_copy}: holds other data ({clips_dir}; none of its" in done.stderr
+    assert list_files(cache_copy) == files
+    assert (cache_copy / "manifest.csv").read_bytes() == manifest
+
+
+def test_a_class_that_the_cache_does_not_know_is_refused(data, cache_copy):
+    shutil.move(data / "right", data / "run")
+    with pytest.raises(ValueError, match=r"unknown label 'run'\. The classes are 'left', 'right'"):
+        extract(data, cache_copy)
+    assert read_class_names(cache_copy / "classes.txt") == ["left", "right"]
+
+
+def test_a_second_extraction_at_once_is_refused(clips_dir, cache_copy):
+    with lock_cache(cache_copy):
+        done = run_program(
+            "extract_features", f"--data={clips_dir}", f"--cache_dir={cache_copy}", check=False
+        )
+    assert done.returncode == 1
+    assert f"error: {cache_copy}: another extraction is writing to this cache." in done.stderr
+
+
+def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
+    path = tmp_path / "vgg16.weights.h5"
+    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+    random = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    vgg16.set_weights(random.get_weights())
+    kernel = vgg16.get_layer("block5_conv3").kernel
+    kernel.assign(kernel * 1e6)
+    vgg16.save_weights(path)
+    settings = BackboneSettings(weights=str(path), image_size=32, compute_dtype="float32")
+    summary = extract(clips_dir, tmp_path / "cache", settings)
+    path.unlink()
+    assert summary.result.clips_done == 0 and len(summary.result.failures) == NUM_CLIPS
+    for clip, reason in summary.result.failures:
+        assert reason.startswith(f"{clip.clip_id}: a feature of the frames ")
+        assert "is not finite in float16" in reason
+    assert snapshot_clips(tmp_path / "cache") == {}
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
+
+
+def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
+    frame = data / "left" / "clip_3" / "5.png"
+    content = frame.read_bytes()
+    frame.write_bytes(content[:60])
+    flags = (f"--data={data}", f"--cache_dir={cache_copy}")
+    # What the cache had of it before it was damaged is not what the clip is now.
+    done = run_program("extract_features", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "0 clips done, 15 skipped (already there), 1 failed" in done.stderr
+    reason = f"{frame} (frame 5): "
+    assert f"failed: left/clip_3: {reason}" in done.stderr
+    assert f"Failed clips: 1, all listed in {cache_copy}/failures.csv" in done.stderr
+    assert "Mend or remove them and run again, or go on without: --skip_unreadable" in done.stderr
+    with open(cache_copy / "failures.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["clip_id"], row["path"]) == ("left/clip_3", "left/clip_3")
+    assert row["reason"].startswith(reason)
+    assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS
+
+    summary = extract(data, cache_copy, skip_unreadable=True)
+    assert len(summary.result.failures) == 1
+    left = {clip.clip_id for clip in read_manifest(cache_copy / "manifest.csv")}
+    assert len(left) == NUM_CLIPS - 1 and "left/clip_3" not in left
+
+    frame.write_bytes(content)
+    summary = extract(data, cache_copy)
+    assert (summary.result.clips_done, summary.skipped) == (1, NUM_CLIPS - 1)
+    assert not (cache_copy / "failures.csv").exists()
+    assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS

@@ -1,0 +1,134 @@
+"""An extraction that was stopped, killed or is run again: what is done is not done twice."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from small_extraction import assert_same_features, list_files, read_all, snapshot_clips
+
+_PATIENCE_SEC = 90
+
+
+@pytest.mark.parametrize("flags", [SMALL_BACKBONE, ()], ids=["same_flags", "no_flags"])
+def test_running_again_redoes_nothing_and_imports_no_tensorflow(clips_dir, cache_copy, flags):
+    before = snapshot_clips(cache_copy)
+    done = run_program(
+        "extract_features",
+        f"--data={clips_dir}",
+        f"--cache_dir={cache_copy}",
+        *flags,
+        env={"PYTHONPROFILEIMPORTTIME": "1"},
+    )
+    assert "0 clips done, 16 skipped (already there), 0 failed; 0 frames" in done.stderr
+    assert snapshot_clips(cache_copy) == before
+    assert re.search(r"\| +numpy\n", done.stderr)
+    assert not re.search(r"\| +(tensorflow|keras)\n", done.stderr)
+    assert done.stdout == ""
+
+
+def test_only_new_and_changed_clips_are_done_under_the_settings_of_the_cache(data, cache_copy):
+    before = snapshot_clips(cache_copy)
+    # The first and the last frame change places; their sizes stay as they are.
+    frames = [data / "left" / "clip_0" / name for name in ("0.png", "4.png")]
+    contents = [path.read_bytes() for path in frames]
+    for path, content in zip(frames, reversed(contents), strict=True):
+        path.write_bytes(content)
+    shutil.copytree(data / "left" / "clip_2", data / "right" / "clip_8")
+    done = run_program("extract_features", f"--data={data}", f"--cache_dir={cache_copy}")
+    assert "2 of 17 clips to extract" in done.stderr
+    assert "2 clips done, 15 skipped (already there), 0 failed; 12 frames" in done.stderr
+    assert done.stdout == ""
+    after = snapshot_clips(cache_copy)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"left/clip_0.h5", "right/clip_8.h5"}
+    features = read_all(cache_copy)
+    assert len(features) == 17
+    np.testing.assert_array_equal(
+        features["right/clip_8"].feature_maps, features["left/clip_2"].feature_maps
+    )
+    # `right/clip_0` is the reverse of what `left/clip_0` was.
+    np.testing.assert_array_equal(
+        features["left/clip_0"].feature_maps[[0, 4]], features["right/clip_0"].feature_maps[[0, 4]]
+    )
+
+
+@pytest.fixture
+def stuck_data(data):
+    """The clips, but reading frame 7 of `right/clip_6` waits for ever, as the frame is a pipe."""
+    frame = data / "right" / "clip_6" / "7.png"
+    frame.rename(frame.with_suffix(".whole"))
+    os.mkfifo(frame)
+    return data
+
+
+def start_and_wait_for(cache_dir, data, half_written):
+    """Starts an extraction, and returns when it has written a part of a clip."""
+    command = make_command(
+        "extract_features",
+        f"--data={data}",
+        f"--cache_dir={cache_dir}",
+        *SMALL_BACKBONE,
+        "--num_decode_threads=1",  # the clips come in order
+    )
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell that runs the tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline_sec = time.monotonic() + _PATIENCE_SEC
+    while not (cache_dir / "clips" / half_written).exists():
+        if process.poll() is not None or time.monotonic() > deadline_sec:
+            process.kill()
+            raise AssertionError(f"{half_written} did not appear:\n{process.communicate()[0]}")
+        time.sleep(0.02)
+    return process
+
+
+def test_stopped_then_killed_then_resumed_equals_uninterrupted(stuck_data, cache_dir, tmp_path):
+    cache = tmp_path / "new"
+    pipe = stuck_data / "right" / "clip_6" / "7.png"
+    # 113 frames come before `clip_6`, so that seven batches of 16 leave out one of `clip_5`.
+    process = start_and_wait_for(cache, stuck_data, "right/.clip_5.h5.tmp")
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    os.close(os.open(pipe, os.O_WRONLY))  # the decoder's read ends
+    output = process.communicate(timeout=_PATIENCE_SEC)[0]
+    assert process.returncode == 130
+    assert "Stopped. What was finished is kept." in output
+    assert "Traceback" not in output
+    finished = snapshot_clips(cache)
+    assert len(finished) == 13
+    assert not list(cache.rglob("*.tmp"))
+
+    # Now 10 frames of `clip_5` and 7 of `clip_6`, so that a batch ends in the latter.
+    process = start_and_wait_for(cache, stuck_data, "right/.clip_6.h5.tmp")
+    process.kill()
+    process.communicate()
+    assert (cache / "clips" / "right" / ".clip_6.h5.tmp").exists()
+    after_kill = snapshot_clips(cache)
+    assert len(after_kill) == 14 and finished.items() <= after_kill.items()
+
+    pipe.unlink()
+    pipe.with_suffix(".whole").rename(pipe)
+    done = run_program("extract_features", f"--data={stuck_data}", f"--cache_dir={cache}")
+    assert "2 clips done, 14 skipped (already there), 0 failed; 23 frames" in done.stderr
+    assert after_kill.items() <= snapshot_clips(cache).items()
+    assert_same_features(cache, cache_dir)
+    assert list_files(cache) == list_files(cache_dir)
+
+
+def test_half_a_clip_of_a_killed_run_goes_even_if_nobody_writes_it_again(clips_dir, cache_copy):
+    half = cache_copy / "clips" / "left" / ".gone.h5.tmp"
+    half.write_bytes(b"half")
+    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={cache_copy}")
+    assert not half.exists()

@@ -1,0 +1,37 @@
+"""Tests the layers of the head by themselves."""
+
+import numpy as np
+import pytest
+from small_heads import MAP_SHAPE, make_maps, make_ragged_inputs
+
+from train_head.layers import ScaleClip, ScaledAsinh
+from train_head.normalization import scale_clip
+
+
+@pytest.mark.parametrize("feature_shape", [(6,), MAP_SHAPE])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_clip_is_scaled_as_a_whole(feature_shape, ragged):
+    clips = [4 * make_maps(1, n, feature_shape=feature_shape, seed=n)[0] for n in (2, 5)]
+    layer = ScaleClip()
+    if ragged:
+        inputs = make_ragged_inputs(clips, num_frames=7)
+        maps = inputs["feature_maps"].astype(np.float32)
+        scaled = layer(maps, frame_mask=inputs["frame_mask"]).numpy()
+    else:
+        scaled = np.concatenate(
+            [layer(clip[None].astype(np.float32)).numpy() for clip in clips[:1]]
+        )
+    for clip, found in zip(clips, scaled, strict=False):
+        lengths = np.linalg.norm(found[: len(clip)].reshape(len(clip), -1), axis=1)
+        assert lengths.mean() == pytest.approx(1, rel=1e-5)
+        assert lengths.std() > 0.01  # what changes from frame to frame is kept
+        np.testing.assert_allclose(
+            found[: len(clip)], scale_clip(clip.astype(np.float32)), rtol=1e-5
+        )
+
+
+def test_asinh_is_that_of_numpy_at_every_size():
+    sizes = np.logspace(-12, 6, 1000)
+    features = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)
+    result = ScaledAsinh(0.5)(features).numpy()
+    np.testing.assert_allclose(result, np.arcsinh(features.astype(np.float64) / 0.5), rtol=1e-6)
