@@ -66,9 +66,9 @@ _VIEWS = flags.DEFINE_enum(
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
-    16,
+    None,
     "Frames that VGG16 sees at once, each view counted; costs memory, does not change the "
-    "features.",
+    "features. Default: 16 on a CPU, on a GPU the largest of 128, 64, 32, ... that fits.",
     lower_bound=1,
 )
 _COMPRESSION = flags.DEFINE_enum(

@@ -87,14 +87,21 @@ def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
     )
 
 
-def build_forward(settings: BackboneSettings, batch_size: int) -> tuple[Contract, Callable]:
-    """Builds the backbone: its contract, and `backbone.make_forward`'s function.
+def build_forward(
+    settings: BackboneSettings, batch_size: int | None
+) -> tuple[Contract, Callable, int]:
+    """Builds the backbone.
 
     Args:
         settings: Complete ones.
-        batch_size: Frames in a batch, whose rows are all views of them.
+        batch_size: Views of frames that it sees at once, None for what suits the machine.
+
+    Returns:
+        Its contract, `backbone.make_forward`'s function, and how many frames that takes: their
+        views are the rows of its batch.
     """
     from lrcn.common import backbone  # imports TensorFlow
+    from lrcn.common.batch_size import find_batch_size
     from lrcn.common.devices import choose_compute_dtype
 
     compute_dtype = choose_compute_dtype(settings.compute_dtype)
@@ -120,7 +127,11 @@ def build_forward(settings: BackboneSettings, batch_size: int) -> tuple[Contract
         feature_shape=bottom.output.shape[1:],
         weights=_name_weights(settings.weights),
     )
-    return contract, backbone.make_forward(bottom, batch_size=batch_size * views.num_views)
+    if batch_size is None:
+        batch_size = find_batch_size(bottom)
+    frames_per_batch = views.find_frames_per_batch(batch_size)
+    forward = backbone.make_forward(bottom, batch_size=frames_per_batch * views.num_views)
+    return contract, forward, frames_per_batch
 
 
 def _name_weights(weights: str) -> str:

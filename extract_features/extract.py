@@ -32,7 +32,6 @@ from lrcn.common.feature_cache import (
     create_cache,
     find_cache,
 )
-from lrcn.common.views import VIEWS
 
 
 def extract_features(
@@ -40,7 +39,7 @@ def extract_features(
     backbone_settings: BackboneSettings,
     *,
     cache_dir: Path,
-    batch_size: int,
+    batch_size: int | None,
     num_decode_threads: int,
     compression: str = "gzip",
     keep_partial: bool = False,
@@ -78,14 +77,13 @@ def extract_features(
         if existing is not None:
             check_same_data(existing, clips)
         settings = complete_settings(backbone_settings, existing)
-        frames_per_batch = VIEWS[settings.views].find_frames_per_batch(batch_size)
         own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
         jobs, unreadable = find_jobs(own_clips, data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
         forward = None
         if existing is None or not may_hold(existing, backbone_settings):
-            contract, forward = build_forward(settings, frames_per_batch)
+            contract, forward, frames_per_batch = build_forward(settings, batch_size)
         else:
             contract = existing.contract
         with lock.hold_shared_files():
@@ -99,18 +97,19 @@ def extract_features(
         states = [(x, cache.read_broken_off(x.clip.clip_id, x.source_stat)) for x in jobs]
         pending = [job for job, broken_off in states if broken_off is None]
         if pending and forward is None:
-            contract, forward = build_forward(settings, frames_per_batch)
+            contract, forward, frames_per_batch = build_forward(settings, batch_size)
             check_contract(cache, contract)  # now that the weights are known, they are checked too
         result = ExtractionResult()
         if pending:
             check_disk_space(pending, contract, cache_dir)
             logging.info(
-                "%d of %d clips to extract into %s (%s, %s, on %s)",
+                "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
                 len(pending),
                 len(own_clips),
                 cache_dir,
                 cache.contract.cut,
                 cache.contract.compute_dtype,
+                frames_per_batch,
                 describe_device(),
             )
             with ExtractionProgress(len(pending)) as progress:

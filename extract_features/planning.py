@@ -83,7 +83,7 @@ def make_plan(
     backbone_settings: BackboneSettings,
     *,
     cache_dir: Path | None,
-    batch_size: int,
+    batch_size: int | None,
     compression: str,
 ) -> Plan:
     """Counts what an extraction with these arguments would do, and measures it on a few frames.
@@ -98,8 +98,7 @@ def make_plan(
         check_same_data(existing, clips)
     settings = complete_settings(backbone_settings, existing)
     jobs, unreadable = find_jobs(clips, data_root)
-    frames_per_batch = VIEWS[settings.views].find_frames_per_batch(batch_size)
-    contract, forward = build_forward(settings, frames_per_batch)
+    contract, forward, frames_per_batch = build_forward(settings, batch_size)
     pending = jobs
     if existing is not None:
         check_contract(existing, contract)
