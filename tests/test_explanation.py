@@ -9,7 +9,7 @@ from commands import run_program
 from PIL import Image
 from small_data import make_config
 
-from lrcn.common.feature_cache import ClipFeatures
+from lrcn.common.clip_features import ClipFeatures
 from train_head.explanation import Explainer
 from train_head.explanation_files import ExplanationFolder
 from train_head.layers import keras, tf

@@ -6,7 +6,7 @@ from browser import find_chromium, open_page
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import ClipClock
+from lrcn.common.clip_features import ClipClock
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.frame_prediction_file import (
     FramePredictions,

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lrcn.common.feature_cache import ClipFeatures
+from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import TrainConfig
 from train_head.layers import keras, tf

@@ -23,7 +23,8 @@ import numpy as np
 
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, check_label
-from lrcn.common.feature_cache import ClipClock, FeatureCache
+from lrcn.common.clip_features import ClipClock
+from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names, read_manifest, read_utf8
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.feature_cache import ClipClock
+from lrcn.common.clip_features import ClipClock
 from train_head.frame_labels import UNLABELLED
 
 COLUMNS = ["clip_id", "frame_index", "timestamp_sec", "label", "predicted"]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lrcn.common.feature_cache import ClipClock, FeatureCache
+from lrcn.common.clip_features import ClipClock
+from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run, score_run
 from train_head.frame_labels import UNLABELLED, find_runs

@@ -15,7 +15,8 @@ from absl import logging
 from sklearn.random_projection import SparseRandomProjection
 
 from lrcn.common.clip import SPLITS, Clip
-from lrcn.common.feature_cache import ClipFeatures, FeatureCache
+from lrcn.common.clip_features import ClipFeatures
+from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common import backbone
+from lrcn.common.clip_features import ClipClock, ClipFeatures
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
-from lrcn.common.feature_cache import ClipClock, ClipFeatures
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key

@@ -10,9 +10,10 @@ from absl import logging
 from PIL import Image
 
 from lrcn.common.clip import Clip
+from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError, read_frames, read_source_stat
-from lrcn.common.feature_cache import ClipFeatures, FeatureCache
+from lrcn.common.feature_cache import FeatureCache
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
 from train_head.frame_choice import sample_frames

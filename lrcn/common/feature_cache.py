@@ -13,9 +13,7 @@ A clip file is written under a temporary name, synced, then renamed: one that ex
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -23,47 +21,11 @@ import numpy as np
 from lrcn.common.atomic_file import make_temporary_path, replace_file
 from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.clip import SourceStat
-from lrcn.common.clip_file import (
-    ClipWriter,
-    MissingFilterError,
-    enable_decompression,
-    read_recorded_source,
-    read_text,
-)
+from lrcn.common.clip_features import ClipClock, ClipFeatures, open_clip, read_features
+from lrcn.common.clip_file import ClipWriter, read_recorded_source, read_text
 from lrcn.common.contract import Contract
 
 FORMAT_VERSION = 1
-
-
-class ClipFeatures(NamedTuple):
-    """The features of one clip.
-
-    Attributes:
-        feature_maps: [T, ...] float16, of one view.
-        frame_index: [T] int32, number of the frame in its clip, from 0, counting those that are
-            not selected.
-        timestamp_sec: [T] float64 from the start of the source, NaN where it has no clock.
-    """
-
-    feature_maps: np.ndarray
-    frame_index: np.ndarray
-    timestamp_sec: np.ndarray
-
-    def take(self, positions: np.ndarray) -> "ClipFeatures":
-        """Returns the frames at these positions, [N] int in [0, T)."""
-        return ClipFeatures(*(values[positions] for values in self))
-
-
-class ClipClock(NamedTuple):
-    """When the frames of one clip are; see `ClipFeatures`.
-
-    Attributes:
-        frame_index: [T] int32.
-        timestamp_sec: [T] float64.
-    """
-
-    frame_index: np.ndarray
-    timestamp_sec: np.ndarray
 
 
 class FeatureCache:
@@ -149,48 +111,11 @@ class FeatureCache:
             ValueError: If its file is damaged or carries another contract.
         """
         with self._open_clip(clip_id) as file:
-            maps, *others = [file[name] for name in ClipFeatures._fields]
-            of_view = () if self.contract.num_views == 1 else (view,)
-            if frames is None:
-                return ClipFeatures(maps[(slice(None), *of_view)], *(x[:] for x in others))
-            # One by one: HDF5 takes some 50 ms for a list of 16 positions, and 4 ms so.
-            positions, inverse = np.unique(frames, return_inverse=True)
-            chosen = np.empty((len(positions), *self.contract.feature_shape), maps.dtype)
-            for row, position in enumerate(positions):
-                chosen[row] = maps[(position, *of_view)]
-            return ClipFeatures(chosen[inverse], *(x[:][frames] for x in others))
+            return read_features(file, self.contract, frames=frames, view=view)
 
-    @contextlib.contextmanager
-    def _open_clip(self, clip_id: str) -> Iterator[h5py.File]:
-        path = self.clip_path(clip_id)
-        try:
-            file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{path}: not in the cache. Run extract_features again; it does only what is "
-                "missing."
-            ) from None
-        except OSError as error:
-            raise ValueError(
-                f"{path}: not a readable HDF5 file ({error}). Delete it and run "
-                "extract_features again; it rebuilds what is missing."
-            ) from error
-        with file:
-            if read_text(file, "contract", "") != self.contract.digest:
-                raise ValueError(
-                    f"{path}: carries another contract than {self.cache_dir / 'cache.json'}. "
-                    "Delete the file and run extract_features again."
-                )
-            try:
-                enable_decompression(file)
-                yield file
-            except MissingFilterError:
-                raise
-            except Exception as error:  # h5py raises nearly anything for a damaged header
-                raise ValueError(
-                    f"{path}: damaged ({error}). Delete the file and run extract_features again "
-                    "(import_features for imported features); it rebuilds what is missing."
-                ) from error
+    def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
+        contract_path = self.cache_dir / "cache.json"
+        return open_clip(self.clip_path(clip_id), self.contract, contract_path=contract_path)
 
 
 def read_cache(cache_dir: str | Path) -> FeatureCache:
