@@ -7,7 +7,13 @@ import pytest
 from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
 from frame_data import write_walks
 from media import write_frame_folder, write_video
+from small_cache import SMALL
 from small_data import make_ramps, write_cache
+from small_imports import CLIP_IDS, SPLITS
+
+from lrcn.common.clip import Clip
+from lrcn.common.feature_cache import create_cache
+from lrcn.common.manifest import write_manifest
 
 CLIPS_PER_CLASS = 8
 
@@ -88,3 +94,49 @@ def cache_copy(cache_dir, tmp_path):
 def walks(tmp_path_factory):
     """A cache of clips whose frames are labelled by what happened just before, and the labels."""
     return write_walks(tmp_path_factory.mktemp("walks"))
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """An empty cache of the contract `small_cache.SMALL`."""
+    return create_cache(tmp_path / "cache", contract=SMALL, data_root=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def block4_dir(clips_dir, tmp_path_factory):
+    """The cache of `clips_dir` cut at block4_pool, not to be changed."""
+    folder = tmp_path_factory.mktemp("block4") / "cache"
+    flags = (f"--data={clips_dir}", f"--cache_dir={folder}", "--cut=block4_pool")
+    run_program("extract_features", *flags, *SMALL_BACKBONE)
+    return folder
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """The manifest of `small_imports.CLIP_IDS`."""
+    # The videos need not be there.
+    clips = [
+        Clip(x, f"{x}.avi", x.split("/")[0], s) for x, s in zip(CLIP_IDS, 2 * SPLITS, strict=True)
+    ]
+    write_manifest(tmp_path / "clips.csv", clips)
+    return tmp_path / "clips.csv"
+
+
+@pytest.fixture
+def run_import(manifest, tmp_path):
+    """Runs the import of features into `tmp_path/cache`; gives what it logs."""
+
+    def run(features, *flags, status=0):
+        done = run_program(
+            "extract_features.import_features",
+            f"--features={features}",
+            f"--data={manifest}",
+            f"--cache_dir={tmp_path}/cache",
+            *flags,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (status, ""), done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    return run

@@ -1,4 +1,4 @@
-"""Writes small clips for the tests; the brightness of a frame tells its number."""
+"""Writes small clips, and decodes them; the brightness of a frame tells its number."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -8,6 +8,10 @@ import av
 import numpy as np
 from PIL import Image
 
+from lrcn.common.decode import iter_frames
+
+# Side of what `decode` gives, in pixels.
+SIZE = 32
 _DARKEST = 16
 _STEP = 8
 
@@ -18,6 +22,11 @@ def make_numbered_frames(num_frames: int, *, height: int = 64, width: int = 64) 
     return np.broadcast_to(
         levels.astype(np.uint8)[:, None, None, None], (num_frames, height, width, 3)
     )
+
+
+def decode(source, **span):
+    """Decodes a clip, or a span of it, to a list of frames."""
+    return list(iter_frames(source, image_size=SIZE, **span))
 
 
 def read_frame_numbers(pictures: Iterable[np.ndarray]) -> list[int]:

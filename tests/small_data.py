@@ -131,3 +131,9 @@ def assert_equal_training(found: RunDir, wanted: RunDir):
     weights = [load_model(run).get_weights() for run in (found, wanted)]
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def write_csv(folder, text, *, encoding="utf-8"):
+    path = folder / "manifest.csv"
+    path.write_bytes(text.encode(encoding))
+    return path

@@ -9,8 +9,6 @@ from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
 
 SMALL_SETTINGS = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
-
-
 NUM_CLIPS = 16
 
 

@@ -8,8 +8,6 @@ from train_head.model import build_head
 from train_head.normalization import FeatureStatistics
 
 NUM_CLASSES = 3
-
-
 MAP_SHAPE = (2, 2, 3)
 
 

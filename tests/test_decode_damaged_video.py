@@ -5,8 +5,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from media import make_numbered_frames, write_video
-from video_data import copy_packets, decode, make_noise, read_numbers
+from media import decode, make_numbered_frames, write_video
+from video_data import copy_packets, make_noise, read_numbers
 
 from lrcn.common.decode import UnreadableClipError, count_frames
 

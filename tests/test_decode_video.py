@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
-from media import make_numbered_frames, read_frame_numbers, write_video
-from video_data import SIZE, decode, make_noise, read_numbers
+from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_video
+from video_data import make_noise, read_numbers
 
 from lrcn.common.decode import count_frames, iter_frames, read_source_stat
 

@@ -1,9 +1,7 @@
-"""The cache's files: what is written is read back exactly, and damage is never taken for data."""
+"""A clip's file: what is written is read back exactly, and damage is never taken for data."""
 
 import dataclasses
-import json
 import os
-import re
 import subprocess
 import sys
 
@@ -11,43 +9,11 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT
-from test_contract import CONTRACT
+from refusals import refusal
+from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
-from lrcn.common.cache_lock import lock_cache
-from lrcn.common.clip import SourceStat
 from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError
 from lrcn.common.feature_cache import create_cache, read_cache
-
-SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
-SOURCE = SourceStat(size_bytes=1234, mtime_ns=1_700_000_000_123_456_789)
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return create_cache(tmp_path / "cache", contract=SMALL, data_root=tmp_path)
-
-
-def make_maps(num_frames):
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((num_frames, *SMALL.feature_shape)).astype(np.float16)
-
-
-def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE, compression="gzip"):
-    maps = make_maps(num_frames)
-    writer = cache.open_writer(clip_id, compression=compression)
-    for start in range(0, num_frames, 4):
-        numbers = list(range(start, min(start + 4, num_frames)))
-        writer.append(maps[numbers], frame_index=numbers, timestamp_sec=[0.04 * i for i in numbers])
-    assert writer.commit(source) == cache.clip_path(clip_id).stat().st_size
-    return maps
-
-
-def list_files(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
-def refusal(text, error=ValueError):
-    return pytest.raises(error, match=re.escape(text))
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -152,7 +118,8 @@ def test_a_disk_that_is_full_is_an_error_and_no_crash(cache, limit_bytes):
     program = f"""
 import resource, signal
 from pathlib import Path
-from test_feature_cache import read_cache, write_clip
+from lrcn.common.feature_cache import read_cache
+from small_cache import write_clip
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))
 try:
@@ -252,109 +219,3 @@ def test_a_file_without_a_dataset_is_damaged(cache):
         del file["timestamp_sec"]
     with refusal(f"{cache.clip_path('a')}: damaged ("):
         cache.read_clip("a")
-
-
-def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):
-    write_clip(cache, "a")
-    again = create_cache(
-        cache.cache_dir,
-        contract=dataclasses.replace(SMALL, weights="elsewhere"),
-        data_root=tmp_path,
-    )
-    assert again.is_current("a", SOURCE)
-    before = (cache.cache_dir / "cache.json").read_bytes()
-    with refusal(
-        f"{cache.cache_dir}/cache.json: made with cut=block5_pool, image_size_px=224, but this "
-        "run needs cut=fc1, image_size_px=32. Leave out the flags that differ to use the cache "
-        "as it is, or name another --cache_dir."
-    ):
-        create_cache(
-            cache.cache_dir,
-            contract=dataclasses.replace(SMALL, cut="fc1", image_size_px=32),
-            data_root=tmp_path,
-        )
-    assert (cache.cache_dir / "cache.json").read_bytes() == before
-
-
-def test_a_folder_of_something_else_is_refused(tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with refusal(f"{tmp_path}: holds files, but no cache. Expected a cache or an empty or new"):
-        create_cache(tmp_path, contract=SMALL, data_root=tmp_path)
-    assert list_files(tmp_path) == ["thesis.txt"]
-
-
-def test_reading_where_there_is_no_cache(tmp_path):
-    (tmp_path / "file").touch()
-    for path in (tmp_path, tmp_path / "gone", tmp_path / "file"):
-        with refusal(f"{path}/cache.json: there is no cache here. Make it", FileNotFoundError):
-            read_cache(path)
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        (lambda c: {**c, "format_version": 99}, "expected format_version 1. Received: 99."),
-        (lambda c: {}, "expected format_version 1. Received: None."),
-        (lambda c: [], "expected format_version 1. Received: None."),
-        (lambda c: {"format_version": 1}, "expected the contract fields"),
-        (lambda c: {**c, "contract": {"cut": "fc1"}}, "expected the contract fields"),
-    ],
-)
-def test_a_cache_of_another_version(cache, change, text):
-    path = cache.cache_dir / "cache.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with refusal(f"{path}: {text}"):
-        read_cache(cache.cache_dir)
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
-def test_a_cache_json_that_is_none(cache, content):
-    (cache.cache_dir / "cache.json").write_bytes(content)
-    with refusal("cache.json: not valid JSON ("):
-        read_cache(cache.cache_dir)
-
-
-def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
-    program = (
-        "import sys\n"
-        "from lrcn.common.cache_lock import lock_cache\n"
-        "with lock_cache(sys.argv[1]):\n"
-        "    print('locked', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdout.readline() == b"locked\n"
-        with (
-            refusal(f"{tmp_path}: another extraction is writing to this cache", RuntimeError),
-            lock_cache(tmp_path),
-        ):
-            pass
-        other.kill()
-        other.wait()
-        with lock_cache(tmp_path):
-            pass
-
-
-def test_the_lock_clears_up_after_a_killed_writer(cache):
-    write_clip(cache, "walk/clip_1")
-    half = cache.open_writer("walk/clip_2")
-    own = cache.cache_dir / "clips" / "walk" / "notes.tmp"
-    own.write_text("mine")
-    with lock_cache(cache.cache_dir):
-        files = list_files(cache.cache_dir)
-    assert files == [".lock", "cache.json", "clips/walk/clip_1.h5", "clips/walk/notes.tmp"]
-    half.discard()
-
-
-def test_the_lock_removes_nothing_where_there_is_no_cache(tmp_path):
-    other = tmp_path / "clips" / ".film.h5.tmp"
-    other.parent.mkdir()
-    other.write_text("mine")
-    with lock_cache(tmp_path):
-        pass
-    assert other.read_text() == "mine"

@@ -1,15 +1,10 @@
-"""Which frames of a clip are extracted: tables of the arithmetic, and clips decoded by it."""
+"""Which frames of a clip are extracted: tables of the arithmetic."""
 
-import functools
 import math
 
-import numpy as np
 import pytest
-from media import make_numbered_frames, read_frame_numbers, write_frame_folder, write_video
-from PIL import Image
 
-from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
-from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.frame_selection import FrameSelection
 
 
 def select(times_sec, **settings):
@@ -134,131 +129,3 @@ def test_bad_settings(settings, message):
 )
 def test_what_is_left_open_is_what_is_known(given, known, expected):
     assert str(FrameSelection(**given).complete(FrameSelection(**known))) == expected
-
-
-def decode(source, selection, *, first=0, **span):
-    """Decodes numbered frames, the first of which has the number `first`."""
-    frames = list(iter_frames(source, image_size=32, selection=selection, **span))
-    numbers = read_frame_numbers(frame.pixels for frame in frames)
-    assert numbers == [first + frame.index for frame in frames]
-    assert count_frames(source, selection=selection, **span) == len(frames)
-    return frames
-
-
-def get_indices(frames):
-    return [frame.index for frame in frames]
-
-
-SELECTIONS = [
-    (FrameSelection(frame_stride=4), [0, 4, 8]),
-    (FrameSelection(max_frames=3), [1, 5, 8]),
-    (FrameSelection(frame_stride=2, max_frames=2), [2, 6]),
-    (FrameSelection(max_frames=10), list(range(10))),
-    (ALL_FRAMES, list(range(10))),
-]
-
-
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "folder"])
-@pytest.mark.parametrize(("selection", "expected"), SELECTIONS, ids=lambda x: str(x))
-def test_every_kind_of_clip(tmp_path, name, selection, expected):
-    pictures = make_numbered_frames(10)
-    if name == "folder":
-        source = write_frame_folder(tmp_path / name, pictures)
-    elif name == "clip.gif":
-        source = tmp_path / name
-        first, *others = map(Image.fromarray, pictures)
-        first.save(source, save_all=True, append_images=others, duration=40)
-    else:
-        source = write_video(tmp_path / name, pictures)
-    frames = decode(source, selection)
-    assert get_indices(frames) == expected
-    if name != "folder":
-        np.testing.assert_allclose([x.timestamp_sec for x in frames], np.array(expected) / 25)
-
-
-def test_images_that_are_not_selected_are_not_opened(tmp_path):
-    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(9))
-    for i in (1, 2, 4, 5, 7, 8):
-        (folder / f"{i}.png").write_text("no image")
-    assert get_indices(decode(folder, FrameSelection(frame_stride=3))) == [0, 3, 6]
-    assert get_indices(decode(folder, FrameSelection(frame_stride=3, max_frames=1))) == [3]
-    with pytest.raises(UnreadableClipError, match=r"1\.png \(frame 1\)"):
-        list(iter_frames(folder, image_size=32))
-
-
-def test_fps_of_images_is_refused(tmp_path):
-    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
-    for max_frames in (None, 1):
-        selection = FrameSelection(fps=5, max_frames=max_frames)
-        for call in (
-            lambda **kw: list(iter_frames(folder, image_size=32, **kw)),
-            functools.partial(count_frames, folder),
-        ):
-            with pytest.raises(
-                UnreadableClipError,
-                match=r"clip: expected a video file, as fps=5 goes by the times of frames, "
-                r"received a folder of images, which have none\. Use --frame_stride",
-            ):
-                call(selection=selection)
-
-
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
-def test_fps_of_variable_rate(tmp_path, name):
-    # In 1 / 25 s: a burst, a pause of a second, a burst that begins between two ticks.
-    pts = [0, 1, 2, 3, 4, 5, 30, 31, 32, 33, 34, 35, 36]
-    path = write_video(tmp_path / name, make_numbered_frames(len(pts)), pts=pts)
-    # Ticks at 0, 5, ..., 30, 35 / 25 s.
-    frames = decode(path, FrameSelection(fps=5))
-    assert get_indices(frames) == [0, 5, 6, 11]
-    np.testing.assert_allclose([x.timestamp_sec for x in frames], [0, 0.2, 1.2, 1.4])
-
-
-def test_fps_counts_from_the_first_frame_of_a_span(tmp_path):
-    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(25))
-    frames = decode(path, FrameSelection(fps=5), first=7, start_sec=0.28, end_sec=0.8)
-    assert [round(25 * x.timestamp_sec) for x in frames] == [7, 12, 17]
-    assert get_indices(frames) == [0, 5, 10]
-    frames = decode(path, FrameSelection(max_frames=2), first=10, start_sec=0.4)
-    assert [round(25 * x.timestamp_sec) for x in frames] == [13, 21]
-
-
-@pytest.mark.parametrize(
-    "selection", [FrameSelection(frame_stride=20), FrameSelection(max_frames=1)], ids=str
-)
-def test_whoever_waits_for_a_frame_can_end_it(tmp_path, selection):
-    class StopError(Exception):
-        pass
-
-    num_calls = 0
-
-    def stop_at_fifth_frame():
-        nonlocal num_calls
-        num_calls += 1
-        if num_calls == 5:
-            raise StopError
-
-    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(10))
-    with pytest.raises(StopError):
-        list(iter_frames(path, image_size=32, selection=selection, on_decoded=stop_at_fifth_frame))
-
-
-def test_a_clip_that_breaks_off_gives_what_is_selected_of_its_first_part(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
-    path = write_video(tmp_path / "clip.mp4", noise, container_options={"movflags": "faststart"})
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-    def find_indices(selection):
-        indices = []
-        with pytest.raises(UnreadableClipError, match=r"it ended at .*, after frame \d+: "):
-            for frame in iter_frames(path, image_size=32, selection=selection):
-                indices.append(frame.index)
-        with pytest.raises(UnreadableClipError, match="it ended at"):
-            count_frames(path, selection=selection)
-        return indices
-
-    num_frames = len(find_indices(ALL_FRAMES))
-    assert 4 < num_frames < 16
-    assert find_indices(FrameSelection(frame_stride=3)) == list(range(0, num_frames, 3))
-    expected = [num_frames // 4, 3 * num_frames // 4]
-    assert find_indices(FrameSelection(max_frames=2)) == expected

@@ -13,9 +13,9 @@ from small_data import make_config
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir, read_json
-from train_head.config import FineTuneConfig, TrainConfig
+from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
-from train_head.evaluation import check_windows, evaluate_run, load_model
+from train_head.evaluation import evaluate_run, load_model
 from train_head.explanation import check_explainable
 from train_head.layers import keras
 from train_head.prediction import Predictor
@@ -200,21 +200,6 @@ def test_new_clips_get_the_answers_of_evaluation(cache_dir, clips_dir, tmp_path)
         Predictor(run, num_windows=2)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"output": "mean"}, r"no --output with --labels=frame.* Received: --output=mean\. Leave"),
-        ({"balanced_sampling": True}, r"no --balanced_sampling with --labels=frame"),
-    ],
-)
-def test_settings_without_meaning_for_frames_are_refused(settings, message):
-    for kind in (TrainConfig, FineTuneConfig):
-        with pytest.raises(ValueError, match=message):
-            kind(labels="frame", **settings)
-        assert kind(**settings).labels == "clip"
-    check_windows(make_config(), 3)
-
-
 def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     cache, labels_path = walks
     clips = read_manifest(cache.manifest_path)
@@ -245,27 +230,3 @@ def test_labels_are_needed_for_a_new_run(walks, tmp_path):
         (tmp_path / "labels.csv").write_text("\n".join(walks[1].read_text().splitlines()[:20]))
         train((walks[0], tmp_path / "labels.csv"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("program", "flags", "message"),
-    [
-        ("compare", ["--labels=frame"], "Expected --labels=clip, since this program is about the"),
-        ("label_noise", ["--labels=frame"], "Expected --labels=clip, since this program is about"),
-        (
-            "compare",
-            ["--frame_labels=x.csv"],
-            "Expected --labels=frame with --frame_labels. Received: --labels=clip, --frame_labels=",
-        ),
-    ],
-)
-def test_programs_about_clips_refuse_labels_of_frames(program, flags, message, tmp_path):
-    done = run_program(
-        f"train_head.{program}",
-        f"--cache_dir={tmp_path}",
-        f"--output_dir={tmp_path / 'out'}",
-        *flags,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert f"error: {message}" in done.stderr

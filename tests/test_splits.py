@@ -4,9 +4,9 @@ import collections
 import dataclasses
 import logging
 import random
-import re
 
 import pytest
+from refusals import refusal
 
 from lrcn.common.clip import Clip
 from lrcn.common.group_leaks import check_group_leaks
@@ -34,10 +34,6 @@ def make_random_clips(rng):
 
 def split_of(clips):
     return {clip.clip_id: clip.split for clip in clips}
-
-
-def refusal(text):
-    return pytest.raises(ValueError, match=re.escape(text))
 
 
 def test_fractions_are_kept_by_class():

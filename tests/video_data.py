@@ -2,15 +2,7 @@
 
 import av
 import numpy as np
-from media import read_frame_numbers
-
-from lrcn.common.decode import iter_frames
-
-SIZE = 32
-
-
-def decode(source, **span):
-    return list(iter_frames(source, image_size=SIZE, **span))
+from media import decode, read_frame_numbers
 
 
 def read_numbers(source, **span):

@@ -1,0 +1,30 @@
+"""Writes clips into a cache of small features."""
+
+import dataclasses
+
+import numpy as np
+from test_contract import CONTRACT
+
+from lrcn.common.clip import SourceStat
+
+SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
+SOURCE = SourceStat(size_bytes=1234, mtime_ns=1_700_000_000_123_456_789)
+
+
+def make_maps(num_frames):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((num_frames, *SMALL.feature_shape)).astype(np.float16)
+
+
+def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE, compression="gzip"):
+    maps = make_maps(num_frames)
+    writer = cache.open_writer(clip_id, compression=compression)
+    for start in range(0, num_frames, 4):
+        numbers = list(range(start, min(start + 4, num_frames)))
+        writer.append(maps[numbers], frame_index=numbers, timestamp_sec=[0.04 * i for i in numbers])
+    assert writer.commit(source) == cache.clip_path(clip_id).stat().st_size
+    return maps
+
+
+def list_files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())

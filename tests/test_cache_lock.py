@@ -1,0 +1,56 @@
+"""Who may write to a cache, and what a killed writer leaves."""
+
+import subprocess
+import sys
+
+from commands import ROOT
+from refusals import refusal
+from small_cache import list_files, write_clip
+
+from lrcn.common.cache_lock import lock_cache
+
+
+def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
+    program = (
+        "import sys\n"
+        "from lrcn.common.cache_lock import lock_cache\n"
+        "with lock_cache(sys.argv[1]):\n"
+        "    print('locked', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with (
+            refusal(f"{tmp_path}: another extraction is writing to this cache", RuntimeError),
+            lock_cache(tmp_path),
+        ):
+            pass
+        other.kill()
+        other.wait()
+        with lock_cache(tmp_path):
+            pass
+
+
+def test_the_lock_clears_up_after_a_killed_writer(cache):
+    write_clip(cache, "walk/clip_1")
+    half = cache.open_writer("walk/clip_2")
+    own = cache.cache_dir / "clips" / "walk" / "notes.tmp"
+    own.write_text("mine")
+    with lock_cache(cache.cache_dir):
+        files = list_files(cache.cache_dir)
+    assert files == [".lock", "cache.json", "clips/walk/clip_1.h5", "clips/walk/notes.tmp"]
+    half.discard()
+
+
+def test_the_lock_removes_nothing_where_there_is_no_cache(tmp_path):
+    other = tmp_path / "clips" / ".film.h5.tmp"
+    other.parent.mkdir()
+    other.write_text("mine")
+    with lock_cache(tmp_path):
+        pass
+    assert other.read_text() == "mine"

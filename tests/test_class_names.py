@@ -1,0 +1,48 @@
+"""Class names: their file, and their numbers."""
+
+import pytest
+from refusals import refusal
+
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import (
+    find_class_ids,
+    find_class_names,
+    read_class_names,
+    write_class_names,
+)
+
+
+def test_class_names_and_ids(tmp_path):
+    clips = [Clip(label, label, label) for label in ["10_run", "3_walk", "Ärger", "3_walk"]]
+    names = find_class_names(clips)
+    assert names == ["3_walk", "10_run", "Ärger"]
+    assert find_class_ids(clips, names) == [1, 0, 2, 0]
+    write_class_names(tmp_path / "classes.txt", names)
+    assert (tmp_path / "classes.txt").read_bytes() == "3_walk\n10_run\nÄrger\n".encode()
+    assert read_class_names(tmp_path / "classes.txt") == names
+    (tmp_path / "classes.txt").write_bytes("\ufeff3_walk\r\n10_run\r\nÄrger".encode())
+    assert read_class_names(tmp_path / "classes.txt") == names
+
+
+def test_an_unknown_label_lists_the_known_ones():
+    with refusal("clip 'c1': unknown label 'hop'. The classes are 'walk', 'run'."):
+        find_class_ids([Clip("c1", "c1", "hop")], ["walk", "run"])
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["walk", "", "run"], "classes.txt:2: expected a class name, not empty"),
+        (["walk", "run", "walk"], "classes.txt:3: expected a class name once, but 'walk' stands"),
+        (["walk "], "classes.txt:1: expected a class name"),
+        ([], "classes.txt:1: expected a class name"),
+    ],
+)
+def test_bad_class_names(tmp_path, names, text):
+    path = tmp_path / "classes.txt"
+    with refusal(text):
+        write_class_names(path, names)
+    assert not path.exists()
+    path.write_text("\n".join(names) + "\n")
+    with refusal(text):
+        read_class_names(path)

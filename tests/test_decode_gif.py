@@ -1,0 +1,44 @@
+"""Animated GIF as a clip."""
+
+import pytest
+from media import decode, make_numbered_frames, read_frame_numbers
+from PIL import Image
+
+from lrcn.common.decode import (
+    UnreadableClipError,
+    count_frames,
+)
+
+
+def write_gif(path, num_frames, *, duration):
+    first, *others = map(Image.fromarray, make_numbered_frames(num_frames))
+    first.save(path, save_all=True, append_images=others, duration=duration)
+    return path
+
+
+def test_gif_is_a_clip(tmp_path):
+    path = write_gif(tmp_path / "clip.gif", 4, duration=[40, 80, 0, 40])
+    frames = decode(path)
+    assert read_frame_numbers(frame.pixels for frame in frames) == [0, 1, 2, 3]
+    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    assert [frame.timestamp_sec for frame in frames] == [0, 0.04, 0.12, 0.22]
+    assert count_frames(path) == 4
+
+
+def test_time_span_of_a_gif(tmp_path):
+    path = write_gif(tmp_path / "clip.gif", 6, duration=100)
+    frames = decode(path, start_sec=0.2, end_sec=0.4)
+    assert read_frame_numbers(frame.pixels for frame in frames) == [2, 3]
+    assert [frame.index for frame in frames] == [0, 1]
+    assert count_frames(path, start_sec=0.2, end_sec=0.4) == 2
+    with pytest.raises(UnreadableClipError, match=r"clip\.gif: .*animation of 0\.6 s"):
+        decode(path, start_sec=0.6)
+
+
+@pytest.mark.parametrize("kept", [0, 0.3, 0.9])
+def test_cut_off_gif_is_an_error(tmp_path, kept):
+    path = write_gif(tmp_path / "clip.gif", 6, duration=100)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(UnreadableClipError, match=r"clip\.gif \(frame \d\)"):
+        decode(path)

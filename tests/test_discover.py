@@ -1,0 +1,139 @@
+"""Clips found in folder trees, where their files lie, and their groups."""
+
+import os
+
+import pytest
+from refusals import refusal
+from small_data import write_csv
+
+from lrcn.common.clip import Clip
+from lrcn.common.discover import find_clips, read_data
+
+
+def make_tree(root, *names):
+    """Makes empty files, and folders for the names that end with a slash."""
+    for name in names:
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    return root
+
+
+def test_a_tree_of_classes(tmp_path):
+    make_tree(
+        tmp_path,
+        *["10_run/b/", "10_run/v10.mp4", "10_run/v2.AVI", "3_walk/a/1.jpg", "3_walk/clip.v1/"],
+        *["3_walk/loop.gif", "3_walk/x.tar.mkv", "3_walk/poster.jpg", "3_walk/notes.txt"],
+        *["README.txt", "Thumbs.db", "classes.txt", "top.jpg", ".hidden/a/", "3_walk/.DS_Store"],
+        *["3_walk/._v.mp4", "empty_class/", "docs/list.txt", "__MACOSX/3_walk/a/"],
+    )
+    clips, root = read_data(tmp_path)
+    assert root == tmp_path
+    assert clips == [
+        Clip("3_walk/a", "3_walk/a", "3_walk"),
+        Clip("3_walk/clip.v1", "3_walk/clip.v1", "3_walk"),
+        Clip("3_walk/loop", "3_walk/loop.gif", "3_walk"),
+        Clip("3_walk/x.tar", "3_walk/x.tar.mkv", "3_walk"),
+        Clip("10_run/b", "10_run/b", "10_run"),
+        Clip("10_run/v2", "10_run/v2.AVI", "10_run"),
+        Clip("10_run/v10", "10_run/v10.mp4", "10_run"),
+    ]
+
+
+def test_a_tree_with_splits(tmp_path):
+    make_tree(tmp_path, "Training/walk/a.mp4", "valid/walk/a/", "test/walk/a.mp4", "docs/list.txt")
+    assert sorted(find_clips(tmp_path), key=lambda clip: clip.split) == [
+        Clip("test/walk/a", "test/walk/a.mp4", "walk", "test"),
+        Clip("Training/walk/a", "Training/walk/a.mp4", "walk", "train"),
+        Clip("valid/walk/a", "valid/walk/a", "walk", "val"),
+    ]
+
+
+def test_links_are_followed_and_a_broken_one_is_left_to_the_decoder(tmp_path):
+    store = make_tree(tmp_path / "store", "walk/a/1.jpg", "v.mp4")
+    data = make_tree(tmp_path / "data", "run/")
+    (data / "walk").symlink_to(store / "walk")
+    (data / "run" / "v.mp4").symlink_to(store / "v.mp4")
+    (data / "run" / "w.mp4").symlink_to(store / "gone.mp4")
+    (data / "run" / "x.mp4").symlink_to("x.mp4")  # around to itself
+    assert [clip.clip_id for clip in find_clips(data)] == ["run/v", "run/w", "run/x", "walk/a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], "expected clips in class folders, found none. Arrange them so"),
+        (["walk/", "run/"], "DATA/walk/clip_2.mp4"),
+        (["v1.mp4", "v2.mp4"], "expected clips in class folders, found none"),
+        (["train/v1.mp4"], "expected clips in class folders, found none"),
+        (["1.jpg", "2.JPG"], "received images, the frames of one clip. Give the folder two levels"),
+        (["walk/a.mp4", "run/1.png"], "found only still images. A clip is a folder of frames or"),
+        (["train/walk/a.mp4", "run/b.mp4"], "since there is 'train', received the class 'run'"),
+        (["walk/v.mp4", "walk/v.avi"], "'v.avi' and 'v.mp4' would both have the clip_id walk/v."),
+        (["walk/v.mp4", "walk/v/"], "'v' and 'v.mp4' would both have the clip_id walk/v."),
+        (["walk/v.mp4", "Walk/v.mp4"], "differ only by case or Unicode form"),
+        (["walk /v.mp4"], "expected a class name, not empty and without white space"),
+        (["walk/a\nb.mp4"], "expected clip_id to be a relative path"),
+        (["walk/" + os.fsdecode(b"\xff.mp4")], "byte that is not UTF-8"),
+    ],
+)
+def test_bad_trees(tmp_path, names, text):
+    make_tree(tmp_path, *names)
+    if "Walk/v.mp4" in names and len(os.listdir(tmp_path)) == 1:
+        pytest.skip("This file system ignores case.")
+    with refusal(text) as caught:
+        find_clips(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path))
+
+
+def test_a_manifest_has_its_own_folder_or_the_data_root(tmp_path):
+    path = write_csv(tmp_path, "clip_id,path,label\na,a.mp4,walk\n")
+    (tmp_path / "videos").mkdir()
+    assert read_data(path) == ([Clip("a", "a.mp4", "walk")], tmp_path)
+    assert read_data(str(path), data_root=tmp_path / "videos")[1] == tmp_path / "videos"
+    with pytest.raises(NotADirectoryError, match="expected --data_root to be a folder"):
+        read_data(path, data_root=tmp_path / "gone")
+
+
+def test_data_that_is_neither_folder_nor_manifest(tmp_path):
+    make_tree(tmp_path, "walk/v.mp4", "walk/README")
+    with pytest.raises(FileNotFoundError, match="gone: no such file or folder"):
+        read_data(tmp_path / "gone")
+    with refusal("received a .mp4 file. A folder looks like this:"):
+        read_data(tmp_path / "walk" / "v.mp4")
+    with refusal("received a suffixless file"):
+        read_data(tmp_path / "walk" / "README")
+    with refusal("is for a manifest, but --data is a folder"):
+        read_data(tmp_path, data_root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "group_regex", "group"),
+    [
+        ("walk/v_HandStand_g07_c02,", None, "HandStand_g07"),
+        ("v_HandStand_g07_c02,", None, "HandStand_g07"),
+        ("walk/v_HandStand_g07_c02,mine", None, "mine"),
+        ("walk/my_v_HandStand_g07_c02,", None, ""),
+        ("walk/v_HandStand_g07,", None, ""),
+        ("walk/person03_a1,", None, ""),
+        ("walk/person03_a1,", "person[0-9]+", "person03"),
+        ("walk/person03_a1,", "person([0-9]+)_a([0-9])", "03_1"),
+        ("walk/person03_a1,", "person([0-9]+)(_b)?", "03"),
+        ("walk/person03_a1,mine", "no match", "mine"),
+        ("walk/v_HandStand_g07_c02,", "_g([0-9]+)", "07"),
+    ],
+)
+def test_groups(tmp_path, row, group_regex, group):
+    path = write_csv(tmp_path, f"clip_id,group,path,label\n{row},a.mp4,walk\n")
+    assert read_data(path, group_regex=group_regex)[0][0].group == group
+
+
+def test_a_group_regex_must_fit(tmp_path):
+    make_tree(tmp_path, "walk/person1.mp4", "walk/other.mp4")
+    with refusal("clip 'walk/other': --group_regex='person([0-9]+)' finds no group in it."):
+        read_data(tmp_path, group_regex="person([0-9]+)")
+    with refusal("--group_regex='(': expected a regular expression, but: "):
+        read_data(tmp_path, group_regex="(")

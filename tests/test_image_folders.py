@@ -1,0 +1,83 @@
+"""Which files of a folder are frames, and sources that are none."""
+
+import os
+
+import pytest
+from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
+
+from lrcn.common.decode import (
+    UnreadableClipError,
+    count_frames,
+    estimate_num_frames,
+    read_source_stat,
+)
+
+
+def test_folder_without_images_names_the_suffixes(tmp_path):
+    (tmp_path / "notes.txt").write_text("none")
+    (tmp_path / "sub.jpg").mkdir()
+    for call in (decode, count_frames, read_source_stat):
+        with pytest.raises(UnreadableClipError, match=r"no frames.*\.jpg .*\.png"):
+            call(tmp_path)
+
+
+def test_hidden_and_other_files_are_no_frames(tmp_path):
+    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
+    (folder / "._1.png").write_bytes(b"macOS")
+    (folder / "Thumbs.db").write_bytes(b"Windows")
+    assert len(decode(folder)) == count_frames(folder) == 2
+
+
+@pytest.mark.parametrize("name", ["a b", 'it\'s "so"', "line\nbreak", "走る_ходьба", "100%d", "-x"])
+def test_names(tmp_path, name):
+    folder = write_frame_folder(tmp_path / name, make_numbered_frames(1))
+    (folder / "0.png").rename(folder / f"{name}.png")
+    assert len(decode(folder)) == 1
+
+
+def test_symbolic_links_are_followed(tmp_path):
+    outside = write_frame_folder(tmp_path / "outside", make_numbered_frames(2))
+    folder = write_frame_folder(tmp_path / "clip", [])
+    (folder / "a.png").symlink_to(outside / "1.png")
+    assert read_frame_numbers(frame.pixels for frame in decode(folder)) == [1]
+    assert read_source_stat(folder).size_bytes == (outside / "1.png").stat().st_size
+    (folder / "b.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(UnreadableClipError, match=r"b\.png"):
+        decode(folder)
+    with pytest.raises(UnreadableClipError, match=r"b\.png.*Check"):
+        read_source_stat(folder)
+
+
+def test_missing_source(tmp_path):
+    for call in (decode, count_frames, read_source_stat):
+        with pytest.raises(UnreadableClipError, match=r"gone: .*No such file.*Check"):
+            call(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    for call in (decode, count_frames, estimate_num_frames):
+        with pytest.raises(UnreadableClipError, match=f"{name}: expected a file, received a pipe"):
+            call(tmp_path / name)
+
+
+def test_time_span_of_a_folder_is_refused(tmp_path):
+    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
+    with pytest.raises(UnreadableClipError, match=r"clip: .*no times\. Leave both empty"):
+        decode(folder, start_sec=0.0)
+
+
+def test_source_stat_changes_with_the_source(tmp_path):
+    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(3))
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    os.utime(folder / "1.png", ns=(0, 2**62))
+    stat = read_source_stat(folder)
+    assert stat[:2] == (sum(sizes), 2**62)
+    assert read_source_stat(folder / "1.png")[:2] == ((folder / "1.png").stat().st_size, 2**62)
+    # Neither size nor time tells that two frames have changed places.
+    (folder / "0.png").rename(folder / "x.png")
+    (folder / "2.png").rename(folder / "0.png")
+    (folder / "x.png").rename(folder / "2.png")
+    swapped = read_source_stat(folder)
+    assert swapped[:2] == stat[:2] and swapped.listing != stat.listing

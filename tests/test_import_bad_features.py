@@ -1,0 +1,153 @@
+"""Features of another tool that cannot be taken: listed, and the rest goes on, or refused."""
+
+import csv
+import os
+import re
+
+import h5py
+import numpy as np
+import pytest
+from commands import SMALL_BACKBONE, run_program
+from small_imports import CLIP_IDS, make_features, write_features
+
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import read_manifest, write_manifest
+
+
+def read_failures(tmp_path):
+    with open(tmp_path / "cache" / "failures.csv", newline="") as file:
+        return {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
+
+
+class Unpickled:
+    def __reduce__(self):
+        return os.system, ("false",)
+
+
+# What a clip's features are, and the reason that stands in failures.csv.
+BAD_ARRAYS = {
+    "other_width": (np.zeros((4, 6)), r"expected numbers of shape \[T, 5\], .* \[4, 6\]"),
+    "other_rank": (np.zeros((4, 5, 1)), r"expected numbers of shape \[T, 5\].* \[4, 5, 1\]"),
+    "vector": (np.zeros(4), r"expected numbers of shape \[T, 5\].* shape \[4\]"),
+    "scalar": (np.zeros(()), r"expected numbers of shape \[T, 5\].* shape \[\]"),
+    "no_frames": (np.zeros((0, 5)), r"no frames|empty file"),
+    "bool": (np.zeros((4, 5), bool), r"expected numbers of .*dtype bool"),
+    "text": (np.zeros((4, 5), "S3"), r"expected numbers of .*dtype \|S3"),
+    "overflow": (np.full((300, 5), 1e6), r"frames 0 to 255 is not finite in float16"),
+    "nan": (np.full((300, 5), np.nan), r"frames 0 to 255 is not finite in float16"),
+}
+
+
+@pytest.fixture
+def bad_manifest(tmp_path):
+    def write(names):
+        clips = [Clip(x, x, "walk", "train") for x in ("good", *names)]
+        write_manifest(tmp_path / "clips.csv", clips)
+
+    return write
+
+
+def check_failures(log, tmp_path, reasons):
+    assert f"1 clips done, 0 skipped (already there), {len(reasons)} failed" in log
+    failures = read_failures(tmp_path)
+    assert failures.keys() == reasons.keys()
+    for name, reason in reasons.items():
+        assert re.search(reason, failures[name]), (name, failures[name])
+        assert name in failures[name]
+    assert list((tmp_path / "cache" / "clips").rglob("*")) == [tmp_path / "cache/clips/good.h5"]
+    assert len(read_manifest(tmp_path / "cache" / "manifest.csv")) == 1 + len(reasons)
+
+
+def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, tmp_path):
+    reasons = {name: reason for name, (_, reason) in BAD_ARRAYS.items()}
+    reasons["missing"] = r"features\.h5: expected a dataset named 'missing', found none"
+    reasons["damaged"] = r"^damaged: damaged \("
+    bad_manifest(reasons)
+    path = write_features(
+        tmp_path / "features.h5",
+        {"good": np.zeros((4, 5)), **{name: array for name, (array, _) in BAD_ARRAYS.items()}},
+    )
+    with h5py.File(path, "r+") as file:
+        damaged = file.create_dataset("damaged", data=np.ones((4, 5)), chunks=True, fletcher32=True)
+        file.flush()
+        offset = damaged.id.get_chunk_info(0).byte_offset
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"bits")
+    check_failures(run_import(path, status=1), tmp_path, reasons)
+
+
+def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest, tmp_path):
+    contents = {"empty": b"", "other": b"not an array", "zip": b"PK\x03\x04"}
+    reasons = {name: reason for name, (_, reason) in BAD_ARRAYS.items()}
+    for name in (*contents, "objects", "truncated"):
+        reasons[name] = rf"{name}\.npy: expected an array of numbers, as numpy\.save writes it \("
+    reasons["missing"] = r"No such file.*missing\.npy"
+    bad_manifest(reasons)
+    folder = write_features(
+        tmp_path / "features",
+        {"good": np.zeros((4, 5)), **{name: array for name, (array, _) in BAD_ARRAYS.items()}},
+    )
+    for name, content in contents.items():
+        (folder / f"{name}.npy").write_bytes(content)
+    np.save(folder / "objects.npy", np.array([[Unpickled()] * 5] * 4), allow_pickle=True)
+    (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:-8])
+    check_failures(run_import(folder, status=1), tmp_path, reasons)
+
+
+def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
+    features = make_features()
+    del features["walk/v_1"]
+    path = write_features(tmp_path / "features.h5", features)
+    run_import(path, "--skip_unreadable")
+    clips = read_manifest(tmp_path / "cache" / "manifest.csv")
+    assert [clip.clip_id for clip in clips] == [x for x in CLIP_IDS if x != "walk/v_1"]
+    assert list(read_failures(tmp_path)) == ["walk/v_1"]
+
+
+def test_features_of_other_clips_are_refused(run_import, tmp_path):
+    path = write_features(tmp_path / "features.h5", {"jump/v_9": np.zeros((3, 5))})
+    log = run_import(path, status=1)
+    assert f"error: {path}: holds features of none of the 6 clips in --data (" in log
+    assert "Its names must be the manifest's clip_ids." in log
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "no such file or folder. Expected an HDF5 file with a dataset for each clip_id"),
+        (b"PK", "expected an HDF5 file with a dataset for each clip_id, or a folder of <clip_id>"),
+    ],
+)
+def test_a_features_file_that_is_none(run_import, tmp_path, content, text):
+    path = tmp_path / "features.h5"
+    if content is not None:
+        path.write_bytes(content)
+    assert f"error: {path}: {text}" in run_import(path, status=1)
+
+
+def test_another_shape_into_the_same_cache_is_refused(run_import, tmp_path):
+    path = tmp_path / "a.h5"
+    run_import(write_features(path, make_features((5,))))
+    path.unlink()
+    log = run_import(write_features(path, make_features((6,))), status=1)
+    assert "made with feature_shape=(5,), but this run needs feature_shape=(6,)." in log
+
+
+def test_features_of_another_tool_are_refused_by_their_name(run_import, tmp_path):
+    run_import(write_features(tmp_path / "a.h5", make_features((5,))))
+    log = run_import(write_features(tmp_path / "b.h5", make_features((5,))), status=1)
+    assert "made with cut=a.h5, but this run needs cut=b.h5." in log
+
+
+def test_imported_and_extracted_features_do_not_mix(run_import, manifest, tmp_path):
+    run_import(write_features(tmp_path / "features.h5", make_features()))
+    done = run_program(
+        "extract_features",
+        f"--data={manifest}",
+        f"--cache_dir={tmp_path}/cache",
+        *SMALL_BACKBONE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: {tmp_path}/cache: holds features that another tool computed (" in done.stderr

@@ -1,0 +1,70 @@
+"""A cache is opened under its contract and version only, and made where nothing else is."""
+
+import dataclasses
+import json
+
+import pytest
+from refusals import refusal
+from small_cache import SMALL, SOURCE, list_files, write_clip
+
+from lrcn.common.feature_cache import create_cache, read_cache
+
+
+def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):
+    write_clip(cache, "a")
+    again = create_cache(
+        cache.cache_dir,
+        contract=dataclasses.replace(SMALL, weights="elsewhere"),
+        data_root=tmp_path,
+    )
+    assert again.is_current("a", SOURCE)
+    before = (cache.cache_dir / "cache.json").read_bytes()
+    with refusal(
+        f"{cache.cache_dir}/cache.json: made with cut=block5_pool, image_size_px=224, but this "
+        "run needs cut=fc1, image_size_px=32. Leave out the flags that differ to use the cache "
+        "as it is, or name another --cache_dir."
+    ):
+        create_cache(
+            cache.cache_dir,
+            contract=dataclasses.replace(SMALL, cut="fc1", image_size_px=32),
+            data_root=tmp_path,
+        )
+    assert (cache.cache_dir / "cache.json").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with refusal(f"{tmp_path}: holds files, but no cache. Expected a cache or an empty or new"):
+        create_cache(tmp_path, contract=SMALL, data_root=tmp_path)
+    assert list_files(tmp_path) == ["thesis.txt"]
+
+
+def test_reading_where_there_is_no_cache(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "gone", tmp_path / "file"):
+        with refusal(f"{path}/cache.json: there is no cache here. Make it", FileNotFoundError):
+            read_cache(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda c: {**c, "format_version": 99}, "expected format_version 1. Received: 99."),
+        (lambda c: {}, "expected format_version 1. Received: None."),
+        (lambda c: [], "expected format_version 1. Received: None."),
+        (lambda c: {"format_version": 1}, "expected the contract fields"),
+        (lambda c: {**c, "contract": {"cut": "fc1"}}, "expected the contract fields"),
+    ],
+)
+def test_a_cache_of_another_version(cache, change, text):
+    path = cache.cache_dir / "cache.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with refusal(f"{path}: {text}"):
+        read_cache(cache.cache_dir)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_a_cache_json_that_is_none(cache, content):
+    (cache.cache_dir / "cache.json").write_bytes(content)
+    with refusal("cache.json: not valid JSON ("):
+        read_cache(cache.cache_dir)
