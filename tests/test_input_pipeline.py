@@ -17,6 +17,7 @@ LENGTHS = [9, 3, 12, 5, 5, 1, 20, 7, 4, 16, 2]
 # The class id of a clip is its number, so that a batch says which clips it holds.
 CLASS_IDS = np.arange(NUM_CLIPS, dtype=np.int32)
 SEQUENCES = ["fixed", "ragged"]
+HALF_BYTES = sum(LENGTHS) * 2  # of two float16 a frame
 
 
 @pytest.fixture(scope="module")
@@ -223,29 +224,36 @@ def test_ragged_batches_are_whole_clips_padded_behind_a_mask(reader, training):
 def test_memory_and_disk_give_equal_batches(cache, sequence):
     config = make_config(sequence=sequence, batch_size=3)
     # The second epoch of the one in memory is read from there.
-    in_memory = read_epochs(make_reader(cache), config, count=2)
-    from_disk = read_epochs(make_reader(cache, memory_bytes=0), config, count=2)
-    for a, b in zip(in_memory, from_disk, strict=True):
+    from_disk, half_kept, in_memory = (
+        read_epochs(make_reader(cache, memory_bytes=n), config, count=2)
+        for n in (0, HALF_BYTES, 10**9)
+    )
+    for a, b, c in zip(in_memory, from_disk, half_kept, strict=True):
         assert_equal_batches(a, b)
+        assert_equal_batches(a, c)
 
 
-def test_reader_keeps_clips_only_where_all_fit(tmp_path):
-    clips = [Clip(f"clip_{i}", f"clip_{i}", "a", "train") for i in range(2)]
-    cache = write_cache(tmp_path / "cache", {clip: np.ones((3, 5)) for clip in clips})
+def test_reader_keeps_the_shortest_clips_that_fit(tmp_path):
+    lengths = [4, 2, 3]
+    clips = [Clip(f"clip_{i}", f"clip_{i}", "a", "train") for i in range(len(lengths))]
+    maps = {clip: np.ones((n, 5)) for clip, n in zip(clips, lengths, strict=True)}
+    cache = write_cache(tmp_path / "cache", maps)
     clip_ids = [clip.clip_id for clip in clips]
-    size_bytes = 2 * 3 * 5 * 2
-    kept = ClipReader(cache, clip_ids, memory_bytes=size_bytes)
-    read_anew = ClipReader(cache, clip_ids, memory_bytes=size_bytes - 1)
-    kept.read(1)
-    read_anew.read(1)
-    cache.clip_path("clip_1").unlink()
-    assert kept.read(1, np.array([2, 0, 0])).shape == (3, 5)
-    with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache\. Run extract_feat"):
-        read_anew.read(1)
-    kept.release()
+    two_clips_bytes = (2 + 3) * 5 * 2
+    reader = ClipReader(cache, clip_ids, memory_bytes=two_clips_bytes)
+    none_but_shortest = ClipReader(cache, clip_ids, memory_bytes=two_clips_bytes - 1)
+    for i in range(len(clips)):
+        reader.read(i, np.array([0]))
+        none_but_shortest.read(i)
+        cache.clip_path(f"clip_{i}").unlink()
+    assert reader.read(2, np.array([2, 0, 0])).shape == (3, 5)
+    assert reader.read(1).shape == none_but_shortest.read(1).shape == (2, 5)
+    for not_kept in (lambda: reader.read(0), lambda: none_but_shortest.read(2)):
+        with pytest.raises(FileNotFoundError, match=r"h5: not in the cache\. Run extract_feat"):
+            not_kept()
+    reader.release()
     with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache"):
-        kept.read(1)
-    assert kept.read(0).shape == (3, 5)
+        reader.read(1)
 
 
 def test_pad_clips():

@@ -87,13 +87,13 @@ def test_clips_are_kept_in_memory_where_all_their_views_fit(numbered, tmp_path):
     cache = read_cache(shutil.copytree(numbered.cache_dir, tmp_path / "cache"))
     size_bytes = sum(LENGTHS) * 10 * 3 * 2
     kept = make_reader(cache, memory_bytes=size_bytes)
-    read_anew = make_reader(cache, memory_bytes=size_bytes - 1)
-    for reader in (kept, read_anew):
-        assert reader.read(1, np.array([2, 0, 0]), view=7)[:, 2].tolist() == [7, 7, 7]
-    cache.clip_path("clip_1").unlink()
-    assert kept.read(1, view=7).shape == (3, 3)
-    with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache"):
-        read_anew.read(1, view=7)
+    longest_not_kept = make_reader(cache, memory_bytes=size_bytes - 1)
+    for reader in (kept, longest_not_kept):
+        assert reader.read(2, np.array([2, 0, 0]), view=7)[:, 2].tolist() == [7, 7, 7]
+    cache.clip_path("clip_2").unlink()
+    assert kept.read(2, view=7).shape == (12, 3)
+    with pytest.raises(FileNotFoundError, match=r"clip_2\.h5: not in the cache"):
+        longest_not_kept.read(2, view=7)
 
 
 def make_two_views(split, num_clips):

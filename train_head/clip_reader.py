@@ -14,7 +14,7 @@ tf = import_tensorflow()
 
 
 class ClipReader:
-    """Reads the clips of one split, keeping them in memory where they all fit.
+    """Reads the clips of one split, keeping as many of them in memory as fit.
 
     Attributes:
         clip_ids: The N clips.
@@ -37,7 +37,8 @@ class ClipReader:
         Args:
             cache: Holds the clips.
             clip_ids: The clips, in order.
-            memory_bytes: What the clips may take in memory; more, and they are read anew each time.
+            memory_bytes: What clips may take in memory: the shortest are kept whole, with all their
+                views, once they were read. The others are read anew each time.
             top: Gives the features of the layers above the cut, in place of the cached ones.
         """
         self._cache = cache
@@ -47,9 +48,12 @@ class ClipReader:
         self.num_views = cache.contract.num_views
         self.feature_shape = cache.contract.feature_shape if top is None else top.feature_shape
         self.error: Exception | None = None
-        num_maps = self.num_frames.sum() * self.num_views
-        size_bytes = num_maps * math.prod(self.feature_shape) * 2
-        self._kept = {} if size_bytes <= memory_bytes else None
+        # The shortest, as a sequence of fixed length costs as much to read from any clip.
+        shortest_first = np.argsort(self.num_frames, kind="stable")
+        sizes_bytes = self.num_frames * self.num_views * math.prod(self.feature_shape) * 2
+        self._is_kept = np.empty(len(clip_ids), bool)
+        self._is_kept[shortest_first] = np.cumsum(sizes_bytes[shortest_first]) <= memory_bytes
+        self._kept: dict[tuple[int, int], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -66,12 +70,11 @@ class ClipReader:
 
     def release(self) -> None:
         """Gives the memory of the clips back; they are read again where they are wanted."""
-        if self._kept is not None:
-            self._kept = {}
+        self._kept = {}
 
     def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
         clip_id = self.clip_ids[clip_number]
-        if self._kept is None:
+        if not self._is_kept[clip_number]:
             return self._compute(clip_id, frames, view)
         if (clip_number, view) not in self._kept:
             self._kept[clip_number, view] = self._compute(clip_id, None, view)
