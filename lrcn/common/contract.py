@@ -5,6 +5,7 @@ compared field makes the old features unusable, so it is refused and never silen
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -51,7 +52,7 @@ class Contract:
         # JSON gives a list back; equality and hashing want the tuple.
         object.__setattr__(self, "feature_shape", tuple(self.feature_shape))
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Hex sha256 over the compared fields: what each clip file carries."""
         compared = {name: getattr(self, name) for name in COMPARED_FIELDS}
