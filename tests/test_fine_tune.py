@@ -19,6 +19,7 @@ from train_head.fitting import fit_model, make_checked_strategy
 from train_head.layers import keras
 from train_head.prediction import Predictor
 from train_head.recorder import RunRecorder, read_history
+from train_head.reproduction import list_commands
 from train_head.score_table import format_headline
 from train_head.split_reader import read_split
 from train_head.train import train_run
@@ -196,6 +197,11 @@ def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
         "--compute_dtype=float32 --views=one\n" in str(e.value)
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_that_makes_it_again_fine_tunes(tuned_dir, block4_dir):
+    _, command, _ = list_commands(RunDir(tuned_dir), read_cache(block4_dir))
+    assert command.startswith("python -m train_head.fine_tune --flagfile=")
 
 
 def test_imported_features_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from lrcn.common.run_dir import RunDir, read_json
 from train_head.time_poolings import TIME_POOLINGS
 
 LABELS = ("clip", "frame")
@@ -153,6 +154,11 @@ class FineTuneConfig(TrainConfig):
             clipvalue=self.tune_clipvalue,
             mixed_precision=False,
         )
+
+
+def read_config(run: RunDir) -> TrainConfig:
+    """Reads a run's settings. Raises as `TrainConfig.from_json`, or if there are none."""
+    return TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
 
 
 def _check_clipping(**settings: float) -> None:

@@ -9,7 +9,7 @@ from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.clip_reader import ClipReader, raise_read_errors
-from train_head.config import TrainConfig
+from train_head.config import TrainConfig, read_config
 from train_head.frame_labels import read_run_labels
 from train_head.frame_metrics import compute_frame_metrics
 from train_head.frame_prediction import predict_frames
@@ -80,7 +80,7 @@ def evaluate_run(
         raise ValueError(
             f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
         )
-    config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+    config = read_config(run)
     check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
     num_views = 1 if first_view_only else reader.num_views

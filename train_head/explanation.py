@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from lrcn.common.clip_features import ClipFeatures
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.config import TrainConfig
+from lrcn.common.run_dir import RunDir
+from train_head.config import read_config
 from train_head.layers import keras, tf
 
 # Points of the quadrature. On trained GRUs the influences then add up to some thousandths of a nat;
@@ -45,7 +45,7 @@ def check_explainable(run: RunDir) -> None:
         ValueError: If it labels every frame.
     """
     run.check_trained()
-    config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+    config = read_config(run)
     if config.labels == "frame":
         raise ValueError(
             f"{run.path}: expected a run that gives each clip one label, whose frames are then "

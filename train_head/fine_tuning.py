@@ -1,16 +1,15 @@
 """Fine-tuning as one function: the head on frozen VGG16, then block 5 and head together."""
 
-import shlex
 from pathlib import Path
 
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
 from train_head.evaluation import load_model
 from train_head.fitting import fit_model, make_checked_strategy, save_model
 from train_head.recorder import RunRecorder, read_history
+from train_head.reproduction import make_extraction_command
 from train_head.run_start import start_run
 from train_head.split_reader import read_split
 from train_head.train import train_run
@@ -121,22 +120,7 @@ def _check_cut(cache: FeatureCache) -> None:
         )
     if contract.cut == _CUT:
         return
-    where = str(cache.cache_dir / "cache.json")
-    selection = FrameSelection.parse(contract.frame_selection, where=where)
-    flags = {
-        "data": cache.manifest_path,
-        "data_root": cache.data_root,
-        "cache_dir": f"{cache.cache_dir}_{_CUT}",
-        "cut": _CUT,
-        "weights": contract.weights,
-        "image_size": contract.image_size_px,
-        "compute_dtype": contract.compute_dtype,
-        "views": contract.views,
-        **{name: value for name, value in vars(selection).items() if value is not None},
-    }
-    command = shlex.join(
-        ["python", "-m", "extract_features", *(f"--{k}={v}" for k, v in flags.items())]
-    )
+    command = make_extraction_command(cache, cache_dir=f"{cache.cache_dir}_{_CUT}", cut=_CUT)
     raise ValueError(
         f"{cache.cache_dir}: cut at {contract.cut}. Expected a cache cut at {_CUT}, the input of "
         f"the layers that fine-tuning trains. Make one with\n{command}\nand pass its --cache_dir."

@@ -14,9 +14,9 @@ from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
-from lrcn.common.run_dir import RunDir, read_json
+from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS
-from train_head.config import TrainConfig
+from train_head.config import read_config
 from train_head.evaluation import check_windows, load_model
 from train_head.frame_choice import sample_windows
 from train_head.frame_prediction import answer_all_frames
@@ -73,7 +73,7 @@ class Predictor:
         run.check_trained()
         self._num_windows = num_windows
         self.class_names = read_class_names(run.classes_path)
-        self._config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+        self._config = read_config(run)
         check_windows(self._config, num_windows)
         self.labels_frames = self._config.labels == "frame"
         self._contract = run.read_contract()

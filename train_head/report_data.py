@@ -1,20 +1,18 @@
 """What the report of a run shows, but for pictures: numbers, lists of clips, commands."""
 
-import csv
 import dataclasses
-import shlex
 from pathlib import Path
 
 import numpy as np
 
 from lrcn.common.clip import Clip
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.evaluation import evaluate_run, score_run
+from train_head.prediction_file import read_predictions
 from train_head.recorder import find_best_row, read_history
+from train_head.reproduction import list_commands
 
 # Clips in each of the lists of the most wrong and of the least sure.
 _NUM_LISTED = 12
@@ -123,30 +121,20 @@ def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
         scores = evaluate_run(run, cache, split=split)
     class_names = read_class_names(run.classes_path)
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
-    probabilities = _read_probabilities(predictions_path, class_names)
-    if list(probabilities) != [clip.clip_id for clip in clips]:
+    predictions = read_predictions(predictions_path)
+    if predictions.class_names != class_names or predictions.clip_ids != [x.clip_id for x in clips]:
         raise ValueError(
-            f"{predictions_path}: expected the {len(clips)} {split} clips of {run.manifest_path}, "
-            "in its order. Received: others. Delete it; the report writes it anew."
+            f"{predictions_path}: expected the {len(clips)} {split} clips of {run.manifest_path} "
+            f"and the classes of {run.classes_path}, in their order. Received: others. Delete it; "
+            "the report writes it anew."
         )
     return scores, ScoredClips(
         split=split,
         clips=clips,
         class_names=class_names,
         class_ids=np.array(find_class_ids(clips, class_names)),
-        probabilities=np.array(list(probabilities.values())),
+        probabilities=predictions.probabilities,
     )
-
-
-def _read_probabilities(path: Path, class_names: list[str]) -> dict[str, list[float]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        if next(rows)[3:] != class_names:
-            raise ValueError(
-                f"{path}: expected a column for each class of classes.txt, in its order. Delete "
-                "the file; the report writes it anew."
-            )
-        return {row[0]: [float(value) for value in row[3:]] for row in rows}
 
 
 def summarize_training(run: RunDir) -> dict:
@@ -178,39 +166,10 @@ def _read_result(path: Path, *, program: str) -> dict:
 def describe_origin(run: RunDir, cache: FeatureCache, scores: dict) -> dict:
     """Returns what it takes to make the run once more."""
     return {
-        "commands": [shlex.join(command) for command in _list_commands(run, cache)],
+        "commands": list_commands(run, cache),
         "flags": run.flags_path.read_text(encoding="utf-8").splitlines(),
         "contract": {**dataclasses.asdict(cache.contract), "digest": cache.contract.digest},
         "data_root": cache.data_root,
         "versions": read_json(run.versions_path),
         "git_commit": scores["provenance"]["git_commit"],
     }
-
-
-def _list_commands(run: RunDir, cache: FeatureCache) -> list[list[str]]:
-    contract = cache.contract
-    commands = []
-    if contract.backbone != IMPORTED_BACKBONE:
-        flags = {
-            "data": cache.manifest_path,
-            "data_root": cache.data_root,
-            "cache_dir": "new_cache",
-            "weights": contract.weights,
-            "cut": contract.cut,
-            "image_size": contract.image_size_px,
-            "compute_dtype": contract.compute_dtype,
-        }
-        selection = FrameSelection.parse(contract.frame_selection, where=str(cache.cache_dir))
-        flags |= {k: v for k, v in dataclasses.asdict(selection).items() if v is not None}
-        commands.append(_make_command("extract_features", flags))
-    again = {"cache_dir": "new_cache" if commands else cache.cache_dir, "run_dir": "new_run"}
-    flags = {"flagfile": run.flags_path, **again}
-    if run.frame_labels_path.exists():
-        flags["frame_labels"] = run.frame_labels_path
-    commands.append(_make_command("train_head", flags))
-    commands.append(_make_command("train_head.report", again))
-    return commands
-
-
-def _make_command(module: str, flags: dict) -> list[str]:
-    return ["python", "-m", module, *(f"--{name}={value}" for name, value in flags.items())]

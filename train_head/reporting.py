@@ -5,9 +5,9 @@ from pathlib import Path
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
-from lrcn.common.run_dir import RunDir, read_json
+from lrcn.common.run_dir import RunDir
 from train_head import report_data
-from train_head.config import TrainConfig
+from train_head.config import TrainConfig, read_config
 from train_head.evaluation import check_cache, load_model
 from train_head.explanation import Explainer
 from train_head.frame_report import render_frame_page
@@ -38,7 +38,7 @@ def write_report(
     compare = None if compare_dir is None else report_data.read_compare(compare_dir)
     audit = None if audit_dir is None else report_data.read_audit(audit_dir)
     check_cache(run, cache)
-    config = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+    config = read_config(run)
     if audit is not None:
         clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
         make_pair_pictures(audit["pairs"], clips=clips, cache=cache)

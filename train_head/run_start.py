@@ -13,8 +13,8 @@ from lrcn.common.manifest import (
     write_class_names,
     write_manifest,
 )
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.config import TrainConfig
+from lrcn.common.run_dir import RunDir, write_json
+from train_head.config import TrainConfig, read_config
 from train_head.frame_labels import (
     FrameLabels,
     check_trainable,
@@ -60,7 +60,7 @@ def start_run(
     manifest_path = cache.manifest_path if manifest_path is None else manifest_path
     clips = read_run_clips(cache, manifest_path)
     if run.config_path.exists():
-        existing = TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+        existing = read_config(run)
         contract = run.read_contract()
         problem = ""
         if existing != config:

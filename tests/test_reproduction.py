@@ -1,0 +1,55 @@
+"""The commands that make a run once more: they are run, and the runs compared."""
+
+import dataclasses
+import os
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+from commands import ROOT, SMALL_BACKBONE, SMALL_HEAD, run_program
+
+from lrcn.common.feature_cache import read_cache
+from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.evaluation import load_model
+from train_head.reproduction import list_commands
+
+
+def swap_splits(clips, one, other):
+    """Gives each of the two splits the clips of the other."""
+    swapped = {one: other, other: one}
+    return [dataclasses.replace(x, split=swapped.get(x.split, x.split)) for x in clips]
+
+
+def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path):
+    cache_dir, run_dir, manifest = tmp_path / "cache", tmp_path / "a run", tmp_path / "other.csv"
+    flags = (*SMALL_BACKBONE, "--views=flip", "--frame_stride=2")
+    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={cache_dir}", *flags)
+    cache = read_cache(cache_dir)
+    write_manifest(manifest, swap_splits(read_manifest(cache.manifest_path), "val", "test"))
+    flags = (f"--run_dir={run_dir}", f"--manifest={manifest}", *SMALL_HEAD)
+    run_program("train_head", f"--cache_dir={cache_dir}", *flags)
+    run = RunDir(run_dir)
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for command in list_commands(run, cache)[:2]:
+        python, *arguments = shlex.split(command)
+        assert python == "python"
+        subprocess.run(
+            [sys.executable, *arguments],
+            cwd=elsewhere,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+        )
+    again = RunDir(elsewhere / "new_run")
+    assert read_cache(elsewhere / "new_cache").contract == cache.contract
+    assert again.classes_path.read_text() == run.classes_path.read_text()
+    splits_of_run, splits_again = (
+        [(x.clip_id, x.split) for x in read_manifest(x.manifest_path)] for x in (run, again)
+    )
+    assert splits_again == splits_of_run
+    weights = zip(load_model(run).weights, load_model(again).weights, strict=True)
+    for a, b in weights:
+        np.testing.assert_array_equal(a.numpy(), b.numpy())

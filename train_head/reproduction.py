@@ -1,0 +1,58 @@
+"""The commands that make a cache or a run once more."""
+
+import shlex
+
+from lrcn.common.contract import IMPORTED_BACKBONE
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.run_dir import RunDir
+from train_head.config import FineTuneConfig, read_config
+
+
+def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | None = None) -> str:
+    """Returns the command that extracts a cache's clips as they were, into another folder.
+
+    Args:
+        cache: What VGG16 made; imported features have no such command.
+        cache_dir: The other folder.
+        cut: Another cut; None for the cache's own.
+    """
+    contract = cache.contract
+    where = str(cache.cache_dir / "cache.json")
+    selection = FrameSelection.parse(contract.frame_selection, where=where)
+    flags = {
+        "data": cache.manifest_path,
+        "data_root": cache.data_root,
+        "cache_dir": cache_dir,
+        "cut": cut or contract.cut,
+        "weights": contract.weights,
+        "image_size": contract.image_size_px,
+        "compute_dtype": contract.compute_dtype,
+        "views": contract.views,
+        **{name: value for name, value in vars(selection).items() if value is not None},
+    }
+    if cache.data_settings.get("allow_group_leak"):
+        flags["allow_group_leak"] = "true"
+    return _make_command("extract_features", flags)
+
+
+def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
+    """Returns the commands that make a run once more, from the clips on, and its report."""
+    commands = []
+    cache_dir = str(cache.cache_dir)
+    if cache.contract.backbone != IMPORTED_BACKBONE:
+        cache_dir = "new_cache"
+        commands.append(make_extraction_command(cache, cache_dir=cache_dir))
+    again = {"cache_dir": cache_dir, "run_dir": "new_run"}
+    # The run's own copy, as the cache's splits may be others, or may have been drawn anew.
+    flags = {"flagfile": run.flags_path, **again, "manifest": run.manifest_path}
+    if run.frame_labels_path.exists():
+        flags["frame_labels"] = run.frame_labels_path
+    is_tuned = isinstance(read_config(run), FineTuneConfig)
+    commands.append(_make_command("train_head.fine_tune" if is_tuned else "train_head", flags))
+    commands.append(_make_command("train_head.report", again))
+    return commands
+
+
+def _make_command(module: str, flags: dict) -> str:
+    return shlex.join(["python", "-m", module, *(f"--{k}={v}" for k, v in flags.items())])
