@@ -15,6 +15,7 @@ from lrcn.common.clip_file import (
     STORAGE_DTYPE,
     MissingFilterError,
     enable_decompression,
+    is_damage,
     read_recorded_source,
     read_text,
 )
@@ -24,7 +25,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 
 # The kinds that leave a clip without features; the others are told, and no error.
-ERRORS = ("damaged", "missing", "stale", "foreign")
+ERRORS = ("damaged", "unreadable", "missing", "stale", "foreign")
 KINDS = (*ERRORS, "source missing", "extra")
 
 _VALUES_AT_ONCE = 1 << 23
@@ -80,7 +81,7 @@ def remove_file(cache: FeatureCache, finding: Finding) -> bool:
 
     Returns:
         Whether there was anything to remove. A file that could not be made anew, as its source is
-        gone, stays.
+        gone, stays, as does one that cannot be read now and may be whole.
     """
     if finding.kind not in ("damaged", "stale", "foreign") or not finding.can_rebuild:
         return False
@@ -121,11 +122,11 @@ def _check_file(
                 if found != source_stat:
                     return "stale", f"{source}: changed since its extraction"
             _read_datasets(file, cache.contract.frame_shape)
-    except MissingFilterError:
+    except (MemoryError, MissingFilterError):
         raise
-    # A damaged header has h5py raise much: also KeyError, TypeError or UnicodeDecodeError.
     except Exception as error:
-        return "damaged", f"{path}: {error or type(error).__name__}"
+        kind = "damaged" if is_damage(error) else "unreadable"
+        return kind, f"{path}: {error or type(error).__name__}"
     return None
 
 

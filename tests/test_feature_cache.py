@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT
-from refusals import refusal
+from refusals import no_more_open_files, refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
 from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError
@@ -217,5 +217,32 @@ def test_a_file_without_a_dataset_is_damaged(cache):
     write_clip(cache, "a")
     with h5py.File(cache.clip_path("a"), "r+") as file:
         del file["timestamp_sec"]
+    with refusal(f"{cache.clip_path('a')}: damaged ("):
+        cache.read_clip("a")
+
+
+def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):
+    write_clip(cache, "a")
+    for call in (
+        lambda: cache.read_clip("a"),
+        lambda: cache.count_frames("a"),
+        lambda: cache.is_current("a", SOURCE),
+    ):
+        with refusal("Too many open files", OSError), no_more_open_files():
+            call()
+    assert cache.is_current("a", SOURCE)
+
+
+def test_memory_that_runs_out_is_no_damage(cache):
+    write_clip(cache, "a")
+    with refusal("no memory", MemoryError), cache._open_clip("a"):
+        raise MemoryError("no memory")
+
+
+def test_a_contract_that_cannot_be_decoded_is_damage(cache):
+    write_clip(cache, "a")
+    with h5py.File(cache.clip_path("a"), "r+") as file:
+        file.attrs["contract"] = np.bytes_(b"\xff\xfe")
+    assert not cache.is_current("a", SOURCE)
     with refusal(f"{cache.clip_path('a')}: damaged ("):
         cache.read_clip("a")

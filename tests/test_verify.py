@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from commands import run_program
+from refusals import no_more_open_files
 from small_data import read_cache_bytes
 
+from extract_features.verification import iter_findings, remove_file
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
@@ -60,7 +62,10 @@ def test_a_whole_cache_is_left_alone_without_tensorflow(cache_dir, tmp_path):
             env={"PYTHONPROFILEIMPORTTIME": "1"},
         )
         assert done.stdout == ""
-        assert "0 damaged, 0 missing, 0 stale, 0 foreign, 0 source missing, 0 extra" in done.stderr
+        assert (
+            "0 damaged, 0 unreadable, 0 missing, 0 stale, 0 foreign, 0 source missing"
+            in done.stderr
+        )
         imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
         assert "tensorflow" not in imported and "numpy" in imported
         assert read_cache_bytes(copy) == read_cache_bytes(cache_dir)
@@ -106,7 +111,7 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
     assert {x: kind for x, (kind, _) in found.items()} == {x: k for x, (k, _) in expected.items()}
     for clip_id, (_, text) in expected.items():
         assert text in found[clip_id][1]
-    assert "6 damaged, 1 missing, 2 stale, 3 foreign, 0 source missing, 1 extra" in log
+    assert "6 damaged, 0 unreadable, 1 missing, 2 stale, 3 foreign, 0 source missing" in log
     assert "--repair removes what is damaged, stale or foreign" in log
     assert (left / "clip_2.h5").exists()
 
@@ -180,8 +185,6 @@ def test_an_imported_cache(cache_dir, tmp_path):
 
 def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path):
     """Also in HDF5's own tables, which carry no checksum."""
-    from extract_features.verification import iter_findings
-
     cache = read_cache(shutil.copytree(cache_dir, tmp_path / "cache"))
     clip = read_manifest(cache.manifest_path)[0]
     manifest = cache.manifest_path.read_text().splitlines(keepends=True)
@@ -197,6 +200,19 @@ def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path)
         if not [x for x in iter_findings(cache) if x.kind != "extra"]:
             for array, expected in zip(cache.read_clip(clip.clip_id), features, strict=True):
                 np.testing.assert_array_equal(array, expected, err_msg=f"byte {offset}")
+
+
+def test_a_whole_file_that_cannot_be_read_now_stays(cache_copy):
+    cache = read_cache(cache_copy)
+    first = read_manifest(cache.manifest_path)[0]
+    cache.clip_path(first.clip_id).unlink()
+    findings = iter_findings(cache)
+    assert next(findings).kind == "missing"
+    with no_more_open_files():
+        finding = next(findings)
+    assert finding.kind == "unreadable" and "Too many open files" in finding.reason
+    assert not remove_file(cache, finding)
+    assert cache.clip_path(finding.clip_id).exists()
 
 
 def test_repair_waits_for_nobody(cache_dir, tmp_path):

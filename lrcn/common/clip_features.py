@@ -8,7 +8,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from lrcn.common.clip_file import MissingFilterError, enable_decompression, read_text
+from lrcn.common.clip_file import enable_decompression, is_damage, read_text
 from lrcn.common.contract import Contract
 
 
@@ -57,6 +57,7 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
         ValueError: If it is damaged, as is any damage met inside the block, or carries another
             contract.
         MissingFilterError: If reading it needs a package that is not installed.
+        OSError, MemoryError: If it cannot be read now, whole as it may be.
     """
     try:
         file = h5py.File(path, "r")
@@ -65,26 +66,30 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
             f"{path}: not in the cache. Run extract_features again; it does only what is missing."
         ) from None
     except OSError as error:
+        if not is_damage(error):
+            raise
         raise ValueError(
             f"{path}: not a readable HDF5 file ({error}). Delete it and run extract_features "
             "again; it rebuilds what is missing."
         ) from error
     with file:
-        if read_text(file, "contract", "") != contract.digest:
-            raise ValueError(
-                f"{path}: carries another contract than {contract_path}. Delete the file and run "
-                "extract_features again."
-            )
         try:
-            enable_decompression(file)
-            yield file
-        except MissingFilterError:
-            raise
-        except Exception as error:  # h5py raises nearly anything for a damaged header
+            is_of_contract = read_text(file, "contract", "") == contract.digest
+            if is_of_contract:
+                enable_decompression(file)
+                yield file
+        except Exception as error:
+            if not is_damage(error):
+                raise
             raise ValueError(
                 f"{path}: damaged ({error}). Delete the file and run extract_features again "
                 "(import_features for imported features); it rebuilds what is missing."
             ) from error
+    if not is_of_contract:
+        raise ValueError(
+            f"{path}: carries another contract than {contract_path}. Delete the file and run "
+            "extract_features again."
+        )
 
 
 def read_features(

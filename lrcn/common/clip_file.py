@@ -1,6 +1,7 @@
 """One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
 
 import contextlib
+import errno
 import io
 from pathlib import Path
 
@@ -19,6 +20,19 @@ STORAGE_DTYPE = "float16"
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 1
 _ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
+
+# What keeps a whole file from being read: permissions, too many open files, a disk or a file
+# server that fails.
+_NOT_OF_THE_FILE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOMEM,
+}
 
 
 class MissingFilterError(RuntimeError):
@@ -145,6 +159,16 @@ class ClipWriter:
         _write_text(attributes, "source_listing", source.listing)
         if broken_off:
             _write_text(attributes, "broken_off", broken_off)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what reading a clip's file raised says that the file is damaged or absent.
+
+    A damaged header has h5py raise nearly anything: also KeyError, TypeError, UnicodeDecodeError.
+    """
+    if isinstance(error, (MemoryError, MissingFilterError)):
+        return False
+    return getattr(error, "errno", None) not in _NOT_OF_THE_FILE
 
 
 def read_text(file: h5py.File, name: str, default: str | None = None) -> str:

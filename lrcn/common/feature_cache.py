@@ -22,7 +22,7 @@ from lrcn.common.atomic_file import make_temporary_path, replace_file
 from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.clip import SourceStat
 from lrcn.common.clip_features import ClipClock, ClipFeatures, open_clip, read_features
-from lrcn.common.clip_file import ClipWriter, read_recorded_source, read_text
+from lrcn.common.clip_file import ClipWriter, is_damage, read_recorded_source, read_text
 from lrcn.common.contract import Contract
 
 FORMAT_VERSION = 1
@@ -72,7 +72,10 @@ class FeatureCache:
         """Why a current clip holds only the first part of its source; empty where it holds all.
 
         Returns:
-            None if the clip is not current.
+            None if the clip is not current: absent, damaged, or of other features or source.
+
+        Raises:
+            OSError: If its file cannot be read now, as for lack of permission.
         """
         try:
             with h5py.File(self.clip_path(clip_id), "r") as file:
@@ -82,8 +85,9 @@ class FeatureCache:
                     and read_recorded_source(file) == source
                 ):
                     return read_text(file, "broken_off", "")
-        except (OSError, KeyError):
-            pass  # absent, or damaged after it was written: it is extracted again
+        except Exception as error:
+            if not is_damage(error):
+                raise  # extracting it again would lose it, and take hours for them all
         return None
 
     def count_frames(self, clip_id: str) -> int:
