@@ -36,6 +36,9 @@ SAMPLE_FLAGS := --image_size=64
 endif
 # Left out, the weights are what the cache has, else ImageNet's.
 WEIGHTS_FLAG := $(if $(WEIGHTS),--weights=$(call quote,$(WEIGHTS)))
+# Fine-tuning starts from another cut, and so from another cache.
+TUNE_CACHE := $(or $(CACHE),$(WORK)/$(NAME)/cache_block4_pool)
+TUNE_RUN := $(or $(RUN),$(WORK)/$(NAME)/finetuned)
 CACHE ?= $(WORK)/$(NAME)/cache
 # What uses a run trains one first. One that was named is there, or its name is wrong.
 ifeq ($(origin RUN),undefined)
@@ -43,11 +46,8 @@ RUN := $(WORK)/$(NAME)/run
 NEED_RUN = @test -e $(call quote,$(RUN)/model.keras) || $(MAKE) --no-print-directory train FLAGS= >&2
 endif
 # What the report shows beside the run, where it has been made.
-COMPARE := $(WORK)/$(NAME)/compare
-AUDIT := $(WORK)/$(NAME)/audit
-# Fine-tuning starts from another cut, and so from another cache.
-TUNE_CACHE := $(WORK)/$(NAME)/cache_block4_pool
-TUNE_RUN := $(WORK)/$(NAME)/finetuned
+COMPARE ?= $(WORK)/$(NAME)/compare
+AUDIT ?= $(WORK)/$(NAME)/audit
 
 help:
 	@echo 'LRCN: from a folder of clips to a classifier of videos.'
@@ -60,7 +60,7 @@ help:
 	@echo '  sample     render the built-in sample'
 	@echo '  features   stage 1: frozen VGG16 over every frame, into CACHE'
 	@echo '  train      stage 2: train the head on CACHE, score it on the test clips, into RUN'
-	@echo '  finetune   train the head and the last layers of VGG16, into $(TUNE_RUN)'
+	@echo '  finetune   train the head and the last layers of VGG16, into RUN'
 	@echo '  evaluate   print the scores of RUN as a table'
 	@echo '  predict    name the class of new videos: make predict RUN=... CLIPS="a.mp4 folder/"'
 	@echo '  compare    does the RNN earn its place? Nine models, several seeds, one verdict'
@@ -74,8 +74,9 @@ help:
 	@echo
 	@echo 'Variables'
 	@echo '  DATA       folder of clips or a .csv manifest   (the built-in sample)'
-	@echo '  CACHE      feature cache                        ($(WORK)/<name of DATA>/cache)'
-	@echo '  RUN        run                                  ($(WORK)/<name of DATA>/run)'
+	@echo '  CACHE      feature cache       ($(WORK)/<name of DATA>/cache; for finetune cache_block4_pool)'
+	@echo '  RUN        run                 ($(WORK)/<name of DATA>/run; for finetune finetuned)'
+	@echo '  COMPARE    what compare makes; AUDIT what audit makes  (beside the run)'
 	@echo '  WEIGHTS    imagenet, random or a file           (what CACHE has, else imagenet)'
 	@echo '  CLIPS      what to predict; in quotes of its own where a name has blanks: CLIPS="'\''a b.mp4'\''"'
 	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"'

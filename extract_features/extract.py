@@ -28,6 +28,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, read_source_stat
 from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import (
+    FeatureCache,
     check_contract,
     create_cache,
     find_cache,
@@ -79,6 +80,8 @@ def extract_features(
         settings = complete_settings(backbone_settings, existing)
         own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
         jobs, unreadable = find_jobs(own_clips, data_root)
+        if existing is not None and existing.data_root != str(data_root.resolve()):
+            _check_moved_data(existing, jobs, data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
         forward = None
@@ -141,6 +144,22 @@ def extract_features(
         elapsed_sec=time.monotonic() - start_sec,
         skip_unreadable=data_settings.skip_unreadable,
     )
+
+
+def _check_moved_data(existing: FeatureCache, jobs: list[Job], data_root: Path) -> None:
+    """Refuses other data whose clips have the names of those in the cache.
+
+    Data that was moved, and of which some clips were changed since, is taken.
+    """
+    cached = [job for job in jobs if existing.clip_path(job.clip.clip_id).exists()]
+    changed = [x for x in cached if not existing.is_current(x.clip.clip_id, x.source_stat)]
+    if 2 * len(changed) > len(cached):
+        raise ValueError(
+            f"{existing.cache_dir}: holds features of {existing.data_root}. Expected the same "
+            f"clips in {data_root}. Received: {len(changed)} of {len(cached)} with other content "
+            f"or times, such as {changed[0].clip.clip_id}. Name another --cache_dir (with make: "
+            "CACHE=...), or remove this one if it is the same data, copied without its times."
+        )
 
 
 def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:

@@ -66,14 +66,18 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
             source = find_feature_source(features, clip.clip_id)
             try:
                 stat = os.stat(source)
-                source_stat = SourceStat(stat.st_size, stat.st_mtime_ns)
-                if cache.is_current(clip.clip_id, source_stat):
-                    skipped += 1
-                    continue
+            except OSError as error:
+                result.failures.append((clip, str(error)))
+                continue
+            source_stat = SourceStat(stat.st_size, stat.st_mtime_ns)
+            if cache.is_current(clip.clip_id, source_stat):
+                skipped += 1
+                continue
+            try:
                 array = read_array(clip.clip_id)
                 _check_shape(array, clip, cache.contract)
             except (ValueError, OSError, KeyError) as error:
-                result.failures.append((clip, str(error)))
+                _fail(clip, error, cache, result)
                 continue
             _copy_clip(array, clip, cache, source_stat, result)
         write_failures(cache, result.failures)
@@ -111,15 +115,19 @@ def _copy_clip(
         result.size_bytes += writer.commit(source_stat)
     except ValueError as error:
         writer.discard()
-        # What an earlier import made of it no longer fits, and must not be trained on.
-        cache.remove_clip(clip.clip_id)
-        result.failures.append((clip, str(error)))
+        _fail(clip, error, cache, result)
     except BaseException:
         writer.discard()
         raise
     else:
         result.clips_done += 1
         result.frames += len(array)
+
+
+def _fail(clip: Clip, error: Exception, cache: FeatureCache, result: ExtractionResult) -> None:
+    # What an earlier import made of the clip no longer fits, and must not be trained on.
+    cache.remove_clip(clip.clip_id)
+    result.failures.append((clip, str(error)))
 
 
 def _read_rows(array, rows: slice, clip: Clip) -> np.ndarray:

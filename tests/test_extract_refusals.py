@@ -34,6 +34,23 @@ def test_other_settings_are_refused_by_name(clips_dir, cache_copy):
     assert snapshot_clips(cache_copy) == before
 
 
+def test_other_data_of_the_same_names_is_refused(data, cache_copy, clips_dir):
+    before = snapshot_clips(cache_copy)
+    manifest = (cache_copy / "manifest.csv").read_bytes()
+    for frame in data.glob("*/*/0.png"):
+        frame.write_bytes(frame.read_bytes() + b" ")
+    done = run_program(
+        "extract_features", f"--data={data}", f"--cache_dir={cache_copy}", check=False
+    )
+    assert done.returncode == 1
+    assert (
+        f"error: {cache_copy}: holds features of {clips_dir}. Expected the same clips in {data}. "
+        "Received: 14 of 16 with other content or times, such as left/clip_0. Name another"
+    ) in done.stderr
+    assert snapshot_clips(cache_copy) == before
+    assert (cache_copy / "manifest.csv").read_bytes() == manifest
+
+
 def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):
     files = list_files(cache_copy)
     manifest = (cache_copy / "manifest.csv").read_bytes()

@@ -151,3 +151,18 @@ def test_imported_and_extracted_features_do_not_mix(run_import, manifest, tmp_pa
     )
     assert done.returncode == 1
     assert f"error: {tmp_path}/cache: holds features that another tool computed (" in done.stderr
+
+
+def test_what_no_longer_fits_is_not_trained_on(run_import, tmp_path):
+    features = make_features()
+    path = write_features(tmp_path / "features.h5", features)
+    run_import(features=path)
+    *rest, gone, wider = CLIP_IDS
+    path.unlink()
+    write_features(path, {x: features[x] for x in rest} | {wider: np.zeros((4, 6))})
+    run_import(features=path, status=1)
+    assert read_failures(tmp_path).keys() == {gone, wider}
+    clips_dir = tmp_path / "cache" / "clips"
+    assert {str(x.relative_to(clips_dir)) for x in clips_dir.rglob("*.h5")} == {
+        f"{clip_id}.h5" for clip_id in rest
+    }

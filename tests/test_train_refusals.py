@@ -45,7 +45,7 @@ def test_other_settings_are_refused_by_name(run_dir, cache_dir):
     assert (
         f"error: {run_dir}: made with seq_len=4, rnn=gru, but this command says seq_len=5, "
         "rnn=lstm. Name another folder (--run_dir, or --output_dir of programs that train several "
-        "runs; with make: RUN=...), or delete this one." in done.stderr
+        "runs; with make: RUN=..., COMPARE=...), or delete this one." in done.stderr
     )
     assert read_state(run_dir) == before
 

@@ -27,7 +27,7 @@ from train_head.run_clips import read_run_clips
 
 _NAME_ANOTHER = (
     "Name another folder (--run_dir, or --output_dir of programs that train several runs; with "
-    "make: RUN=...)"
+    "make: RUN=..., COMPARE=...)"
 )
 
 
