@@ -105,7 +105,7 @@ def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
         ValueError: If a label is not in an existing `classes.txt`.
     """
     if cache.classes_path.exists():
-        find_class_ids(clips, read_class_names(cache.classes_path))
+        find_class_ids(clips, read_class_names(cache.classes_path), where=cache.classes_path)
     else:
         write_class_names(cache.classes_path, find_class_names(clips))
     write_manifest(cache.manifest_path, clips)

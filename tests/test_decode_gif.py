@@ -1,19 +1,12 @@
 """Animated GIF as a clip."""
 
 import pytest
-from media import decode, make_numbered_frames, read_frame_numbers
-from PIL import Image
+from media import decode, read_frame_numbers, write_gif
 
 from lrcn.common.decode import (
     UnreadableClipError,
     count_frames,
 )
-
-
-def write_gif(path, num_frames, *, duration):
-    first, *others = map(Image.fromarray, make_numbered_frames(num_frames))
-    first.save(path, save_all=True, append_images=others, duration=duration)
-    return path
 
 
 def test_gif_is_a_clip(tmp_path):

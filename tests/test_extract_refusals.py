@@ -68,9 +68,28 @@ def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):
 
 def test_a_class_that_the_cache_does_not_know_is_refused(data, cache_copy):
     shutil.move(data / "right", data / "run")
-    with pytest.raises(ValueError, match=r"unknown label 'run'\. The classes are 'left', 'right'"):
+    with pytest.raises(ValueError, match=r"unknown label 'run'\. .*add it to .*/classes\.txt as"):
         extract(data, cache_copy)
     assert read_class_names(cache_copy / "classes.txt") == ["left", "right"]
+    with open(cache_copy / "classes.txt", "a") as file:
+        file.write("run\n")
+    extract(data, cache_copy)
+    assert {x.label for x in read_manifest(cache_copy / "manifest.csv")} == {"left", "run"}
+
+
+def test_a_folder_of_something_else_is_refused_before_anything_is_paid(clips_dir, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = run_program(
+        "extract_features",
+        f"--data={clips_dir}",
+        f"--cache_dir={tmp_path}",
+        "--weights=random",
+        env={"PYTHONPROFILEIMPORTTIME": "1"},
+        check=False,
+    )
+    assert done.returncode == 1 and f"error: {tmp_path}: holds files, but no cache." in done.stderr
+    assert list_files(tmp_path) == ["mine.txt"]
+    assert " tensorflow\n" not in done.stderr
 
 
 def test_a_second_extraction_at_once_is_refused(clips_dir, cache_copy):

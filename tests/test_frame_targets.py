@@ -101,6 +101,23 @@ def test_targets_of_a_batch():
     assert expect_labelled(class_ids, make_config(seq_len=8)) == 8 * (3 / 4 + 1)
 
 
+@pytest.mark.parametrize("augmentation", [{"drop_frames": 0.5}, {"min_span": 0.2}, {}])
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_the_weights_of_an_epoch_add_up_to_its_rows_on_average(walks, sequence, augmentation):
+    cache, _ = walks
+    made = make_walks(9, split="test")
+    reader = ClipReader(cache, [clip.clip_id for clip in made], memory_bytes=10**9)
+    class_ids = [np.asarray(x, np.int32) for _, x in made.values()]
+    config = make_config(labels="frame", sequence=sequence, batch_size=3, **augmentation)
+    dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
+    num_epochs = 40
+    # What Keras' mean over the frames of a batch, times its rows, adds up to.
+    batches = dataset.take(steps * num_epochs).as_numpy_iterator()
+    total = sum(weights.sum() / weights.shape[1] for *_, weights in batches)
+    # Spans read the middle of a clip more often than its ends, where these have fewer labels.
+    assert total / num_epochs == pytest.approx(len(reader), rel=0.1)
+
+
 def test_balanced_weights_are_by_frames():
     class_ids = [np.array([0, -1, 2, 2]), np.array([1, 2, 2, 2, -1])]
     weights = balance_classes(class_ids)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import SMALL_BACKBONE, run_program
 from conftest import make_moving_square
-from media import write_frame_folder, write_video
+from media import write_frame_folder, write_gif, write_video
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.backbone import build_vgg16
@@ -223,6 +223,24 @@ def test_sources(tmp_path):
         find_sources([str(tmp_path / "empty")])
     with pytest.raises(FileNotFoundError, match=r"gone\.mp4: no such file or folder\. Expected a"):
         find_sources([str(tmp_path / "gone.mp4")])
+
+
+def test_animations_are_clips_but_beside_stills_they_are_frames(tmp_path):
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    write_frame_folder(tmp_path / "stills", frames)
+    write_video(tmp_path / "videos" / "e.mp4", frames)
+    (tmp_path / "only").mkdir()
+    for name in ("only/a.gif", "only/b.gif", "videos/c.gif", "stills/d.gif"):
+        write_gif(tmp_path / name, 3, duration=40)
+    write_gif(tmp_path / "still.gif", 1, duration=40).rename(tmp_path / "videos" / "still.gif")
+    found = find_sources([str(tmp_path)])
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "only/a.gif",
+        "only/b.gif",
+        "stills",
+        "videos/c.gif",
+        "videos/e.mp4",
+    ]
 
 
 def test_missing_run_is_said(tmp_path):

@@ -83,7 +83,12 @@ class ClipReader:
 
     def _compute(self, clip_id: str, frames: np.ndarray | None, view: int) -> np.ndarray:
         maps = self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
-        return maps if self._top is None else self._top(maps)
+        if self._top is None:
+            return maps
+        try:
+            return self._top(maps)
+        except ValueError as error:
+            raise ValueError(f"{self._cache.clip_path(clip_id)}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ class FrameTargets:
 
     Keras divides the weighted losses of a batch by its b * T frames, padding among them, and the
     sum over an epoch by its N rows. Weights of T * N / n, where n of all frames that are read have
-    a label, undo both: each labelled frame counts 1 / n of the epoch, whatever shares its batch and
-    on however many devices, and frames without a label, and padding, count nothing.
+    a label, undo both: each labelled frame counts 1 / n of the epoch, whatever shares its batch,
+    and frames without a label, and padding, count nothing.
 
     Attributes:
         arrays: The dtype and the number of axes of each array of a batch.
@@ -77,7 +77,9 @@ class FrameTargets:
 def expect_labelled(class_ids: Sequence[np.ndarray], config: TrainConfig) -> float:
     """Returns how many labelled frames an epoch of training reads, on average over its draws."""
     if config.sequence == "ragged":
-        return float(sum(np.count_nonzero(x != UNLABELLED) for x in class_ids))
+        # Of a random span with each frame as likely to be dropped, see `sampling`.
+        part_read = (1 - config.drop_frames) * (1 + config.min_span) / 2
+        return part_read * sum(np.count_nonzero(x != UNLABELLED) for x in class_ids)
     return float(sum(config.seq_len * np.mean(x != UNLABELLED) for x in class_ids))
 
 

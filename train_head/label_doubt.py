@@ -54,7 +54,7 @@ def rank_labels(
 
     All labelled clips take part, whatever their split: noise may be anywhere. Writes for each fold
     its splits, `fold_<i>.csv`, and an ordinary run, `fold_<i>/`; runs that have ended are not
-    trained again. The epochs are chosen on clips of the other folds.
+    trained again. The last epoch is kept, as no clips are left to choose one on.
 
     Args:
         config: The settings of every fold; the seed draws the folds too.

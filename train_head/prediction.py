@@ -12,6 +12,7 @@ from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.images import is_animation
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir
@@ -120,10 +121,10 @@ class Predictor:
                 positions.append(position)
                 batch.append(frame.pixels)
             if len(batch) == self._frames_per_batch:
-                maps.append(self._forward(batch))
+                maps.append(self._forward(batch, source))
                 batch = []
         if batch:
-            maps.append(self._forward(batch))
+            maps.append(self._forward(batch, source))
         maps = np.concatenate(maps)
         if chosen is None:
             windows = self._sample_windows(len(maps))
@@ -142,7 +143,7 @@ class Predictor:
     def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:
         return sample_windows(num_frames, self._config, num_windows=self._num_windows)
 
-    def _forward(self, frames: list[np.ndarray]) -> np.ndarray:
+    def _forward(self, frames: list[np.ndarray], source: Path) -> np.ndarray:
         image_size, num_views = self._contract.image_size_px, self._views.num_views
         rows = np.concatenate([self._views.cut(pixels, image_size) for pixels in frames])
         padded = np.zeros((self._frames_per_batch * num_views, *rows.shape[1:]), np.uint8)
@@ -150,8 +151,8 @@ class Predictor:
         maps = np.asarray(self._bottom(padded))[: len(rows)]
         if not np.isfinite(maps).all():
             raise UnreadableClipError(
-                "A feature is not finite in float16 (largest number: 65504), so the clip has no "
-                "class. Expected finite features; check the weights."
+                f"{source}: a feature is not finite in float16 (largest number: 65504), so the "
+                "clip has no class. Expected finite features; check the weights."
             )
         return maps.reshape(-1, num_views, *self._contract.feature_shape)
 
@@ -188,12 +189,13 @@ def _iter_sources(path: Path) -> Iterator[Path]:
         return
     folders, files = list_folder(path)
     videos = [name for name in files if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-    has_image = any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in files)
+    images = [name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    animations = [name for name in images if is_animation(path / name)]
     # Beside videos, an image is a thumbnail and not a clip of one frame.
-    if has_image and not videos:
+    if len(animations) < len(images) and not videos:
         yield path
         return
-    for name in sorted([*folders, *videos], key=natural_key):
+    for name in sorted([*folders, *videos, *animations], key=natural_key):
         yield from _iter_sources(path / name)
 
 

@@ -25,7 +25,9 @@ _DEVICES = flags.DEFINE_string(
     "devices",
     "1",
     "GPUs of this machine that share each batch, or all. --batch_size stays that of the whole "
-    "batch and must be a multiple. Changes the result by rounding and dropout's draws alone.",
+    "batch and must be a multiple. Changes the result by rounding, by dropout's draws, by "
+    "clipping, which bounds each device's part of a gradient, and in an epoch's last batch, which "
+    "is filled up by repeating its clips.",
 )
 _SUMMARY = flags.DEFINE_bool(
     "summary",

@@ -74,7 +74,7 @@ class FrozenTop:
             features[start : start + len(rows)] = self._forward(padded)[: len(rows)]
         if not np.isfinite(features).all():
             raise ValueError(
-                f"A feature of {self.model.layers[-1].name} is not finite in float16 (largest "
+                f"a feature of {self.model.layers[-1].name} is not finite in float16 (largest "
                 "number: 65504). Expected finite features; check the weights."
             )
         return features

@@ -65,6 +65,7 @@ class ClipWriter:
         shape = contract.frame_shape
         # A chunk is what one read decompresses: a view of a frame, as training takes one of many.
         one_view = (1,) * (len(shape) - len(contract.feature_shape))
+        compression_filter = _make_filter(compression)  # before a file is opened that stays
         self._raw_file = _RawFile(self._temporary, "w+")
         # From this version on HDF5's own tables have checksums too.
         self._file = h5py.File(self._raw_file, "w", libver=("v110", "v110"))
@@ -74,7 +75,7 @@ class ClipWriter:
             maxshape=(None, *shape),
             chunks=(1, *one_view, *contract.feature_shape),
             dtype=STORAGE_DTYPE,
-            **_make_filter(compression),
+            **compression_filter,
             # Shuffling bytes makes sparse float16 larger, so it stays off.
             shuffle=False,
             fletcher32=True,

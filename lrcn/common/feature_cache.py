@@ -157,8 +157,28 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
 
 
 def find_cache(cache_dir: str | Path) -> FeatureCache | None:
-    """Opens the cache, or returns None where there is none. Errors as `read_cache`."""
-    return read_cache(cache_dir) if (Path(cache_dir) / "cache.json").exists() else None
+    """Opens the cache, or returns None where there is none.
+
+    Raises:
+        ValueError: As `read_cache`, or if the folder holds files, but no cache.
+    """
+    cache_dir = Path(cache_dir)
+    if (cache_dir / "cache.json").exists():
+        return read_cache(cache_dir)
+    _check_free(cache_dir)
+    return None
+
+
+def _check_free(cache_dir: Path) -> None:
+    path = cache_dir / "cache.json"
+    # Whoever was killed before the first `cache.json` has left these two.
+    own = {LOCK_NAME, make_temporary_path(path).name}
+    has_others = cache_dir.is_dir() and any(x.name not in own for x in cache_dir.iterdir())
+    if has_others and not path.exists():  # by now another shard may have made the cache
+        raise ValueError(
+            f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
+            "folder, so that nothing of yours is overwritten. Name another --cache_dir."
+        )
 
 
 def check_contract(cache: FeatureCache, contract: Contract) -> None:
@@ -192,15 +212,8 @@ def create_cache(
     path = cache_dir / "cache.json"
     if path.exists():
         check_contract(read_cache(cache_dir), contract)
-    # Whoever was killed right here has left these two.
-    elif cache_dir.is_dir() and {x.name for x in cache_dir.iterdir()} - {
-        LOCK_NAME,
-        make_temporary_path(path).name,
-    }:
-        raise ValueError(
-            f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
-            "folder, so that nothing of yours is overwritten. Name another --cache_dir."
-        )
+    else:
+        _check_free(cache_dir)
     cache_dir.mkdir(parents=True, exist_ok=True)
     root = str(Path(data_root).resolve())
     content = {

@@ -58,6 +58,17 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
     return sorted(files, key=lambda entry: natural_key(entry.name))
 
 
+def is_animation(path: str | os.PathLike) -> bool:
+    """Whether a file is a GIF of several pictures: a clip by itself, and not a frame of one."""
+    if os.path.splitext(path)[1].lower() != ".gif":
+        return False
+    try:
+        with Image.open(path, formats=("GIF",)) as image:
+            return image.is_animated
+    except Exception:  # as in `read_image`, which names what is wrong with it
+        return False
+
+
 def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) -> Image.Image:
     """Reads one image, upright and as RGB, not resized to `image_size` yet.
 

@@ -69,8 +69,15 @@ def find_class_names(clips: Iterable[Clip]) -> list[str]:
     return sorted({clip.label for clip in clips}, key=natural_key)
 
 
-def find_class_ids(clips: Iterable[Clip], class_names: Sequence[str]) -> list[int]:
+def find_class_ids(
+    clips: Iterable[Clip], class_names: Sequence[str], *, where: Path | None = None
+) -> list[int]:
     """Returns each clip's class id, its label's position in `class_names`.
+
+    Args:
+        clips: The clips.
+        class_names: The classes.
+        where: The file that they come from and may be added to, for the error.
 
     Raises:
         ValueError: If a label is not among `class_names`.
@@ -81,8 +88,8 @@ def find_class_ids(clips: Iterable[Clip], class_names: Sequence[str]) -> list[in
         if clip.label not in class_ids:
             raise ValueError(
                 f"clip {clip.clip_id!r}: unknown label {clip.label!r}. The classes are "
-                f"{', '.join(map(repr, class_names))}. Correct the label, or start anew with a "
-                "classes.txt that has it."
+                f"{', '.join(map(repr, class_names))}. Correct the label"
+                + (f", or add it to {where} as its last line." if where else ".")
             )
         ids.append(class_ids[clip.label])
     return ids
