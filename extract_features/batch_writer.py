@@ -9,6 +9,7 @@ import numpy as np
 from extract_features.batches import Item
 from extract_features.summary import ExtractionResult
 from extract_features.workers import BoundedQueue
+from lrcn.common.clip import escape_control
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.feature_cache import FeatureCache
 
@@ -107,7 +108,9 @@ def _finish_clip(
         # What an earlier run made of it no longer fits, and must not be trained on.
         cache.remove_clip(clip.clip_id)
         return
-    broken_off = f"kept {writer.num_frames} frames: {end.failure}" if end.failure else ""
+    # The failure may name a path that is not UTF-8.
+    failure = escape_control(end.failure or "")
+    broken_off = f"kept {writer.num_frames} frames: {failure}" if failure else ""
     result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
     result.clips_done += 1
     if broken_off:

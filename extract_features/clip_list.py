@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip
+from lrcn.common.clip import Clip, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
@@ -124,7 +124,7 @@ def write_failures(
     Returns:
         The clip_ids that are listed now.
     """
-    rows = [[clip.clip_id, clip.path, reason] for clip, reason in failures]
+    rows = [[clip.clip_id, clip.path, escape_control(reason)] for clip, reason in failures]
     if cache.failures_path.exists():
         with open(cache.failures_path, encoding="utf-8", newline="") as file:
             rows += [row for row in csv.reader(file) if row and row[0] in kept_clip_ids]
@@ -142,10 +142,10 @@ def write_failures(
 
 
 def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
-    """Checks that the cache was made for these clips, or for some of them.
+    """Checks that the cache was made for these clips, or for some of them, and these classes.
 
     Raises:
-        ValueError: If it shares no clip with them.
+        ValueError: If it shares no clip with them, or does not know a label.
     """
     if not existing.manifest_path.exists():
         return
@@ -155,3 +155,5 @@ def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
             f"{existing.cache_dir}: holds other data ({existing.data_root}; none of its clips is "
             "in --data). Name another --cache_dir (with make: CACHE=...)."
         )
+    if existing.classes_path.exists():
+        find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)

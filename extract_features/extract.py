@@ -80,15 +80,21 @@ def extract_features(
         settings = complete_settings(backbone_settings, existing)
         own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
         jobs, unreadable = find_jobs(own_clips, data_root)
+        states = [(job, _read_broken_off(existing, job)) for job in jobs]
+        pending = [job for job, broken_off in states if broken_off is None]
         if existing is not None and existing.data_root != str(data_root.resolve()):
-            _check_moved_data(existing, jobs, data_root)
+            _check_moved_data(existing, pending, num_clips=len(jobs), data_root=data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
-        forward = None
-        if existing is None or not may_hold(existing, backbone_settings):
+        if existing is None or pending or not may_hold(existing, backbone_settings):
             contract, forward, frames_per_batch = build_forward(settings, batch_size)
         else:
             contract = existing.contract
+        # Nothing is written before all is checked: a refused extraction leaves a cache as it was.
+        if existing is not None:
+            check_contract(existing, contract)
+        if pending:
+            check_disk_space(pending, contract, cache_dir)
         with lock.hold_shared_files():
             cache = create_cache(
                 cache_dir,
@@ -97,14 +103,8 @@ def extract_features(
                 data_settings=data_settings.to_remember(),
             )
             write_clip_list(cache, clips)
-        states = [(x, cache.read_broken_off(x.clip.clip_id, x.source_stat)) for x in jobs]
-        pending = [job for job, broken_off in states if broken_off is None]
-        if pending and forward is None:
-            contract, forward, frames_per_batch = build_forward(settings, batch_size)
-            check_contract(cache, contract)  # now that the weights are known, they are checked too
         result = ExtractionResult()
         if pending:
-            check_disk_space(pending, contract, cache_dir)
             logging.info(
                 "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
                 len(pending),
@@ -146,17 +146,25 @@ def extract_features(
     )
 
 
-def _check_moved_data(existing: FeatureCache, jobs: list[Job], data_root: Path) -> None:
+def _read_broken_off(existing: FeatureCache | None, job: Job) -> str | None:
+    if existing is None:
+        return None
+    return existing.read_broken_off(job.clip.clip_id, job.source_stat)
+
+
+def _check_moved_data(
+    existing: FeatureCache, pending: list[Job], *, num_clips: int, data_root: Path
+) -> None:
     """Refuses other data whose clips have the names of those in the cache.
 
     Data that was moved, and of which some clips were changed since, is taken.
     """
-    cached = [job for job in jobs if existing.clip_path(job.clip.clip_id).exists()]
-    changed = [x for x in cached if not existing.is_current(x.clip.clip_id, x.source_stat)]
-    if 2 * len(changed) > len(cached):
+    changed = [x for x in pending if existing.clip_path(x.clip.clip_id).exists()]
+    num_cached = num_clips - len(pending) + len(changed)
+    if 2 * len(changed) > num_cached:
         raise ValueError(
             f"{existing.cache_dir}: holds features of {existing.data_root}. Expected the same "
-            f"clips in {data_root}. Received: {len(changed)} of {len(cached)} with other content "
+            f"clips in {data_root}. Received: {len(changed)} of {num_cached} with other content "
             f"or times, such as {changed[0].clip.clip_id}. Name another --cache_dir (with make: "
             "CACHE=...), or remove this one if it is the same data, copied without its times."
         )

@@ -1,5 +1,6 @@
 """Makes a cache from features that another tool computed."""
 
+import collections
 import contextlib
 import os
 import time
@@ -181,41 +182,54 @@ def _npy_path(folder: Path, clip_id: str) -> Path:
 
 
 def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:
+    """Makes the contract of what most clips have: one odd clip does not decide over the others."""
     reason = None
+    shapes = collections.Counter()
     for clip in clips:
         try:
-            shape = read_array(clip.clip_id).shape[1:]
+            array = read_array(clip.clip_id)
+            _check_array(array, clip)
+            shapes[array.shape[1:]] += 1
         except (ValueError, OSError) as error:
             reason = reason or error
-            continue
-        return Contract(
-            backbone=IMPORTED_BACKBONE,
-            # Two tools' features may have one shape: the name of the file tells them apart.
-            cut=features.name,
-            weights_sha256="",
-            preprocessing="",
-            resize="",
-            image_size_px=0,
-            frame_selection="all",
-            views="one",
-            compute_dtype="",
-            storage_dtype=STORAGE_DTYPE,
-            feature_shape=shape,
-            weights=os.path.abspath(features),
+    if not shapes:
+        raise ValueError(
+            f"{features}: holds features of none of the {len(clips)} clips in --data ({reason}). "
+            "Its names must be the manifest's clip_ids."
         )
-    raise ValueError(
-        f"{features}: holds features of none of the {len(clips)} clips in --data ({reason}). "
-        "Its names must be the manifest's clip_ids."
+    return Contract(
+        backbone=IMPORTED_BACKBONE,
+        # Two tools' features may have one shape: the name of the file tells them apart.
+        cut=features.name,
+        weights_sha256="",
+        preprocessing="",
+        resize="",
+        image_size_px=0,
+        frame_selection="all",
+        views="one",
+        compute_dtype="",
+        storage_dtype=STORAGE_DTYPE,
+        feature_shape=shapes.most_common(1)[0][0],
+        weights=os.path.abspath(features),
     )
 
 
-def _check_shape(array, clip: Clip, contract: Contract) -> None:
+def _check_array(array, clip: Clip) -> None:
+    # An empty dataset of HDF5 has no shape at all.
+    shape = array.shape or ()
     is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
-    expected = f"[T, {', '.join(map(str, contract.feature_shape))}]"
-    if array.ndim < 2 or array.shape[1:] != contract.feature_shape or not is_number:
+    if len(shape) < 2 or 0 in shape or not is_number:
         raise ValueError(
-            f"{clip.clip_id}: expected numbers of shape {expected}, as the other clips have. "
-            f"Received: shape {list(array.shape)}, dtype {array.dtype}."
+            f"{clip.clip_id}: expected numbers of shape [T, ...], at least one for each of at "
+            f"least one frame. Received: shape {list(shape)}, dtype {array.dtype}."
         )
-    if len(array) == 0:
-        raise ValueError(f"{clip.clip_id}: expected features {expected}. Received: no frames.")
+
+
+def _check_shape(array, clip: Clip, contract: Contract) -> None:
+    _check_array(array, clip)
+    if array.shape[1:] != contract.feature_shape:
+        expected = ", ".join(map(str, contract.feature_shape))
+        raise ValueError(
+            f"{clip.clip_id}: expected shape [T, {expected}], as most clips have. Received: "
+            f"{list(array.shape)}."
+        )

@@ -41,7 +41,7 @@ def write_official_manifests(
     manifests: dict[Path, list[Clip]] = {}
     for number, videos in splits.items():
         official, missing = find_official_clips(clips, videos)
-        drawn = draw_splits(official, seed=seed, val_fraction=val_fraction)
+        drawn = draw_splits(official, seed=seed, val_fraction=val_fraction, test_fraction=0.0)
         _log_split(number, drawn, missing, num_others=len(clips) - len(drawn))
         manifests[output_dir / f"split_{number}.csv"] = drawn
     for path, wanted in manifests.items():

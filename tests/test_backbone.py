@@ -1,5 +1,7 @@
 """VGG16 up to the cut: known weights, the same features in any batch, no wrong weights file."""
 
+import shutil
+
 import h5py
 import keras
 import numpy as np
@@ -179,6 +181,33 @@ def test_a_truncated_weights_file_is_refused(weights_dir, tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with refuse_file(path):
         build(path)
+
+
+def test_weights_that_are_not_finite_are_refused(weights_dir, tmp_path):
+    path = tmp_path / "diverged.h5"
+    shutil.copy(weights_dir / "notop.h5", path)
+    with h5py.File(path, "r+") as file:
+        find_kernel(file["block3_conv2"])[0, 0, 0, 0] = np.nan
+    with refuse_file(path) as caught:
+        build(path)
+    assert "block3_conv2 has weights that are not finite" in str(caught.value)
+    path.unlink()
+
+
+def find_kernel(group):
+    """The first dataset of four axes below a group."""
+    found = []
+    group.visititems(lambda _, x: found.append(x) if getattr(x, "ndim", 0) == 4 else None)
+    return found[0]
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.weights.h5"])
+@pytest.mark.parametrize("group", ["x", "layers", "model_weights"])
+def test_numbers_in_place_of_groups_are_refused(tmp_path, name, group):
+    with h5py.File(tmp_path / name, "w") as file:
+        file[group] = 1.0
+    with refuse_file(tmp_path / name):
+        build(tmp_path / name)
 
 
 def test_a_layer_of_another_name_is_not_left_random(weights_dir, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from media import decode, make_numbered_frames, write_video
 from video_data import copy_packets, make_noise, read_numbers
 
-from lrcn.common.decode import UnreadableClipError, count_frames
+from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 
 
 def make_waves(num_frames):
@@ -87,6 +87,36 @@ def test_cut_off_video_names_the_frame_reached(tmp_path, name, codec, kept):
         decode(path)
     with pytest.raises(UnreadableClipError, match=r"cut off"):
         count_frames(path)
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.8])
+def test_a_short_matroska_that_is_cut_is_noticed(tmp_path, kept):
+    path = write_video(tmp_path / "clip.mkv", make_noise(25), fps=25, options={"g": "5"})
+    assert count_frames(path) == 25
+    cut(path, kept)
+    with pytest.raises(UnreadableClipError, match=r"its header states 1\.000 s"):
+        decode(path)
+
+
+def test_a_duration_of_another_form_is_passed_over(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_numbered_frames(10))
+    content = path.read_bytes()
+    assert b"00:00:00.400000000" in content
+    path.write_bytes(content.replace(b"00:00:00.400000000", b"0.400000000 second"))
+    assert read_numbers(path) == list(range(10))
+    assert estimate_num_frames(path) == (10, 25)
+
+
+def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):
+    path = write_video(tmp_path / "clip.avi", make_numbered_frames(10), codec="mpeg4")
+    content = path.read_bytes()
+    header = content.index(b"strh")
+    # AVISTREAMHEADER.dwLength is its ninth number, after the chunk's name and size.
+    place = header + 8 + 8 * 4
+    assert content[place : place + 4] == (10).to_bytes(4, "little")
+    path.write_bytes(content[:place] + (2**31 - 1).to_bytes(4, "little") + content[place + 4 :])
+    num_frames, _ = estimate_num_frames(path)
+    assert num_frames <= len(content)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])

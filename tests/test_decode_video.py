@@ -62,7 +62,7 @@ def test_b_frames_come_in_display_order(tmp_path):
 def test_b_frames_in_avi_come_in_rising_time(tmp_path):
     path = write_video(tmp_path / "clip.avi", make_numbered_frames(30), options={"bf": "2"})
     seconds = [frame.timestamp_sec for frame in decode(path)]
-    assert np.allclose(np.diff(seconds), 1 / 25)
+    assert seconds == [i / 25 for i in range(30)]
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])

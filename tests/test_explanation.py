@@ -84,6 +84,16 @@ def test_a_frame_that_is_not_looked_at_has_no_influence():
     np.testing.assert_allclose(influence, [0, 0, 0, gain], atol=1e-5)
 
 
+def test_influences_add_up_where_a_maximum_changes_its_frame():
+    head = build_random_head(rnn="lstm", output="max_pool", rnn_units=32)
+    for weight in head.trainable_variables:
+        weight.assign(4 * weight)
+    maps = make_maps(12)
+    influence, class_id = Explainer(head).measure_influence(maps)
+    gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
+    assert influence.sum() == pytest.approx(gain, abs=0.01)
+
+
 def test_influences_of_a_long_clip_add_up_as_well():
     """Its path is computed a point at a time."""
     head, maps = build_random_head(rnn="none", output="mean"), make_maps(1100)

@@ -1,6 +1,7 @@
 """What an extraction refuses, and which clips it leaves out."""
 
 import csv
+import os
 import shutil
 
 import keras
@@ -64,6 +65,26 @@ def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):
     assert f"error: {cache_copy}: holds other data ({clips_dir}; none of its" in done.stderr
     assert list_files(cache_copy) == files
     assert (cache_copy / "manifest.csv").read_bytes() == manifest
+
+
+def test_a_refused_extraction_leaves_the_cache_as_it_was(data, cache_copy):
+    shutil.copytree(data / "right", data / "run")
+    before = {x: (cache_copy / x).read_bytes() for x in ("cache.json", "manifest.csv")}
+    flags = (f"--data={data}", f"--cache_dir={cache_copy}", "--seed=7", "--test_fraction=0.5")
+    done = run_program("extract_features", *flags, check=False)
+    assert done.returncode == 1 and "unknown label 'run'" in done.stderr
+    shutil.rmtree(data / "run")
+    done = run_program("extract_features", *flags, "--image_size=48", check=False)
+    assert done.returncode == 1 and "made with image_size_px=32" in done.stderr
+    assert {x: (cache_copy / x).read_bytes() for x in before} == before
+
+
+def test_a_name_that_is_not_utf8_is_left_out_like_others(data, cache_copy):
+    (data / "left" / "clip_0" / os.fsdecode(b"\xff3.png")).write_bytes(b"")
+    extract(data, cache_copy, skip_unreadable=True)
+    with open(cache_copy / "failures.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[1][0] == "left/clip_0" and "\\udcff3.png" in rows[1][2]
 
 
 def test_a_class_that_the_cache_does_not_know_is_refused(data, cache_copy):

@@ -101,7 +101,9 @@ def test_targets_of_a_batch():
     assert expect_labelled(class_ids, make_config(seq_len=8)) == 8 * (3 / 4 + 1)
 
 
-@pytest.mark.parametrize("augmentation", [{"drop_frames": 0.5}, {"min_span": 0.2}, {}])
+@pytest.mark.parametrize(
+    "augmentation", [{"drop_frames": 0.5}, {"drop_frames": 0.95}, {"min_span": 0.2}, {}]
+)
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
 def test_the_weights_of_an_epoch_add_up_to_its_rows_on_average(walks, sequence, augmentation):
     cache, _ = walks

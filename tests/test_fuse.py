@@ -62,6 +62,13 @@ def test_program_writes_the_average_and_prints_all_scores(tmp_path):
     assert output.read_bytes() == before
 
 
+def test_a_run_that_is_named_twice_is_refused(tmp_path):
+    run = write_run(tmp_path / "rgb", RGB)
+    flags = (f"--run_dirs={run},{run}/", f"--output={tmp_path / 'fused.csv'}")
+    done = run_program("train_head.fuse", *flags, check=False)
+    assert done.returncode == 1 and "--run_dirs: expected each run once." in done.stderr
+
+
 def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
     run = RunDir(write_run(tmp_path / "rgb", RGB, split="val"))
     assert read_run_predictions(run, split="val").clip_ids == RGB.clip_ids
@@ -74,6 +81,9 @@ def test_only_the_proportion_of_weights_matters():
     fused = fuse_predictions({"rgb": RGB, "flow": FLOW}, [2, 1]).probabilities
     np.testing.assert_allclose(
         fuse_predictions({"rgb": RGB, "flow": FLOW}, [0.5, 0.25]).probabilities, fused
+    )
+    np.testing.assert_allclose(
+        fuse_predictions({"rgb": RGB, "flow": FLOW}, [1e308, 0.5e308]).probabilities, fused
     )
     np.testing.assert_allclose(fused.sum(axis=1), 1)
     twice = fuse_predictions({"rgb": RGB, "again": RGB, "flow": FLOW}, [1, 1, 1]).probabilities

@@ -12,6 +12,7 @@ PACKAGES = ("lrcn", "extract_features", "train_head")
 FLAG_FILES = (
     "extract_features.backbone_flags",
     "extract_features.data_flags",
+    "lrcn.common.program",
     "train_head.head_flags",
     "train_head.run_flags",
     "train_head.train_flags",

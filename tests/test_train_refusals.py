@@ -69,6 +69,26 @@ def test_folder_of_somebody_else_is_left_alone(ramps, tmp_path):
     assert os.listdir(tmp_path) == ["thesis.txt"]
 
 
+def test_an_unknown_label_is_named_before_a_run_is_made(ramps, tmp_path):
+    cache = copy_cache(ramps, tmp_path / "cache")
+    change_manifest(
+        cache, lambda x: dataclasses.replace(x, label="rize") if x.clip_id == "rise/test_0" else x
+    )
+    with pytest.raises(
+        ValueError, match=r"csv: clip 'rise/test_0': unknown label 'rize'"
+    ):
+        train(cache, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--learning_rate=nan", "--checkpoint_sec=nan"])
+def test_numbers_that_are_none_are_refused(ramps, tmp_path, flag):
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'run'}", flag)
+    done = run_program("train_head", *flags, check=False)
+    assert done.returncode == 1
+    assert f"error: {flag}: expected a finite number. Correct it." in done.stderr
+
+
 def test_missing_clip_is_named(ramps, tmp_path):
     cache = copy_cache(ramps, tmp_path / "cache")
     cache.clip_path("rise/train_3").unlink()

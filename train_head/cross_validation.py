@@ -50,6 +50,8 @@ def cross_validate(
             `read_run_clips`, `train_run` and `evaluate_run` pass through.
     """
     names = [path.stem for path in manifest_paths]
+    if not all(names):
+        raise ValueError("--manifests: expected .csv files, separated by commas. Received: none.")
     if len(set(names)) < len(names):
         raise ValueError(
             f"Expected manifests of different names, since a run is called after its own. "

@@ -1,5 +1,7 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
+import zipfile
+
 import numpy as np
 from absl import logging
 
@@ -163,7 +165,16 @@ def load_model(run: RunDir):
     # They register the layers that the file names.
     from train_head import layers, rnn_layers  # noqa: F401
 
-    return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+    try:
+        return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+    except ValueError as error:
+        if zipfile.is_zipfile(run.model_path):
+            raise
+        # Keras then says that there is no such file.
+        raise ValueError(
+            f"{run.model_path}: expected a model. Received: a file that is cut off or another. "
+            "Copy the run again, or remove the file and train again."
+        ) from error
 
 
 def predict_dataset(model, dataset, *, rows_per_clip: int = 1) -> np.ndarray:

@@ -76,11 +76,13 @@ class FrameTargets:
 
 def expect_labelled(class_ids: Sequence[np.ndarray], config: TrainConfig) -> float:
     """Returns how many labelled frames an epoch of training reads, on average over its draws."""
-    if config.sequence == "ragged":
-        # Of a random span with each frame as likely to be dropped, see `sampling`.
-        part_read = (1 - config.drop_frames) * (1 + config.min_span) / 2
-        return part_read * sum(np.count_nonzero(x != UNLABELLED) for x in class_ids)
-    return float(sum(config.seq_len * np.mean(x != UNLABELLED) for x in class_ids))
+    labelled_parts = np.array([np.mean(x != UNLABELLED) for x in class_ids])
+    if config.sequence == "fixed":
+        return float(config.seq_len * labelled_parts.sum())
+    # Of a random span each frame is as likely to be dropped, but one stays, see `sampling`.
+    span_lengths = np.array([len(x) for x in class_ids]) * (1 + config.min_span) / 2
+    kept = span_lengths * (1 - config.drop_frames) + config.drop_frames**span_lengths
+    return float((labelled_parts * kept).sum())
 
 
 def balance_classes(class_ids: Sequence[np.ndarray]) -> np.ndarray:

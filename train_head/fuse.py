@@ -28,6 +28,9 @@ def main(arguments: list[str]) -> int:
     output = Path(_OUTPUT.value)
     if output.exists():
         raise ValueError(f"{output}: exists already. Name another --output, or remove it.")
+    paths = [Path(name).resolve() for name in _RUN_DIRS.value]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"--run_dirs: expected each run once. Received: {_RUN_DIRS.value}.")
     try:
         weights = [float(weight) for weight in _WEIGHTS.value or [1] * len(_RUN_DIRS.value)]
     except ValueError:

@@ -53,8 +53,9 @@ def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Pre
             f"Expected a positive weight for each of the {len(named)} runs. Received: {weights}."
         )
     (first_name, first), *others = named.items()
-    total = first.probabilities * weights[0]
-    for (name, other), weight in zip(others, weights[1:], strict=True):
+    shares = np.array(weights) / max(weights)  # their sum stays finite
+    total = first.probabilities * shares[0]
+    for (name, other), share in zip(others, shares[1:], strict=True):
         both = f"{first_name} and {name}"
         columns = _match(first.class_names, other.class_names, what="classes", both=both)
         rows = _match(first.clip_ids, other.clip_ids, what="clips", both=both)
@@ -65,13 +66,14 @@ def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Pre
                     f"{label!r} in the one and {other.labels[row]!r} in the other. Train both on "
                     "the same labels."
                 )
-        total = total + other.probabilities[np.ix_(rows, columns)] * weight
-    return Predictions(first.clip_ids, first.labels, first.class_names, total / sum(weights))
+        total = total + other.probabilities[np.ix_(rows, columns)] * share
+    return Predictions(first.clip_ids, first.labels, first.class_names, total / shares.sum())
 
 
 def format_fusion(named: dict[str, Predictions], weights: list[float], fused: Predictions) -> str:
     """Renders the scores of each run and of the fusion as a table for a terminal."""
-    shares = [f"{weight / sum(weights):.2f}" for weight in weights]
+    parts = np.array(weights) / max(weights)
+    shares = [f"{part:.2f}" for part in parts / parts.sum()]
     rows = [*zip(named, shares, named.values(), strict=True), ("fusion", "", fused)]
     width = max(len(name) for name, _, _ in rows)
     lines = [f"{'run':{width}}  weight  clips   top-1   top-5  mean class accuracy"]

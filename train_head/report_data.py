@@ -140,6 +140,8 @@ def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
 def summarize_training(run: RunDir) -> dict:
     """Returns the rows of `history.csv`, and the epoch that was kept."""
     rows = read_history(run.history_path)
+    if not rows:
+        raise ValueError(f"{run.history_path}: expected a row for each epoch. Received: none.")
     return {"rows": rows, "best_epoch": find_best_row(rows)["epoch"]}
 
 

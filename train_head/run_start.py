@@ -8,6 +8,7 @@ from absl import logging
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
+    find_class_ids,
     read_class_names,
     read_manifest,
     write_class_names,
@@ -91,7 +92,7 @@ def start_run(
         class_names = frame_labels.class_names
     else:
         class_names = read_class_names(cache.classes_path)
-        _check_classes(clips, class_names, cache)
+        _check_classes(clips, class_names, cache, manifest_path)
     run.checkpoints_path.mkdir(parents=True, exist_ok=True)
     write_class_names(run.classes_path, class_names)
     run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off
@@ -149,7 +150,13 @@ def _find_other_labels(
     return f"made with other frame labels than {frame_labels_path} has now"
 
 
-def _check_classes(clips: list[Clip], class_names: list[str], cache: FeatureCache) -> None:
+def _check_classes(
+    clips: list[Clip], class_names: list[str], cache: FeatureCache, manifest_path: Path
+) -> None:
+    try:
+        find_class_ids(clips, class_names)
+    except ValueError as error:
+        raise ValueError(f"{manifest_path}: {error}") from None
     trained = {clip.label for clip in clips if clip.split == "train"}
     if len(class_names) < 2:
         raise ValueError(

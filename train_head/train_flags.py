@@ -142,6 +142,7 @@ flags.DEFINE_integer(
     _DEFAULTS.seed,
     "Decides initial weights, order of clips, augmentation and dropout.",
     lower_bound=0,
+    upper_bound=2**32 - 1,
 )
 
 

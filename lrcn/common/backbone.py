@@ -204,7 +204,12 @@ def _load_weights_file(vgg16, path: Path) -> None:
             else:
                 # By name, so that a file with the classifier also serves a cut below it.
                 vgg16.load_weights(path, by_name=True)
-    except (ValueError, OSError, KeyError) as error:
+        for layer in vgg16.layers:
+            # The features of such weights may be zeros, which look like any others.
+            if not all(np.isfinite(x).all() for x in layer.get_weights()):
+                raise ValueError(f"{layer.name} has weights that are not finite")
+    # h5py raises the last two where it finds numbers in place of a group.
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: does not hold the weights of VGG16 up to {vgg16.layers[-1].name} "
             f"({_first_line(error)}). Expected a file that Keras' VGG16 saved: .h5 or .weights.h5."

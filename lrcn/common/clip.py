@@ -1,7 +1,7 @@
 """The clip, one labelled sequence, and the rules that its fields obey."""
 
 import dataclasses
-import math
+import posixpath
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Clip:
 
         Time spans of one video show the same scene and must stay together.
         """
-        return self.group or self.path
+        return self.group or posixpath.normpath(self.path)
 
     @property
     def span(self) -> str:
@@ -71,6 +71,8 @@ class SourceStat(NamedTuple):
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
 # File systems take 255 bytes; `.<name>.h5.tmp` is what a cache file is called at first.
 _MAX_NAME_BYTES = 255 - len("..h5.tmp")
+# Three years: a time beyond it is one in milliseconds or of a calendar, and overflows in FFmpeg.
+_MAX_SPAN_SEC = 1e8
 
 
 def escape_control(text: str) -> str:
@@ -171,9 +173,9 @@ def _check_clip(clip: Clip, *, place: str) -> None:
 def _check_span(clip: Clip, *, place: str) -> None:
     for column in ("start_sec", "end_sec"):
         sec = getattr(clip, column)
-        if sec is not None and not (math.isfinite(sec) and sec >= 0):
+        if sec is not None and not 0 <= sec <= _MAX_SPAN_SEC:
             raise ValueError(
-                f"{place}: expected {column} to be finite and at least 0, received {sec}. "
+                f"{place}: expected {column} from 0 to {_MAX_SPAN_SEC:g} seconds, received {sec}. "
                 "Correct it, or leave it empty."
             )
     # A clip that ends at 0 is empty even where its start is left out.

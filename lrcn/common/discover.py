@@ -11,8 +11,11 @@ from lrcn.common.natural_sort import natural_key
 
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {
+    ".3g2",
     ".3gp",
+    ".asf",
     ".avi",
+    ".f4v",
     ".flv",
     ".m2ts",
     ".m4v",
@@ -21,8 +24,11 @@ VIDEO_SUFFIXES = {
     ".mp4",
     ".mpeg",
     ".mpg",
+    ".mts",
+    ".mxf",
     ".ogv",
     ".ts",
+    ".vob",
     ".webm",
     ".wmv",
 }

@@ -2,11 +2,12 @@
 
 import errno
 import logging as python_logging
+import math
 import os
 import sys
 from collections.abc import Callable
 
-from absl import app, logging
+from absl import app, flags, logging
 
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
@@ -39,6 +40,7 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
 
     def guarded_main(argv: list[str]) -> None:
         try:
+            _check_finite_flags()
             sys.exit(main(argv[1:]))
         except KeyboardInterrupt:
             print(
@@ -65,6 +67,13 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     app.run(guarded_main)
+
+
+def _check_finite_flags() -> None:
+    # The bounds of absl's flags let `nan` through.
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
 
 
 def _describe_expected(error: Exception) -> str | None:

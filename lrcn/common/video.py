@@ -19,10 +19,6 @@ from lrcn.common.video_stream import Clock, find_stated_duration, find_stream
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
-# A stated duration is rounded, and may be that of the sound.
-_DURATION_TOLERANCE_SEC = 1.0
-_DURATION_TOLERANCE = 0.05
-
 
 class _DamageError(Exception):
     """What the decoder did not take for an error; the message is the reason."""
@@ -127,6 +123,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             if strict:
                 stream.codec_context.options = {"err_detect": "explode"}
             clock = Clock(container, stream)
+            if seek_sec > 0 and not clock.knows_start:
+                return
             # A stream without times can only be read from its beginning.
             if seek_sec > 0 and stream.start_time is not None:
                 seek_pts = stream.start_time + int(seek_sec / stream.time_base)
@@ -141,8 +139,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 reached = f"at {timestamp_sec:.3f} s"
                 if seek_sec == 0:
                     reached += f", after frame {i}"
-            stated_sec = find_stated_duration(container, stream)
-            tolerance_sec = max(_DURATION_TOLERANCE_SEC, _DURATION_TOLERANCE * stated_sec)
+            stated_sec, tolerance_sec = find_stated_duration(container, stream)
             # Whoever sought behind the end has seen no frame.
             if (clock.end_sec or seek_sec == 0) and stated_sec - clock.end_sec > tolerance_sec:
                 raise _DamageError(f"its header states {stated_sec:.3f} s")

@@ -1,6 +1,7 @@
 """What a video file states: which stream its pictures are, their times, how many there are."""
 
 import itertools
+import re
 from pathlib import Path
 
 import av
@@ -11,6 +12,12 @@ from lrcn.common.frame import UnreadableClipError
 # What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
 # FFmpeg guesses it from the file that is there.
 _FORMATS_WITH_DURATION = {"asf", "flv", "matroska", "mov"}
+
+# A stated duration is rounded, and may be that of the sound; Matroska's tag is of the pictures.
+_TOLERANCE_SEC = 1.0
+_TOLERANCE = 0.05
+_TOLERANCE_OF_STREAM_SEC = 0.15
+_MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9.]+)")  # 00:00:02.400000000
 
 # For an estimate of how many frames there are: what is assumed of a video that states no rate, and
 # how many packets tell the size of the others.
@@ -33,11 +40,12 @@ def estimate_num_frames(
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             stream = find_stream(container, path)
             rate_fps = float(stream.average_rate or 0) or _DEFAULT_RATE_FPS
-            num_frames = stream.frames
+            # A header may state anything; a frame takes a byte at least.
+            num_frames = min(stream.frames, container.size)
             if not num_frames:
-                duration_sec = find_stated_duration(container, stream)
+                duration_sec, _ = find_stated_duration(container, stream)
                 duration_sec = duration_sec or (container.duration or 0) / av.time_base
-                num_frames = round(duration_sec * rate_fps)
+                num_frames = min(round(duration_sec * rate_fps), container.size)
             if not num_frames:
                 packets = itertools.islice(container.demux(stream), _ESTIMATE_PACKETS)
                 sizes = [packet.size for packet in packets if packet.size]
@@ -56,14 +64,18 @@ class Clock:
 
     Attributes:
         end_sec: When the last frame that was asked for ends.
+        knows_start: Whether times are right where reading does not start with the first frame.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self._start_pts = self._next_pts = stream.start_time or 0
         self._time_base = stream.time_base
         self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
-        # AVI has no display times: those of decoding are in the right order.
-        self._field = "dts" if container.format.name == "avi" else "pts"
+        # AVI has no display times: those of decoding are in the right order, and late by as many
+        # frames as the decoder holds back. Only the first frame tells how many.
+        is_avi = container.format.name == "avi"
+        self._field = "dts" if is_avi else "pts"
+        self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
         self.end_sec = 0.0
 
     def read_time(self, frame: av.VideoFrame) -> float:
@@ -71,6 +83,8 @@ class Clock:
         pts = getattr(frame, self._field)
         # An elementary stream has no times, and the last frames of AVI have none either.
         pts = self._next_pts if pts is None else pts
+        if not self.knows_start:
+            self._start_pts, self.knows_start = pts, True
         self._next_pts = pts + (frame.duration or 0)
         timestamp_sec = self._to_sec(pts)
         self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
@@ -104,19 +118,36 @@ def find_stream(container: av.container.InputContainer, path: Path) -> av.VideoS
     return stream
 
 
-def find_stated_duration(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """Finds the seconds that the header states for the video; 0 where it states none."""
+def find_stated_duration(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> tuple[float, float]:
+    """Finds the seconds that the header states for the video, and how many less it may last.
+
+    Returns:
+        Two times 0 where it states none.
+    """
+    stated_sec, is_of_stream = _read_duration(container, stream)
+    if is_of_stream:
+        return stated_sec, _TOLERANCE_OF_STREAM_SEC
+    return stated_sec, max(_TOLERANCE_SEC, _TOLERANCE * stated_sec)
+
+
+def _read_duration(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> tuple[float, bool]:
+    """Returns the seconds stated, 0 for none, and whether they are of this stream alone."""
     formats = container.format.name.split(",")
     if "avi" in formats and stream.frames and stream.average_rate:
         # The duration of a cut AVI is that of what is left.
-        return float(stream.frames / stream.average_rate)
+        return float(stream.frames / stream.average_rate), False
     if not _FORMATS_WITH_DURATION.intersection(formats):
-        return 0.0
+        return 0.0, False
     if stream.duration:
-        return float(stream.duration * stream.time_base)
+        return float(stream.duration * stream.time_base), False
     # What follows is the time at which the stream ends, which need not start at 0.
     start_sec = float((stream.start_time or 0) * stream.time_base)
-    if "DURATION" in stream.metadata:  # Matroska: 00:00:02.400000000
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_sec
-    return (container.duration or 0) / av.time_base - start_sec
+    tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if tag is not None:
+        hours, minutes, seconds = map(float, tag.groups())
+        return hours * 3600 + minutes * 60 + seconds - start_sec, True
+    return (container.duration or 0) / av.time_base - start_sec, False
