@@ -105,4 +105,6 @@ def read_features(
     chosen = np.empty((len(positions), *contract.feature_shape), maps.dtype)
     for row, position in enumerate(positions):
         chosen[row] = maps[(position, *of_view)]
-    return ClipFeatures(chosen[inverse], *(x[:][frames] for x in others))
+    if not np.array_equal(positions, frames):
+        chosen = chosen[inverse]
+    return ClipFeatures(chosen, *(x[:][frames] for x in others))
