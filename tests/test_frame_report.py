@@ -7,13 +7,15 @@ from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipClock
-from lrcn.common.run_dir import RunDir, read_json
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.frame_prediction_file import (
     FramePredictions,
     read_frame_predictions,
     write_frame_predictions,
 )
 from train_head.frame_report import find_least_right
+from train_head.provenance import describe_data
 from train_head.reporting import write_report
 from train_head.train import train_run
 
@@ -87,12 +89,17 @@ def test_it_says_how_to_make_the_run_again(run_and_cache):
     assert f"--frame_labels={run.frame_labels_path}" in text
 
 
-def test_comparison_of_clips_is_refused(run_and_cache, tmp_path):
-    (tmp_path / "compare.json").write_text("{}")
-    with pytest.raises(
-        ValueError, match=r"compares heads that give each clip one label.* Leave it"
-    ):
-        write_report(*run_and_cache, compare_dir=tmp_path)
+def test_what_is_of_other_data_or_of_clips_is_left_out(run_and_cache, tmp_path, caplog):
+    run, cache = run_and_cache
+    before = run.report_path.read_bytes()
+    write_json(tmp_path / "compare.json", {"data": {"splits": "others"}})
+    write_report(run, cache, compare_dir=tmp_path)
+    assert "compare.json: is of other features, clips or splits than the run" in caplog.text
+    clips = read_manifest(run.manifest_path)
+    write_json(tmp_path / "compare.json", {"data": describe_data(cache.contract, clips)})
+    write_report(run, cache, compare_dir=tmp_path)
+    assert "compares heads that give each clip one label" in caplog.text
+    assert run.report_path.read_bytes() == before
 
 
 def make_predictions():

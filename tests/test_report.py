@@ -18,6 +18,7 @@ from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.metrics import compute_metrics
+from train_head.provenance import describe_data
 from train_head.report_data import MAX_SHOWN, ScoredClips
 from train_head.report_page import render_page
 from train_head.reporting import write_report
@@ -70,8 +71,9 @@ def hostile_report(run_dir, cache_dir, tmp_path_factory):
         place.classes_path.unlink()
         write_class_names(place.classes_path, [HOSTILE_CLASS, "right"])
     run.metrics_path("test").unlink()
-    write_json(folder / "compare.json", make_compare())
-    write_json(folder / "audit.json", make_audit(clips))
+    data = {"data": describe_data(cache.contract, clips)}
+    write_json(folder / "compare.json", make_compare() | data)
+    write_json(folder / "audit.json", make_audit(clips) | data)
     flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
     also = (f"--compare_dir={folder}", f"--audit_dir={folder}")
     done = run_program("train_head.report", *flags, *also)

@@ -15,6 +15,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import plan_epoch
+from train_head.run_lock import lock_run
 
 
 def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):
@@ -74,9 +75,7 @@ def test_an_unknown_label_is_named_before_a_run_is_made(ramps, tmp_path):
     change_manifest(
         cache, lambda x: dataclasses.replace(x, label="rize") if x.clip_id == "rise/test_0" else x
     )
-    with pytest.raises(
-        ValueError, match=r"csv: clip 'rise/test_0': unknown label 'rize'"
-    ):
+    with pytest.raises(ValueError, match=r"csv: clip 'rise/test_0': unknown label 'rize'"):
         train(cache, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -87,6 +86,14 @@ def test_numbers_that_are_none_are_refused(ramps, tmp_path, flag):
     done = run_program("train_head", *flags, check=False)
     assert done.returncode == 1
     assert f"error: {flag}: expected a finite number. Correct it." in done.stderr
+
+
+def test_a_second_training_of_a_run_at_once_is_refused(ramps, tmp_path):
+    run = train(ramps, tmp_path / "run", epochs=1)
+    run.model_path.unlink()  # not ended
+    with lock_run(run), pytest.raises(RuntimeError, match=r"run: another training is writing"):
+        train(ramps, run.path, epochs=1)
+    assert train(ramps, run.path, epochs=1).model_path.exists()
 
 
 def test_missing_clip_is_named(ramps, tmp_path):

@@ -22,6 +22,7 @@ from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.layers import keras
 from train_head.prediction_file import read_predictions
+from train_head.provenance import describe_data
 from train_head.train import train_run
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
@@ -88,7 +89,8 @@ def compare_models(
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If no clip is held out, or as `train_run`.
     """
-    splits = {clip.split for clip in read_manifest(cache.manifest_path)}
+    clips = read_manifest(cache.manifest_path)
+    splits = {clip.split for clip in clips}
     split = next((x for x in ("test", "val") if x in splits), None)
     if split is None:
         raise ValueError(
@@ -121,6 +123,7 @@ def compare_models(
         "seeds": seeds,
         "models": [_summarise(model, is_right) for model in models],
         "verdict": find_verdict(is_right),
+        "data": describe_data(cache.contract, clips),
     }
 
 

@@ -10,6 +10,7 @@ from train_head.evaluation import load_model
 from train_head.fitting import fit_model, make_checked_strategy, save_model
 from train_head.recorder import RunRecorder, read_history
 from train_head.reproduction import make_extraction_command
+from train_head.run_lock import lock_run
 from train_head.run_start import start_run
 from train_head.split_reader import read_split
 from train_head.train import train_run
@@ -48,6 +49,7 @@ def fine_tune_run(
     Raises:
         FileNotFoundError: If clips are missing from the cache, or the weights.
         ValueError: If the cache is cut elsewhere, and as `train_run`.
+        RuntimeError: As `train_run`.
     """
     _check_cut(cache)
     strategy = make_checked_strategy(config, devices)
@@ -59,42 +61,43 @@ def fine_tune_run(
         frame_labels_path=frame_labels_path,
     ):
         return
-    head_run = RunDir(run.head_path)
-    train_run(
-        config.first_phase(),
-        cache=cache,
-        run=head_run,
-        checkpoint_sec=checkpoint_sec,
-        manifest_path=manifest_path,
-        # The labels of this run; those outside may have changed since it was started.
-        frame_labels_path=run.frame_labels_path if config.labels == "frame" else None,
-        weights=weights,
-        devices=devices,
-        summary=summary,
-    )
-    phase = config.second_phase()
-    with strategy.scope():
-        model = load_tunable_model(head_run, tune_layers=config.tune_layers)
-    recorder = RunRecorder(
-        run,
-        patience=phase.patience,
-        seed=phase.seed,
-        checkpoint_sec=checkpoint_sec,
-        first_phase=read_history(head_run.history_path),
-    )
-    train, val = (read_split(run, cache, name, phase) for name in ("train", "val"))
-    fit_model(
-        model,
-        phase,
-        strategy=strategy,
-        train=train,
-        val=val,
-        recorder=recorder,
-        summary=summary,
-    )
-    finished = load_model(head_run)  # without the optimizer
-    finished.set_weights(model.get_weights())
-    save_model(finished, run)
+    with lock_run(run):
+        head_run = RunDir(run.head_path)
+        train_run(
+            config.first_phase(),
+            cache=cache,
+            run=head_run,
+            checkpoint_sec=checkpoint_sec,
+            manifest_path=manifest_path,
+            # The labels of this run; those outside may have changed since it was started.
+            frame_labels_path=run.frame_labels_path if config.labels == "frame" else None,
+            weights=weights,
+            devices=devices,
+            summary=summary,
+        )
+        phase = config.second_phase()
+        with strategy.scope():
+            model = load_tunable_model(head_run, tune_layers=config.tune_layers)
+        recorder = RunRecorder(
+            run,
+            patience=phase.patience,
+            seed=phase.seed,
+            checkpoint_sec=checkpoint_sec,
+            first_phase=read_history(head_run.history_path),
+        )
+        train, val = (read_split(run, cache, name, phase) for name in ("train", "val"))
+        fit_model(
+            model,
+            phase,
+            strategy=strategy,
+            train=train,
+            val=val,
+            recorder=recorder,
+            summary=summary,
+        )
+        finished = load_model(head_run)  # without the optimizer
+        finished.set_weights(model.get_weights())
+        save_model(finished, run)
 
 
 def load_tunable_model(run: RunDir, *, tune_layers: int):

@@ -20,6 +20,7 @@ from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
+from train_head.provenance import describe_data
 
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
 # of two groups of one class, and no two clips of different classes.
@@ -53,7 +54,8 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
         that are not listed by the estimate) and `pairs`, the closest 50 whether or not they reach
         it, closest first: {clip_a, split_a, label_a, clip_b, split_b, label_b, similarity,
         frame_similarity, frame_a, frame_b}. Similarities are cosines; the last three say which
-        frames of the two, numbered as in `frame_index`, are closest.
+        frames of the two, numbered as in `frame_index`, are closest. And `data`, what was searched,
+        see `describe_data`.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
@@ -89,6 +91,7 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
         "num_pairs": num_listed + max(0, num_reaching - len(pairs)),
         # A stable sort: equals stay in the order of the manifest.
         "pairs": sorted(pairs, key=lambda pair: -pair["similarity"]),
+        "data": describe_data(cache.contract, clips),
     }
 
 

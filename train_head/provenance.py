@@ -1,12 +1,29 @@
 """Where a score comes from: what somebody else needs to get it again."""
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+
+from lrcn.common.clip import Clip
+from lrcn.common.contract import Contract
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
+
+
+def describe_data(contract: Contract, clips: Iterable[Clip]) -> dict[str, str]:
+    """Returns what two results have in common if they are of the same features and splits.
+
+    Args:
+        contract: Of the features.
+        clips: With label and split, in order.
+    """
+    rows = json.dumps([[clip.clip_id, clip.label, clip.split] for clip in clips])
+    return {"contract": contract.digest, "splits": hashlib.sha256(rows.encode()).hexdigest()}
 
 
 def list_versions() -> dict[str, str]:

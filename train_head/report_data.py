@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
@@ -11,6 +12,7 @@ from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.evaluation import evaluate_run, score_run
 from train_head.prediction_file import read_predictions
+from train_head.provenance import describe_data
 from train_head.recorder import find_best_row, read_history
 from train_head.reproduction import list_commands
 
@@ -145,24 +147,38 @@ def summarize_training(run: RunDir) -> dict:
     return {"rows": rows, "best_epoch": find_best_row(rows)["epoch"]}
 
 
-def read_compare(compare_dir: Path) -> dict:
-    """Reads `compare.json`. Raises FileNotFoundError where there is none."""
-    return _read_result(compare_dir / "compare.json", program="compare")
+def read_compare(compare_dir: Path, run: RunDir) -> dict | None:
+    """Reads `compare.json`, which is left out, with a warning, if it is of other data than the run.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    return _read_result(compare_dir / "compare.json", run, program="compare")
 
 
-def read_audit(audit_dir: Path) -> dict:
-    """Reads `audit.json`, with the first pairs only. Raises FileNotFoundError as `read_compare`."""
-    audit = _read_result(audit_dir / "audit.json", program="audit")
-    return {**audit, "pairs": audit["pairs"][:_NUM_PAIRS]}
+def read_audit(audit_dir: Path, run: RunDir) -> dict | None:
+    """Reads `audit.json` as `read_compare`, with the first pairs only."""
+    audit = _read_result(audit_dir / "audit.json", run, program="audit")
+    return audit and {**audit, "pairs": audit["pairs"][:_NUM_PAIRS]}
 
 
-def _read_result(path: Path, *, program: str) -> dict:
+def _read_result(path: Path, run: RunDir, *, program: str) -> dict | None:
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: missing. Expected the folder that `python -m train_head.{program} "
             f"--output_dir=...` wrote as --{program}_dir."
         )
-    return read_json(path)
+    result = read_json(path)
+    wanted = describe_data(run.read_contract(), read_manifest(run.manifest_path))
+    if result.get("data") == wanted:
+        return result
+    logging.warning(
+        "%s: is of other features, clips or splits than the run, or of an earlier version, so the "
+        "report leaves it out. Run train_head.%s again on what the run was trained on.",
+        path,
+        program,
+    )
+    return None
 
 
 def describe_origin(run: RunDir, cache: FeatureCache, scores: dict) -> dict:

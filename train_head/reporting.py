@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from absl import logging
+
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
@@ -35,18 +37,19 @@ def write_report(
         FileNotFoundError: If run, clips, or the named results are missing.
         ValueError: If the cache is not that of the run, or as `report_data.read_scores`.
     """
-    compare = None if compare_dir is None else report_data.read_compare(compare_dir)
-    audit = None if audit_dir is None else report_data.read_audit(audit_dir)
     check_cache(run, cache)
+    compare = None if compare_dir is None else report_data.read_compare(compare_dir, run)
+    audit = None if audit_dir is None else report_data.read_audit(audit_dir, run)
     config = read_config(run)
     if audit is not None:
         clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
         make_pair_pictures(audit["pairs"], clips=clips, cache=cache)
     if config.labels == "frame":
         if compare is not None:
-            raise ValueError(
-                f"{compare_dir}: compares heads that give each clip one label. Received: "
-                "--compare_dir for a run with --labels=frame. Leave it out."
+            logging.warning(
+                "%s: compares heads that give each clip one label, so the report of a run with "
+                "--labels=frame leaves it out",
+                compare_dir,
             )
         page = render_frame_page(run, cache, audit=audit)
     else:

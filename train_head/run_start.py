@@ -78,7 +78,10 @@ def start_run(
             raise ValueError(f"{run.path}: {problem}. {_NAME_ANOTHER}, or delete this one.")
         if run.model_path.exists():
             logging.info("%s: trained already", run.path)
-        return run.model_path.exists()
+            return True
+        # Gone where the model of a run that had ended was removed, to train it once more.
+        run.checkpoints_path.mkdir(exist_ok=True)
+        return False
     if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "

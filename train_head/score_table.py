@@ -13,15 +13,17 @@ def format_headline(scores: dict) -> str:
     """Renders the score in a line: `top-1 97.5% [94.2, 100.0] of 120 test clips`, or
     `frame accuracy 93.1% [90.2, 95.8] of 1,234 frames of 12 test clips`.
     """
+    leaking_groups = scores["provenance"]["leaking_groups"]
+    leak = f" (too good: {leaking_groups} groups are in several splits)" if leaking_groups else ""
     if "frame_accuracy" in scores:
         return (
             f"frame accuracy {scores['frame_accuracy']:.1%} "
             f"{_format_interval(scores['frame_accuracy_interval'])} of {scores['num_frames']:,} "
-            f"frames of {scores['num_clips']} {scores['split']} clips"
+            f"frames of {scores['num_clips']} {scores['split']} clips{leak}"
         )
     return (
         f"top-1 {scores['top1']:.1%} {_format_interval(scores['top1_interval'])} of "
-        f"{scores['num_clips']} {scores['split']} clips"
+        f"{scores['num_clips']} {scores['split']} clips{leak}"
     )
 
 

@@ -12,6 +12,7 @@ from train_head.layers import keras
 from train_head.model import build_head
 from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
+from train_head.run_lock import lock_run
 from train_head.run_start import start_run
 from train_head.split_reader import read_split
 from train_head.vgg16 import rebuild_top
@@ -51,6 +52,7 @@ def train_run(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache, or the weights.
+        RuntimeError: If another process trains the run.
         ValueError: If the clips, labels or devices do not allow training, the folder holds a run of
             other settings, clips or labels, the weights are not the cache's, or the loss stops
             being finite.
@@ -64,33 +66,34 @@ def train_run(
         frame_labels_path=frame_labels_path,
     ):
         return
-    top = rebuild_top(cache.contract, weights, where=cache.cache_dir / "cache.json")
-    train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
-    build = functools.partial(
-        build_head,
-        config,
-        feature_shape=train.reader.feature_shape,
-        num_classes=len(read_class_names(run.classes_path)),
-        statistics=measure_features(train.reader),
-    )
-    recorder = RunRecorder(
-        run, patience=config.patience, seed=config.seed, checkpoint_sec=checkpoint_sec
-    )
-    with strategy.scope():
-        keras.utils.set_random_seed(config.seed)
-        model = build(dtype_policy=choose_policy(config))
-    fit_model(
-        model,
-        config,
-        strategy=strategy,
-        train=train,
-        val=val,
-        recorder=recorder,
-        summary=summary,
-    )
-    # Not the compiled model: the file is for use on any device, and without the optimizer's
-    # state a third of the size.
-    finished = build(top=None if top is None else top.model)
-    top_weights = [] if top is None else top.model.get_weights()
-    finished.set_weights(top_weights + model.get_weights())
-    save_model(finished, run)
+    with lock_run(run):
+        top = rebuild_top(cache.contract, weights, where=cache.cache_dir / "cache.json")
+        train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
+        build = functools.partial(
+            build_head,
+            config,
+            feature_shape=train.reader.feature_shape,
+            num_classes=len(read_class_names(run.classes_path)),
+            statistics=measure_features(train.reader),
+        )
+        recorder = RunRecorder(
+            run, patience=config.patience, seed=config.seed, checkpoint_sec=checkpoint_sec
+        )
+        with strategy.scope():
+            keras.utils.set_random_seed(config.seed)
+            model = build(dtype_policy=choose_policy(config))
+        fit_model(
+            model,
+            config,
+            strategy=strategy,
+            train=train,
+            val=val,
+            recorder=recorder,
+            summary=summary,
+        )
+        # Not the compiled model: the file is for use on any device, and without the optimizer's
+        # state a third of the size.
+        finished = build(top=None if top is None else top.model)
+        top_weights = [] if top is None else top.model.get_weights()
+        finished.set_weights(top_weights + model.get_weights())
+        save_model(finished, run)

@@ -47,6 +47,10 @@ def build_vgg16(*, weights: str, cut: str, image_size: int, compute_dtype: str =
         "include_top": needs_classifier,
         "input_shape": (image_size, image_size, 3),
     }
+    if compute_dtype == "float32":
+        # On GPUs TensorFlow would multiply with 10 bits instead of 23, and caches of CPU and GPU
+        # would differ under one contract.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     with _dtype_policy(compute_dtype):
         if weights == "imagenet":
             vgg16 = _build_with_imagenet_weights(arguments)
