@@ -28,6 +28,24 @@ def test_the_interval_is_that_of_drawing_clips_and_seeds_one_by_one():
     assert [found["low"], found["high"]] == pytest.approx(find_interval(np.array(drawn)), abs=0.02)
 
 
+def test_clips_of_one_group_are_drawn_together():
+    groups = np.repeat(np.arange(12), np.arange(1, 13))  # of 1 to 12 clips
+    of_groups = np.random.RandomState(0).random((2, 12)) < 0.6
+    first = of_groups[:, groups]  # right or wrong together
+    second = make_answers(2, len(groups), accuracy=0.5, seed=1)
+    rng = np.random.default_rng(7)
+    drawn = []
+    for _ in range(4000):
+        clips = np.concatenate([np.flatnonzero(groups == x) for x in rng.integers(0, 12, 12)])
+        seeds = rng.integers(0, 2, 2)
+        drawn.append(first[np.ix_(seeds, clips)].mean() - second[np.ix_(seeds, clips)].mean())
+    found = bootstrap_difference(first, second, groups=[f"group_{x}" for x in groups])
+    assert found["mean"] == pytest.approx(first.mean() - second.mean())
+    assert [found["low"], found["high"]] == pytest.approx(find_interval(np.array(drawn)), abs=0.03)
+    by_clip = bootstrap_difference(first, second)
+    assert found["high"] - found["low"] > 1.2 * (by_clip["high"] - by_clip["low"])
+
+
 def test_clips_that_are_hard_for_both_do_not_widen_the_interval():
     shared = make_answers(1, 200, accuracy=0.5, seed=0)
     better = shared.copy()

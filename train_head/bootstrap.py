@@ -3,6 +3,8 @@
 Percentile intervals as in Efron and Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _RESAMPLES = 2000
@@ -30,25 +32,53 @@ def find_interval(resampled: np.ndarray) -> list[float]:
     return np.percentile(resampled, _PERCENTILES).tolist()
 
 
-def bootstrap_difference(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
+def sum_groups(rows: np.ndarray, groups: Sequence[str] | None) -> np.ndarray | None:
+    """Adds up what clips of one group give: they are right or wrong together, so drawn together.
+
+    Args:
+        rows: [N, ...], of each clip.
+        groups: N names, such as of source videos.
+
+    Returns:
+        [G, ...] float64; None where there are no groups, each clip is one, or all are one.
+    """
+    if groups is None:
+        return None
+    names, group_ids = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) in (1, len(rows)):
+        return None
+    sums = np.zeros((len(names), *rows.shape[1:]))
+    np.add.at(sums, group_ids, rows)
+    return sums
+
+
+def bootstrap_difference(
+    first: np.ndarray, second: np.ndarray, *, groups: Sequence[str] | None = None
+) -> dict[str, float]:
     """Measures how much better the first model is than the second, on the same clips.
 
-    Clips and seeds are drawn anew, independently of each other; both models always share the
-    draw, so a clip that is hard for both does not widen the interval. Of few seeds the spread
-    is hardly known: the interval is then rather too narrow than too wide.
+    Clips, or their groups, and seeds are drawn anew, independently of each other; both models
+    always share the draw, so a clip that is hard for both does not widen the interval. Of few
+    seeds the spread is hardly known: the interval is then rather too narrow than too wide.
 
     Args:
         first: [S, N] bool, whether the first model is right; a row a seed, a column a clip.
         second: The same of the second model.
+        groups: As `sum_groups`.
 
     Returns:
         `mean` of the difference in accuracy, and its 95 % interval's `low` and `high`, in [-1, 1].
     """
     difference = first.astype(np.float64) - second
     num_seeds, num_clips = difference.shape
-    # Clips on which all is alike are one kind, so that 20,000 clips are as quick as 200.
-    kinds, num_alike = np.unique(difference, axis=1, return_counts=True)
-    clips = draw_counts(num_alike / num_clips, num_drawn=num_clips)
+    # A row for each that is drawn: its difference with each seed, and its number of clips.
+    drawn = np.concatenate([difference, np.ones((1, num_clips))]).T
+    grouped = sum_groups(drawn, groups)
+    drawn = drawn if grouped is None else grouped
+    # Those on which all is alike are one kind, so that 20,000 clips are as quick as 200.
+    kinds, num_alike = np.unique(drawn, axis=0, return_counts=True)
+    counts = draw_counts(num_alike / len(drawn), num_drawn=len(drawn))
     seeds = draw_counts(np.full(num_seeds, 1 / num_seeds), num_drawn=num_seeds, stream=1)
-    low, high = find_interval(((seeds @ kinds) * clips).sum(axis=1) / difference.size)
+    sums = ((seeds @ kinds[:, :-1].T) * counts).sum(axis=1) / num_seeds
+    low, high = find_interval(sums / (counts @ kinds[:, -1]))
     return {"mean": float(difference.mean()), "low": low, "high": high}

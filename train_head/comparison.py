@@ -7,7 +7,7 @@ the GRU's size and training, and lacks the order alone.
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -117,12 +117,13 @@ def compare_models(
         )
         for model in models
     }
+    groups = [clip.source_group for clip in clips if clip.split == split]
     return {
         "split": split,
         "num_clips": is_right[BASELINE].shape[1],
         "seeds": seeds,
-        "models": [_summarise(model, is_right) for model in models],
-        "verdict": find_verdict(is_right),
+        "models": [_summarise(model, is_right, groups) for model in models],
+        "verdict": find_verdict(is_right, groups),
         "data": describe_data(cache.contract, clips),
     }
 
@@ -166,11 +167,13 @@ def _read_is_right(run: RunDir, split: str) -> np.ndarray:
     return read_predictions(run.predictions_path(split)).is_right
 
 
-def _summarise(model: ComparedModel, is_right: Mapping[str, np.ndarray]) -> dict:
+def _summarise(
+    model: ComparedModel, is_right: Mapping[str, np.ndarray], groups: Sequence[str]
+) -> dict:
     top1 = is_right[model.name].mean(axis=1)
     difference = None
     if model.name != BASELINE:
-        difference = bootstrap_difference(is_right[model.name], is_right[BASELINE])
+        difference = bootstrap_difference(is_right[model.name], is_right[BASELINE], groups=groups)
     return {
         "name": model.name,
         "title": model.title,

@@ -1,6 +1,6 @@
 """The comparison of heads in words: the verdict, and a table for a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ BASELINE = "mean_pool"
 _NOTABLE = 0.05
 
 
-def find_verdict(is_right: Mapping[str, np.ndarray]) -> str:
+def find_verdict(is_right: Mapping[str, np.ndarray], groups: Sequence[str] | None = None) -> str:
     """Says in a sentence whether the GRU beats mean pooling, and whether by the order of frames.
 
     One is better than another if the 95 % interval of their difference lies above 0. If it does
@@ -21,9 +21,10 @@ def find_verdict(is_right: Mapping[str, np.ndarray]) -> str:
     Args:
         is_right: [S, N] bool of `mean_pool`, `gru` and `gru_shuffled`, as `bootstrap_difference`
             takes them.
+        groups: The clips' N groups, as it takes them.
     """
-    gain = bootstrap_difference(is_right["gru"], is_right[BASELINE])
-    by_order = bootstrap_difference(is_right["gru"], is_right["gru_shuffled"])
+    gain = bootstrap_difference(is_right["gru"], is_right[BASELINE], groups=groups)
+    by_order = bootstrap_difference(is_right["gru"], is_right["gru_shuffled"], groups=groups)
     shown, shown_order = format_difference(gain), format_difference(by_order)
     few_clips = f"{is_right['gru'].shape[1]} clips are too few"
     if gain["low"] > 0:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.bootstrap import draw_counts, find_interval
+from train_head.bootstrap import draw_counts, find_interval, sum_groups
 from train_head.frame_labels import UNLABELLED, find_runs
 from train_head.metrics import score_classes
 
@@ -156,11 +156,7 @@ def _find_intervals(counts: np.ndarray) -> dict:
 
 
 def _find_group_intervals(counts: np.ndarray, groups: Sequence[str] | None) -> dict | None:
-    if groups is None:
+    of_groups = sum_groups(counts, groups)
+    if of_groups is None:
         return None
-    names, group_ids = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) in (1, len(counts)):
-        return None
-    of_groups = np.zeros((len(names), counts.shape[1]))
-    np.add.at(of_groups, group_ids, counts)
-    return {"num_groups": len(names), **_find_intervals(of_groups)}
+    return {"num_groups": len(of_groups), **_find_intervals(of_groups)}

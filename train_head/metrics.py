@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
+from train_head.bootstrap import draw_counts, find_interval, sum_groups
+
 _CALIBRATION_BINS = 15
-_RESAMPLES = 2000
-_RESAMPLING_SEED = 0
-_INTERVAL_PERCENTILES = (2.5, 97.5)
 
 
 def compute_metrics(
@@ -147,22 +146,19 @@ def score_classes(
     return per_class
 
 
-def _bootstrap_groups(cells, groups, *, num_classes: int) -> dict | None:
-    if groups is None:
+def _bootstrap_groups(
+    cells: np.ndarray, groups: Sequence[str] | None, *, num_classes: int
+) -> dict | None:
+    counts = sum_groups(np.eye(2 * num_classes)[cells], groups)
+    if counts is None:
         return None
-    names, group_ids = np.unique(np.asarray(groups), return_inverse=True)
-    num_groups = len(names)
-    if num_groups in (1, len(cells)):
-        return None
-    counts = np.zeros((num_groups, 2 * num_classes))
-    np.add.at(counts, (group_ids, cells), 1)
-    chances = np.full(num_groups, 1 / num_groups)
-    intervals = _bootstrap(counts, chances=chances, num_drawn=num_groups)
-    return {"num_groups": num_groups, **intervals}
+    chances = np.full(len(counts), 1 / len(counts))
+    intervals = _bootstrap(counts, chances=chances, num_drawn=len(counts))
+    return {"num_groups": len(counts), **intervals}
 
 
 def _bootstrap(counts: np.ndarray, *, chances: np.ndarray, num_drawn: int) -> dict:
-    """Finds 95 % percentile bootstrap intervals (Efron and Tibshirani 1993, chapter 13).
+    """Finds 95 % bootstrap intervals.
 
     To draw N clips with replacement is to draw how often each kind of clip comes from a
     multinomial distribution, so a resample is a row of counts and not of clips.
@@ -177,8 +173,7 @@ def _bootstrap(counts: np.ndarray, *, chances: np.ndarray, num_drawn: int) -> di
         `top1_interval` and `mean_class_accuracy_interval`, [low, high] each. A class that a
         resample has no clip of is left out of its mean.
     """
-    rng = np.random.default_rng(_RESAMPLING_SEED)
-    drawn = rng.multinomial(num_drawn, chances, size=_RESAMPLES) @ counts
+    drawn = draw_counts(chances, num_drawn=num_drawn) @ counts
     wrong, right = drawn[:, 0::2], drawn[:, 1::2]
     total = wrong + right
     recalls = np.divide(right, total, out=np.full_like(right, np.nan), where=total > 0)
@@ -186,7 +181,4 @@ def _bootstrap(counts: np.ndarray, *, chances: np.ndarray, num_drawn: int) -> di
         "top1_interval": right.sum(axis=1) / total.sum(axis=1),
         "mean_class_accuracy_interval": np.nanmean(recalls, axis=1),
     }
-    return {
-        name: np.percentile(values, _INTERVAL_PERCENTILES).tolist()
-        for name, values in scores.items()
-    }
+    return {name: find_interval(values) for name, values in scores.items()}
