@@ -43,6 +43,22 @@ def test_a_tree_of_classes(tmp_path):
     ]
 
 
+def test_what_is_passed_over_is_said(tmp_path, caplog):
+    for name in ("a/x.mp4", "a/y.mp5", "b/readme.txt", "lost.mp4", "a/.hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
+    # The fourth is `b`, a class without clips.
+    assert "4 files or folders are not where clips are, or no videos by their" in caplog.text
+    assert "such as lost.mp4" in caplog.text
+    caplog.clear()
+    for name in ("a/y.mp5", "b/readme.txt", "lost.mp4"):
+        (tmp_path / name).unlink()
+    (tmp_path / "b").rmdir()
+    find_clips(tmp_path)
+    assert not caplog.text
+
+
 def test_a_tree_with_splits(tmp_path):
     make_tree(tmp_path, "Training/walk/a.mp4", "valid/walk/a/", "test/walk/a.mp4", "docs/list.txt")
     assert sorted(find_clips(tmp_path), key=lambda clip: clip.split) == [

@@ -5,7 +5,9 @@ import os
 import re
 from pathlib import Path
 
-from lrcn.common.clip import Clip, check_clips
+from absl import logging
+
+from lrcn.common.clip import Clip, check_clips, escape_control
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
 
@@ -121,11 +123,12 @@ def find_clips(folder: Path) -> list[Clip]:
             only still images, or two clips would have the same clip_id.
     """
     folders, files = list_folder(folder)
+    passed_over = [name for name in files if _is_clip_file(name)]
     split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
     clips = []
     for name in folders:
         if name not in split_folders:
-            clips += _find_class_clips(folder, name, split="")
+            clips += _find_class_clips(folder, name, passed_over, split="")
     if clips and split_folders:
         raise ValueError(
             f"{folder}: expected every class below a split folder, since there is "
@@ -133,9 +136,11 @@ def find_clips(folder: Path) -> list[Clip]:
             f"{split_folders[0]!r}; or, if that is a class's name, give a .csv manifest."
         )
     for name in split_folders:
-        for class_name in list_folder(folder / name)[0]:
+        class_names, files_beside = list_folder(folder / name)
+        passed_over += [f"{name}/{x}" for x in files_beside if _is_clip_file(x)]
+        for class_name in class_names:
             class_folder, split = f"{name}/{class_name}", _SPLIT_OF_FOLDER[name.lower()]
-            clips += _find_class_clips(folder, class_folder, split=split)
+            clips += _find_class_clips(folder, class_folder, passed_over, split=split)
     if not clips and _has_image(files):
         raise ValueError(
             f"{folder}: expected a folder of classes, received images, the frames of one clip. "
@@ -146,17 +151,35 @@ def find_clips(folder: Path) -> list[Clip]:
             f"{folder}: expected clips in class folders, found none. Arrange them so, or give a "
             f".csv manifest:{_EXPECTED_TREE}"
         )
+    if passed_over:
+        logging.warning(
+            "%s: %d files or folders are not where clips are, or no videos by their names, such as "
+            "%s",
+            folder,
+            len(passed_over),
+            escape_control(passed_over[0]),
+        )
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
     return clips
 
 
-def _find_class_clips(root: Path, class_folder: str, *, split: str) -> list[Clip]:
+def _is_clip_file(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _CLIP_FILE_SUFFIXES
+
+
+def _find_class_clips(
+    root: Path, class_folder: str, passed_over: list[str], *, split: str
+) -> list[Clip]:
+    """Finds the clips of a class, and adds to what is passed over."""
     folders, files = list_folder(root / class_folder)
     stem_of = {name: name for name in folders}
     for name in files:
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() in _CLIP_FILE_SUFFIXES:
-            stem_of[name] = stem
+        if _is_clip_file(name):
+            stem_of[name] = os.path.splitext(name)[0]
+        else:
+            passed_over.append(f"{class_folder}/{name}")
+    if not stem_of:
+        passed_over.append(f"{class_folder}/")
     if not stem_of and _has_image(files):
         raise ValueError(
             f"{root / class_folder}: expected clips in the class folder, found only still images. "
