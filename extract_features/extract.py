@@ -25,7 +25,7 @@ from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError, read_source_stat
+from lrcn.common.decode import UnreadableClipError, read_clip_stat
 from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import (
     FeatureCache,
@@ -174,10 +174,8 @@ def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple
     """Finds the clips' sources: those that are there, and (clip, reason) of the others."""
     jobs, unreadable = [], []
     for clip in clips:
-        source = data_root / clip.path
         try:
-            source_stat = read_source_stat(source)._replace(span=clip.span)
-            jobs.append(Job(clip, source, source_stat))
+            jobs.append(Job(clip, data_root / clip.path, read_clip_stat(data_root, clip)))
         except UnreadableClipError as error:
             unreadable.append((clip, str(error)))
     return jobs, unreadable

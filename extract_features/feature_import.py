@@ -66,11 +66,10 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
         for clip in clips:
             source = find_feature_source(features, clip.clip_id)
             try:
-                stat = os.stat(source)
+                source_stat = read_feature_stat(source)
             except OSError as error:
                 result.failures.append((clip, str(error)))
                 continue
-            source_stat = SourceStat(stat.st_size, stat.st_mtime_ns)
             if cache.is_current(clip.clip_id, source_stat):
                 skipped += 1
                 continue
@@ -97,6 +96,12 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
 def find_feature_source(features: Path, clip_id: str) -> Path:
     """Finds the file that a clip's features come from, whether or not it exists."""
     return _npy_path(features, clip_id) if features.is_dir() else features
+
+
+def read_feature_stat(source: Path) -> SourceStat:
+    """Reads the state of a file of features. Raises OSError if it is not there."""
+    stat = os.stat(source)
+    return SourceStat(stat.st_size, stat.st_mtime_ns)
 
 
 def _copy_clip(

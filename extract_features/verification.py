@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from extract_features.feature_import import find_feature_source
+from extract_features.feature_import import find_feature_source, read_feature_stat
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_file import (
     STORAGE_DTYPE,
@@ -20,7 +20,7 @@ from lrcn.common.clip_file import (
     read_text,
 )
 from lrcn.common.contract import IMPORTED_BACKBONE
-from lrcn.common.decode import UnreadableClipError, read_source_stat
+from lrcn.common.decode import UnreadableClipError, read_clip_stat
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 
@@ -168,10 +168,9 @@ def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | No
     if cache.contract.backbone == IMPORTED_BACKBONE:
         source = find_feature_source(Path(cache.contract.weights), clip.clip_id)
         with contextlib.suppress(OSError):
-            stat = os.stat(source)
-            return source, SourceStat(stat.st_size, stat.st_mtime_ns)
+            return source, read_feature_stat(source)
         return source, None
     source = Path(cache.data_root) / clip.path
     with contextlib.suppress(UnreadableClipError):
-        return source, read_source_stat(source)._replace(span=clip.span)
+        return source, read_clip_stat(Path(cache.data_root), clip)
     return source, None

@@ -44,9 +44,7 @@ def test_a_tree_of_classes(tmp_path):
 
 
 def test_what_is_passed_over_is_said(tmp_path, caplog):
-    for name in ("a/x.mp4", "a/y.mp5", "b/readme.txt", "lost.mp4", "a/.hidden"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+    make_tree(tmp_path, "a/x.mp4", "a/y.mp5", "b/readme.txt", "lost.mp4", "a/.hidden")
     assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
     # The fourth is `b`, a class without clips.
     assert "4 files or folders are not where clips are, or no videos by their" in caplog.text

@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
     for name in ("rnn", "frame_order"):
         if flags.FLAGS[name].present:
             raise ValueError(f"--{name}: the models of the comparison differ in it. Leave it out.")
+    if config.seed + _SEEDS.value > 2**32:
+        raise ValueError(f"--seed={config.seed}: expected {_SEEDS.value} seeds from it below 2^32.")
 
     from lrcn.common.feature_cache import read_cache
     from lrcn.common.run_dir import write_json
@@ -50,6 +52,7 @@ def main(arguments: list[str]) -> int:
         output_dir=output_dir,
         num_seeds=_SEEDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+        weights=train_flags.WEIGHTS.value,
     )
     write_json(output_dir / "compare.json", comparison)
     draw_comparison(output_dir / "compare.png", comparison)

@@ -68,6 +68,7 @@ def compare_models(
     output_dir: Path,
     num_seeds: int,
     checkpoint_sec: float,
+    weights: str | None = None,
 ) -> dict:
     """Trains and scores every model with every seed, and compares them on the same clips.
 
@@ -79,6 +80,7 @@ def compare_models(
         output_dir: Where the runs go.
         num_seeds: How many seeds, at least 1.
         checkpoint_sec: Seconds between checkpoints.
+        weights: As `train_run`.
 
     Returns:
         `split`, `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed), mean, std,
@@ -109,7 +111,12 @@ def compare_models(
         for model in models
     }
     _train_runs(
-        runs, cache=cache, output_dir=output_dir, split=split, checkpoint_sec=checkpoint_sec
+        runs,
+        cache=cache,
+        output_dir=output_dir,
+        split=split,
+        checkpoint_sec=checkpoint_sec,
+        weights=weights,
     )
     is_right = {
         model.name: np.stack(
@@ -135,6 +142,7 @@ def _train_runs(
     output_dir: Path,
     split: str,
     checkpoint_sec: float,
+    weights: str | None,
 ) -> None:
     """Trains and scores the runs that have not ended, and logs the time left after each."""
     durations_sec = []
@@ -142,7 +150,7 @@ def _train_runs(
     for key, config in runs.items():
         run, start_sec = _make_run(output_dir, *key), time.monotonic()
         # A run that has ended is checked to be one of these settings and clips.
-        train_run(config, cache=cache, run=run, checkpoint_sec=checkpoint_sec)
+        train_run(config, cache=cache, run=run, checkpoint_sec=checkpoint_sec, weights=weights)
         if key in left:
             scores = evaluate_run(run, cache, split=split)
             keras.backend.clear_session()  # else every run's graph stays in memory

@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> None:
         manifest_paths=[Path(path) for path in _MANIFESTS.value],
         output_dir=Path(_OUTPUT_DIR.value),
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+        weights=train_flags.WEIGHTS.value,
         frame_labels_path=train_flags.read_frame_labels_path(),
     )
     width = max(len(run["name"]) for run in content["runs"])

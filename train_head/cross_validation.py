@@ -26,6 +26,7 @@ def cross_validate(
     manifest_paths: list[Path],
     output_dir: Path,
     checkpoint_sec: float,
+    weights: str | None = None,
     frame_labels_path: Path | None = None,
 ) -> dict:
     """Trains and scores a run for each manifest, in the folder of its name.
@@ -38,6 +39,7 @@ def cross_validate(
         manifest_paths: Manifests with the splits; their names, without `.csv`, must differ.
         output_dir: Where the runs and `cross_validation.json` go, made where there is none.
         checkpoint_sec: Seconds between checkpoints.
+        weights: As `train_run`.
         frame_labels_path: As `train_run`.
 
     Returns:
@@ -72,6 +74,7 @@ def cross_validate(
             cache=cache,
             run=run,
             checkpoint_sec=checkpoint_sec,
+            weights=weights,
             manifest_path=manifest_path,
             frame_labels_path=frame_labels_path,
         )

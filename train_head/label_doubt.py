@@ -49,6 +49,7 @@ def rank_labels(
     output_dir: Path,
     num_folds: int,
     checkpoint_sec: float,
+    weights: str | None = None,
 ) -> list[DoubtedLabel]:
     """Trains a head for each fold on the other folds, and ranks all clips by what it says of them.
 
@@ -62,6 +63,7 @@ def rank_labels(
         output_dir: Where the folds go, made where there is none.
         num_folds: K, at least 2.
         checkpoint_sec: Seconds between checkpoints.
+        weights: As `train_run`.
 
     Returns:
         An element for each clip, the most doubted label first.
@@ -89,6 +91,7 @@ def rank_labels(
         manifest_paths=manifest_paths,
         output_dir=output_dir,
         checkpoint_sec=checkpoint_sec,
+        weights=weights,
     )
     doubts = []
     for path in manifest_paths:

@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
         output_dir=output_dir,
         num_folds=_FOLDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
+        weights=train_flags.WEIGHTS.value,
     )
     table_path, sheet_path = output_dir / "label_noise.csv", output_dir / "label_noise.png"
     write_doubts(table_path, doubts)

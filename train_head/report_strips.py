@@ -12,7 +12,7 @@ from PIL import Image
 from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.contract import IMPORTED_BACKBONE
-from lrcn.common.decode import UnreadableClipError, read_frames, read_source_stat
+from lrcn.common.decode import UnreadableClipError, read_clip_stat, read_frames
 from lrcn.common.feature_cache import FeatureCache
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
@@ -120,8 +120,7 @@ def _read_strip(
         return None, "The features were imported, and which pictures they are of is not known."
     source = Path(cache.data_root) / clip.path
     try:
-        source_stat = read_source_stat(source)._replace(span=clip.span)
-        if not cache.is_current(clip.clip_id, source_stat):
+        if not cache.is_current(clip.clip_id, read_clip_stat(Path(cache.data_root), clip)):
             return None, f"{source}: has changed since its features were extracted."
         frames = read_frames(
             source,

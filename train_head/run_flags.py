@@ -39,12 +39,6 @@ flags.register_validator(
     lambda value: value == "all" or (value.isdecimal() and int(value) > 0),
     message="expected a number of devices, at least 1, or all",
 )
-_WEIGHTS = flags.DEFINE_string(
-    "weights",
-    None,
-    "VGG16's weights, where they have moved since extraction: imagenet, random or a file. Other "
-    "weights than the cache's are refused. Read only for a cache cut below block5_pool.",
-)
 
 
 def read_options() -> dict:
@@ -53,7 +47,7 @@ def read_options() -> dict:
         "checkpoint_sec": train_flags.CHECKPOINT_SEC.value,
         "manifest_path": None if _MANIFEST.value is None else Path(_MANIFEST.value),
         "frame_labels_path": train_flags.read_frame_labels_path(),
-        "weights": _WEIGHTS.value,
+        "weights": train_flags.WEIGHTS.value,
         "devices": _DEVICES.value,
         "summary": _SUMMARY.value,
     }

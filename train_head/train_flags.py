@@ -144,6 +144,12 @@ flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=2**32 - 1,
 )
+WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "VGG16's weights, where they have moved since extraction: imagenet, random or a file. Other "
+    "weights than the cache's are refused. Read only for a cache cut below block5_pool.",
+)
 
 
 def read_train_config(

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lrcn.common import images
-from lrcn.common.clip import SourceStat
+from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.frame import Frame, UnreadableClipError, resize_picture
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 
@@ -26,6 +26,7 @@ __all__ = [
     "count_frames",
     "estimate_num_frames",
     "iter_frames",
+    "read_clip_stat",
     "read_frames",
     "read_source_stat",
 ]
@@ -199,6 +200,11 @@ def read_source_stat(source: Path) -> SourceStat:
         mtime_ns=max(stat.st_mtime_ns for stat in stats),
         listing=listing,
     )
+
+
+def read_clip_stat(data_root: Path, clip: Clip) -> SourceStat:
+    """Reads the state of a clip's source, or of a span of it; errors as `read_source_stat`."""
+    return read_source_stat(data_root / clip.path)._replace(span=clip.span)
 
 
 def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:
