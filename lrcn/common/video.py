@@ -140,6 +140,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 if seek_sec == 0:
                     reached += f", after frame {i}"
             stated_sec, tolerance_sec = find_stated_duration(container, stream)
+            # Of a variable rate, how long the last frame is shown need not be known.
+            tolerance_sec = max(tolerance_sec, 2 * clock.longest_gap_sec)
             # Whoever sought behind the end has seen no frame.
             if (clock.end_sec or seek_sec == 0) and stated_sec - clock.end_sec > tolerance_sec:
                 raise _DamageError(f"its header states {stated_sec:.3f} s")

@@ -64,6 +64,7 @@ class Clock:
 
     Attributes:
         end_sec: When the last frame that was asked for ends.
+        longest_gap_sec: The longest time between two frames so far.
         knows_start: Whether times are right where reading does not start with the first frame.
     """
 
@@ -76,7 +77,8 @@ class Clock:
         is_avi = container.format.name == "avi"
         self._field = "dts" if is_avi else "pts"
         self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
-        self.end_sec = 0.0
+        self.end_sec = self.longest_gap_sec = 0.0
+        self._last_sec: float | None = None
 
     def read_time(self, frame: av.VideoFrame) -> float:
         """Returns the time at which a frame is shown; frames come in the order of the file."""
@@ -87,6 +89,9 @@ class Clock:
             self._start_pts, self.knows_start = pts, True
         self._next_pts = pts + (frame.duration or 0)
         timestamp_sec = self._to_sec(pts)
+        if self._last_sec is not None:
+            self.longest_gap_sec = max(self.longest_gap_sec, timestamp_sec - self._last_sec)
+        self._last_sec = timestamp_sec
         self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
         return timestamp_sec
 
