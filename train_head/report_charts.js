@@ -71,8 +71,9 @@ function drawCurve(target, { name, isShare, yText }) {
     title: `${name} by epoch; after the last: ${last}`, xs: [rows[0].epoch, rows.at(-1).epoch], yMax, yText, xText, yStep,
   });
   svg.append(draw("line", { x1: x(best), x2: x(best), y1: TOP, y2: HEIGHT - BOTTOM, class: "diagonal" }));
-  const inside = (at) => Math.min(HEIGHT - BOTTOM - 4, Math.max(TOP + 10, at));
-  const labels = series.map((s) => ({ ...s, at: inside(y(s.points.at(-1)[1]) - 8), end: WIDTH - RIGHT }));
+  // Above the end of the line, or below where it ends at the top; beside the mark of the best epoch.
+  const place = (at) => Math.min(HEIGHT - BOTTOM - 6, at - 8 < TOP + 10 ? at + 18 : at - 8);
+  const labels = series.map((s) => ({ ...s, at: place(y(s.points.at(-1)[1])), end: WIDTH - RIGHT - 6 }));
   // Where the lines end close together, their labels stand side by side.
   if (labels.length > 1 && Math.abs(labels[0].at - labels[1].at) < 14) labels[1].end -= 28;
   for (const { label, colour, points, at, end } of labels) {

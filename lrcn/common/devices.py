@@ -19,7 +19,8 @@ def import_tensorflow():
     """
     if "tensorflow" not in sys.modules:
         is_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # What matters of its errors comes as an exception; the rest are slower ways that it takes.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with _hide_native_stderr() if is_quiet else contextlib.nullcontext(), _keep_all_objects():
             import tensorflow as tf
 
