@@ -1,5 +1,7 @@
 """An extraction that was stopped, killed or is run again: what is done is not done twice."""
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -58,13 +60,21 @@ def test_only_new_and_changed_clips_are_done_under_the_settings_of_the_cache(dat
     )
 
 
-@pytest.fixture
-def stuck_data(data):
-    """The clips, but reading frame 7 of `right/clip_6` waits for ever, as the frame is a pipe."""
-    frame = data / "right" / "clip_6" / "7.png"
-    frame.rename(frame.with_suffix(".whole"))
-    os.mkfifo(frame)
-    return data
+@contextlib.contextmanager
+def hold_back(path):
+    """Has whoever opens the file wait, for at most 45 s: that is what a lease on it does."""
+    # The kernel's word that somebody waits, which ends a process that does not heed it.
+    heeded = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError as error:
+        pytest.skip(f"no leases on files here: {error}")
+    try:
+        yield
+    finally:
+        os.close(file)
+        signal.signal(signal.SIGIO, heeded)
 
 
 def start_and_wait_for(cache_dir, data, half_written):
@@ -94,14 +104,14 @@ def start_and_wait_for(cache_dir, data, half_written):
     return process
 
 
-def test_stopped_then_killed_then_resumed_equals_uninterrupted(stuck_data, cache_dir, tmp_path):
+def test_stopped_then_killed_then_resumed_equals_uninterrupted(data, cache_dir, tmp_path):
     cache = tmp_path / "new"
-    pipe = stuck_data / "right" / "clip_6" / "7.png"
+    frame = data / "right" / "clip_6" / "7.png"
     # 113 frames come before `clip_6`, so that seven batches of 16 leave out one of `clip_5`.
-    process = start_and_wait_for(cache, stuck_data, "right/.clip_5.h5.tmp")
-    process.send_signal(signal.SIGINT)
-    time.sleep(1)
-    os.close(os.open(pipe, os.O_WRONLY))  # the decoder's read ends
+    with hold_back(frame):
+        process = start_and_wait_for(cache, data, "right/.clip_5.h5.tmp")
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
     output = process.communicate(timeout=_PATIENCE_SEC)[0]
     assert process.returncode == 130
     assert "Stopped. What was finished is kept." in output
@@ -111,16 +121,15 @@ def test_stopped_then_killed_then_resumed_equals_uninterrupted(stuck_data, cache
     assert not list(cache.rglob("*.tmp"))
 
     # Now 10 frames of `clip_5` and 7 of `clip_6`, so that a batch ends in the latter.
-    process = start_and_wait_for(cache, stuck_data, "right/.clip_6.h5.tmp")
-    process.kill()
-    process.communicate()
+    with hold_back(frame):
+        process = start_and_wait_for(cache, data, "right/.clip_6.h5.tmp")
+        process.kill()
+        process.communicate()
     assert (cache / "clips" / "right" / ".clip_6.h5.tmp").exists()
     after_kill = snapshot_clips(cache)
     assert len(after_kill) == 14 and finished.items() <= after_kill.items()
 
-    pipe.unlink()
-    pipe.with_suffix(".whole").rename(pipe)
-    done = run_program("extract_features", f"--data={stuck_data}", f"--cache_dir={cache}")
+    done = run_program("extract_features", f"--data={data}", f"--cache_dir={cache}")
     assert "2 clips done, 14 skipped (already there), 0 failed; 23 frames" in done.stderr
     assert after_kill.items() <= snapshot_clips(cache).items()
     assert_same_features(cache, cache_dir)

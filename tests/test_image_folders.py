@@ -62,6 +62,13 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path, name):
             call(tmp_path / name)
 
 
+def test_a_pipe_among_frames_is_refused_without_waiting_for_it(tmp_path):
+    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
+    os.mkfifo(folder / "3.png")
+    with pytest.raises(UnreadableClipError, match=r"3\.png.*: expected a file, received a pipe"):
+        decode(folder)
+
+
 def test_time_span_of_a_folder_is_refused(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
     with pytest.raises(UnreadableClipError, match=r"clip: .*no times\. Leave both empty"):

@@ -10,14 +10,13 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from stat import S_ISREG
 
 import numpy as np
 from PIL import Image
 
 from lrcn.common import images
 from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.frame import Frame, UnreadableClipError, resize_picture
+from lrcn.common.frame import Frame, UnreadableClipError, check_is_file, resize_picture
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 
 __all__ = [
@@ -221,12 +220,7 @@ def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) 
     except (OSError, ValueError) as error:
         raise _make_missing_error(source, error) from error
     if not source.is_dir():
-        # A named pipe may keep whoever opens it waiting for ever.
-        if not S_ISREG(mode):
-            raise UnreadableClipError(
-                f"{source}: expected a file, received a pipe, device or socket. Remove it, or "
-                "write what comes out of it to a file."
-            )
+        check_is_file(source, mode)
         return False
     if start_sec is not None or end_sec is not None:
         raise UnreadableClipError(

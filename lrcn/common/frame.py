@@ -1,5 +1,7 @@
 """One decoded frame of a clip, and the rule by which it becomes a square."""
 
+import os
+import stat
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,19 @@ RESIZE_RULE = "stretch_bilinear"
 
 class UnreadableClipError(ValueError):
     """A clip that cannot be decoded as a whole; the message is the reason to record for it."""
+
+
+def check_is_file(path: str | os.PathLike, mode: int) -> None:
+    """Checks that opening what has this `st_mode` keeps nobody waiting, as a named pipe does.
+
+    Raises:
+        UnreadableClipError: If it is no ordinary file.
+    """
+    if not stat.S_ISREG(mode):
+        raise UnreadableClipError(
+            f"{path}: expected a file, received a pipe, device or socket. Remove it, or write what "
+            "comes out of it to a file."
+        )
 
 
 class Frame(NamedTuple):

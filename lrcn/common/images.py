@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lrcn.common.discover import IMAGE_SUFFIXES
-from lrcn.common.frame import UnreadableClipError
+from lrcn.common.frame import UnreadableClipError, check_is_file
 from lrcn.common.natural_sort import natural_key
 
 # Where Pillow's own guard against decompression bombs raises. It stands here too because that
@@ -85,6 +85,7 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
     """
     place = f"{path} (frame {frame_index})"
     try:
+        check_is_file(path, os.stat(path).st_mode)
         with Image.open(path, formats=_FORMATS) as image:
             _check_num_pixels(image, place=place)
             image.draft(None, (2 * image_size, 2 * image_size))
