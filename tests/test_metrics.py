@@ -95,6 +95,16 @@ def test_clips_that_are_right_or_wrong_together_are_worth_one():
     assert np.ptp(many["top1_interval"]) < 0.5 * np.ptp(few["top1_interval"])
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_few_clips_that_are_all_alike_leave_doubt(is_right):
+    class_ids = np.array([0, 0, 1, 1])
+    probabilities = np.eye(2)[class_ids if is_right else 1 - class_ids]
+    scores = compute_metrics(probabilities, class_ids, ["a", "b"])
+    # Clopper and Pearson's bounds of 4 of 4, as scipy.stats.binomtest gives them.
+    wanted = [0.3976354, 1] if is_right else [0, 0.6023646]
+    assert scores["top1_interval"] == pytest.approx(wanted, abs=1e-6)
+
+
 def test_one_group_alone_has_no_interval():
     scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES, groups=["a"] * 5)
     assert scores["by_group"] is None

@@ -32,6 +32,26 @@ def find_interval(resampled: np.ndarray) -> list[float]:
     return np.percentile(resampled, _PERCENTILES).tolist()
 
 
+def find_share_interval(resampled: np.ndarray, *, num_drawn: int) -> list[float]:
+    """As `find_interval`, of a score in [0, 1] of which each draw is right, wrong or in between.
+
+    Where all are right, or all wrong, no resample differs, and four right clips of four would be
+    [1, 1]. The interval is then the exact one, [0.025^(1/n), 1] or [0, 1 - 0.025^(1/n)]: Clopper
+    and Pearson 1934, "The Use of Confidence or Fiducial Limits".
+
+    Args:
+        resampled: Values of the score.
+        num_drawn: Draws of a resample, n.
+    """
+    low, high = find_interval(resampled)
+    unseen = 1 - (_PERCENTILES[0] / 100) ** (1 / num_drawn)
+    if low == 1:
+        return [1 - unseen, 1.0]
+    if high == 0:
+        return [0.0, unseen]
+    return [low, high]
+
+
 def sum_groups(rows: np.ndarray, groups: Sequence[str] | None) -> np.ndarray | None:
     """Adds up what clips of one group give: they are right or wrong together, so drawn together.
 

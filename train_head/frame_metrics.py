@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.bootstrap import draw_counts, find_interval, sum_groups
+from train_head.bootstrap import draw_counts, find_share_interval, sum_groups
 from train_head.frame_labels import UNLABELLED, find_runs
 from train_head.metrics import score_classes
 
@@ -152,7 +152,10 @@ def _find_intervals(counts: np.ndarray) -> dict:
     """Draws rows of counts anew, and returns the 95 % intervals of the scores."""
     drawn = draw_counts(np.full(len(counts), 1 / len(counts)), num_drawn=len(counts))
     scores = _score_counts(drawn @ counts)
-    return {f"{name}_interval": find_interval(values) for name, values in scores.items()}
+    return {
+        f"{name}_interval": find_share_interval(values, num_drawn=len(counts))
+        for name, values in scores.items()
+    }
 
 
 def _find_group_intervals(counts: np.ndarray, groups: Sequence[str] | None) -> dict | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.bootstrap import draw_counts, find_interval, sum_groups
+from train_head.bootstrap import draw_counts, find_share_interval, sum_groups
 
 _CALIBRATION_BINS = 15
 
@@ -181,4 +181,6 @@ def _bootstrap(counts: np.ndarray, *, chances: np.ndarray, num_drawn: int) -> di
         "top1_interval": right.sum(axis=1) / total.sum(axis=1),
         "mean_class_accuracy_interval": np.nanmean(recalls, axis=1),
     }
-    return {name: find_interval(values) for name, values in scores.items()}
+    return {
+        name: find_share_interval(values, num_drawn=num_drawn) for name, values in scores.items()
+    }
