@@ -11,14 +11,13 @@ import h5py
 
 from extract_features.feature_import import find_feature_source, read_feature_stat
 from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.clip_file import (
-    STORAGE_DTYPE,
-    MissingFilterError,
+from lrcn.common.clip_features import (
     enable_decompression,
     is_damage,
     read_recorded_source,
     read_text,
 )
+from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError, read_clip_stat
 from lrcn.common.feature_cache import FeatureCache

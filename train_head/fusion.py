@@ -53,7 +53,7 @@ def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Pre
             f"Expected a positive weight for each of the {len(named)} runs. Received: {weights}."
         )
     (first_name, first), *others = named.items()
-    shares = np.array(weights) / max(weights)  # their sum stays finite
+    shares = _find_shares(weights)
     total = first.probabilities * shares[0]
     for (name, other), share in zip(others, shares[1:], strict=True):
         both = f"{first_name} and {name}"
@@ -67,13 +67,12 @@ def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Pre
                     "the same labels."
                 )
         total = total + other.probabilities[np.ix_(rows, columns)] * share
-    return Predictions(first.clip_ids, first.labels, first.class_names, total / shares.sum())
+    return Predictions(first.clip_ids, first.labels, first.class_names, total)
 
 
 def format_fusion(named: dict[str, Predictions], weights: list[float], fused: Predictions) -> str:
     """Renders the scores of each run and of the fusion as a table for a terminal."""
-    parts = np.array(weights) / max(weights)
-    shares = [f"{part:.2f}" for part in parts / parts.sum()]
+    shares = [f"{share:.2f}" for share in _find_shares(weights)]
     rows = [*zip(named, shares, named.values(), strict=True), ("fusion", "", fused)]
     width = max(len(name) for name, _, _ in rows)
     lines = [f"{'run':{width}}  weight  clips   top-1   top-5  mean class accuracy"]
@@ -86,6 +85,11 @@ def format_fusion(named: dict[str, Predictions], weights: list[float], fused: Pr
             f"{scores['top5']:6.1%}  {scores['mean_class_accuracy']:19.1%}"
         )
     return "\n".join(lines)
+
+
+def _find_shares(weights: list[float]) -> np.ndarray:
+    parts = np.array(weights) / max(weights)  # so that their sum stays finite
+    return parts / parts.sum()
 
 
 def _match(wanted: list[str], received: list[str], *, what: str, both: str) -> list[int]:

@@ -1,6 +1,7 @@
-"""What is read of one clip's file: its features, and when its frames are."""
+"""What is read of one clip's file: features, times and source, and whether it is damaged."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -8,8 +9,23 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from lrcn.common.clip_file import enable_decompression, is_damage, read_text
+from lrcn.common.clip import SourceStat
+from lrcn.common.clip_file import MissingFilterError, import_hdf5plugin
 from lrcn.common.contract import Contract
+
+_ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
+# What keeps a whole file from being read: permissions, too many open files, a disk or a file
+# server that fails.
+_NOT_OF_THE_FILE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOMEM,
+}
 
 
 class ClipFeatures(NamedTuple):
@@ -108,3 +124,54 @@ def read_features(
     if not np.array_equal(positions, frames):
         chosen = chosen[inverse]
     return ClipFeatures(chosen, *(x[:][frames] for x in others))
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what reading a clip's file raised says that the file is damaged or absent.
+
+    A damaged header has h5py raise nearly anything: also KeyError, TypeError, UnicodeDecodeError.
+    """
+    if isinstance(error, (MemoryError, MissingFilterError)):
+        return False
+    return getattr(error, "errno", None) not in _NOT_OF_THE_FILE
+
+
+def read_text(file: h5py.File, name: str, default: str | None = None) -> str:
+    """Reads an attribute that is text.
+
+    Raises:
+        KeyError: If it is not there and there is no default.
+    """
+    if default is not None and not h5py.h5a.exists(file.id, name.encode()):
+        return default
+    text = _read_attribute(file, name)
+    return text.decode() if isinstance(text, bytes) else text
+
+
+def read_recorded_source(file: h5py.File) -> SourceStat:
+    """Reads what the source was like when the clip was extracted. Raises as `read_text`."""
+    return SourceStat(
+        size_bytes=int(_read_attribute(file, "source_size_bytes")),
+        mtime_ns=int(_read_attribute(file, "source_mtime_ns")),
+        span=read_text(file, "source_span", ""),
+        listing=read_text(file, "source_listing", ""),
+    )
+
+
+def _read_attribute(file: h5py.File, name: str):
+    # `file.attrs` opens the root group anew each time: a resume spent a third of its time there.
+    attribute = h5py.h5a.open(file.id, name.encode())
+    value = np.empty(attribute.shape, attribute.dtype)
+    attribute.read(value)
+    return value[()]
+
+
+def enable_decompression(file: h5py.File) -> None:
+    """Loads what reading the file's feature maps takes beyond stock HDF5.
+
+    Raises:
+        MissingFilterError: If they are compressed with zstd and hdf5plugin is not installed.
+    """
+    maps = file.get("feature_maps")
+    if maps is not None and _ZSTD_FILTER_ID in maps._filters:
+        import_hdf5plugin(file.filename)

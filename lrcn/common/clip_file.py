@@ -1,7 +1,6 @@
 """One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
 
 import contextlib
-import errno
 import io
 from pathlib import Path
 
@@ -19,20 +18,6 @@ STORAGE_DTYPE = "float16"
 # (`make bench`).
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 1
-_ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
-
-# What keeps a whole file from being read: permissions, too many open files, a disk or a file
-# server that fails.
-_NOT_OF_THE_FILE = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EAGAIN,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ENOMEM,
-}
 
 
 class MissingFilterError(RuntimeError):
@@ -162,46 +147,6 @@ class ClipWriter:
             _write_text(attributes, "broken_off", broken_off)
 
 
-def is_damage(error: Exception) -> bool:
-    """Whether what reading a clip's file raised says that the file is damaged or absent.
-
-    A damaged header has h5py raise nearly anything: also KeyError, TypeError, UnicodeDecodeError.
-    """
-    if isinstance(error, (MemoryError, MissingFilterError)):
-        return False
-    return getattr(error, "errno", None) not in _NOT_OF_THE_FILE
-
-
-def read_text(file: h5py.File, name: str, default: str | None = None) -> str:
-    """Reads an attribute that is text.
-
-    Raises:
-        KeyError: If it is not there and there is no default.
-    """
-    if default is not None and not h5py.h5a.exists(file.id, name.encode()):
-        return default
-    text = _read_attribute(file, name)
-    return text.decode() if isinstance(text, bytes) else text
-
-
-def read_recorded_source(file: h5py.File) -> SourceStat:
-    """Reads what the source was like when the clip was extracted. Raises as `read_text`."""
-    return SourceStat(
-        size_bytes=int(_read_attribute(file, "source_size_bytes")),
-        mtime_ns=int(_read_attribute(file, "source_mtime_ns")),
-        span=read_text(file, "source_span", ""),
-        listing=read_text(file, "source_listing", ""),
-    )
-
-
-def _read_attribute(file: h5py.File, name: str):
-    # `file.attrs` opens the root group anew each time: a resume spent a third of its time there.
-    attribute = h5py.h5a.open(file.id, name.encode())
-    value = np.empty(attribute.shape, attribute.dtype)
-    attribute.read(value)
-    return value[()]
-
-
 def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
     # Of fixed length: text of any length lies in a heap without a checksum, and HDF5 may not come
     # back from one that is damaged.
@@ -241,24 +186,14 @@ class _RawFile(io.FileIO):
             return 0
 
 
-def enable_decompression(file: h5py.File) -> None:
-    """Loads what reading the file's feature maps takes beyond stock HDF5.
-
-    Raises:
-        MissingFilterError: If they are compressed with zstd and hdf5plugin is not installed.
-    """
-    maps = file.get("feature_maps")
-    if maps is not None and _ZSTD_FILTER_ID in maps._filters:
-        _import_hdf5plugin(file.filename)
-
-
 def _make_filter(compression: str) -> dict:
     if compression == "gzip":
         return {"compression": "gzip", "compression_opts": _GZIP_LEVEL}
-    return dict(_import_hdf5plugin("--compression=zstd").Zstd(clevel=_ZSTD_LEVEL))
+    return dict(import_hdf5plugin("--compression=zstd").Zstd(clevel=_ZSTD_LEVEL))
 
 
-def _import_hdf5plugin(what: str):
+def import_hdf5plugin(what: str):
+    """Imports what reads and writes zstd for `what`, or raises MissingFilterError."""
     try:
         import hdf5plugin
     except ImportError:

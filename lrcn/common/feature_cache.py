@@ -21,8 +21,16 @@ import numpy as np
 from lrcn.common.atomic_file import make_temporary_path, replace_file
 from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.clip import SourceStat
-from lrcn.common.clip_features import ClipClock, ClipFeatures, open_clip, read_features
-from lrcn.common.clip_file import ClipWriter, is_damage, read_recorded_source, read_text
+from lrcn.common.clip_features import (
+    ClipClock,
+    ClipFeatures,
+    is_damage,
+    open_clip,
+    read_features,
+    read_recorded_source,
+    read_text,
+)
+from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import Contract
 
 FORMAT_VERSION = 1

@@ -1,0 +1,31 @@
+"""Which clips stay in memory once they were read."""
+
+import numpy as np
+import pytest
+from small_data import write_cache
+
+from lrcn.common.clip import Clip
+from train_head.clip_reader import ClipReader
+
+
+def test_reader_keeps_the_shortest_clips_that_fit(tmp_path):
+    lengths = [4, 2, 3]
+    clips = [Clip(f"clip_{i}", f"clip_{i}", "a", "train") for i in range(len(lengths))]
+    maps = {clip: np.ones((n, 5)) for clip, n in zip(clips, lengths, strict=True)}
+    cache = write_cache(tmp_path / "cache", maps)
+    clip_ids = [clip.clip_id for clip in clips]
+    two_clips_bytes = (2 + 3) * 5 * 2
+    reader = ClipReader(cache, clip_ids, memory_bytes=two_clips_bytes)
+    none_but_shortest = ClipReader(cache, clip_ids, memory_bytes=two_clips_bytes - 1)
+    for i in range(len(clips)):
+        reader.read(i, np.array([0]))
+        none_but_shortest.read(i)
+        cache.clip_path(f"clip_{i}").unlink()
+    assert reader.read(2, np.array([2, 0, 0])).shape == (3, 5)
+    assert reader.read(1).shape == none_but_shortest.read(1).shape == (2, 5)
+    for not_kept in (lambda: reader.read(0), lambda: none_but_shortest.read(2)):
+        with pytest.raises(FileNotFoundError, match=r"h5: not in the cache\. Run extract_feat"):
+            not_kept()
+    reader.release()
+    with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache"):
+        reader.read(1)
