@@ -8,6 +8,8 @@ onnxscript onnxruntime openvino`; `onnx` files are exported from PyTorch).
     make bench FLAGS="--rounds=5"
 """
 
+import importlib
+import importlib.util
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -30,6 +32,7 @@ _BATCH_SIZE = 16
 def main(arguments: list[str]) -> None:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
+    _load_triton_first()
     with tempfile.TemporaryDirectory() as folder:
         rates = measure_rates(_build_rows(Path(folder)))
     medians = {name: statistics.median(values) for name, values in rates.items()}
@@ -40,6 +43,14 @@ def main(arguments: list[str]) -> None:
             f"{name:44} {medians[name]:8.1f} {min(values):8.1f} {max(values):8.1f} "
             f"{medians[name] / bare:8.2f}"
         )
+
+
+def _load_triton_first() -> None:
+    """Loads Triton, which PyTorch's builds for GPUs bring and load late, before TensorFlow: both
+    have an LLVM of their own, and the other way round ends the process (PythonOT/POT issue 816).
+    """
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
 
 
 def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
