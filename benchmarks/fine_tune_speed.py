@@ -1,11 +1,11 @@
 """Times fine-tuning block 5 and head from the cache against doing so from pixels, side by side.
 
 From pixels is how Keras is mostly used: uint8 frames in memory, the whole VGG16 with blocks 1 to 4
-frozen, the head behind it; in float32, which Keras computes in if nobody says otherwise, and in
-the dtype that stage 1 takes here. From the cache, clips are read and decompressed in every epoch,
-or kept decoded, as training does with those that fit. All rows have the same layers and batch and
-are timed in turn, so that a machine whose speed drifts slows them alike; the ratio is to pixels in
-the same dtype.
+frozen, the head behind it; in the dtype that stage 1 takes here, to which the ratios are, and in
+float32, which Keras computes in if nobody says otherwise. From the cache, clips are read and
+decompressed in every epoch, or kept decoded, as training does with those that fit. All rows have
+the same layers and batch and are timed in turn, so that a machine whose speed drifts slows them
+alike.
 
     python -m benchmarks.fine_tune_speed --rounds=5
 """
@@ -66,6 +66,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     frames = _draw_frames()
     class_ids = np.arange(len(frames), dtype=np.int32) % _NUM_CLASSES
     clip_ids = [str(number) for number in range(len(frames))]
+    num_frames = frames.shape[0] * frames.shape[1]
 
     def build_vgg16(dtype):
         return backbone.build_vgg16(
@@ -104,7 +105,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
             # Made anew, so that no batch is read before the clock starts.
             dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
             model.fit(dataset, steps_per_epoch=steps, shuffle=False, verbose=0)
-            return frames.shape[0] * frames.shape[1]
+            return num_frames
 
         return fit
 
@@ -118,7 +119,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
             for start in range(0, len(frames), config.batch_size):
                 batch = slice(start, start + config.batch_size)
                 model.train_on_batch(frames[batch], class_ids[batch])
-            return frames.shape[0] * frames.shape[1]
+            return num_frames
 
         return train
 

@@ -2,7 +2,7 @@
 
 Each runs as the command that users run, on data made for it: block5_pool maps of 20 frames a clip
 for the audit, vectors for the report, whose cost does not depend on the features. It takes about
-ten minutes, most of them to make the data.
+five minutes, most of them to make the data.
 
     python -m benchmarks.large_data --audit_clips=13000 --report_clips=20000
 """
@@ -21,7 +21,9 @@ from benchmarks.synthetic_cache import make_contract, make_maps
 from lrcn.common.program import run_program
 
 _AUDIT_CLIPS = flags.DEFINE_integer("audit_clips", 13_000, "Clips to audit.", lower_bound=10)
-_REPORT_CLIPS = flags.DEFINE_integer("report_clips", 20_000, "Clips of the test split.")
+_REPORT_CLIPS = flags.DEFINE_integer(
+    "report_clips", 20_000, "Clips of the test split.", lower_bound=1
+)
 _CLASSES = flags.DEFINE_integer("classes", 101, "Classes.", lower_bound=2)
 _AUDIT_FRAMES = 20
 
