@@ -1,0 +1,168 @@
+"""Weights of VGG16: a file of any format that Keras writes, and no wrong one."""
+
+import shutil
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from commands import run_program
+from media import make_numbered_frames, write_frame_folder
+from small_vgg16 import RANDOM_SHA256, build_vgg16
+
+from lrcn.common import backbone
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+    """The random weights in each format that Keras writes; removed at the end, as it is large."""
+    folder = tmp_path_factory.mktemp("weights")
+    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+    model.set_weights(build_vgg16().get_weights())
+    model.save_weights(folder / "vgg16.weights.h5")
+    model.save(folder / "model.h5")
+    # What Keras' own download looks like: the layers at the top of the file.
+    with h5py.File(folder / "model.h5") as file, h5py.File(folder / "notop.h5", "w") as legacy:
+        group = file["model_weights"]
+        for name in group:
+            group.copy(name, legacy)
+        legacy.attrs.update(group.attrs)
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("name", ["vgg16.weights.h5", "model.h5", "notop.h5"])
+def test_weights_come_from_a_file_of_any_format(weights_dir, name):
+    loaded = build_vgg16(weights_dir / name, cut="block4_pool", image_size=48)
+    assert backbone.fingerprint_weights(loaded) == RANDOM_SHA256
+
+
+def refuse_file(path):
+    # The reason in the middle is Keras' or ours; where, what was expected and the file are not.
+    return pytest.raises(
+        ValueError,
+        match=rf"{path.name}: does not hold the weights of VGG16 up to block5_pool "
+        r"\(.+\)\. Expected a file that Keras' VGG16 saved: \.h5 or \.weights\.h5\.",
+    )
+
+
+@pytest.fixture(scope="module")
+def other_network(request, tmp_path_factory):
+    """A weights file of another network, in the format that the parameter names."""
+    build_other, suffix = request.param
+    path = tmp_path_factory.mktemp("other") / f"other{suffix}"
+    model = build_other()
+    (model.save if suffix == ".h5" else model.save_weights)(path)
+    yield path
+    path.unlink()
+
+
+def build_vgg19():
+    return keras.applications.VGG19(weights=None, include_top=False, input_shape=(32, 32, 3))
+
+
+def build_mobilenet():
+    return keras.applications.MobileNet(
+        weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.25
+    )
+
+
+@pytest.mark.parametrize(
+    "other_network",
+    [
+        (build_vgg19, ".h5"),
+        (build_vgg19, ".weights.h5"),
+        (build_mobilenet, ".h5"),
+        (build_mobilenet, ".weights.h5"),
+    ],
+    ids=["vgg19.h5", "vgg19.weights.h5", "mobilenet.h5", "mobilenet.weights.h5"],
+    indirect=True,
+)
+def test_another_networks_weights_are_refused(other_network):
+    with refuse_file(other_network) as caught:
+        build_vgg16(other_network)
+    assert "13 convolutions expected" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.weights.h5", "a.keras"])
+@pytest.mark.parametrize("content", [b"", b"not HDF5"])
+def test_files_of_something_else_are_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with refuse_file(tmp_path / name):
+        build_vgg16(tmp_path / name)
+
+
+def test_a_truncated_weights_file_is_refused(weights_dir, tmp_path):
+    path = tmp_path / "cut.weights.h5"
+    content = (weights_dir / "vgg16.weights.h5").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with refuse_file(path):
+        build_vgg16(path)
+
+
+def test_weights_that_are_not_finite_are_refused(weights_dir, tmp_path):
+    path = tmp_path / "diverged.h5"
+    shutil.copy(weights_dir / "notop.h5", path)
+    with h5py.File(path, "r+") as file:
+        find_kernel(file["block3_conv2"])[0, 0, 0, 0] = np.nan
+    with refuse_file(path) as caught:
+        build_vgg16(path)
+    assert "block3_conv2 has weights that are not finite" in str(caught.value)
+    path.unlink()
+
+
+def find_kernel(group):
+    """The first dataset of four axes below a group."""
+    found = []
+    group.visititems(lambda _, x: found.append(x) if getattr(x, "ndim", 0) == 4 else None)
+    return found[0]
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.weights.h5"])
+@pytest.mark.parametrize("group", ["x", "layers", "model_weights"])
+def test_numbers_in_place_of_groups_are_refused(tmp_path, name, group):
+    with h5py.File(tmp_path / name, "w") as file:
+        file[group] = 1.0
+    with refuse_file(tmp_path / name):
+        build_vgg16(tmp_path / name)
+
+
+def test_a_layer_of_another_name_is_not_left_random(weights_dir, tmp_path):
+    path = tmp_path / "renamed.h5"
+    with h5py.File(weights_dir / "notop.h5") as file, h5py.File(path, "w") as renamed:
+        for name in file:
+            file.copy(name, renamed, name.replace("block3_conv2", "my_conv"))
+        renamed.attrs.update(file.attrs)
+    with refuse_file(path) as caught:
+        build_vgg16(path)
+    assert "no layer of the name block3_conv2" in str(caught.value)
+    path.unlink()
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.h5: expected a VGG16 weights file\. .*no"):
+        build_vgg16(tmp_path / "gone.h5")
+
+
+def test_a_failed_download_says_where_to_put_the_file(tmp_path):
+    for i in range(2):
+        write_frame_folder(tmp_path / "data" / "walk" / f"clip_{i}", make_numbered_frames(1))
+    done = run_program(
+        "extract_features",
+        f"--data={tmp_path}/data",
+        f"--cache_dir={tmp_path}/cache",
+        "--image_size=32",
+        # Nobody listens there, so the download fails at once.
+        env={"https_proxy": "http://127.0.0.1:9", "KERAS_HOME": f"{tmp_path}/keras"},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Could not get the ImageNet weights of VGG16 (" in done.stderr
+    assert (
+        "Put vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 into "
+        f"{tmp_path}/keras/models, where Keras looks for it, or pass any VGG16 file as "
+        "--weights=FILE. --weights=random needs no file, but its features have learnt nothing."
+    ) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "cache" / "cache.json").exists()
