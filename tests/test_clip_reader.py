@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import refusal
 from small_data import write_cache
 
 from lrcn.common.clip import Clip
@@ -29,3 +30,13 @@ def test_reader_keeps_the_shortest_clips_that_fit(tmp_path):
     reader.release()
     with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache"):
         reader.read(1)
+
+
+def test_a_clip_that_was_extracted_anew_with_other_frames_is_refused(tmp_path):
+    clip = Clip("clip_0", "clip_0", "a", "train")
+    cache = write_cache(tmp_path / "cache", {clip: np.ones((4, 5))})
+    reader = ClipReader(cache, ["clip_0"], memory_bytes=0)
+    assert reader.read(0).shape == (4, 5)
+    write_cache(tmp_path / "cache", {clip: np.ones((1, 5))})
+    with refusal(f"{cache.clip_path('clip_0')}: 1 frames, 4 when this program started"):
+        reader.read(0)

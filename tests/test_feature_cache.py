@@ -29,9 +29,10 @@ def test_round_trip(cache, compression):
     assert cache.count_frames("walk/clip_1") == 10
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("frames", [[0], [9, 0], [3, 3, 3], [7, 1, 7, 0, 1], [], range(10)])
-def test_any_frames_in_any_order(cache, frames):
-    maps = write_clip(cache)
+def test_any_frames_in_any_order(cache, frames, compression):
+    maps = write_clip(cache, compression=compression)
     positions = np.array(frames, np.int64)
     features = cache.read_clip("walk/clip_1", frames=positions)
     np.testing.assert_array_equal(features.feature_maps, maps[positions])

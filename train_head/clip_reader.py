@@ -73,16 +73,22 @@ class ClipReader:
         self._kept = {}
 
     def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
-        clip_id = self.clip_ids[clip_number]
         if not self._is_kept[clip_number]:
-            return self._compute(clip_id, frames, view)
+            return self._compute(clip_number, frames, view)
         if (clip_number, view) not in self._kept:
-            self._kept[clip_number, view] = self._compute(clip_id, None, view)
+            self._kept[clip_number, view] = self._compute(clip_number, None, view)
         maps = self._kept[clip_number, view]
         return maps if frames is None else maps[frames]
 
-    def _compute(self, clip_id: str, frames: np.ndarray | None, view: int) -> np.ndarray:
-        maps = self._cache.read_clip(clip_id, frames=frames, view=view).feature_maps
+    def _compute(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
+        clip_id = self.clip_ids[clip_number]
+        maps = self._cache.read_maps(clip_id, frames=frames, view=view)
+        expected = self.num_frames[clip_number]
+        if frames is None and len(maps) != expected:
+            raise ValueError(
+                f"{self._cache.clip_path(clip_id)}: {len(maps)} frames, {expected} when this "
+                "program started. Let the extraction end, then start this again."
+            )
         if self._top is None:
             return maps
         try:

@@ -7,7 +7,8 @@ sees.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
@@ -24,6 +25,7 @@ tf = import_tensorflow()
 
 # Batches loaded at once: reading waits for the disk, stacking for memory.
 _PARALLEL_BATCHES = 2
+_ALIGNMENT_BYTES = 64  # of TensorFlow's own tensors
 
 # [N] int32 class ids of clips, or with --labels=frame N arrays [T] int32 of those of their frames.
 ClassIds = np.ndarray | Sequence[np.ndarray]
@@ -181,12 +183,14 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
         return inputs, *map(tf.ensure_shape, wanted, [(None,) * rank for rank in ranks])
 
     def load_batch(epoch, draws):
-        clips, chosen = [], []
-        for draw in draws:
-            clip_number, frames, view = choose_frames(int(epoch), int(draw))
-            clips.append(reader.read(clip_number, frames, view=view))
-            chosen.append((clip_number, frames))
-        return *pad_clips(clips), *targets.make_batch(draws, chosen)
+        chosen = [choose_frames(int(epoch), int(draw)) for draw in draws]
+        lengths = [
+            int(reader.num_frames[clip_number]) if frames is None else len(frames)
+            for clip_number, frames, _ in chosen
+        ]
+        clips = (reader.read(number, frames, view=view) for number, frames, view in chosen)
+        batch = pad_clips(clips, lengths, reader.feature_shape)
+        return *batch, *targets.make_batch(draws, [choice[:2] for choice in chosen])
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)
@@ -198,20 +202,30 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
     return dataset.prefetch(_PARALLEL_BATCHES).with_options(options)
 
 
-def pad_clips(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def pad_clips(
+    clips: Iterable[np.ndarray], lengths: Sequence[int], feature_shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Right-pads clips with zeros to the longest.
 
     Args:
-        clips: b arrays [T_i, ...] float16.
+        clips: b arrays [T_i, ...] float16, which need not be in memory together.
+        lengths: T_i of each.
+        feature_shape: Shape of one frame's features.
 
     Returns:
         [b, max T_i, ...] float16 and the mask [b, max T_i] bool, true for a clip's own frames.
     """
-    lengths = np.array([len(clip) for clip in clips])
-    mask = np.arange(lengths.max()) < lengths[:, None]
-    if mask.all():
-        return np.stack(clips), mask
-    padded = np.zeros((*mask.shape, *clips[0].shape[1:]), np.float16)
-    for row, clip in zip(padded, clips, strict=True):
-        row[: len(clip)] = clip
+    mask = np.arange(max(lengths)) < np.asarray(lengths)[:, None]
+    padded = _allocate((*mask.shape, *feature_shape))
+    for row, clip, length in zip(padded, clips, lengths, strict=True):
+        row[:length] = clip
+        row[length:] = 0
     return padded, mask
+
+
+def _allocate(shape: tuple[int, ...]) -> np.ndarray:
+    """Allocates float16 numbers where TensorFlow can use them without a copy."""
+    size_bytes = math.prod(shape) * np.dtype(np.float16).itemsize
+    memory = np.empty(size_bytes + _ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT_BYTES
+    return memory[start : start + size_bytes].view(np.float16).reshape(shape)

@@ -95,7 +95,8 @@ class Predictor:
             except UnreadableClipError as error:
                 yield Prediction(source, failure=str(error))
                 continue
-            padded, mask = pad_clips([sequence.feature_maps for sequence in sequences])
+            clips = [sequence.feature_maps for sequence in sequences]
+            padded, mask = pad_clips(clips, [len(x) for x in clips], clips[0].shape[1:])
             inputs = padded
             if self._config.sequence == "ragged":
                 inputs = {"feature_maps": padded, "frame_mask": mask}

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 from lrcn.common.clip import SourceStat
 from lrcn.common.clip_file import MissingFilterError, import_hdf5plugin
 from lrcn.common.contract import Contract
+from lrcn.common.frame_table import FrameTable
 
 _ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
 # What keeps a whole file from being read: permissions, too many open files, a disk or a file
@@ -88,19 +90,11 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
             f"{path}: not a readable HDF5 file ({error}). Delete it and run extract_features "
             "again; it rebuilds what is missing."
         ) from error
-    with file:
-        try:
-            is_of_contract = read_text(file, "contract", "") == contract.digest
-            if is_of_contract:
-                enable_decompression(file)
-                yield file
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            raise ValueError(
-                f"{path}: damaged ({error}). Delete the file and run extract_features again "
-                "(import_features for imported features); it rebuilds what is missing."
-            ) from error
+    with file, _name_damage(path):
+        is_of_contract = read_text(file, "contract", "") == contract.digest
+        if is_of_contract:
+            enable_decompression(file)
+            yield file
     if not is_of_contract:
         raise ValueError(
             f"{path}: carries another contract than {contract_path}. Delete the file and run "
@@ -108,22 +102,52 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
         )
 
 
-def read_features(
-    file: h5py.File, contract: Contract, *, frames: np.ndarray | None, view: int
-) -> ClipFeatures:
-    """Reads one view of an open clip, see `FeatureCache.read_clip`."""
-    maps, *others = [file[name] for name in ClipFeatures._fields]
-    of_view = () if contract.num_views == 1 else (view,)
+@contextlib.contextmanager
+def open_located(path: Path, table: FrameTable) -> Iterator[int | None]:
+    """Opens a clip's file whose frames were located before.
+
+    Yields:
+        Its descriptor, or None if it is no longer that file.
+
+    Raises:
+        ValueError: At damage met inside the block.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        with _name_damage(path):
+            yield descriptor if table.is_of(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def read_by_hdf5(maps: h5py.Dataset, frames: np.ndarray | None, *, view: int | None) -> np.ndarray:
+    """Reads frames, None for all, in any compression that HDF5 knows; see `FrameTable.read`."""
+    of_view = () if view is None else (view,)
     if frames is None:
-        return ClipFeatures(maps[(slice(None), *of_view)], *(x[:] for x in others))
+        return maps[(slice(None), *of_view)]
     # One by one: HDF5 takes some 50 ms for a list of 16 positions, and 4 ms so.
     positions, inverse = np.unique(frames, return_inverse=True)
-    chosen = np.empty((len(positions), *contract.feature_shape), maps.dtype)
+    chosen = np.empty((len(positions), *maps.shape[1 + len(of_view) :]), maps.dtype)
     for row, position in enumerate(positions):
         chosen[row] = maps[(position, *of_view)]
-    if not np.array_equal(positions, frames):
-        chosen = chosen[inverse]
-    return ClipFeatures(chosen, *(x[:][frames] for x in others))
+    return chosen[inverse]
+
+
+@contextlib.contextmanager
+def _name_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise ValueError(
+            f"{path}: damaged ({error}). Delete the file and run extract_features again "
+            "(import_features for imported features); it rebuilds what is missing."
+        ) from error
 
 
 def is_damage(error: Exception) -> bool:

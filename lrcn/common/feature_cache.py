@@ -26,12 +26,14 @@ from lrcn.common.clip_features import (
     ClipFeatures,
     is_damage,
     open_clip,
-    read_features,
+    open_located,
+    read_by_hdf5,
     read_recorded_source,
     read_text,
 )
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import Contract
+from lrcn.common.frame_table import FrameTable, locate_frames
 
 FORMAT_VERSION = 1
 
@@ -54,6 +56,8 @@ class FeatureCache:
         self.manifest_path = cache_dir / "manifest.csv"
         self.classes_path = cache_dir / "classes.txt"
         self.failures_path = cache_dir / "failures.csv"
+        # Of the clips that were read, 12 bytes a frame.
+        self._tables: dict[str, FrameTable] = {}
 
     def clip_path(self, clip_id: str) -> Path:
         """Where the clip's features lie, whether or not they exist yet."""
@@ -123,7 +127,33 @@ class FeatureCache:
             ValueError: If its file is damaged or carries another contract.
         """
         with self._open_clip(clip_id) as file:
-            return read_features(file, self.contract, frames=frames, view=view)
+            clock = [file[name][:] for name in ClipClock._fields]
+            if frames is not None:
+                clock = [values[frames] for values in clock]
+            return ClipFeatures(self._read_maps(clip_id, file, frames, view), *clock)
+
+    def read_maps(
+        self, clip_id: str, *, frames: np.ndarray | None = None, view: int = 0
+    ) -> np.ndarray:
+        """Reads the feature maps alone, [N, ...] float16, the second time without HDF5.
+
+        Else as `read_clip`.
+        """
+        table = self._tables.get(clip_id)
+        if table is not None:
+            with open_located(self.clip_path(clip_id), table) as descriptor:
+                if descriptor is not None:
+                    return table.read(descriptor, frames, view=view)
+        with self._open_clip(clip_id) as file:
+            return self._read_maps(clip_id, file, frames, view)
+
+    def _read_maps(self, clip_id, file, frames, view):
+        table = locate_frames(file, self.contract.feature_shape)
+        if table is None:
+            of_view = None if self.contract.num_views == 1 else view
+            return read_by_hdf5(file["feature_maps"], frames, view=of_view)
+        self._tables[clip_id] = table
+        return table.read(file.id.get_vfd_handle(), frames, view=view)
 
     def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
         contract_path = self.cache_dir / "cache.json"

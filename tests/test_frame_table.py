@@ -1,0 +1,116 @@
+"""Frames that are read past HDF5 are those that it reads, and never those of another file."""
+
+import dataclasses
+import os
+import threading
+
+import h5py
+import numpy as np
+import pytest
+from refusals import no_more_open_files, refusal
+from small_cache import SMALL, SOURCE, make_maps, write_clip
+
+from lrcn.common.feature_cache import create_cache
+
+
+def write_maps(cache, clip_id, maps):
+    writer = cache.open_writer(clip_id)
+    numbers = list(range(len(maps)))
+    writer.append(maps, frame_index=numbers, timestamp_sec=[0.0] * len(maps))
+    writer.commit(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("views", "feature_shape"), [("one", (7, 7, 16)), ("one", (40,)), ("flip", (3, 3, 4))]
+)
+@pytest.mark.parametrize("num_frames", [1, 2, 700])
+def test_what_is_read_is_what_hdf5_reads(tmp_path, views, feature_shape, num_frames):
+    contract = dataclasses.replace(SMALL, views=views, feature_shape=feature_shape)
+    cache = create_cache(tmp_path / "cache", contract=contract, data_root=tmp_path)
+    rng = np.random.default_rng(0)
+    shape = (num_frames, *contract.frame_shape)
+    # Half are zeros, half are noise, which takes more bytes compressed than as it is.
+    write_maps(cache, "a", (rng.random(shape) * (rng.random(shape) < 0.5)).astype(np.float16))
+    with h5py.File(cache.clip_path("a")) as file:
+        whole = file["feature_maps"][:]
+    some = np.array([num_frames - 1, 0, num_frames // 2, 0])
+    for view in range(contract.num_views):
+        expected = whole if contract.num_views == 1 else whole[:, view]
+        for _ in range(2):  # the second time, where the frames lie is known
+            np.testing.assert_array_equal(cache.read_maps("a", view=view), expected)
+            found = cache.read_maps("a", frames=some, view=view)
+            np.testing.assert_array_equal(found, expected[some])
+            assert found.dtype == np.float16
+    with refusal(f"{cache.clip_path('a')}: damaged (index {num_frames} is out of bounds"):
+        cache.read_maps("a", frames=np.array([num_frames]))
+
+
+def test_damage_after_the_first_read_is_noticed(cache):
+    maps = write_clip(cache, "a")
+    cache.read_maps("a")
+    path = cache.clip_path("a")
+    stat = path.stat()
+    with h5py.File(path) as file:
+        chunk = file["feature_maps"].id.get_chunk_info(6)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as where a disk decays
+    for frames in (None, np.array([6])):
+        with refusal(f"{path}: damaged ("):
+            cache.read_maps("a", frames=frames)
+    np.testing.assert_array_equal(cache.read_maps("a", frames=np.array([5, 7])), maps[[5, 7]])
+
+
+def test_a_file_that_was_replaced_is_read_anew(cache, tmp_path):
+    write_clip(cache, "a")
+    cache.read_maps("a")
+    other = -make_maps(12)
+    write_maps(cache, "a", other)
+    np.testing.assert_array_equal(cache.read_maps("a"), other)
+    path = cache.clip_path("a")
+    path.write_bytes(path.read_bytes()[:-100])
+    with refusal(f"{path}: not a readable HDF5 file ("):
+        cache.read_maps("a")
+    path.unlink()
+    with refusal(f"{path}: not in the cache. Run ext", FileNotFoundError):
+        cache.read_maps("a")
+    foreign = create_cache(
+        tmp_path / "foreign", contract=dataclasses.replace(SMALL, cut="fc1"), data_root=tmp_path
+    )
+    write_clip(foreign, "a")
+    foreign.clip_path("a").rename(path)
+    with refusal(f"{path}: carries another contract than"):
+        cache.read_maps("a")
+
+
+def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):
+    maps = write_clip(cache, "a")
+    cache.read_maps("a")
+    with refusal("Too many open files", OSError), no_more_open_files():
+        cache.read_maps("a")
+    np.testing.assert_array_equal(cache.read_maps("a"), maps)
+
+
+def test_threads_read_at_once(cache):
+    clip_ids = [f"clip_{i}" for i in range(8)]
+    maps = write_clip(cache, clip_ids[0], num_frames=100)
+    for clip_id in clip_ids[1:]:
+        write_clip(cache, clip_id, num_frames=100)
+    wrong = []
+
+    def read():
+        for frames in (None, np.arange(0, 100, 7), np.array([99, 0])):
+            for clip_id in clip_ids:
+                found = cache.read_maps(clip_id, frames=frames)
+                if not np.array_equal(found, maps if frames is None else maps[frames]):
+                    wrong.append(clip_id)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
