@@ -1,11 +1,12 @@
 """Times fine-tuning block 5 and head from the cache against doing so from pixels, side by side.
 
 From pixels is how Keras is mostly used: uint8 frames in memory, the whole VGG16 with blocks 1 to 4
-frozen, the head behind it; in the dtype that stage 1 takes here, to which the ratios are, and in
-float32, which Keras computes in if nobody says otherwise. From the cache, clips are read and
-decompressed in every epoch, or kept decoded, as training does with those that fit. All rows have
-the same layers and batch and are timed in turn, so that a machine whose speed drifts slows them
-alike.
+frozen, the head behind it; in the dtype that stage 1 takes here, and in float32, which Keras
+computes in if nobody says otherwise. From the cache, clips are read and decompressed in every
+epoch, or kept decoded, as training does with those that fit. With `--mixed_precision` the FC layer
+is in half precision too, in both. The last column is to the row from pixels in the same dtypes. All
+rows have the same layers and batch and are timed in turn, so that a machine whose speed drifts
+slows them alike.
 
     python -m benchmarks.fine_tune_speed --rounds=5
 """
@@ -30,6 +31,9 @@ _NUM_CLASSES = 10
 _KEEP_ALL_BYTES = 1 << 40
 _CUT = "block4_pool"
 _PIXELS = "from pixels, blocks 1 to 4 frozen"
+_DISK = "from the cache cut at block4_pool, read from disk"
+_KEPT = "from the cache cut at block4_pool, kept decoded"
+_MIXED = ", --mixed_precision"
 
 
 def main(arguments: list[str]) -> None:
@@ -37,20 +41,20 @@ def main(arguments: list[str]) -> None:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     with tempfile.TemporaryDirectory() as folder:
         rates = measure_rates(_build_rows(Path(folder)))
-    from_pixels = statistics.median(rates[_PIXELS])
-    print(f"{'frames a second of fine-tuning':50} {'median':>8} {'min':>8} {'max':>8} {'ratio':>8}")
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"{'frames a second of fine-tuning':67} {'median':>8} {'min':>8} {'max':>8} {'ratio':>8}")
     for name, values in rates.items():
-        median = statistics.median(values)
+        from_pixels = medians[_PIXELS + _MIXED if _MIXED in name else _PIXELS]
         print(
-            f"{name:50} {median:8.1f} {min(values):8.1f} {max(values):8.1f} "
-            f"{median / from_pixels:8.2f}"
+            f"{name:67} {medians[name]:8.1f} {min(values):8.1f} {max(values):8.1f} "
+            f"{medians[name] / from_pixels:8.2f}"
         )
 
 
 def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     """Returns, by name, functions that train for `--steps` steps, and say on how many frames."""
     from lrcn.common import backbone
-    from lrcn.common.devices import choose_compute_dtype
+    from lrcn.common.devices import choose_compute_dtype, choose_training_policy
     from train_head.clip_reader import ClipReader
     from train_head.config import FineTuneConfig
     from train_head.input_pipeline import make_train_dataset
@@ -76,29 +80,30 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     vgg16 = build_vgg16(compute_dtype)
     cache = _write_cache(folder, frames, backbone.build_bottom(vgg16, _CUT))
 
-    def build_tunable_head(vgg16):
+    def build_tunable_head(vgg16, policy):
         top = FrozenTop(backbone.build_top(vgg16, _CUT))
         head = build_head(
             config,
             feature_shape=top.feature_shape,
             num_classes=_NUM_CLASSES,
             statistics=measure_features(ClipReader(cache, clip_ids[:1], memory_bytes=0, top=top)),
+            dtype_policy=policy,
             top=top.model,
         )
         for layer in top.model.layers:
             layer.trainable = True
         return head
 
-    def compile_for_tuning(model):
+    def compile_for_tuning(model, policy):
         model.compile(
-            optimizer=build_optimizer(config, steps_per_epoch=_STEPS.value),
+            optimizer=build_optimizer(config, steps_per_epoch=_STEPS.value, dtype_policy=policy),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=False,
         )
         return model
 
-    def make_cache_row(memory_bytes):
-        model = compile_for_tuning(build_tunable_head(vgg16))
+    def make_cache_row(memory_bytes, policy="float32"):
+        model = compile_for_tuning(build_tunable_head(vgg16, policy), policy)
         reader = ClipReader(cache, clip_ids, memory_bytes=memory_bytes)
 
         def fit():
@@ -109,9 +114,9 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
 
         return fit
 
-    def make_pixel_row(vgg16):
+    def make_pixel_row(vgg16, policy="float32"):
         bottom = backbone.build_bottom(vgg16, _CUT)
-        model = compile_for_tuning(build_lrcn(bottom, build_tunable_head(vgg16)))
+        model = compile_for_tuning(build_lrcn(bottom, build_tunable_head(vgg16, policy)), policy)
 
         def train():
             # Arrays, as from a tf.data pipeline TensorFlow now and then ran a whole step of this
@@ -125,9 +130,16 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
 
     rows = {
         _PIXELS: make_pixel_row(vgg16),
-        "from the cache cut at block4_pool, read from disk": make_cache_row(0),
-        "from the cache cut at block4_pool, kept decoded": make_cache_row(_KEEP_ALL_BYTES),
+        _DISK: make_cache_row(0),
+        _KEPT: make_cache_row(_KEEP_ALL_BYTES),
     }
+    policy = choose_training_policy()
+    if policy != "float32":
+        rows |= {
+            _PIXELS + _MIXED: make_pixel_row(vgg16, policy),
+            _DISK + _MIXED: make_cache_row(0, policy),
+            _KEPT + _MIXED: make_cache_row(_KEEP_ALL_BYTES, policy),
+        }
     if compute_dtype != "float32":
         rows |= {f"{_PIXELS}, float32": make_pixel_row(build_vgg16("float32"))}
     return rows
