@@ -14,7 +14,7 @@ from lrcn.common.contract import Contract
 COMPRESSIONS = ("gzip", "zstd")
 STORAGE_DTYPE = "float16"
 # A real block5_pool map of 50,176 bytes takes, in a clip's file: gzip level 4 9.1 KB at 2,400
-# frames a second written and 33,000 read, zstd level 1 8.5 KB at 5,300 and 18,000, on one core
+# frames a second written and 33,000 read, zstd level 1 8.5 KB at 5,300 and 17,000, on one core
 # (`make bench`).
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 1

@@ -1,9 +1,9 @@
 """Where the frames of a clip's file lie in it, to read them without HDF5 in between.
 
-HDF5 does all that it does under one lock of the process, and opens a file anew for each clip of a
-batch. A frame is a chunk, so once it is known where the chunks lie, a frame takes one read and one
-decompression by libdeflate, which threads do side by side. Reading 16 frames so takes a sixth of
-the time (`python -m benchmarks.cache_size`).
+HDF5 does all that it does under one lock of the process, and reads its own tables anew for each
+clip of a batch. A frame is a chunk, so once it is known where the chunks lie, a frame takes one
+read and one decompression by libdeflate, which threads do side by side. That takes a third of the
+time (`python -m benchmarks.cache_size`), and for a few frames of a clip less.
 """
 
 import os
