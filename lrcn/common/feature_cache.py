@@ -56,7 +56,7 @@ class FeatureCache:
         self.manifest_path = cache_dir / "manifest.csv"
         self.classes_path = cache_dir / "classes.txt"
         self.failures_path = cache_dir / "failures.csv"
-        # Of the clips that were read, 12 bytes a frame.
+        # Of the clips that were read, 12 bytes a view of a frame.
         self._tables: dict[str, FrameTable] = {}
 
     def clip_path(self, clip_id: str) -> Path:
