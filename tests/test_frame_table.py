@@ -45,6 +45,25 @@ def test_what_is_read_is_what_hdf5_reads(tmp_path, views, feature_shape, num_fra
         cache.read_maps("a", frames=np.array([num_frames]))
 
 
+def test_a_frame_that_is_not_there_is_no_frame_of_zeros(cache):
+    write_clip(cache, "a")
+    with h5py.File(cache.clip_path("a"), "r+") as file:
+        file["feature_maps"].resize(11, axis=0)
+    for frames in (None, np.array([0])):
+        with refusal(f"{cache.clip_path('a')}: damaged (frame 10 is not there)"):
+            cache.read_maps("a", frames=frames)
+
+
+def test_a_frame_that_is_not_compressed(cache):
+    maps = write_clip(cache, "a")
+    with h5py.File(cache.clip_path("a"), "r+") as file:
+        frame = file["feature_maps"].id
+        frame.write_direct_chunk((3, 0, 0), (-maps[3]).tobytes(), filter_mask=0b11)
+    maps[3] *= -1
+    for _ in range(2):
+        np.testing.assert_array_equal(cache.read_maps("a"), maps)
+
+
 def test_damage_after_the_first_read_is_noticed(cache):
     maps = write_clip(cache, "a")
     cache.read_maps("a")

@@ -134,7 +134,7 @@ def read_by_hdf5(maps: h5py.Dataset, frames: np.ndarray | None, *, view: int | N
     chosen = np.empty((len(positions), *maps.shape[1 + len(of_view) :]), maps.dtype)
     for row, position in enumerate(positions):
         chosen[row] = maps[(position, *of_view)]
-    return chosen[inverse]
+    return chosen if np.array_equal(positions, frames) else chosen[inverse]
 
 
 @contextlib.contextmanager

@@ -48,17 +48,15 @@ class FrameTable(NamedTuple):
                 checksum of what it gives.
             IndexError: If there is no such frame.
         """
-        if frames is None:
-            frames = np.arange(len(self.offset_bytes))
-        positions, inverse = np.unique(frames, return_inverse=True)
-        where = (positions, view) if self.offset_bytes.ndim > 1 else positions
+        chosen = slice(None) if frames is None else frames
+        where = (chosen, view) if self.offset_bytes.ndim > 1 else chosen
         offsets, sizes = self.offset_bytes[where].tolist(), self.size_bytes[where].tolist()
-        maps = np.empty((len(positions), *self.feature_shape), np.float16)
+        maps = np.empty((len(offsets), *self.feature_shape), np.float16)
         for row, offset, size in zip(maps, offsets, sizes, strict=True):
             stream = os.pread(descriptor, size - _FLETCHER32_BYTES, offset)
             content = deflate.zlib_decompress(stream, row.nbytes)
             row[...] = np.frombuffer(content, np.float16).reshape(row.shape)
-        return maps if np.array_equal(positions, frames) else maps[inverse]
+        return maps
 
 
 def locate_frames(file: h5py.File, feature_shape: tuple[int, ...]) -> FrameTable | None:
