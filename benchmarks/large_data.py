@@ -49,8 +49,8 @@ def main(arguments: list[str]) -> None:
 def _write_maps(cache_dir: Path) -> Path:
     """Writes a cache of clips that differ, a fifth of them in the test split."""
     from lrcn.common.clip import Clip, SourceStat
-    from lrcn.common.feature_cache import create_cache
     from lrcn.common.manifest import write_manifest
+    from lrcn.common.open_cache import create_cache
 
     maps = make_maps(64, (7, 7, 512))
     cache = create_cache(cache_dir, contract=make_contract(maps.shape[1:]), data_root=cache_dir)

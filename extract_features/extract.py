@@ -27,12 +27,8 @@ from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, read_clip_stat
 from lrcn.common.devices import describe_device
-from lrcn.common.feature_cache import (
-    FeatureCache,
-    check_contract,
-    create_cache,
-    find_cache,
-)
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.open_cache import check_contract, create_cache, find_cache
 
 
 def extract_features(

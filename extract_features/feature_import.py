@@ -22,11 +22,8 @@ from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
-from lrcn.common.feature_cache import (
-    FeatureCache,
-    create_cache,
-    find_cache,
-)
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.open_cache import create_cache, find_cache
 
 _ROWS_AT_ONCE = 256
 

@@ -30,7 +30,7 @@ from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import Contract
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
 from lrcn.common.devices import count_cores
-from lrcn.common.feature_cache import check_contract, find_cache
+from lrcn.common.open_cache import check_contract, find_cache
 from lrcn.common.views import VIEWS
 
 _CLIPS_MEASURED = 8

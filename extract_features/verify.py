@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         )
     from extract_features.verification import ERRORS, KINDS, iter_findings, remove_file
     from lrcn.common.cache_lock import lock_cache
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
 
     cache = read_cache(Path(_CACHE_DIR.value))
     counts: Counter[str] = Counter()

@@ -12,8 +12,8 @@ from small_data import make_ramps, write_cache
 from small_imports import CLIP_IDS, SPLITS
 
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import create_cache
 from lrcn.common.manifest import write_manifest
+from lrcn.common.open_cache import create_cache
 
 CLIPS_PER_CLASS = 8
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.feature_cache import FeatureCache, create_cache, read_cache
+from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
     find_class_names,
     read_manifest,
     write_class_names,
     write_manifest,
 )
+from lrcn.common.open_cache import create_cache, read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.config import TrainConfig
 

@@ -5,8 +5,8 @@ import numpy as np
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 
 SMALL_SETTINGS = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
 NUM_CLIPS = 16

@@ -11,8 +11,8 @@ from commands import run_program
 from PIL import Image
 from small_data import make_config, make_ramps, write_cache
 
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.comparison import MODELS, compare_models
 from train_head.comparison_text import find_verdict, format_table

@@ -32,7 +32,7 @@ tf.config.set_visible_devices([], "GPU")
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from small_data import make_config
-from lrcn.common.feature_cache import read_cache
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.train import train_run
 options = dict(cache=read_cache(sys.argv[1]), run=RunDir(sys.argv[2]), checkpoint_sec=60)

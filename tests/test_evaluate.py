@@ -12,8 +12,8 @@ from commands import ROOT, run_program
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.sampling import place_windows
 from train_head.evaluation import evaluate_run

@@ -23,8 +23,8 @@ from extract_features.extract import extract_features
 from lrcn.common import backbone
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
 
 NUM_FRAMES = 136
 

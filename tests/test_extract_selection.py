@@ -11,9 +11,9 @@ from media import make_numbered_frames, write_frame_folder, write_video
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 
 
 def extract(data, cache_dir, **options):

@@ -13,7 +13,7 @@ from refusals import no_more_open_files, refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
 from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError
-from lrcn.common.feature_cache import create_cache, read_cache
+from lrcn.common.open_cache import create_cache, read_cache
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -119,7 +119,7 @@ def test_a_disk_that_is_full_is_an_error_and_no_crash(cache, limit_bytes):
     program = f"""
 import resource, signal
 from pathlib import Path
-from lrcn.common.feature_cache import read_cache
+from lrcn.common.open_cache import read_cache
 from small_cache import write_clip
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))

@@ -9,8 +9,8 @@ from commands import run_program
 from small_data import SMALL_CONFIG, make_config, make_ramps, write_cache
 
 from lrcn.common import backbone
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import FineTuneConfig, TrainConfig
 from train_head.evaluation import evaluate_run, load_model

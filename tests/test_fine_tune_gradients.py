@@ -8,8 +8,8 @@ from small_data import SMALL_CONFIG
 
 from lrcn.common import backbone
 from lrcn.common.decode import iter_frames
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from train_head.clip_reader import ClipReader
 from train_head.layers import keras, tf
 from train_head.model import build_head, build_lrcn

@@ -10,8 +10,8 @@ from commands import SMALL_HEAD, run_program
 from frame_data import NAMES, make_walks
 from small_data import make_config
 
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate

@@ -27,6 +27,7 @@ LIGHT_MODULES = (
     "lrcn.common.frame_selection",
     "lrcn.common.manifest",
     "lrcn.common.official_lists",
+    "lrcn.common.open_cache",
     "lrcn.common.program",
     "lrcn.common.run_dir",
     "lrcn.common.sampling",

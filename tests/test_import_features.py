@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_imports import CLIP_IDS, SPLITS, make_features, write_features
 
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
 
 
 @pytest.mark.parametrize("name", ["features.h5", "features"])

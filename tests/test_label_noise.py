@@ -10,8 +10,8 @@ from PIL import Image
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.label_doubt import draw_folds, rank_labels
 from train_head.label_doubt_sheet import draw_doubts

@@ -9,8 +9,8 @@ from small_heads import NUM_CLASSES, make_ragged_inputs, run_head
 
 from lrcn.common import backbone
 from lrcn.common.decode import iter_frames
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from train_head.clip_reader import ClipReader
 from train_head.model import build_head, build_lrcn
 from train_head.normalization import measure_features

@@ -7,7 +7,7 @@ import pytest
 from refusals import refusal
 from small_cache import SMALL, SOURCE, list_files, write_clip
 
-from lrcn.common.feature_cache import create_cache, read_cache
+from lrcn.common.open_cache import create_cache, read_cache
 
 
 def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):

@@ -12,8 +12,8 @@ from media import write_frame_folder
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.backbone import build_vgg16
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor, find_sources

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 from commands import ROOT, SMALL_BACKBONE, SMALL_HEAD, run_program
 
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import load_model
 from train_head.reproduction import list_commands

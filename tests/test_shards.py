@@ -14,8 +14,8 @@ from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
 from lrcn.common.cache_lock import Shard, lock_cache
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 
 CLIP_IDS = [f"walk/clip_{i}" for i in range(1000)]
 

@@ -16,8 +16,8 @@ from small_data import (
     write_cache,
 )
 
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig

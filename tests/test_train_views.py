@@ -9,8 +9,8 @@ import pytest
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.clip_reader import ClipReader
 from train_head.evaluation import evaluate_run, load_model

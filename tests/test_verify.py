@@ -14,8 +14,8 @@ from small_data import read_cache_bytes
 
 from extract_features.verification import iter_findings, remove_file
 from lrcn.common.cache_lock import lock_cache
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 
 
 def verify(cache_dir, *flags, check=False):

@@ -16,9 +16,9 @@ from extract_features.disk_space import CLIP_OVERHEAD_BYTES
 from extract_features.extract import extract_features
 from extract_features.planning import make_plan
 from extract_features.verification import iter_findings
-from lrcn.common.feature_cache import read_cache
 from lrcn.common.frame import resize_picture
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.views import VIEWS
 

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     config = train_flags.read_train_config(takes_frame_labels=True)
 
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import score_held_out
     from train_head.score_table import format_headline

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     if config.seed + _SEEDS.value > 2**32:
         raise ValueError(f"--seed={config.seed}: expected {_SEEDS.value} seeds from it below 2^32.")
 
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
     from train_head.comparison import compare_models
     from train_head.comparison_plot import draw_comparison

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     config = train_flags.read_train_config(takes_frame_labels=True)
 
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
     from train_head.cross_validation import cross_validate
     from train_head.score_table import format_headline
 

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     config = train_flags.read_train_config(FineTuneConfig, takes_frame_labels=True)
 
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import score_held_out, score_run
     from train_head.fine_tuning import fine_tune_run

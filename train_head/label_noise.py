@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
     config = train_flags.read_train_config()
 
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
     from train_head.label_doubt import format_doubts, rank_labels, write_doubts
     from train_head.label_doubt_sheet import draw_doubts
 

@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
 
-    from lrcn.common.feature_cache import read_cache
+    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.reporting import write_report
 

@@ -11,15 +11,11 @@ A clip file is written under a temporary name, synced, then renamed: one that ex
 """
 
 import contextlib
-import dataclasses
-import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from lrcn.common.atomic_file import make_temporary_path, replace_file
-from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.clip import SourceStat
 from lrcn.common.clip_features import (
     ClipClock,
@@ -35,11 +31,9 @@ from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import Contract
 from lrcn.common.frame_table import FrameTable, locate_frames
 
-FORMAT_VERSION = 1
-
 
 class FeatureCache:
-    """An existing cache folder. Use `read_cache` or `create_cache`."""
+    """An existing cache folder; `open_cache` opens and makes them."""
 
     def __init__(
         self,
@@ -158,108 +152,3 @@ class FeatureCache:
     def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
         contract_path = self.cache_dir / "cache.json"
         return open_clip(self.clip_path(clip_id), self.contract, contract_path=contract_path)
-
-
-def read_cache(cache_dir: str | Path) -> FeatureCache:
-    """Opens an existing cache.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If its `cache.json` is not one that this version wrote.
-    """
-    cache_dir = Path(cache_dir)
-    path = cache_dir / "cache.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(
-            f"{path}: there is no cache here. Make it with "
-            f"`python -m extract_features --data=... --cache_dir={cache_dir}`, or name the "
-            "folder that holds it as --cache_dir."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error}). Rebuild the cache.") from error
-    version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: expected format_version {FORMAT_VERSION}. Received: {version}. "
-            "Rebuild the cache with this version, or use the version that made it."
-        )
-    contract = Contract.from_json(content.get("contract"), where=str(path))
-    return FeatureCache(
-        cache_dir,
-        contract=contract,
-        data_root=content.get("data_root", ""),
-        data_settings=content.get("data_settings"),
-    )
-
-
-def find_cache(cache_dir: str | Path) -> FeatureCache | None:
-    """Opens the cache, or returns None where there is none.
-
-    Raises:
-        ValueError: As `read_cache`, or if the folder holds files, but no cache.
-    """
-    cache_dir = Path(cache_dir)
-    if (cache_dir / "cache.json").exists():
-        return read_cache(cache_dir)
-    _check_free(cache_dir)
-    return None
-
-
-def _check_free(cache_dir: Path) -> None:
-    path = cache_dir / "cache.json"
-    # Whoever was killed before the first `cache.json` has left these two.
-    own = {LOCK_NAME, make_temporary_path(path).name}
-    has_others = cache_dir.is_dir() and any(x.name not in own for x in cache_dir.iterdir())
-    if has_others and not path.exists():  # by now another shard may have made the cache
-        raise ValueError(
-            f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
-            "folder, so that nothing of yours is overwritten. Name another --cache_dir."
-        )
-
-
-def check_contract(cache: FeatureCache, contract: Contract) -> None:
-    """Checks that the cache is of this contract.
-
-    Raises:
-        ValueError: If not; the differing fields are named.
-    """
-    if cache.contract != contract:
-        raise ValueError(
-            f"{cache.cache_dir / 'cache.json'}: {cache.contract.describe_differences(contract)}. "
-            "Leave out the flags that differ to use the cache as it is, or name another "
-            "--cache_dir."
-        )
-
-
-def create_cache(
-    cache_dir: str | Path,
-    *,
-    contract: Contract,
-    data_root: Path,
-    data_settings: dict | None = None,
-) -> FeatureCache:
-    """Opens the cache for writing under `contract`, creating it where there is none.
-
-    Raises:
-        ValueError: If the folder holds a cache with another contract (the differing fields are
-            named), or files but no cache.
-    """
-    cache_dir = Path(cache_dir)
-    path = cache_dir / "cache.json"
-    if path.exists():
-        check_contract(read_cache(cache_dir), contract)
-    else:
-        _check_free(cache_dir)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    root = str(Path(data_root).resolve())
-    content = {
-        "format_version": FORMAT_VERSION,
-        "contract": dataclasses.asdict(contract),
-        "data_root": root,
-        "data_settings": data_settings or {},
-    }
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=data_settings)
