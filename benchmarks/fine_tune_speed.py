@@ -118,9 +118,9 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
         bottom = backbone.build_bottom(vgg16, _CUT)
         model = compile_for_tuning(build_lrcn(bottom, build_tunable_head(vgg16, policy)), policy)
 
-        # One batch, as an array: a step takes four times as long as from the cache, and from a
-        # tf.data pipeline TensorFlow now and then ran a whole step of this model on one core alone,
-        # which made the cache look twice as good.
+        # One batch, as an array: a step takes four times as long as from the cache. By `fit` it
+        # could end only when the thread that tunes tf.data wakes up (see stage1_speed), after 20.5
+        # s for 10.7, which would make the cache look twice as good.
         batch = slice(config.batch_size)
 
         def train():

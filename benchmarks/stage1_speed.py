@@ -5,6 +5,10 @@ alike; the table gives each row's median and its ratio to the bare graph. Rows o
 Runtime and OpenVINO appear where those packages are installed (`pip install torch onnx
 onnxscript onnxruntime openvino`; `onnx` files are exported from PyTorch).
 
+Keras' `predict` reads by tf.data, which has a thread that tunes it and sleeps twice as long each
+time. Now and then a call ends only when that wakes up, 2.55, 5.11 or 10.23 s after it began
+(TensorFlow 2.21). `predict_on_batch` reads without it.
+
     make bench FLAGS="--rounds=5"
 """
 
@@ -73,6 +77,9 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
         "Keras predict, frame by frame, float32": lambda: _predict(bottoms["float32"], frames, 1),
         "Keras predict, clip by clip, float32": lambda: _predict(
             bottoms["float32"], frames, len(frames)
+        ),
+        "Keras predict_on_batch, by clip, float32": lambda: len(
+            bottoms["float32"].predict_on_batch(frames)
         ),
     }
     for dtype, bottom in bottoms.items():

@@ -28,8 +28,8 @@ _COMPUTE_DTYPE = flags.DEFINE_enum(
     "compute_dtype",
     None,
     ["auto", "float32", "bfloat16", "float16"],
-    "What the backbone multiplies in. auto takes bfloat16 where this machine does so natively "
-    "(several times faster; moves a feature by under 1 %), else float32. Default: what the cache "
+    "What the backbone multiplies in. auto takes bfloat16 (moves a feature by under 1 %) where the "
+    "machine does so natively and, as it measures, faster, else float32. Default: what the cache "
     "has, else auto.",
 )
 _FRAME_STRIDE = flags.DEFINE_integer(

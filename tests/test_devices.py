@@ -1,7 +1,10 @@
-"""Tests training on several devices, with logical CPUs in place of GPUs."""
+"""Tests what is chosen by device; training on several, with logical CPUs in place of GPUs."""
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +85,28 @@ def test_two_devices_train_like_one(tmp_path):
             values = [[row[name] for row in histories[run]] for run in (two, one)]
             # The last train batch of an epoch is filled up from 1 clip to 2.
             np.testing.assert_allclose(*values, rtol=0.02)
+
+
+def test_auto_takes_bfloat16_where_it_is_measured_to_be_faster():
+    program = (
+        "from absl import logging; logging.set_verbosity(logging.INFO)\n"
+        "from lrcn.common.devices import choose_compute_dtype\n"
+        "print(choose_compute_dtype('auto'), choose_compute_dtype('auto'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    speedups = re.findall(r"bfloat16 is (.*) times as fast as float32", done.stderr)
+    # Once a process, and only where the CPU has instructions for it.
+    has_instructions = re.search("avx512_bf16|amx_bf16", Path("/proc/cpuinfo").read_text())
+    assert len(speedups) == bool(has_instructions)
+    expected = "bfloat16" if speedups and float(speedups[0]) >= 1.2 else "float32"
+    assert done.stdout.split() == [expected] * 2
 
 
 def test_more_devices_than_there_are_are_refused():
