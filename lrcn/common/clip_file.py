@@ -1,22 +1,23 @@
 """One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
 
 import contextlib
-import io
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
+from h5py._objects import phil  # h5py's lock, which all of it takes but write_direct_chunk
 
 from lrcn.common.atomic_file import commit_file, make_temporary_path
 from lrcn.common.clip import SourceStat
 from lrcn.common.contract import Contract
+from lrcn.common.devices import count_cores
+from lrcn.common.frame_chunk import GZIP_LEVEL, pack_frame
+from lrcn.common.unfailing_file import UnfailingFile
 
 COMPRESSIONS = ("gzip", "zstd")
 STORAGE_DTYPE = "float16"
-# A real block5_pool map of 50,176 bytes takes, in a clip's file: gzip level 4 9.1 KB at 2,400
-# frames a second written and 33,000 read, zstd level 1 8.5 KB at 5,300 and 17,000, on one core
-# (`make bench`).
-_GZIP_LEVEL = 4
 _ZSTD_LEVEL = 1
 
 
@@ -47,11 +48,12 @@ class ClipWriter:
         self._temporary = make_temporary_path(self._path)
         self._index: list[int] = []
         self._timestamps: list[float] = []
+        self._write_frames = self._write_gzip if compression == "gzip" else self._write_by_hdf5
         shape = contract.frame_shape
         # A chunk is what one read decompresses: a view of a frame, as training takes one of many.
         one_view = (1,) * (len(shape) - len(contract.feature_shape))
         compression_filter = _make_filter(compression)  # before a file is opened that stays
-        self._raw_file = _RawFile(self._temporary, "w+")
+        self._raw_file = UnfailingFile(self._temporary, "w+")
         # From this version on HDF5's own tables have checksums too.
         self._file = h5py.File(self._raw_file, "w", libver=("v110", "v110"))
         self._maps = self._file.create_dataset(
@@ -69,7 +71,7 @@ class ClipWriter:
     def append(
         self, feature_maps: np.ndarray, *, frame_index: list[int], timestamp_sec: list[float]
     ) -> None:
-        """Adds N frames.
+        """Adds N frames. Where writing fails, nothing is left behind.
 
         Args:
             feature_maps: [N, ...] float16, `Contract.frame_shape` each.
@@ -87,9 +89,13 @@ class ClipWriter:
                 "check the weights, or use a --cut or weights with smaller values."
             )
         start = len(self._index)
-        self._maps.resize(start + len(feature_maps), axis=0)
-        self._maps[start:] = feature_maps
-        self._raw_file.check()
+        try:
+            self._maps.resize(start + len(feature_maps), axis=0)
+            self._write_frames(start, feature_maps)
+            self._raw_file.check()
+        except BaseException:
+            self.discard()
+            raise
         self._index.extend(frame_index)
         self._timestamps.extend(timestamp_sec)
 
@@ -126,6 +132,18 @@ class ClipWriter:
         self._raw_file.close()
         self._temporary.unlink(missing_ok=True)
 
+    def _write_gzip(self, start: int, feature_maps: np.ndarray) -> None:
+        num_axes = feature_maps.ndim - len(self._contract.feature_shape)
+        places = list(np.ndindex(feature_maps.shape[:num_axes]))
+        chunks = _get_packers().map(pack_frame, [feature_maps[place] for place in places])
+        rest = (0,) * len(self._contract.feature_shape)
+        for (row, *view), chunk in zip(places, chunks, strict=True):
+            with phil:
+                self._maps.id.write_direct_chunk((start + row, *view, *rest), chunk)
+
+    def _write_by_hdf5(self, start: int, feature_maps: np.ndarray) -> None:
+        self._maps[start:] = feature_maps
+
     def _write_rest(self, source: SourceStat, broken_off: str) -> None:
         self._file.create_dataset(
             "frame_index", data=np.asarray(self._index, np.int32), fletcher32=True, chunks=True
@@ -147,6 +165,11 @@ class ClipWriter:
             _write_text(attributes, "broken_off", broken_off)
 
 
+@functools.cache
+def _get_packers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count_cores(), thread_name_prefix="pack")
+
+
 def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
     # Of fixed length: text of any length lies in a heap without a checksum, and HDF5 may not come
     # back from one that is damaged.
@@ -155,40 +178,9 @@ def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None
     attributes.create(name, np.array(content, dtype=dtype))
 
 
-class _RawFile(io.FileIO):
-    """A file whose writing never fails to HDF5, which a failure, as of a full disk, lets crash.
-
-    HDF5 cannot close a file after it, and then brings down the process at its exit. So the first
-    error is kept for `check`, and nothing more is written.
-    """
-
-    _error: OSError | None = None
-
-    def check(self) -> None:
-        """Raises the error, if there was one."""
-        if self._error is not None:
-            raise OSError(self._error.errno, self._error.strerror, str(self.name))
-
-    def write(self, data) -> int:
-        rest = memoryview(data)
-        try:
-            while rest and self._error is None:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self._error = error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return size or 0 if self._error else super().truncate(size)
-        except OSError as error:
-            self._error = error
-            return 0
-
-
 def _make_filter(compression: str) -> dict:
     if compression == "gzip":
-        return {"compression": "gzip", "compression_opts": _GZIP_LEVEL}
+        return {"compression": "gzip", "compression_opts": GZIP_LEVEL}
     return dict(import_hdf5plugin("--compression=zstd").Zstd(clevel=_ZSTD_LEVEL))
 
 

@@ -9,11 +9,10 @@ time (`python -m benchmarks.cache_size`), and for a few frames of a clip less.
 import os
 from typing import NamedTuple
 
-import deflate
 import h5py
 import numpy as np
 
-_FLETCHER32_BYTES = 4
+from lrcn.common.frame_chunk import unpack_frame
 
 
 class FrameTable(NamedTuple):
@@ -53,9 +52,7 @@ class FrameTable(NamedTuple):
         offsets, sizes = self.offset_bytes[where].tolist(), self.size_bytes[where].tolist()
         maps = np.empty((len(offsets), *self.feature_shape), np.float16)
         for row, offset, size in zip(maps, offsets, sizes, strict=True):
-            stream = os.pread(descriptor, size - _FLETCHER32_BYTES, offset)
-            content = deflate.zlib_decompress(stream, row.nbytes)
-            row[...] = np.frombuffer(content, np.float16).reshape(row.shape)
+            row[...] = unpack_frame(os.pread(descriptor, size, offset), row.shape)
         return maps
 
 
