@@ -48,7 +48,6 @@ class ClipWriter:
         self._temporary = make_temporary_path(self._path)
         self._index: list[int] = []
         self._timestamps: list[float] = []
-        self._write_frames = self._write_gzip if compression == "gzip" else self._write_by_hdf5
         shape = contract.frame_shape
         # A chunk is what one read decompresses: a view of a frame, as training takes one of many.
         one_view = (1,) * (len(shape) - len(contract.feature_shape))
@@ -132,17 +131,16 @@ class ClipWriter:
         self._raw_file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _write_gzip(self, start: int, feature_maps: np.ndarray) -> None:
-        num_axes = feature_maps.ndim - len(self._contract.feature_shape)
-        places = list(np.ndindex(feature_maps.shape[:num_axes]))
+    def _write_frames(self, start: int, feature_maps: np.ndarray) -> None:
+        if self._maps.compression != "gzip":
+            self._maps[start:] = feature_maps
+            return
+        feature_axes = (0,) * len(self._contract.feature_shape)
+        places = list(np.ndindex(feature_maps.shape[: -len(feature_axes)]))
         chunks = _get_packers().map(pack_frame, [feature_maps[place] for place in places])
-        rest = (0,) * len(self._contract.feature_shape)
         for (row, *view), chunk in zip(places, chunks, strict=True):
             with phil:
-                self._maps.id.write_direct_chunk((start + row, *view, *rest), chunk)
-
-    def _write_by_hdf5(self, start: int, feature_maps: np.ndarray) -> None:
-        self._maps[start:] = feature_maps
+                self._maps.id.write_direct_chunk((start + row, *view, *feature_axes), chunk)
 
     def _write_rest(self, source: SourceStat, broken_off: str) -> None:
         self._file.create_dataset(
