@@ -25,7 +25,8 @@ BLANK := $(EMPTY) $(EMPTY)
 
 # Without DATA, everything runs on the built-in sample, which needs no download.
 WORK := work
-ifdef DATA
+ifneq ($(origin DATA),undefined)
+$(if $(strip $(DATA)),,$(error DATA is empty. Name a folder or a .csv, or leave DATA out for the sample))
 NAME := $(subst ?,$(BLANK),$(notdir $(patsubst %/,%,$(patsubst %.csv,%,$(subst $(BLANK),?,$(DATA))))))
 else
 NAME := sample
@@ -79,7 +80,8 @@ help:
 	@echo '  COMPARE    what compare makes; AUDIT what audit makes  (beside the run)'
 	@echo '  WEIGHTS    imagenet, random or a file           (what CACHE has, else imagenet)'
 	@echo '  CLIPS      what to predict; in quotes of its own where a name has blanks: CLIPS="'\''a b.mp4'\''"'
-	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"'
+	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"; in quotes of'
+	@echo '             its own what the shell would read: FLAGS="'\''--group_regex=s([0-9]+)'\''"'
 	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up   (python3)'
 
 setup: $(SETUP_DONE)

@@ -1,6 +1,7 @@
 """What make hands to the programs, as `make -n` prints it."""
 
 import os
+import re
 import shlex
 import subprocess
 
@@ -47,6 +48,19 @@ def test_what_users_name_stays_one_word(data, name):
         "--split=val",
     ]
     assert list_flags("predict", "RUN=r", f"CLIPS={shlex.quote(data)}") == ["--run_dir=r", data]
+
+
+def test_flags_of_the_readme_reach_the_program():
+    (line,) = re.findall("`make (features .*?)`", (ROOT / "README.md").read_text())
+    regex = "--group_regex=subject([0-9]+)"
+    assert list_flags(*shlex.split(line)) == ["--data=clips", "--cache_dir=work/clips/cache", regex]
+
+
+@pytest.mark.parametrize("data", ["", " "])
+def test_an_empty_name_is_not_the_sample(data):
+    done = run_make("train", f"DATA={data}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "*** DATA is empty. Name a folder or a .csv" in done.stderr
 
 
 def test_the_report_has_what_was_made_of_data_with_a_blank(tmp_path):
