@@ -2,13 +2,14 @@
 
 import csv
 import dataclasses
-from collections.abc import Set
+import os
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from absl import logging
 
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip, escape_control
+from lrcn.common.clip import Clip, SourceStat, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
@@ -30,7 +31,8 @@ class DataSettings:
 
     Attributes:
         data: Folder tree or manifest, see `discover.read_data`.
-        data_root: Folder that a manifest's paths start from; None: its own.
+        data_root: Folder that a manifest's paths start from; None: what was given for the cache,
+            else the manifest's own.
         group_regex: Finds the group in a clip_id; None: see `discover.read_data`.
         seed: Decides the drawn splits.
         val_fraction: Part of each class to draw for validation.
@@ -38,9 +40,9 @@ class DataSettings:
         skip_unreadable: Whether clips that cannot be read are left out.
         allow_group_leak: Whether a group may have clips in several splits.
 
-    All but the first two are remembered in the cache: None stands for what it has, else the
-    default. So a second extraction without the flags neither draws other splits nor brings back
-    what was left out.
+    All but the first are remembered in the cache: None stands for what it has, else the default.
+    So a second extraction without the flags neither draws other splits nor brings back what was
+    left out.
     """
 
     data: Path
@@ -56,14 +58,18 @@ class DataSettings:
         """Fills in what is None."""
         known = _DEFAULTS | (existing.data_settings if existing is not None else {})
         left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
+        if self.data.suffix.lower() != ".csv":
+            left_out.pop("data_root", None)  # a folder is its own
         return dataclasses.replace(self, **left_out)
 
     def to_remember(self) -> dict:
         """What the cache keeps, ready for JSON."""
-        return {name: getattr(self, name) for name in _DEFAULTS}
+        root = None if self.data_root is None else os.path.abspath(self.data_root)
+        return {name: getattr(self, name) for name in _DEFAULTS} | {"data_root": root}
 
 
 _DEFAULTS = {
+    "data_root": None,
     "group_regex": None,
     "seed": 0,
     "val_fraction": None,
@@ -157,3 +163,37 @@ def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
         )
     if existing.classes_path.exists():
         find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)
+
+
+def check_moved_data(
+    existing: FeatureCache,
+    clips: list[Clip],
+    sources: Mapping[str, SourceStat],
+    *,
+    was: str,
+    now: Path,
+) -> None:
+    """Checks that data in another place is what the cache was made of, not of the same names alone.
+
+    Data that was moved, and of which some clips were changed since, is taken.
+
+    Args:
+        existing: The cache.
+        clips: The data's clips.
+        sources: The state of each clip's source, by clip_id, where there is one.
+        was: Where the data was.
+        now: Where it is.
+
+    Raises:
+        ValueError: If the sources of more than half of the cached clips are others.
+    """
+    cached = [clip.clip_id for clip in clips if existing.clip_path(clip.clip_id).exists()]
+    changed = [x for x in cached if x not in sources or not existing.is_current(x, sources[x])]
+    if 2 * len(changed) > len(cached):
+        raise ValueError(
+            f"{existing.cache_dir}: holds features of {was}. Expected the same clips in {now}. "
+            f"Received: {len(changed)} of {len(cached)} that are missing or have other content or "
+            f"times, such as {changed[0]}. Name the folder that the clips are in, or another "
+            "--cache_dir (with make: CACHE=...), or remove this one if it is the same data, copied "
+            "without its times."
+        )

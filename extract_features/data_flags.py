@@ -15,7 +15,10 @@ _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Folder of the feature cache; made where there is none."
 )
 _DATA_ROOT = flags.DEFINE_string(
-    "data_root", None, "Folder that a manifest's paths start from. Default: the manifest's own."
+    "data_root",
+    None,
+    "Folder that a manifest's paths start from. Default: what was given for the cache, else the "
+    "manifest's own.",
 )
 _GROUP_REGEX = flags.DEFINE_string(
     "group_regex",

@@ -14,6 +14,7 @@ from extract_features.backbone_settings import (
 from extract_features.batches import Job
 from extract_features.clip_list import (
     DataSettings,
+    check_moved_data,
     check_same_data,
     read_split_clips,
     write_clip_list,
@@ -79,7 +80,10 @@ def extract_features(
         states = [(job, _read_broken_off(existing, job)) for job in jobs]
         pending = [job for job, broken_off in states if broken_off is None]
         if existing is not None and existing.data_root != str(data_root.resolve()):
-            _check_moved_data(existing, pending, num_clips=len(jobs), data_root=data_root)
+            # Of all clips: a shard's own may be none, or be none that are cached.
+            all_jobs, _ = find_jobs(clips, data_root)
+            sources = {job.clip.clip_id: job.source_stat for job in all_jobs}
+            check_moved_data(existing, clips, sources, was=existing.data_root, now=data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
         if existing is None or pending or not may_hold(existing, backbone_settings):
@@ -146,24 +150,6 @@ def _read_broken_off(existing: FeatureCache | None, job: Job) -> str | None:
     if existing is None:
         return None
     return existing.read_broken_off(job.clip.clip_id, job.source_stat)
-
-
-def _check_moved_data(
-    existing: FeatureCache, pending: list[Job], *, num_clips: int, data_root: Path
-) -> None:
-    """Refuses other data whose clips have the names of those in the cache.
-
-    Data that was moved, and of which some clips were changed since, is taken.
-    """
-    changed = [x for x in pending if existing.clip_path(x.clip.clip_id).exists()]
-    num_cached = num_clips - len(pending) + len(changed)
-    if 2 * len(changed) > num_cached:
-        raise ValueError(
-            f"{existing.cache_dir}: holds features of {existing.data_root}. Expected the same "
-            f"clips in {data_root}. Received: {len(changed)} of {num_cached} with other content "
-            f"or times, such as {changed[0].clip.clip_id}. Name another --cache_dir (with make: "
-            "CACHE=...), or remove this one if it is the same data, copied without its times."
-        )
 
 
 def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:

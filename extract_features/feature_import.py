@@ -12,6 +12,7 @@ import numpy as np
 
 from extract_features.clip_list import (
     DataSettings,
+    check_moved_data,
     check_same_data,
     read_split_clips,
     write_clip_list,
@@ -23,7 +24,7 @@ from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.open_cache import create_cache, find_cache
+from lrcn.common.open_cache import check_contract, create_cache, find_cache
 
 _ROWS_AT_ONCE = 256
 
@@ -53,9 +54,15 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
         existing = find_cache(cache_dir)
         if existing is not None:
             check_same_data(existing, clips)
+        contract = _make_contract(features, clips, read_array)
+        if existing is not None:
+            check_contract(existing, contract)
+            if existing.contract.weights != contract.weights:
+                was, sources = existing.contract.weights, _read_feature_stats(features, clips)
+                check_moved_data(existing, clips, sources, was=was, now=features)
         cache = create_cache(
             cache_dir,
-            contract=_make_contract(features, clips, read_array),
+            contract=contract,
             data_root=data_root,
             data_settings=data_settings.to_remember(),
         )
@@ -99,6 +106,14 @@ def read_feature_stat(source: Path) -> SourceStat:
     """Reads the state of a file of features. Raises OSError if it is not there."""
     stat = os.stat(source)
     return SourceStat(stat.st_size, stat.st_mtime_ns)
+
+
+def _read_feature_stats(features: Path, clips: list[Clip]) -> dict[str, SourceStat]:
+    stats = {}
+    for clip in clips:
+        with contextlib.suppress(OSError):
+            stats[clip.clip_id] = read_feature_stat(find_feature_source(features, clip.clip_id))
+    return stats
 
 
 def _copy_clip(
@@ -202,7 +217,7 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
     return Contract(
         backbone=IMPORTED_BACKBONE,
         # Two tools' features may have one shape: the name of the file tells them apart.
-        cut=features.name,
+        cut=features.resolve().name,
         weights_sha256="",
         preprocessing="",
         resize="",

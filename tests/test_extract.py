@@ -114,7 +114,7 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
 
     write_manifest(tmp_path / "spans.csv", [dataclasses.replace(clips[0], end_sec=0.25), clips[1]])
     summary = extract_features(
-        DataSettings(data=tmp_path / "spans.csv", data_root=clips_dir, val_fraction=0),
+        DataSettings(data=tmp_path / "spans.csv"),  # the rest the cache remembers
         SMALL_SETTINGS,
         cache_dir=tmp_path / "new",
         batch_size=16,

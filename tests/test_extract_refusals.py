@@ -6,7 +6,7 @@ import shutil
 
 import keras
 import pytest
-from commands import run_program
+from commands import read_state, run_program
 from small_extraction import NUM_CLIPS, extract, list_files, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
@@ -35,21 +35,39 @@ def test_other_settings_are_refused_by_name(clips_dir, cache_copy):
     assert snapshot_clips(cache_copy) == before
 
 
-def test_other_data_of_the_same_names_is_refused(data, cache_copy, clips_dir):
-    before = snapshot_clips(cache_copy)
-    manifest = (cache_copy / "manifest.csv").read_bytes()
+# The second is a shard without clips.
+@pytest.mark.parametrize("flags", [[], ["--num_shards=1000", "--shard_index=0"]])
+def test_other_data_of_the_same_names_is_refused(data, cache_copy, clips_dir, flags):
+    before = read_state(cache_copy)
     for frame in data.glob("*/*/0.png"):
         frame.write_bytes(frame.read_bytes() + b" ")
     done = run_program(
-        "extract_features", f"--data={data}", f"--cache_dir={cache_copy}", check=False
+        "extract_features", f"--data={data}", f"--cache_dir={cache_copy}", *flags, check=False
     )
     assert done.returncode == 1
     assert (
         f"error: {cache_copy}: holds features of {clips_dir}. Expected the same clips in {data}. "
-        "Received: 14 of 16 with other content or times, such as left/clip_0. Name another"
+        "Received: 14 of 16 that are missing or have other content or times, such as left/clip_0. "
     ) in done.stderr
-    assert snapshot_clips(cache_copy) == before
-    assert (cache_copy / "manifest.csv").read_bytes() == manifest
+    assert read_state(cache_copy) == before
+
+
+def test_a_folder_without_the_clips_is_not_taken_for_theirs(cache_copy, clips_dir, tmp_path):
+    before = read_state(cache_copy)
+    shutil.copy(cache_copy / "manifest.csv", tmp_path / "clips.csv")
+    done = run_program(
+        "extract_features",
+        f"--data={tmp_path}/clips.csv",
+        f"--cache_dir={cache_copy}",
+        "--skip_unreadable",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (
+        f"error: {cache_copy}: holds features of {clips_dir}. Expected the same clips in "
+        f"{tmp_path}. Received: 16 of 16 that are missing or"
+    ) in done.stderr
+    assert read_state(cache_copy) == before
 
 
 def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):

@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
+from commands import read_state
 from small_imports import CLIP_IDS, SPLITS, make_features, write_features
 
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -63,6 +65,25 @@ def test_a_changed_hdf5_file_is_imported_anew(run_import, tmp_path):
     run_import(path)
     os.utime(path, ns=(0, 0))
     assert "6 clips done, 0 skipped" in run_import(path)
+
+
+def test_features_of_another_tool_with_the_same_name_are_refused(run_import, tmp_path):
+    features = make_features()
+    for place in ("mine", "theirs"):
+        (tmp_path / place).mkdir()
+        write_features(tmp_path / place / "features.h5", features)
+    theirs = tmp_path / "theirs" / "features.h5"
+    os.utime(theirs, ns=(0, 0))
+    run_import(tmp_path / "mine" / "features.h5")
+    before = read_state(tmp_path / "cache")
+    assert (
+        f"error: {tmp_path}/cache: holds features of {tmp_path}/mine/features.h5. Expected the "
+        f"same clips in {theirs}. Received: 6 of 6 that are missing or have other content or times"
+    ) in run_import(theirs, status=1)
+    assert read_state(tmp_path / "cache") == before
+    # What was only moved is taken.
+    shutil.move(tmp_path / "mine" / "features.h5", theirs)
+    assert "0 clips done, 6 skipped" in run_import(theirs)
 
 
 def test_leaks_are_refused_and_their_permission_is_remembered(run_import, manifest, tmp_path):
