@@ -117,6 +117,31 @@ def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
     write_manifest(cache.manifest_path, clips)
 
 
+def leave_out_clips(
+    cache: FeatureCache, clips: list[Clip], clip_ids: Set[str], failures: list[tuple[Clip, str]]
+) -> None:
+    """Writes the list of clips anew, without those that could not be read.
+
+    Args:
+        cache: Whose list.
+        clips: All clips.
+        clip_ids: Those to leave out.
+        failures: (clip, reason), of which the first is named where no clip is left.
+
+    Raises:
+        ValueError: If none is left. The list stays as it is.
+    """
+    kept = [clip for clip in clips if clip.clip_id not in clip_ids]
+    if not kept:
+        first, reason = failures[0]
+        raise ValueError(
+            f"{cache.cache_dir}: expected a clip that can be read. Received {len(clips)} that "
+            f"cannot, such as {first.clip_id}: {reason}\nMend them, or name the folder that they "
+            f"are in. {cache.failures_path} lists them all."
+        )
+    write_clip_list(cache, kept)
+
+
 def write_failures(
     cache: FeatureCache, failures: list[tuple[Clip, str]], *, kept_clip_ids: Set[str] = frozenset()
 ) -> set[str]:

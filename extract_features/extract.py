@@ -16,6 +16,7 @@ from extract_features.clip_list import (
     DataSettings,
     check_moved_data,
     check_same_data,
+    leave_out_clips,
     read_split_clips,
     write_clip_list,
     write_failures,
@@ -137,7 +138,7 @@ def extract_features(
             if data_settings.skip_unreadable:
                 left_out = {x for x in listed if not cache.clip_path(x).exists()}
                 left_out.update(clip.clip_id for clip, _ in result.failures)
-                write_clip_list(cache, [clip for clip in clips if clip.clip_id not in left_out])
+                leave_out_clips(cache, clips, left_out, result.failures)
     return Summary(
         result,
         skipped=len(jobs) - len(pending),

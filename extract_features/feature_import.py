@@ -14,6 +14,7 @@ from extract_features.clip_list import (
     DataSettings,
     check_moved_data,
     check_same_data,
+    leave_out_clips,
     read_split_clips,
     write_clip_list,
     write_failures,
@@ -88,7 +89,7 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
         result.elapsed_sec = time.monotonic() - start_sec
         if data_settings.skip_unreadable and result.failures:
             failed = {clip.clip_id for clip, _ in result.failures}
-            write_clip_list(cache, [clip for clip in clips if clip.clip_id not in failed])
+            leave_out_clips(cache, clips, failed, result.failures)
     return Summary(
         result,
         skipped=skipped,

@@ -84,7 +84,10 @@ def remove_file(cache: FeatureCache, finding: Finding) -> bool:
     """
     if finding.kind not in ("damaged", "stale", "foreign") or not finding.can_rebuild:
         return False
-    cache.clip_path(finding.clip_id).unlink(missing_ok=True)
+    path = cache.clip_path(finding.clip_id)
+    if path.is_dir():  # not ours to remove
+        return False
+    path.unlink(missing_ok=True)
     return True
 
 

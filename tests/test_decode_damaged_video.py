@@ -73,6 +73,8 @@ def cut(path, kept):
         ("clip.mkv", "libx264", 0.3),
         ("clip.mkv", "libx264", 0.6),
         ("clip.webm", "libvpx-vp9", 0.6),
+        ("clip.flv", "flv1", 0.6),
+        ("clip.wmv", "wmv2", 0.6),
     ],
 )
 def test_cut_off_video_names_the_frame_reached(tmp_path, name, codec, kept):
@@ -119,18 +121,32 @@ def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):
     assert num_frames <= len(content)
 
 
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
-def test_sound_that_is_longer_is_not_taken_for_a_cut(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "codec", "start_sec"),
+    [
+        ("clip.mp4", "mpeg4", 0),
+        ("clip.mkv", "mpeg4", 0),
+        ("clip.avi", "mpeg4", 0),
+        ("clip.flv", "flv1", 0),
+        ("clip.flv", "flv1", 2),
+        ("clip.wmv", "wmv2", 0),
+        ("clip.wmv", "wmv2", 2),
+    ],
+)
+def test_sound_that_is_longer_is_not_taken_for_a_cut(tmp_path, name, codec, start_sec):
     with av.open(str(tmp_path / name), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
+        video = container.add_stream(codec, rate=25)
         video.width = video.height = 64
-        audio = container.add_stream("mp2", rate=16000, layout="mono")
-        for pixels in make_numbered_frames(10):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels.copy(), format="rgb24")))
+        sound, rate = ("pcm_s16le", 22050) if codec == "flv1" else ("mp2", 16000)
+        audio = container.add_stream(sound, rate=rate, layout="mono")
+        for i, pixels in enumerate(make_numbered_frames(10)):
+            picture = av.VideoFrame.from_ndarray(pixels.copy(), format="rgb24")
+            picture.pts, picture.time_base = 25 * start_sec + i, Fraction(1, 25)
+            container.mux(video.encode(picture))
         container.mux(video.encode(None))
         for i in range(100):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
-            frame.sample_rate, frame.pts, frame.time_base = 16000, 1152 * i, Fraction(1, 16000)
+            frame.sample_rate, frame.pts, frame.time_base = rate, 1152 * i, Fraction(1, rate)
             container.mux(audio.encode(frame))
         container.mux(audio.encode(None))
     assert read_numbers(tmp_path / name) == list(range(10))

@@ -112,6 +112,13 @@ def test_a_manifest_has_its_own_folder_or_the_data_root(tmp_path):
         read_data(path, data_root=tmp_path / "gone")
 
 
+def test_a_cache_or_run_within_the_data_is_no_class(tmp_path):
+    make_tree(tmp_path, "walk/v.mp4", "run/v.mp4")
+    expected = read_data(tmp_path)
+    make_tree(tmp_path, "cache/cache.json", "cache/clips/walk/v.h5", "mine/contract.json", "mine/a")
+    assert read_data(tmp_path) == expected
+
+
 def test_data_that_is_neither_folder_nor_manifest(tmp_path):
     make_tree(tmp_path, "walk/v.mp4", "walk/README")
     with pytest.raises(FileNotFoundError, match="gone: no such file or folder"):

@@ -68,7 +68,8 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,,walk,,,,", "expected path to be relative to the data root"),
         ("a,/a.mp4,walk,,,,", "received '/a.mp4'. Shorten it, and name the folder that the paths"),
         ("a,x/../../a.mp4,walk,,,,", "start from with --data_root"),
-        ("n" * 248 + ",a.mp4,walk,,,,", "a name of at most 247 bytes, received 248. Rename it"),
+        ("n" * 248 + ",a.mp4,walk,,,,", "parts of at most 247 bytes, received one of 248."),
+        ("n" * 248 + "/n,a.mp4,walk,,,,", "parts of at most 247 bytes, received one of 248."),
         ("a,x\\a.mp4,walk,,,,", "backslash or control character, received 'x\\\\a.mp4'"),
         ("a,a\x01.mp4,walk,,,,", "received 'a\\x01.mp4'"),
         ("a,a.mp4,,,,,", "expected a class name, not empty"),
@@ -120,6 +121,14 @@ def test_ids_that_one_file_system_holds_for_one_are_refused(tmp_path):
 def test_an_id_may_be_the_folder_of_another(tmp_path):
     path = write_csv(tmp_path, "clip_id,path,label\na,a.mp4,walk\na/b,b.mp4,walk\n")
     assert [clip.clip_id for clip in read_manifest(path)] == ["a", "a/b"]
+
+
+def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
+    path = write_csv(tmp_path, "clip_id,path,label\nx/a.h5/b/c,b.mp4,walk\nx/a,a.mp4,walk\n")
+    with refusal(
+        f"{path}:2: clip_id 'x/a.h5/b/c' needs a folder 'x/a.h5', which is the cache file of 'x/a'."
+    ):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,29 @@ def test_sources(tmp_path):
         find_sources([str(tmp_path / "gone.mp4")])
 
 
+def test_links_that_lead_back_end(tmp_path):
+    frame = np.zeros((1, 32, 32, 3), np.uint8)
+    write_video(tmp_path / "a" / "b" / "v.mp4", [*frame] * 2)
+    for name in ("a/up", "a/b/up", "a/b/up_again"):
+        (tmp_path / name).symlink_to(tmp_path / "a", target_is_directory=True)
+    (tmp_path / "beside").symlink_to(tmp_path / "a" / "b", target_is_directory=True)
+    found = find_sources([str(tmp_path)])
+    names = [str(path.relative_to(tmp_path)) for path in found]
+    assert names[0] == "a/b/v.mp4" and names[-1] == "beside/v.mp4" and len(names) < 9
+
+
+def test_folders_beside_the_frames_of_a_clip_are_named(tmp_path, caplog):
+    frame = np.zeros((1, 32, 32, 3), np.uint8)
+    write_frame_folder(tmp_path / "more", frame)
+    assert find_sources([str(tmp_path / "more")]) == [tmp_path / "more"] and not caplog.records
+    write_video(tmp_path / "more" / "day_1" / "v.mp4", [*frame] * 2)
+    assert find_sources([str(tmp_path / "more")]) == [tmp_path / "more"]
+    assert caplog.messages == [
+        f"{tmp_path}/more: taken for one clip, of the 1 images in it; 1 folders are passed over, "
+        "such as day_1. Name those that hold clips"
+    ]
+
+
 def test_animations_are_clips_but_beside_stills_they_are_frames(tmp_path):
     frames = np.zeros((2, 32, 32, 3), np.uint8)
     write_frame_folder(tmp_path / "stills", frames)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
@@ -162,7 +163,7 @@ def find_sources(arguments: list[str]) -> list[Path]:
     """Expands the given paths to clips.
 
     A file is a clip, a folder with images and no videos is one too, and any other folder stands for
-    all clips below it, in natural order.
+    all clips below it, in natural order. A link to a folder that it lies in is passed over.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -184,9 +185,11 @@ def find_sources(arguments: list[str]) -> list[Path]:
     return sources
 
 
-def _iter_sources(path: Path) -> Iterator[Path]:
+def _iter_sources(path: Path, *, within: frozenset[Path] = frozenset()) -> Iterator[Path]:
     if path.is_file():
         yield path
+        return
+    if path.resolve() in within:
         return
     folders, files = list_folder(path)
     videos = [name for name in files if Path(name).suffix.lower() in VIDEO_SUFFIXES]
@@ -194,10 +197,19 @@ def _iter_sources(path: Path) -> Iterator[Path]:
     animations = [name for name in images if is_animation(path / name)]
     # Beside videos, an image is a thumbnail and not a clip of one frame.
     if len(animations) < len(images) and not videos:
+        if folders:
+            logging.warning(
+                "%s: taken for one clip, of the %d images in it; %d folders are passed over, such "
+                "as %s. Name those that hold clips",
+                path,
+                len(images) - len(animations),
+                len(folders),
+                folders[0],
+            )
         yield path
         return
     for name in sorted([*folders, *videos, *animations], key=natural_key):
-        yield from _iter_sources(path / name)
+        yield from _iter_sources(path / name, within=within | {path.resolve()})
 
 
 def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch_size: int):

@@ -5,6 +5,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 SPLITS = ("train", "val", "test")
@@ -107,6 +108,14 @@ def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
             f"({places[first]}) differ only by case or Unicode form, and would be one cache file "
             "on some file systems. Rename one of them."
         )
+    clip_ids = {clip.clip_id for clip in clips}
+    for i, clip in enumerate(clips):
+        for folder in PurePosixPath(clip.clip_id).parents:
+            if folder.suffix == ".h5" and str(folder.with_suffix("")) in clip_ids:
+                raise ValueError(
+                    f"{places[i]}: clip_id {clip.clip_id!r} needs a folder {str(folder)!r}, which "
+                    f"is the cache file of {str(folder.with_suffix(''))!r}. Rename one of them."
+                )
 
 
 def check_label(label: str, *, place: str) -> None:
@@ -138,11 +147,11 @@ def _check_clip(clip: Clip, *, place: str) -> None:
             "empty, '.' or '..' part, backslash, control character or byte that is not UTF-8, "
             f"received {clip_id!r}. Rename it: the cache file is called after it."
         )
-    if len(clip_id.rsplit("/", 1)[-1].encode()) > _MAX_NAME_BYTES:
+    longest = max(len(part.encode()) for part in clip_id.split("/"))
+    if longest > _MAX_NAME_BYTES:
         raise ValueError(
-            f"{place}: expected clip_id to end in a name of at most {_MAX_NAME_BYTES} bytes, "
-            f"received {len(clip_id.rsplit('/', 1)[-1].encode())}. Rename it: the cache file is "
-            "called after it."
+            f"{place}: expected clip_id to have parts of at most {_MAX_NAME_BYTES} bytes, received "
+            f"one of {longest}. Rename it: the cache file is called after it."
         )
     if (
         not path

@@ -84,8 +84,9 @@ class ClipWriter:
         if not np.isfinite(feature_maps).all():
             raise ValueError(
                 f"{self._clip_id}: a feature of the frames {frame_index[0]} to {frame_index[-1]} "
-                "is not finite in float16 (largest number: 65504). Expected finite features; "
-                "check the weights, or use a --cut or weights with smaller values."
+                "is not finite in float16 (largest number: 65504). Expected finite features: of "
+                "weights without NaN, of a --cut or weights with smaller values, or, imported, "
+                "computed again or scaled down."
             )
         start = len(self._index)
         try:

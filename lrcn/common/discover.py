@@ -110,7 +110,7 @@ def read_data(
 def find_clips(folder: Path) -> list[Clip]:
     """Finds the clips of a folder tree, without looking inside the clips.
 
-    Links are followed; hidden entries and files of other kinds are passed over.
+    Links are followed; hidden entries, files of other kinds, caches and runs are passed over.
 
     Args:
         folder: DATA/<class>/<clip>/, DATA/<class>/<clip>.mp4, or the same below train, val, test.
@@ -123,6 +123,7 @@ def find_clips(folder: Path) -> list[Clip]:
             only still images, or two clips would have the same clip_id.
     """
     folders, files = list_folder(folder)
+    folders = [name for name in folders if not _is_cache_or_run(folder / name)]
     passed_over = [name for name in files if _is_clip_file(name)]
     split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
     clips = []
@@ -161,6 +162,10 @@ def find_clips(folder: Path) -> list[Clip]:
         )
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
     return clips
+
+
+def _is_cache_or_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("cache.json", "contract.json"))
 
 
 def _is_clip_file(name: str) -> bool:

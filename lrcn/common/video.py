@@ -132,19 +132,21 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                     container.seek(seek_pts, stream=stream)
                 except av.error.FFmpegError:  # Behind the end, or no index: try further ahead.
                     return
-            frames = _iter_av_frames(container, stream, strict=strict, sought=seek_sec > 0)
+            stated = find_stated_duration(container, stream)
+            packets = _iter_packets(container, stream, clock, with_others=stated.is_of_file)
+            frames = _iter_av_frames(packets, stream, strict=strict, sought=seek_sec > 0)
             for i, frame in enumerate(frames):
                 timestamp_sec = clock.read_time(frame)
                 yield timestamp_sec, frame
                 reached = f"at {timestamp_sec:.3f} s"
                 if seek_sec == 0:
                     reached += f", after frame {i}"
-            stated_sec, tolerance_sec = find_stated_duration(container, stream)
             # Of a variable rate, how long the last frame is shown need not be known.
-            tolerance_sec = max(tolerance_sec, 2 * clock.longest_gap_sec)
+            tolerance_sec = max(stated.tolerance_sec, 2 * clock.longest_gap_sec)
+            end_sec = max(clock.end_sec, clock.others_end_sec)
             # Whoever sought behind the end has seen no frame.
-            if (clock.end_sec or seek_sec == 0) and stated_sec - clock.end_sec > tolerance_sec:
-                raise _DamageError(f"its header states {stated_sec:.3f} s")
+            if (clock.end_sec or seek_sec == 0) and stated.sec - end_sec > tolerance_sec:
+                raise _DamageError(f"its header states {stated.sec:.3f} s")
     except (av.error.FFmpegError, _DamageError) as error:
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
         raise UnreadableClipError(
@@ -154,13 +156,28 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
         ) from error
 
 
+def _iter_packets(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    clock: Clock,
+    *,
+    with_others: bool,
+) -> Iterator[av.Packet]:
+    # Where the header only states when the file ends, the sound may be what ends last.
+    for packet in container.demux(*(container.streams if with_others else [stream])):
+        if packet.stream.index == stream.index:
+            yield packet
+        else:
+            clock.read_other(packet)
+
+
 def _iter_av_frames(
-    container: av.container.InputContainer, stream: av.VideoStream, *, strict: bool, sought: bool
+    packets: Iterator[av.Packet], stream: av.VideoStream, *, strict: bool, sought: bool
 ) -> Iterator[av.VideoFrame]:
     key_pts = None
     starts_amid_group = sought
     num_frames = 0
-    for packet in container.demux(stream):
+    for packet in packets:
         if key_pts is None and packet.is_keyframe:
             key_pts = packet.pts
         elif packet.pts is not None and (key_pts is None or packet.pts < key_pts):

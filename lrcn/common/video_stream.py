@@ -3,6 +3,7 @@
 import itertools
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.stream import Disposition
@@ -43,7 +44,7 @@ def estimate_num_frames(
             # A header may state anything; a frame takes a byte at least.
             num_frames = min(stream.frames, container.size)
             if not num_frames:
-                duration_sec, _ = find_stated_duration(container, stream)
+                duration_sec = find_stated_duration(container, stream).sec
                 duration_sec = duration_sec or (container.duration or 0) / av.time_base
                 num_frames = min(round(duration_sec * rate_fps), container.size)
             if not num_frames:
@@ -64,6 +65,7 @@ class Clock:
 
     Attributes:
         end_sec: When the last frame that was asked for ends.
+        others_end_sec: When what was read of other streams ends.
         longest_gap_sec: The longest time between two frames so far.
         knows_start: Whether times are right where reading does not start with the first frame.
     """
@@ -77,7 +79,7 @@ class Clock:
         is_avi = container.format.name == "avi"
         self._field = "dts" if is_avi else "pts"
         self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
-        self.end_sec = self.longest_gap_sec = 0.0
+        self.end_sec = self.others_end_sec = self.longest_gap_sec = 0.0
         self._last_sec: float | None = None
 
     def read_time(self, frame: av.VideoFrame) -> float:
@@ -94,6 +96,13 @@ class Clock:
         self._last_sec = timestamp_sec
         self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
         return timestamp_sec
+
+    def read_other(self, packet: av.Packet) -> None:
+        """Takes note of a packet that is not of the stream of frames."""
+        if packet.pts is not None:
+            end_sec = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            end_sec -= float(self._start_pts * self._time_base)
+            self.others_end_sec = max(self.others_end_sec, end_sec)
 
     def _to_sec(self, pts: int) -> float:
         return float((pts - self._start_pts) * self._time_base)
@@ -123,36 +132,53 @@ def find_stream(container: av.container.InputContainer, path: Path) -> av.VideoS
     return stream
 
 
+class StatedDuration(NamedTuple):
+    """What a header states.
+
+    Attributes:
+        sec: Seconds that the video lasts, 0 where nothing is stated.
+        tolerance_sec: How many less it may last.
+        is_of_file: Whether that is when the file ends, be it with the sound.
+    """
+
+    sec: float
+    tolerance_sec: float
+    is_of_file: bool
+
+
 def find_stated_duration(
     container: av.container.InputContainer, stream: av.VideoStream
-) -> tuple[float, float]:
-    """Finds the seconds that the header states for the video, and how many less it may last.
-
-    Returns:
-        Two times 0 where it states none.
-    """
-    stated_sec, is_of_stream = _read_duration(container, stream)
-    if is_of_stream:
-        return stated_sec, _TOLERANCE_OF_STREAM_SEC
-    return stated_sec, max(_TOLERANCE_SEC, _TOLERANCE * stated_sec)
+) -> StatedDuration:
+    """Finds how long the header says that the video lasts."""
+    stated_sec, what = _read_duration(container, stream)
+    if what == "stream":
+        tolerance_sec = _TOLERANCE_OF_STREAM_SEC
+    else:
+        tolerance_sec = max(_TOLERANCE_SEC, _TOLERANCE * stated_sec)
+    return StatedDuration(stated_sec, tolerance_sec, is_of_file=what == "file")
 
 
 def _read_duration(
     container: av.container.InputContainer, stream: av.VideoStream
-) -> tuple[float, bool]:
-    """Returns the seconds stated, 0 for none, and whether they are of this stream alone."""
+) -> tuple[float, str]:
+    """Returns the seconds stated, 0 for none, and of what: the stream, about the stream, the file.
+
+    Of a file it is the time at which it ends, and the video need not start at 0.
+    """
     formats = container.format.name.split(",")
     if "avi" in formats and stream.frames and stream.average_rate:
         # The duration of a cut AVI is that of what is left.
-        return float(stream.frames / stream.average_rate), False
+        return float(stream.frames / stream.average_rate), "about the stream"
     if not _FORMATS_WITH_DURATION.intersection(formats):
-        return 0.0, False
-    if stream.duration:
-        return float(stream.duration * stream.time_base), False
-    # What follows is the time at which the stream ends, which need not start at 0.
+        return 0.0, "about the stream"
     start_sec = float((stream.start_time or 0) * stream.time_base)
+    if stream.duration:
+        stated_sec = float(stream.duration * stream.time_base)
+        if "asf" in formats:  # which knows none but the file's
+            return stated_sec - start_sec, "file"
+        return stated_sec, "about the stream"
     tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if tag is not None:
         hours, minutes, seconds = map(float, tag.groups())
-        return hours * 3600 + minutes * 60 + seconds - start_sec, True
-    return (container.duration or 0) / av.time_base - start_sec, False
+        return hours * 3600 + minutes * 60 + seconds - start_sec, "stream"
+    return (container.duration or 0) / av.time_base - start_sec, "file"
