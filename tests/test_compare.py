@@ -48,7 +48,9 @@ def write_finished_run(run, config, cache, *, num_right):
     probabilities = np.where(np.arange(len(clips))[:, None] < num_right, is_true, ~is_true)
     predictions = Predictions([clip.clip_id for clip in clips], labels, names, probabilities)
     write_predictions(run.predictions_path("test"), predictions)
-    write_json(run.metrics_path("test"), {"top1": num_right / len(clips)})
+    sources = cache.digest_sources(predictions.clip_ids)
+    scores = {"top1": num_right / len(clips), "provenance": {"sources": sources}}
+    write_json(run.metrics_path("test"), scores)
 
 
 @pytest.fixture

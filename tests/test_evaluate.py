@@ -123,6 +123,9 @@ def test_scores_say_where_they_come_from_also_where_the_data_is_gone(
         "seed": 0,
         "leaking_groups": 0,
         "contract": read_cache(cache_dir).contract.digest,
+        "sources": read_cache(cache_dir).digest_sources(
+            clip.clip_id for clip in read_manifest(run.manifest_path) if clip.split == "val"
+        ),
     }
 
 

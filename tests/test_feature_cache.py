@@ -148,7 +148,7 @@ def test_what_is_not_finite_is_an_error(cache, value):
     writer = cache.open_writer("walk/clip_1")
     with refusal(
         "walk/clip_1: a feature of the frames 8 to 11 is not finite in float16 (largest number: "
-        "65504). Expected finite features; check the weights"
+        "65504). Expected finite features: of weights without NaN"
     ):
         writer.append(maps, frame_index=[8, 9, 10, 11], timestamp_sec=[0.0] * 4)
 

@@ -38,6 +38,7 @@ def test_run_holds_all_that_is_needed(run_dir, cache_dir):
         "metrics.json",
         "model.keras",
         "predictions.csv",
+        "sources.sha256",
         "versions.json",
     ]
     run = RunDir(run_dir)

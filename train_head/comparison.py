@@ -19,7 +19,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.bootstrap import bootstrap_difference
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
-from train_head.evaluation import evaluate_run
+from train_head.evaluation import evaluate_run, read_known_scores
 from train_head.layers import keras
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
@@ -146,7 +146,7 @@ def _train_runs(
 ) -> None:
     """Trains and scores the runs that have not ended, and logs the time left after each."""
     durations_sec = []
-    left = [key for key in runs if not _make_run(output_dir, *key).metrics_path(split).exists()]
+    left = [key for key in runs if not _is_scored(_make_run(output_dir, *key), cache, split)]
     for key, config in runs.items():
         run, start_sec = _make_run(output_dir, *key), time.monotonic()
         # A run that has ended is checked to be one of these settings and clips.
@@ -164,6 +164,10 @@ def _train_runs(
                 len(runs),
                 _format_duration(num_left * float(np.mean(durations_sec))),
             )
+
+
+def _is_scored(run: RunDir, cache: FeatureCache, split: str) -> bool:
+    return run.model_path.exists() and read_known_scores(run, cache, split=split) is not None
 
 
 def _make_run(output_dir: Path, name: str, seed: int) -> RunDir:

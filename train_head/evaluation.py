@@ -27,14 +27,30 @@ tf = import_tensorflow()
 def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
     """Returns the scores of a run's test clips, else of its val clips, and None if it has neither.
 
-    Scores that were written before are read, not computed again. Errors as `evaluate_run`.
+    Scores that were written before are read, not computed again, if they are of the clips that the
+    cache has now. Errors as `evaluate_run`.
     """
     splits = {clip.split for clip in read_manifest(run.manifest_path)}
     for split in ("test", "val"):
         if split in splits:
-            path = run.metrics_path(split)
-            return read_json(path) if path.exists() else evaluate_run(run, cache, split=split)
+            known = read_known_scores(run, cache, split=split)
+            return evaluate_run(run, cache, split=split) if known is None else known
     return None
+
+
+def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict | None:
+    """Returns a run's scores on a split as they were written, None if they have to be made anew."""
+    path = run.metrics_path(split)
+    if not path.exists() or not run.predictions_path(split).exists():
+        return None
+    scores = read_json(path)
+    is_current = scores.get("provenance", {}).get("sources") == _digest_sources(run, cache, split)
+    return scores if is_current else None
+
+
+def _digest_sources(run: RunDir, cache: FeatureCache, split: str) -> str:
+    clips = read_manifest(run.manifest_path)
+    return cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
 
 
 def score_held_out(run: RunDir, cache: FeatureCache) -> dict | None:
@@ -121,6 +137,7 @@ def evaluate_run(
             "git_commit": find_git_commit(),
             "versions": list_versions(),
             "contract": cache.contract.digest,
+            "sources": cache.digest_sources(clip.clip_id for clip in clips),
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}

@@ -5,7 +5,7 @@ import numpy as np
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
-from train_head.evaluation import evaluate_run, score_run
+from train_head.evaluation import score_run
 from train_head.frame_labels import UNLABELLED, find_runs
 from train_head.frame_metrics import OVERLAPS
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
@@ -131,7 +131,4 @@ def _read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, FramePredictio
             f"{run.manifest_path}: expected test or val clips to report on. Received: train clips "
             "only. Give some of them another split, and train again."
         )
-    path = run.predictions_path(scores["split"])
-    if not path.exists():
-        scores = evaluate_run(run, cache, split=scores["split"])
-    return scores, read_frame_predictions(path)
+    return scores, read_frame_predictions(run.predictions_path(scores["split"]))

@@ -10,7 +10,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json
-from train_head.evaluation import evaluate_run, score_run
+from train_head.evaluation import score_run
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
 from train_head.recorder import find_best_row, read_history
@@ -102,7 +102,7 @@ class ScoredClips:
 def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
     """Reads the run's score on its test clips, or on the val clips where there are none.
 
-    A run that was not scored yet, or by an earlier version, is scored first.
+    A run that was not scored yet, or on other contents of these clips, is scored first.
 
     Returns:
         The content of `metrics.json`, and the clips.
@@ -119,8 +119,6 @@ def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
         )
     split = scores["split"]
     predictions_path = run.predictions_path(split)
-    if "reliability" not in scores or not predictions_path.exists():
-        scores = evaluate_run(run, cache, split=split)
     class_names = read_class_names(run.classes_path)
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
     predictions = read_predictions(predictions_path)

@@ -56,7 +56,7 @@ def start_run(
     Raises:
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If the clips or labels do not allow training, or the folder holds other files
-            or a run of other settings, clips or labels.
+            or a run of other settings, clips, sources of clips or labels.
     """
     manifest_path = cache.manifest_path if manifest_path is None else manifest_path
     clips = read_run_clips(cache, manifest_path)
@@ -70,6 +70,8 @@ def start_run(
             problem = contract.describe_differences(cache.contract)
         elif read_manifest(run.manifest_path) != clips:
             problem = f"made with other clips or splits than {manifest_path} lists now"
+        elif _has_other_sources(run, cache, clips):
+            problem = f"made of other contents of these clips than {cache.cache_dir} has now"
         elif config.labels == "frame":
             problem = _find_other_labels(run, cache, clips, frame_labels_path)
         elif read_class_names(run.classes_path) != read_class_names(cache.classes_path):
@@ -81,6 +83,7 @@ def start_run(
             return True
         # Gone where the model of a run that had ended was removed, to train it once more.
         run.checkpoints_path.mkdir(exist_ok=True)
+        run.remove_scores()
         return False
     if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(
@@ -103,12 +106,25 @@ def start_run(
         write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract)
+    run.sources_path.write_text(_digest_sources(cache, clips), encoding="utf-8")
     write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
     run.flags_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     # Last, since its presence says that the rest is there.
     write_json(run.config_path, config)
     return False
+
+
+def _digest_sources(cache: FeatureCache, clips: list[Clip]) -> str:
+    # Test clips decide no weight; their scores know what they are of.
+    return cache.digest_sources(x.clip_id for x in clips if x.split != "test") + "\n"
+
+
+def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> bool:
+    if not run.sources_path.exists():  # of an earlier version
+        return False
+    _check_cached(clips, cache)
+    return run.sources_path.read_text(encoding="utf-8") != _digest_sources(cache, clips)
 
 
 def _holds_other_files(run: RunDir) -> bool:
@@ -121,6 +137,7 @@ def _holds_other_files(run: RunDir) -> bool:
         run.manifest_path.name,
         run.frame_labels_path.name,
         run.contract_path.name,
+        run.sources_path.name,
         run.versions_path.name,
         run.flags_path.name,
         run.config_path.name,

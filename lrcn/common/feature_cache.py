@@ -11,6 +11,8 @@ A clip file is written under a temporary name, synced, then renamed: one that ex
 """
 
 import contextlib
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
@@ -52,6 +54,7 @@ class FeatureCache:
         self.failures_path = cache_dir / "failures.csv"
         # Of the clips that were read, 12 bytes a view of a frame.
         self._tables: dict[str, FrameTable] = {}
+        self._sources: dict[str, SourceStat] = {}
 
     def clip_path(self, clip_id: str) -> Path:
         """Where the clip's features lie, whether or not they exist yet."""
@@ -100,6 +103,20 @@ class FeatureCache:
         """T of a cached clip. Raises as `read_clip`."""
         with self._open_clip(clip_id) as file:
             return file["feature_maps"].shape[0]
+
+    def digest_sources(self, clip_ids: Iterable[str]) -> str:
+        """Returns a digest of what clips were made of: the state that their sources had.
+
+        Another clip of the same name has another; what is extracted again from the same source has
+        the same. Raises as `read_clip`.
+        """
+        digest = hashlib.sha256()
+        for clip_id in clip_ids:
+            if clip_id not in self._sources:
+                with self._open_clip(clip_id) as file:
+                    self._sources[clip_id] = read_recorded_source(file)
+            digest.update(repr((clip_id, *self._sources[clip_id])).encode())
+        return digest.hexdigest()
 
     def read_clock(self, clip_id: str) -> ClipClock:
         """Reads when a clip's frames are, without their features. Raises as `read_clip`."""

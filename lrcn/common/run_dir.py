@@ -5,6 +5,7 @@ config.json        the settings it was trained with
 flags.txt          the same as flags: pass it with --flagfile
 classes.txt        a class name a line; the line number is the class id
 contract.json      what its features are made of
+sources.sha256     a digest of the sources of its train and val clips
 manifest.csv       its clips and their splits
 frame_labels.csv   with --labels=frame, the label of every frame of these clips
 versions.json      the packages it was trained with
@@ -37,6 +38,7 @@ class RunDir:
         self.flags_path = self.path / "flags.txt"
         self.classes_path = self.path / "classes.txt"
         self.contract_path = self.path / "contract.json"
+        self.sources_path = self.path / "sources.sha256"
         self.manifest_path = self.path / "manifest.csv"
         self.frame_labels_path = self.path / "frame_labels.csv"
         self.versions_path = self.path / "versions.json"
@@ -57,6 +59,12 @@ class RunDir:
     ) -> Path:
         """Where the predictions behind a score lie."""
         return self.path / f"predictions{_suffix(split, num_windows, first_view_only)}.csv"
+
+    def remove_scores(self) -> None:
+        """Removes what an earlier model of the run was scored with, and the report of it."""
+        for pattern in ("metrics*.json", "predictions*.csv", self.report_path.name):
+            for path in self.path.glob(pattern):
+                path.unlink()
 
     def check_trained(self) -> None:
         """Checks that there is a model.

@@ -1,0 +1,95 @@
+"""A score is of the clips that the cache has now, and of the model that the run has now."""
+
+import numpy as np
+import pytest
+from refusals import refusal
+from small_data import copy_cache, train
+
+from lrcn.common.clip import SourceStat
+from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
+from lrcn.common.run_dir import read_json, write_json
+from train_head.evaluation import score_run
+
+SETTINGS = {"epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
+
+
+@pytest.fixture
+def trained(ramps, tmp_path):
+    """A cache of its own, and a scored run on it."""
+    cache = copy_cache(ramps, tmp_path / "cache")
+    run = train(cache, tmp_path / "run", **SETTINGS)
+    score_run(run, cache)
+    return cache, run
+
+
+def play_backwards(cache, split, source):
+    """Puts a clip of the other class in the place of each of a split; returns the cache anew."""
+    for clip in read_manifest(cache.manifest_path):
+        if clip.split == split:
+            features = cache.read_clip(clip.clip_id)
+            writer = cache.open_writer(clip.clip_id)
+            writer.append(
+                features.feature_maps[::-1],
+                frame_index=features.frame_index.tolist(),
+                timestamp_sec=features.timestamp_sec.tolist(),
+            )
+            writer.commit(source)
+    return read_cache(cache.cache_dir)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_run_is_not_that_of_other_clips_of_the_same_names(trained, split):
+    cache, run = trained
+    with refusal(
+        f"{run.path}: made of other contents of these clips than {cache.cache_dir} has now. Name "
+        "another folder"
+    ):
+        train(play_backwards(cache, split, SourceStat(1, 0)), run.path, **SETTINGS)
+
+
+def test_clips_extracted_again_from_the_same_sources_change_nothing(trained):
+    cache, run = trained
+    before = run.metrics_path("test").stat().st_ino
+    for split in ("train", "test"):
+        cache = play_backwards(cache, split, SourceStat(0, 0))
+    train(cache, run.path, **SETTINGS)
+    score_run(run, cache)
+    assert run.metrics_path("test").stat().st_ino == before
+
+
+def test_other_test_clips_are_scored_anew(trained):
+    cache, run = trained
+    before = score_run(run, cache)
+    cache = play_backwards(cache, "test", SourceStat(1, 0))
+    train(cache, run.path, **SETTINGS)  # the model is the same
+    after = score_run(run, cache)
+    assert after["top1"] == pytest.approx(1 - before["top1"])
+    assert read_json(run.metrics_path("test")) == after
+
+
+@pytest.mark.parametrize("lost", ["metrics", "predictions"])
+def test_a_half_of_a_score_is_made_anew(trained, lost):
+    cache, run = trained
+    path = getattr(run, f"{lost}_path")("test")
+    content = path.read_bytes()
+    path.unlink()
+    score_run(run, cache)
+    if lost == "predictions":
+        assert path.read_bytes() == content
+    assert path.exists()
+
+
+def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
+    cache, run = trained
+    whole = score_run(run, cache)
+    write_json(run.metrics_path("test"), {**whole, "top1": 0.123})
+    assert score_run(run, cache)["top1"] == 0.123
+    run.report_path.touch()
+    (run.path / "notes.txt").touch()
+    run.model_path.unlink()
+    train(cache, run.path, **SETTINGS)
+    left = {path.name for path in run.path.iterdir()}
+    assert "notes.txt" in left
+    assert not left & {"metrics.json", "predictions.csv", "report.html"}
+    np.testing.assert_equal(score_run(run, cache)["top1"], whole["top1"])
