@@ -34,7 +34,8 @@ def write_splits(cache, path, *, test, val=(), change=None):
         dataclasses.replace(clip, split=split_of.get(clip.group, "train"), group="")
         for clip in read_manifest(cache.manifest_path)
     ]
-    write_manifest(path, clips if change is None else [change(clip) for clip in clips])
+    changed = clips if change is None else map(change, clips)
+    write_manifest(path, [clip for clip in changed if clip is not None])
     return path
 
 
@@ -109,6 +110,13 @@ def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
     refuse(
         cache, [good, empty], tmp_path, "empty.csv: expected a split for every clip. Received 30"
     )
+    falling = write_splits(
+        cache,
+        tmp_path / "falling.csv",
+        test=[0],
+        change=lambda x: x if x.label == "fall" or x.split != "train" else None,
+    )
+    refuse(cache, [good, falling], tmp_path, r"train clips of every class. Received none of \['r")
 
 
 def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_path):

@@ -41,9 +41,9 @@ def test_program_writes_the_average_and_prints_all_scores(tmp_path):
     )
     assert output.read_text().splitlines() == [
         "clip_id,label,predicted,a,b",
-        "a/1,a,a,0.866667,0.133333",
-        "a/2,a,a,0.533333,0.466667",
-        "b/1,b,b,0.400000,0.600000",
+        "a/1,a,a,0.866666667,0.133333333",
+        "a/2,a,a,0.533333333,0.466666667",
+        "b/1,b,b,0.4,0.6",
     ]
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[0] == ["run", "weight", "clips", "top-1", "top-5", "mean", "class", "accuracy"]

@@ -8,10 +8,13 @@ import time
 
 import pytest
 from commands import ROOT, SMALL_HEAD, make_command, run_program
+from refusals import refusal
 from small_data import assert_equal_training, train
 
 from lrcn.common.run_dir import RunDir
+from train_head.config import read_config
 from train_head.recorder import read_history
+from train_head.train import train_run
 
 _WAIT_SEC = 100
 
@@ -130,3 +133,10 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
     assert 0 < num_kept <= num_done
     assert (run.checkpoints_path / f"last_{num_kept}.weights.h5").exists()
     assert log.endswith("go on from there if the same command is run again.\n")
+    kept = [run.checkpoints_path / f"{name}_{num_kept}" for name in ("last", "best")]
+    for path in (run.history_path, kept[0].with_suffix(".weights.h5"), kept[1].with_suffix(".npz")):
+        content = path.read_bytes()
+        path.write_bytes(content[:100])
+        with refusal(f"{path}: expected what training wrote there. Received: another or half a"):
+            train_run(read_config(run), cache=ramps, run=run, checkpoint_sec=60)
+        path.write_bytes(content)

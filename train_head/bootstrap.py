@@ -44,12 +44,17 @@ def find_share_interval(resampled: np.ndarray, *, num_drawn: int) -> list[float]
         num_drawn: Draws of a resample, n.
     """
     low, high = find_interval(resampled)
-    unseen = 1 - (_PERCENTILES[0] / 100) ** (1 / num_drawn)
+    unseen = _find_unseen_share(num_drawn)
     if low == 1:
         return [1 - unseen, 1.0]
     if high == 0:
         return [0.0, unseen]
     return [low, high]
+
+
+def _find_unseen_share(num_drawn: int) -> float:
+    """The largest share of all that clips may have of which none is among so many."""
+    return 1 - (_PERCENTILES[0] / 100) ** (1 / num_drawn)
 
 
 def sum_groups(rows: np.ndarray, groups: Sequence[str] | None) -> np.ndarray | None:
@@ -81,6 +86,10 @@ def bootstrap_difference(
     always share the draw, so a clip that is hard for both does not widen the interval. Of few
     seeds the spread is hardly known: the interval is then rather too narrow than too wide.
 
+    What no clip shows no resample shows, however few they are. So where all differ alike, or none
+    differs to one side and the interval ends at 0 there, as many clips as may be unseen
+    (`find_share_interval`) are taken to differ as much as can be the other way.
+
     Args:
         first: [S, N] bool, whether the first model is right; a row a seed, a column a clip.
         second: The same of the second model.
@@ -101,4 +110,12 @@ def bootstrap_difference(
     seeds = draw_counts(np.full(num_seeds, 1 / num_seeds), num_drawn=num_seeds, stream=1)
     sums = ((seeds @ kinds[:, :-1].T) * counts).sum(axis=1) / num_seeds
     low, high = find_interval(sums / (counts @ kinds[:, -1]))
-    return {"mean": float(difference.mean()), "low": low, "high": high}
+    mean, unseen = float(difference.mean()), _find_unseen_share(len(drawn))
+    of_drawn = kinds[:, :-1].mean(axis=1)
+    if np.isclose(low, high):
+        low, high = mean * (1 - unseen) - unseen, mean * (1 - unseen) + unseen
+    elif low == 0 and of_drawn.min() >= 0:
+        low = -unseen
+    elif high == 0 and of_drawn.max() <= 0:
+        high = unseen
+    return {"mean": mean, "low": low, "high": high}

@@ -6,11 +6,12 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
 from train_head.evaluation import score_run
 from train_head.frame_metrics import OVERLAPS
-from train_head.run_clips import read_run_clips
+from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.train import train_run
 
 _AVERAGED = {
@@ -60,7 +61,11 @@ def cross_validate(
             f"Received: {', '.join(names)}. Rename or remove one."
         )
     for manifest_path in manifest_paths:  # a bad one is named before hours are spent on others
-        if {clip.split for clip in read_run_clips(cache, manifest_path)} == {"train"}:
+        clips = read_run_clips(cache, manifest_path)
+        check_cached(clips, cache)
+        if config.labels == "clip":
+            check_classes(clips, read_class_names(cache.classes_path), cache, manifest_path)
+        if {clip.split for clip in clips} == {"train"}:
             raise ValueError(
                 f"{manifest_path}: expected test clips (or else val clips) to score. "
                 "Received: train clips only. Add some."

@@ -55,7 +55,7 @@ def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
             ):
                 label = "" if class_id == UNLABELLED else names[class_id]
                 predicted = names[int(row.argmax())]
-                writer.writerow([clip_id, *when, label, predicted, *(f"{p:.6f}" for p in row)])
+                writer.writerow([clip_id, *when, label, predicted, *(f"{p:.9g}" for p in row)])
 
 
 def format_clock(clock: ClipClock) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import re
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lrcn.common.run_dir import RunDir
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
 _COUNTS = ("epoch", "phase")
+_ALWAYS = {"epoch", "loss", "top1", "learning_rate", "phase"}  # without val clips
 _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.weights\.h5")
 
 
@@ -76,19 +78,45 @@ class RunRecorder(keras.callbacks.Callback):
 
         Returns:
             How many epochs are done, those of the first phase among them.
+
+        Raises:
+            ValueError: If a file is damaged, or does not fit the others.
         """
         num_epochs = max(_find_checkpoints(self.run.checkpoints_path), default=0)
         if num_epochs:
             last_path, best_path = self._checkpoint_paths(num_epochs)
-            self.rows = read_history(self.run.history_path)[:num_epochs]
+            self.rows = self._read_rows(num_epochs)
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(last_path)
-            with np.load(best_path, allow_pickle=False) as arrays:
+            with self._explain_damage(last_path):
+                model.load_weights(last_path)
+            with (
+                self._explain_damage(best_path),
+                np.load(best_path, allow_pickle=False) as arrays,
+            ):
                 self.best_weights = [arrays[name] for name in arrays.files]
             logging.info("Going on after epoch %d", num_epochs)
         elif self.rows:
             self.best_weights = model.get_weights()
         return len(self.rows)
+
+    def _read_rows(self, num_epochs: int) -> list[dict[str, float]]:
+        path = self.run.history_path
+        with self._explain_damage(path):
+            rows = [row for row in read_history(path)[:num_epochs] if row.keys() >= _ALWAYS]
+            if [row["epoch"] for row in rows] != list(range(1, num_epochs + 1)):
+                raise ValueError(f"{len(rows)} whole rows for {num_epochs} epochs")
+        return rows
+
+    @contextlib.contextmanager
+    def _explain_damage(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path}: expected what training wrote there. Received: another or half a file "
+                f"({error}). Delete {self.run.checkpoints_path} and run the same command again: it "
+                "starts anew."
+            ) from error
 
     @contextlib.contextmanager
     def report_stop(self) -> Iterator[None]:

@@ -33,7 +33,7 @@ function drawMatrix() {
   const longest = Math.min(18, Math.max(...classes.map((name) => [...name].length)));
   const room = Math.min(620, byId("confusions").clientWidth - 8);
   const hasNames = count <= 40;
-  const margin = hasNames ? Math.ceil(14 + 6.6 * longest) : 0;
+  const margin = hasNames ? Math.ceil(14 + 7.4 * longest) : 0;
   const size = Math.min(72, Math.max(hasNames ? 16 : 8, Math.floor((room - margin) / count)));
   const [width, height] = [margin + count * size + 1, margin + count * size + 1];
   const svg = draw("svg", {

@@ -106,7 +106,7 @@ function drawReliability() {
 
 function drawCompare() {
   const { models } = data.compare;
-  const [left, height] = [150, 26 * models.length + 30];
+  const [left, height] = [225, 26 * models.length + 30];
   const svg = picture(640, height, models.map((m) => `${m.title} ${percent(m.mean)}`).join(", "));
   const lowest = Math.floor(Math.min(...models.flatMap((m) => m.top1)) * 10) / 10;
   const low = Math.min(lowest, 0.9);

@@ -6,7 +6,7 @@ from pathlib import Path
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks
-from lrcn.common.manifest import read_manifest
+from lrcn.common.manifest import find_class_ids, read_manifest
 
 
 def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
@@ -44,3 +44,41 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
     if not cache.data_settings.get("allow_group_leak"):
         check_group_leaks(clips, source=manifest_path)
     return clips
+
+
+def check_classes(
+    clips: list[Clip], class_names: list[str], cache: FeatureCache, manifest_path: Path
+) -> None:
+    """Checks that there are classes to tell apart, and train clips of each.
+
+    Raises:
+        ValueError: If not, or if a clip is of none of them.
+    """
+    try:
+        find_class_ids(clips, class_names)
+    except ValueError as error:
+        raise ValueError(f"{manifest_path}: {error}") from None
+    trained = {clip.label for clip in clips if clip.split == "train"}
+    if len(class_names) < 2:
+        raise ValueError(
+            f"Expected at least two classes to tell apart. Received: {class_names}. Add clips of "
+            "another class."
+        )
+    missing = [name for name in class_names if name not in trained]
+    if missing:
+        raise ValueError(
+            f"Expected train clips of every class. Received none of {missing}. Add clips, move "
+            f"some to the train split, or take the class out, also of {cache.classes_path}."
+        )
+
+
+def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
+    """Checks that the cache holds the clips. Raises FileNotFoundError if it does not."""
+    absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
+    if absent:
+        raise FileNotFoundError(
+            f"{cache.cache_dir}: {len(absent)} of {len(clips)} clips are not in the cache, such as "
+            f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
+            f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
+            "with --skip_unreadable."
+        )

@@ -8,7 +8,6 @@ from absl import logging
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
-    find_class_ids,
     read_class_names,
     read_manifest,
     write_class_names,
@@ -23,8 +22,9 @@ from train_head.frame_labels import (
     read_frame_labels,
     write_frame_labels,
 )
+from train_head.label_coverage import check_read_labels
 from train_head.provenance import list_versions
-from train_head.run_clips import read_run_clips
+from train_head.run_clips import check_cached, check_classes, read_run_clips
 
 _NAME_ANOTHER = (
     "Name another folder (--run_dir, or --output_dir of programs that train several runs; with "
@@ -90,15 +90,21 @@ def start_run(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
         )
-    _check_cached(clips, cache)
+    check_cached(clips, cache)
+    if not any(clip.split == "val" for clip in clips):
+        logging.warning(
+            "No clip is in the val split: the last epoch is kept, so nothing guards against too "
+            "many --epochs."
+        )
     frame_labels = None
     if config.labels == "frame":
         frame_labels = _read_labels(clips, cache, frame_labels_path)
         check_trainable(frame_labels, clips, where=frame_labels_path)
+        check_read_labels(frame_labels, clips, config, where=frame_labels_path)
         class_names = frame_labels.class_names
     else:
         class_names = read_class_names(cache.classes_path)
-        _check_classes(clips, class_names, cache, manifest_path)
+        check_classes(clips, class_names, cache, manifest_path)
     run.checkpoints_path.mkdir(parents=True, exist_ok=True)
     write_class_names(run.classes_path, class_names)
     run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off
@@ -123,7 +129,7 @@ def _digest_sources(cache: FeatureCache, clips: list[Clip]) -> str:
 def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> bool:
     if not run.sources_path.exists():  # of an earlier version
         return False
-    _check_cached(clips, cache)
+    check_cached(clips, cache)
     return run.sources_path.read_text(encoding="utf-8") != _digest_sources(cache, clips)
 
 
@@ -168,40 +174,3 @@ def _find_other_labels(
     if given == run.frame_labels_path.read_text(encoding="utf-8"):
         return ""
     return f"made with other frame labels than {frame_labels_path} has now"
-
-
-def _check_classes(
-    clips: list[Clip], class_names: list[str], cache: FeatureCache, manifest_path: Path
-) -> None:
-    try:
-        find_class_ids(clips, class_names)
-    except ValueError as error:
-        raise ValueError(f"{manifest_path}: {error}") from None
-    trained = {clip.label for clip in clips if clip.split == "train"}
-    if len(class_names) < 2:
-        raise ValueError(
-            f"Expected at least two classes to tell apart. Received: {class_names}. Add clips of "
-            "another class."
-        )
-    missing = [name for name in class_names if name not in trained]
-    if missing:
-        raise ValueError(
-            f"Expected train clips of every class. Received none of {missing}. Add clips, move "
-            f"some to the train split, or take the class out, also of {cache.classes_path}."
-        )
-
-
-def _check_cached(clips: list[Clip], cache: FeatureCache) -> None:
-    absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
-    if absent:
-        raise FileNotFoundError(
-            f"{cache.cache_dir}: {len(absent)} of {len(clips)} clips are not in the cache, such as "
-            f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
-            f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
-            "with --skip_unreadable."
-        )
-    if not any(clip.split == "val" for clip in clips):
-        logging.warning(
-            "No clip is in the val split: the last epoch is kept, so nothing guards against too "
-            "many --epochs."
-        )
