@@ -1,5 +1,7 @@
 """A score is of the clips that the cache has now, and of the model that the run has now."""
 
+import shutil
+
 import numpy as np
 import pytest
 from refusals import refusal
@@ -8,19 +10,24 @@ from small_data import copy_cache, train
 from lrcn.common.clip import SourceStat
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import read_json, write_json
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import score_run
 
 SETTINGS = {"epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
 
+@pytest.fixture(scope="module")
+def scored(ramps, tmp_path_factory):
+    run = train(ramps, tmp_path_factory.mktemp("scored") / "run", **SETTINGS)
+    score_run(run, ramps)
+    return run
+
+
 @pytest.fixture
-def trained(ramps, tmp_path):
-    """A cache of its own, and a scored run on it."""
-    cache = copy_cache(ramps, tmp_path / "cache")
-    run = train(cache, tmp_path / "run", **SETTINGS)
-    score_run(run, cache)
-    return cache, run
+def trained(ramps, scored, tmp_path):
+    """A cache and a scored run on it, which a test may change."""
+    run = RunDir(shutil.copytree(scored.path, tmp_path / "run"))
+    return copy_cache(ramps, tmp_path / "cache"), run
 
 
 def play_backwards(cache, split, source):
