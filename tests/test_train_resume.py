@@ -35,8 +35,8 @@ KILLED_FLAGS = (
     "--fc_units=64",
     "--rnn_units=8",
     "--seq_len=4",
-    "--epochs=16",
-    "--patience=16",
+    "--epochs=12",
+    "--patience=12",
     "--batch_size=8",
     "--learning_rate=0.01",
     "--checkpoint_sec=0",
@@ -79,7 +79,7 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
     flags = (f"--cache_dir={ramps.cache_dir}", *KILLED_FLAGS)
     whole = RunDir(tmp_path / "whole")
     run_program("train_head", *flags, f"--run_dir={whole.path}")
-    assert count_rows(whole) == 16
+    assert count_rows(whole) == 12
 
     run = RunDir(tmp_path / "run")
     flags = (*flags, f"--run_dir={run.path}")
