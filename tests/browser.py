@@ -86,6 +86,10 @@ class Page:
         while "Page.loadEventFired" not in self._events:
             self._read_message()
 
+    def read_data(self) -> dict:
+        """Returns the data that a report's page holds."""
+        return json.loads(self.evaluate("document.querySelector('#data').textContent"))
+
     def evaluate(self, expression: str):
         """Returns the value of a JavaScript expression, awaited where it is a promise."""
         answer = self.call(

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from browser import find_chromium, open_page
 from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
 from frame_data import write_walks
 from media import write_frame_folder, write_video
@@ -140,3 +141,13 @@ def run_import(manifest, tmp_path):
         return done.stderr
 
     return run
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A page of a real browser."""
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium), and CHROMIUM not set")
+    with open_page(chromium) as opened:
+        yield opened

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from browser import find_chromium, open_page
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
@@ -50,37 +49,33 @@ def run_and_cache(tmp_path_factory):
     return run, cache
 
 
-def test_the_page_works_in_a_browser(run_and_cache):
-    path = find_chromium()
-    if path is None:
-        pytest.skip("no Chromium is installed (Debian: apt install chromium), and CHROMIUM not set")
+def test_the_page_works_in_a_browser(run_and_cache, page):
     run, _ = run_and_cache
     scores = read_json(run.metrics_path("test"))
-    with open_page(path) as page:
-        page.resize(1200, 900)
-        page.open(run.report_path)
-        text = page.evaluate("document.body.innerText")
-        assert f"{scores['frame_accuracy']:.1%}".replace("%", " %") in text
-        assert "of 18 frames of 2 test clips named right" in text
-        assert HOSTILE_CLIP in text and HOSTILE_CLASS in text
-        for name in ("segment_f1_10", "segment_f1_25", "segment_f1_50"):
-            assert f"{scores[name]:.1%}".replace("%", " %") in text
-        count = "document.querySelectorAll('{}').length"
-        # Two bands of labels for each clip, and curves of train and val.
-        assert page.evaluate(count.format(".timeline .bands:nth-of-type(1) i")) == 4
-        assert page.evaluate(count.format("#top1-curve path")) == 2
-        cells = page.evaluate("[...document.querySelectorAll('.matrix td')].map(x => x.innerText)")
-        matrix = [str(n) if n else "" for row in scores["confusion_matrix"] for n in row]
-        assert cells == ["", *matrix]
-        first = "document.querySelector('.sortable tbody th').innerText"
-        before = page.evaluate(first)
-        page.evaluate("document.querySelector('.sortable th button').click()")
-        page.evaluate("document.querySelector('.sortable th button').click()")
-        assert page.evaluate(first) != before
-        page.resize(390, 844)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "as wide as a phone"
-        assert page.problems == []
-        assert page.requests == [run.report_path.as_uri()]
+    page.resize(1200, 900)
+    page.open(run.report_path)
+    text = page.evaluate("document.body.innerText")
+    assert f"{scores['frame_accuracy']:.1%}".replace("%", " %") in text
+    assert "of 18 frames of 2 test clips named right" in text
+    assert HOSTILE_CLIP in text and HOSTILE_CLASS in text
+    for name in ("segment_f1_10", "segment_f1_25", "segment_f1_50"):
+        assert f"{scores[name]:.1%}".replace("%", " %") in text
+    count = "document.querySelectorAll('{}').length"
+    # Two bands of labels for each clip, and curves of train and val.
+    assert page.evaluate(count.format(".timeline .bands:nth-of-type(1) i")) == 4
+    assert page.evaluate(count.format("#top1-curve path")) == 2
+    cells = page.evaluate("[...document.querySelectorAll('.matrix td')].map(x => x.innerText)")
+    matrix = [str(n) if n else "" for row in scores["confusion_matrix"] for n in row]
+    assert cells == ["", *matrix]
+    first = "document.querySelector('.sortable tbody th').innerText"
+    before = page.evaluate(first)
+    page.evaluate("document.querySelector('.sortable th button').click()")
+    page.evaluate("document.querySelector('.sortable th button').click()")
+    assert page.evaluate(first) != before
+    page.resize(390, 844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "as wide as a phone"
+    assert page.problems == []
+    assert page.requests == [run.report_path.as_uri()]
 
 
 def test_it_says_how_to_make_the_run_again(run_and_cache):

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-from browser import find_chromium, open_page
 from commands import run_program
 from PIL import Image
 from small_data import make_config, make_ramps, write_cache
@@ -17,29 +16,12 @@ from lrcn.common.decode import read_source_stat
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.metrics import compute_metrics
 from train_head.provenance import describe_data
-from train_head.report_data import MAX_SHOWN, ScoredClips
-from train_head.report_page import render_page
 from train_head.reporting import write_report
 from train_head.train import train_run
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = find_chromium()
-    if path is None:
-        pytest.skip("no Chromium is installed (Debian: apt install chromium), and CHROMIUM not set")
-    return path
-
-
-@pytest.fixture(scope="module")
-def page(chromium):
-    with open_page(chromium) as opened:
-        yield opened
 
 
 def copy_run(run_dir, cache_dir, folder):
@@ -123,7 +105,7 @@ def test_the_page_works_in_a_browser(hostile_report, page):
     assert page.evaluate("document.querySelectorAll('.twins').length") == 1
 
     # Every clip of a cell is shown when the cell is clicked.
-    clips = read_page_data(page)["clips"]
+    clips = page.read_data()["clips"]
     true, predicted = next(row[1:3] for row in clips if row[0] == HOSTILE_CLIP)
     assert page.evaluate("document.querySelector('#cell-clips').innerText") == ""
     page.click(f'rect[data-cell="{true},{predicted}"]')
@@ -139,10 +121,6 @@ def test_the_page_works_in_a_browser(hostile_report, page):
     assert {x for x in page.requests if not x.startswith("data:")} == {
         hostile_report.report_path.resolve().as_uri()
     }
-
-
-def read_page_data(page):
-    return json.loads(page.evaluate("document.querySelector('#data').textContent"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -221,7 +199,7 @@ def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
     page.open(run.report_path)
     assert "The features were imported" in page.evaluate("document.body.innerText")
     assert "These clips chose the epoch" in page.evaluate("document.body.innerText")
-    cards = read_page_data(page)["cards"]
+    cards = page.read_data()["cards"]
     frames = next(iter(cards.values()))["frames"]
     veil = read_picture(next(iter(cards.values()))["attention"])
     assert veil.size == (16 * len(frames), 16)
@@ -244,64 +222,3 @@ def test_named_results_that_are_missing_are_asked_for(run_dir, cache_dir, tmp_pa
             write_report(
                 RunDir(run_dir), read_cache(cache_dir), **{f"{name}_dir": tmp_path / "gone"}
             )
-
-
-def test_twenty_thousand_clips_of_a_hundred_classes_stay_small(page, tmp_path):
-    path = tmp_path / "report.html"
-    path.write_text(make_large_page(num_classes=101, num_clips=20_000), encoding="utf-8")
-    assert path.stat().st_size < 5_000_000
-    page.resize(390, 844)
-    page.open(path)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    true, predicted = read_page_data(page)["clips"][0][1:3]
-    page.click(f'rect[data-cell="{true},{predicted}"]')
-    assert page.evaluate("document.querySelectorAll('#cell-clips .plain li').length") > 1
-    assert page.problems == []
-
-
-def make_large_page(*, num_classes, num_clips):
-    """A page as `write_report` makes it, of drawn predictions and strips that compress badly."""
-    random = np.random.default_rng(0)
-    class_names = [f"Class number {k}" for k in range(num_classes)]
-    class_ids = random.integers(num_classes, size=num_clips)
-    logits = random.normal(size=(num_clips, num_classes))
-    logits[np.arange(num_clips), class_ids] += 4
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    clips = [
-        Clip(f"{class_names[k]}/v_Clip_g{i:05d}_c01", "x", class_names[k], "test")
-        for i, k in enumerate(class_ids)
-    ]
-    scored = ScoredClips("test", clips, class_names, class_ids, probabilities)
-    noise = random.integers(256, size=(14, 16 * 14, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).resize((16 * 56, 56)).save(file, "JPEG", quality=75)
-    strip = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-    card = {
-        "frames": list(range(0, 160, 10)),
-        "over_time": random.random((4, 16)).round(3).tolist(),
-        "influence": random.normal(size=16).round(3).tolist(),
-        "attention": None,
-        "strip": strip,
-    }
-    cards = {i: {**card, "classes": [int(class_ids[i]), 1, 2, 3]} for i in scored.find_shown()}
-    assert len(cards) == MAX_SHOWN
-    rows = [{"epoch": e, "loss": 4 / e, "top1": 1 - 1 / e} for e in range(1, 21)]
-    scores = compute_metrics(probabilities, class_ids, class_names)
-    return render_page(
-        run_name="large",
-        scores={"split": "test", "provenance": {"leaking_groups": 0}, **scores},
-        scored=scored,
-        cards=cards,
-        failures=[],
-        training={"rows": rows, "best_epoch": 20},
-        compare=None,
-        audit=None,
-        origin={
-            "commands": [],
-            "flags": [],
-            "contract": {},
-            "data_root": "",
-            "versions": {},
-            "git_commit": None,
-        },
-    )
