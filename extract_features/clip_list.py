@@ -126,18 +126,19 @@ def leave_out_clips(
         cache: Whose list.
         clips: All clips.
         clip_ids: Those to leave out.
-        failures: (clip, reason), of which the first is named where no clip is left.
+        failures: (clip, reason), of which the first is named where no clip is left; those of
+            another shard are not known here.
 
     Raises:
         ValueError: If none is left. The list stays as it is.
     """
     kept = [clip for clip in clips if clip.clip_id not in clip_ids]
     if not kept:
-        first, reason = failures[0]
+        first = "".join(f", such as {clip.clip_id}: {reason}" for clip, reason in failures[:1])
         raise ValueError(
             f"{cache.cache_dir}: expected a clip that can be read. Received {len(clips)} that "
-            f"cannot, such as {first.clip_id}: {reason}\nMend them, or name the folder that they "
-            f"are in. {cache.failures_path} lists them all."
+            f"cannot{first}\nMend them, or name the folder that they are in. "
+            f"{cache.failures_path} lists them all."
         )
     write_clip_list(cache, kept)
 

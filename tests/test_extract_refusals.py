@@ -12,7 +12,7 @@ from small_extraction import NUM_CLIPS, extract, list_files, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
 from lrcn.common import backbone
-from lrcn.common.cache_lock import lock_cache
+from lrcn.common.cache_lock import Shard, lock_cache
 from lrcn.common.manifest import read_class_names, read_manifest
 
 
@@ -200,6 +200,9 @@ def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
         f"{tmp_path}/cache: expected a clip that can be read. Received 16 that cannot, such as "
     ):
         extract(data, tmp_path / "cache", skip_unreadable=True)
+    # A shard without clips has no reason of its own.
+    with refusal("Received 16 that cannot\nMend them, or name the folder that they are in."):
+        extract(data, tmp_path / "cache", skip_unreadable=True, shard=Shard(0, 1000))
     with open(tmp_path / "cache" / "failures.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == NUM_CLIPS
     assert len(read_manifest(tmp_path / "cache" / "manifest.csv")) == NUM_CLIPS

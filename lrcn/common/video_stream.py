@@ -150,35 +150,26 @@ def find_stated_duration(
     container: av.container.InputContainer, stream: av.VideoStream
 ) -> StatedDuration:
     """Finds how long the header says that the video lasts."""
-    stated_sec, what = _read_duration(container, stream)
-    if what == "stream":
-        tolerance_sec = _TOLERANCE_OF_STREAM_SEC
-    else:
-        tolerance_sec = max(_TOLERANCE_SEC, _TOLERANCE * stated_sec)
-    return StatedDuration(stated_sec, tolerance_sec, is_of_file=what == "file")
-
-
-def _read_duration(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> tuple[float, str]:
-    """Returns the seconds stated, 0 for none, and of what: the stream, about the stream, the file.
-
-    Of a file it is the time at which it ends, and the video need not start at 0.
-    """
     formats = container.format.name.split(",")
     if "avi" in formats and stream.frames and stream.average_rate:
         # The duration of a cut AVI is that of what is left.
-        return float(stream.frames / stream.average_rate), "about the stream"
+        return _state_about(float(stream.frames / stream.average_rate))
     if not _FORMATS_WITH_DURATION.intersection(formats):
-        return 0.0, "about the stream"
+        return _state_about(0.0)
+    if stream.duration and "asf" not in formats:  # which knows none but the file's
+        return _state_about(float(stream.duration * stream.time_base))
+    # What follows is the time at which the stream or the file ends, and neither need start at 0.
     start_sec = float((stream.start_time or 0) * stream.time_base)
     if stream.duration:
-        stated_sec = float(stream.duration * stream.time_base)
-        if "asf" in formats:  # which knows none but the file's
-            return stated_sec - start_sec, "file"
-        return stated_sec, "about the stream"
+        end_sec = float(stream.duration * stream.time_base)
+        return _state_about(end_sec - start_sec, is_of_file=True)
     tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if tag is not None:
         hours, minutes, seconds = map(float, tag.groups())
-        return hours * 3600 + minutes * 60 + seconds - start_sec, "stream"
-    return (container.duration or 0) / av.time_base - start_sec, "file"
+        sec = hours * 3600 + minutes * 60 + seconds - start_sec
+        return StatedDuration(sec, _TOLERANCE_OF_STREAM_SEC, is_of_file=False)
+    return _state_about((container.duration or 0) / av.time_base - start_sec, is_of_file=True)
+
+
+def _state_about(sec: float, *, is_of_file: bool = False) -> StatedDuration:
+    return StatedDuration(sec, max(_TOLERANCE_SEC, _TOLERANCE * sec), is_of_file)
