@@ -41,6 +41,9 @@ def test_what_is_read_is_what_hdf5_reads(tmp_path, views, feature_shape, num_fra
             found = cache.read_maps("a", frames=some, view=view)
             np.testing.assert_array_equal(found, expected[some])
             assert found.dtype == np.float16
+            out = np.full_like(found, -1)
+            assert cache.read_maps("a", frames=some, view=view, out=out) is out
+            np.testing.assert_array_equal(out, found)
     with refusal(f"{cache.clip_path('a')}: damaged (index {num_frames} is out of bounds"):
         cache.read_maps("a", frames=np.array([num_frames]))
 
@@ -60,8 +63,11 @@ def test_a_frame_that_is_not_compressed(cache):
         frame = file["feature_maps"].id
         frame.write_direct_chunk((3, 0, 0), (-maps[3]).tobytes(), filter_mask=0b11)
     maps[3] *= -1
+    out = np.zeros_like(maps)
     for _ in range(2):
         np.testing.assert_array_equal(cache.read_maps("a"), maps)
+        assert cache.read_maps("a", out=out) is out
+        np.testing.assert_array_equal(out, maps)
 
 
 def test_damage_after_the_first_read_is_noticed(cache):

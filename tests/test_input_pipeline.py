@@ -235,7 +235,7 @@ def test_memory_and_disk_give_equal_batches(cache, sequence):
 
 def test_pad_clips():
     clips = [np.full((2, 1), 7, np.float16), np.full((3, 1), 8, np.float16)]
-    maps, mask = pad_clips(clips, [2, 3], (1,))
+    maps, mask = pad_clips(clips)
     assert maps[..., 0].tolist() == [[7, 7, 0], [8, 8, 8]]
     assert mask.tolist() == [[True, True, False], [True, True, True]]
     assert maps.dtype == np.float16

@@ -140,7 +140,7 @@ def test_evaluation_averages_the_probabilities_over_views(tmp_path):
         assert len(rows) == 8
         for clip_id, row in rows.items():
             views = [cache.read_clip(clip_id, view=v).feature_maps for v in range(num_views)]
-            maps, mask = pad_clips(views, [len(x) for x in views], views[0].shape[1:])
+            maps, mask = pad_clips(views)
             logits = head({"feature_maps": maps, "frame_mask": mask}).numpy()
             expected = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).mean(axis=0)
             assert float(row["fall"]) == pytest.approx(expected[0], abs=2e-5)

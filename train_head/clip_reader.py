@@ -59,11 +59,19 @@ class ClipReader:
         return len(self.clip_ids)
 
     def read(
-        self, clip_number: int, frames: np.ndarray | None = None, *, view: int = 0
+        self,
+        clip_number: int,
+        frames: np.ndarray | None = None,
+        *,
+        view: int = 0,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Returns a view of a clip, or of the given frames of it, [T, ...] float16."""
+        """Returns a view of a clip, or of the given frames of it, [T, ...] float16.
+
+        In `out` where it is given, else in memory that is not to be written to.
+        """
         try:
-            return self._read(clip_number, frames, view)
+            return self._read(clip_number, frames, view, out)
         except (ValueError, OSError) as error:
             self.error = error
             raise
@@ -72,29 +80,39 @@ class ClipReader:
         """Gives the memory of the clips back; they are read again where they are wanted."""
         self._kept = {}
 
-    def _read(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
+    def _read(self, clip_number, frames, view, out):
         if not self._is_kept[clip_number]:
-            return self._compute(clip_number, frames, view)
+            return self._compute(clip_number, frames, view, out)
         if (clip_number, view) not in self._kept:
-            self._kept[clip_number, view] = self._compute(clip_number, None, view)
+            self._kept[clip_number, view] = self._compute(clip_number, None, view, None)
         maps = self._kept[clip_number, view]
-        return maps if frames is None else maps[frames]
+        if out is None:
+            return maps if frames is None else maps[frames]
+        # One by one: NumPy would gather them in other memory first.
+        for row, frame in zip(out, range(len(maps)) if frames is None else frames, strict=True):
+            row[...] = maps[frame]
+        return out
 
-    def _compute(self, clip_number: int, frames: np.ndarray | None, view: int) -> np.ndarray:
+    def _compute(self, clip_number, frames, view, out):
         clip_id = self.clip_ids[clip_number]
-        maps = self._cache.read_maps(clip_id, frames=frames, view=view)
+        # A whole clip may be longer or shorter by now, which is said below.
+        fits = frames is not None and self._top is None
+        maps = self._cache.read_maps(clip_id, frames=frames, view=view, out=out if fits else None)
         expected = self.num_frames[clip_number]
         if frames is None and len(maps) != expected:
             raise ValueError(
                 f"{self._cache.clip_path(clip_id)}: {len(maps)} frames, {expected} when this "
                 "program started. Let the extraction end, then start this again."
             )
-        if self._top is None:
+        if self._top is not None:
+            try:
+                maps = self._top(maps)
+            except ValueError as error:
+                raise ValueError(f"{self._cache.clip_path(clip_id)}: {error}") from None
+        if out is None or fits:
             return maps
-        try:
-            return self._top(maps)
-        except ValueError as error:
-            raise ValueError(f"{self._cache.clip_path(clip_id)}: {error}") from None
+        out[...] = maps
+        return out
 
 
 @contextlib.contextmanager

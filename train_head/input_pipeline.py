@@ -8,7 +8,7 @@ sees.
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
@@ -188,9 +188,10 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
             int(reader.num_frames[clip_number]) if frames is None else len(frames)
             for clip_number, frames, _ in chosen
         ]
-        clips = (reader.read(number, frames, view=view) for number, frames, view in chosen)
-        batch = pad_clips(clips, lengths, reader.feature_shape)
-        return *batch, *targets.make_batch(draws, [choice[:2] for choice in chosen])
+        maps, mask = _allocate_padded(lengths, reader.feature_shape)
+        for row, length, (clip_number, frames, view) in zip(maps, lengths, chosen, strict=True):
+            reader.read(clip_number, frames, view=view, out=row[:length])
+        return maps, mask, *targets.make_batch(draws, [choice[:2] for choice in chosen])
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)
@@ -202,25 +203,30 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
     return dataset.prefetch(_PARALLEL_BATCHES).with_options(options)
 
 
-def pad_clips(
-    clips: Iterable[np.ndarray], lengths: Sequence[int], feature_shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def pad_clips(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Right-pads clips with zeros to the longest.
 
     Args:
-        clips: b arrays [T_i, ...] float16, which need not be in memory together.
-        lengths: T_i of each.
-        feature_shape: Shape of one frame's features.
+        clips: b arrays [T_i, ...] float16.
 
     Returns:
         [b, max T_i, ...] float16 and the mask [b, max T_i] bool, true for a clip's own frames.
     """
+    maps, mask = _allocate_padded([len(clip) for clip in clips], clips[0].shape[1:])
+    for row, clip in zip(maps, clips, strict=True):
+        row[: len(clip)] = clip
+    return maps, mask
+
+
+def _allocate_padded(
+    lengths: Sequence[int], feature_shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Makes what `pad_clips` returns, with zeros where padding is and anything elsewhere."""
     mask = np.arange(max(lengths)) < np.asarray(lengths)[:, None]
-    padded = _allocate((*mask.shape, *feature_shape))
-    for row, clip, length in zip(padded, clips, lengths, strict=True):
-        row[:length] = clip
+    maps = _allocate((*mask.shape, *feature_shape))
+    for row, length in zip(maps, lengths, strict=True):
         row[length:] = 0
-    return padded, mask
+    return maps, mask
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:

@@ -97,7 +97,7 @@ class Predictor:
                 yield Prediction(source, failure=str(error))
                 continue
             clips = [sequence.feature_maps for sequence in sequences]
-            padded, mask = pad_clips(clips, [len(x) for x in clips], clips[0].shape[1:])
+            padded, mask = pad_clips(clips)
             inputs = padded
             if self._config.sequence == "ragged":
                 inputs = {"feature_maps": padded, "frame_mask": mask}

@@ -144,27 +144,36 @@ class FeatureCache:
             return ClipFeatures(self._read_maps(clip_id, file, frames, view), *clock)
 
     def read_maps(
-        self, clip_id: str, *, frames: np.ndarray | None = None, view: int = 0
+        self,
+        clip_id: str,
+        *,
+        frames: np.ndarray | None = None,
+        view: int = 0,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Reads the feature maps alone, [N, ...] float16, the second time without HDF5.
 
-        Else as `read_clip`.
+        Into `out` where it is given, which is returned then. Else as `read_clip`.
         """
         table = self._tables.get(clip_id)
         if table is not None:
             with open_located(self.clip_path(clip_id), table) as descriptor:
                 if descriptor is not None:
-                    return table.read(descriptor, frames, view=view)
+                    return table.read(descriptor, frames, view=view, out=out)
         with self._open_clip(clip_id) as file:
-            return self._read_maps(clip_id, file, frames, view)
+            return self._read_maps(clip_id, file, frames, view, out)
 
-    def _read_maps(self, clip_id, file, frames, view):
+    def _read_maps(self, clip_id, file, frames, view, out=None):
         table = locate_frames(file, self.contract.feature_shape)
         if table is None:
             of_view = None if self.contract.num_views == 1 else view
-            return read_by_hdf5(file["feature_maps"], frames, view=of_view)
+            maps = read_by_hdf5(file["feature_maps"], frames, view=of_view)
+            if out is None:
+                return maps
+            out[...] = maps
+            return out
         self._tables[clip_id] = table
-        return table.read(file.id.get_vfd_handle(), frames, view=view)
+        return table.read(file.id.get_vfd_handle(), frames, view=view, out=out)
 
     def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
         contract_path = self.cache_dir / "cache.json"

@@ -34,13 +34,21 @@ class FrameTable(NamedTuple):
         """Whether the open file is still the one that was looked at."""
         return self.version == _read_version(descriptor)
 
-    def read(self, descriptor: int, frames: np.ndarray | None, *, view: int) -> np.ndarray:
+    def read(
+        self,
+        descriptor: int,
+        frames: np.ndarray | None,
+        *,
+        view: int,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Reads a view of some frames, [N, ...] float16.
 
         Args:
             descriptor: Of the open file.
             frames: N positions in [0, T), in any order, repeats allowed; None reads all.
             view: In [0, V).
+            out: [N, ...] float16 to read them into, in place of new memory.
 
         Raises:
             ValueError, deflate.DeflateError: If a frame is damaged: a stream of gzip ends with a
@@ -50,7 +58,9 @@ class FrameTable(NamedTuple):
         chosen = slice(None) if frames is None else frames
         where = (chosen, view) if self.offset_bytes.ndim > 1 else chosen
         offsets, sizes = self.offset_bytes[where].tolist(), self.size_bytes[where].tolist()
-        maps = np.empty((len(offsets), *self.feature_shape), np.float16)
+        maps = out
+        if maps is None:
+            maps = np.empty((len(offsets), *self.feature_shape), np.float16)
         for row, offset, size in zip(maps, offsets, sizes, strict=True):
             row[...] = unpack_frame(os.pread(descriptor, size, offset), row.shape)
         return maps
