@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_video
-from video_data import make_noise, read_numbers
+from video_data import make_noise, read_numbers, write_motion_jpeg
 
 from lrcn.common.decode import count_frames, iter_frames, read_source_stat
 
@@ -136,6 +136,27 @@ def test_mirror_matrix_is_applied(tmp_path):
     path.write_bytes(content[:at] + minus_one + content[at + 4 :])
     pixels = decode(path)[0].pixels
     assert pixels[:, :14].min() > 230 and pixels[:, 18:].max() < 10
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "clip.mov"])
+@pytest.mark.parametrize(
+    ("orientation", "corners"),
+    [
+        (1, [[0, 80], [160, 240]]),
+        (2, [[80, 0], [240, 160]]),
+        (4, [[160, 240], [0, 80]]),
+        (5, [[0, 160], [80, 240]]),
+        (6, [[160, 0], [240, 80]]),
+    ],
+)
+def test_exif_of_motion_jpeg_is_applied(tmp_path, name, orientation, corners):
+    picture = np.kron([[0, 80], [160, 240]], np.ones((32, 32)))[..., None].repeat(3, axis=2)
+    path = write_motion_jpeg(tmp_path / name, picture.astype(np.uint8), orientation=orientation)
+    frames = decode(path)
+    assert len(frames) == 3
+    for frame in frames:
+        found = frame.pixels[8::16, 8::16].astype(int)
+        assert np.abs(found - np.array(corners)[..., None]).max() < 9
 
 
 def test_odd_size(tmp_path):

@@ -1,8 +1,12 @@
 """Reads and writes small videos for the tests of decoding."""
 
+import io
+from fractions import Fraction
+
 import av
 import numpy as np
 from media import decode, read_frame_numbers
+from PIL import Image
 
 
 def read_numbers(source, **span):
@@ -26,3 +30,22 @@ def copy_packets(source, target, *, container_options=None, skip=0):
             packet.stream = stream
             writer.mux(packet)
     return target
+
+
+def write_motion_jpeg(path, picture, *, orientation):
+    """Writes a picture three times, as JPEGs with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "JPEG", exif=exif, quality=95)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuvj420p"
+        stream.codec_context.open()
+        for i in range(3):
+            packet = av.Packet(content.getvalue())
+            packet.stream, packet.is_keyframe = stream, True
+            packet.pts, packet.dts, packet.duration, packet.time_base = i, i, 1, Fraction(1, 25)
+            container.mux(packet)
+    return path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.sidedata import sidedata
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
@@ -18,6 +19,18 @@ from lrcn.common.video_stream import Clock, find_stated_duration, find_stream
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+@classmethod
+def _make_unknown_type(cls: type[sidedata.Type], value: int) -> sidedata.Type:
+    member = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return member
+
+
+# PyAV 18 raises at a frame with side data that it has no name for, such as EXIF. An enum that lacks
+# a value asks this function for it.
+sidedata.Type._missing_ = _make_unknown_type
 
 
 class _DamageError(Exception):
