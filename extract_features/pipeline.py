@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from absl import logging
 
 from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, Job, iter_batches
@@ -115,6 +116,12 @@ def _decode_clips(
             # A folder does not break off: behind a damaged image may lie whole ones.
             keep = keep_partial and not job.source.is_dir()
             decoded.put(Item(job, None, failure=str(error), keep=keep))
+        except StoppedError:
+            raise
+        except Exception:
+            # Nobody foresaw it, so its message need not name the clip.
+            logging.error("%s: the error that ends the extraction came up here", job.source)
+            raise
         else:
             decoded.put(Item(job, None))
 

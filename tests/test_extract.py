@@ -16,11 +16,12 @@ from small_extraction import (
     read_all,
     snapshot_clips,
 )
+from video_data import make_noise, write_motion_jpeg
 
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
-from lrcn.common import backbone
+from lrcn.common import backbone, video
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -144,3 +145,12 @@ def test_weights_from_a_file_are_known_by_what_they_are(clips_dir, cache_copy, t
         with pytest.raises(ValueError, match=r"made with weights_sha256=7c92030ee7de\.\.\., but"):
             extract(clips_dir, cache_copy, BackboneSettings(weights=weights))
     path.unlink()
+
+
+def test_an_error_that_nobody_foresaw_names_the_clip(data, tmp_path, caplog, monkeypatch):
+    # As PyAV is by itself.
+    monkeypatch.delattr(video.sidedata.Type, "_missing_")
+    path = write_motion_jpeg(data / "left" / "odd.avi", make_noise(1)[0], orientation=1)
+    with pytest.raises(ValueError, match="is not a valid Type"):
+        extract(data, tmp_path / "cache")
+    assert f"{path}: the error that ends the extraction came up here" in caplog.messages
