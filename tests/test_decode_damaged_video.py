@@ -57,6 +57,19 @@ def test_no_video_at_all(tmp_path, content):
             call(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("labels.txt", "ansi"), ("x.nfo", "ansi"), ("x.idf", "idf")]
+)
+def test_text_is_no_video(tmp_path, name, codec):
+    path = tmp_path / name
+    path.write_bytes(b"clip_1.mp4 walk\n" * 800)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+    for call in (decode, count_frames, estimate_num_frames):
+        with pytest.raises(UnreadableClipError, match=rf"{name}: expected a video, .*\({codec}\)"):
+            call(path)
+
+
 def cut(path, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])

@@ -20,6 +20,9 @@ _TOLERANCE = 0.05
 _TOLERANCE_OF_STREAM_SEC = 0.15
 _MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9.]+)")  # 00:00:02.400000000
 
+# What FFmpeg paints text with: by its suffix, a .txt or .nfo file is a video of characters to it.
+_TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}
+
 # For an estimate of how many frames there are: what is assumed of a video that states no rate, and
 # how many packets tell the size of the others.
 _DEFAULT_RATE_FPS = 25.0
@@ -112,7 +115,7 @@ def find_stream(container: av.container.InputContainer, path: Path) -> av.VideoS
     """Finds the stream of pictures that FFmpeg takes for the best.
 
     Raises:
-        UnreadableClipError: If there is none, or it cannot be decoded.
+        UnreadableClipError: If there is none, it cannot be decoded, or it is text.
     """
     # A cover picture is a video stream to FFmpeg.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -128,6 +131,11 @@ def find_stream(container: av.container.InputContainer, path: Path) -> av.VideoS
         raise UnreadableClipError(
             f"{path}: expected a codec that FFmpeg can decode, received an unknown one. "
             "Re-encode the video."
+        )
+    if stream.codec_context.name in _TEXT_CODECS:
+        raise UnreadableClipError(
+            f"{path}: expected a video, received text, of which FFmpeg would paint the characters "
+            f"({stream.codec_context.name}). Remove the clip, or name a video."
         )
     return stream
 
