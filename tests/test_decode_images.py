@@ -8,9 +8,7 @@ from image_data import decode_one, write_raw_png
 from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 from PIL import Image
 
-from lrcn.common.decode import (
-    count_frames,
-)
+from lrcn.common.decode import UnreadableClipError, count_frames
 
 
 def make_smooth_picture(height, width):
@@ -94,6 +92,17 @@ def test_jpeg_with_several_pictures_gives_the_first(tmp_path):
         tmp_path / "clip", first, name="0.jpg", format="MPO", save_all=True, append_images=[second]
     )
     assert read_frame_numbers([pixels]) == [0]
+
+
+@pytest.mark.parametrize("name", ["0.gif", "0.png", "0.tif", "0.webp"])
+def test_a_file_of_several_pictures_is_no_frame(tmp_path, name):
+    first, *others = map(Image.fromarray, make_numbered_frames(3))
+    with pytest.raises(
+        UnreadableClipError,
+        match=rf"{name} \(frame 0\): expected a file of one picture, received a .* of several\. An "
+        "animated GIF is a clip by itself: put it right into the folder of its class",
+    ):
+        decode_one(tmp_path / "clip", first, name=name, save_all=True, append_images=others)
 
 
 @pytest.mark.parametrize("level", [0, 100 * 257, 65535])

@@ -1,7 +1,7 @@
 """Decodes frames that Pillow reads: the images of a folder, and animated GIF.
 
-Alpha is dropped rather than blended, as Keras and Pillow's `convert("RGB")` do. Of an image file
-with several pages only the first is a frame. Colour profiles are not applied.
+Alpha is dropped rather than blended, as Keras and Pillow's `convert("RGB")` do. An image file with
+several pictures is no frame, whichever of them it should be. Colour profiles are not applied.
 """
 
 import os
@@ -80,14 +80,15 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
             after shrinking the same but for rounding.
 
     Raises:
-        UnreadableClipError: If it is no image, cut off, damaged, too large, or of a pixel type
-            that has no defined brightness.
+        UnreadableClipError: If it is no image, cut off, damaged, too large, of a pixel type that
+            has no defined brightness, or has several pictures, such as an animation.
     """
     place = f"{path} (frame {frame_index})"
     try:
         check_is_file(path, os.stat(path).st_mode)
         with Image.open(path, formats=_FORMATS) as image:
             _check_num_pixels(image, place=place)
+            _check_one_picture(image, place=place)
             image.draft(None, (2 * image_size, 2 * image_size))
             ImageOps.exif_transpose(image, in_place=True)
             return convert_to_rgb(image, place=place)
@@ -140,6 +141,16 @@ def _check_num_pixels(image: Image.Image, *, place: str) -> None:
         raise UnreadableClipError(
             f"{place}: expected at most {MAX_IMAGE_PIXELS} pixels, received {image.width} x "
             f"{image.height} = {image.width * image.height}. Scale the image down."
+        )
+
+
+def _check_one_picture(image: Image.Image, *, place: str) -> None:
+    # Beside its photo, a phone's JPEG (MPO) has a preview or what tells the depth.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UnreadableClipError(
+            f"{place}: expected a file of one picture, received a {image.format} of several. An "
+            "animated GIF is a clip by itself: put it right into the folder of its class. Of other "
+            "files, export the pictures as single images in a folder for each clip."
         )
 
 
