@@ -1,6 +1,7 @@
 """Decodes a clip's frames, whatever the clip is made of.
 
-A folder is a clip of images, a `.gif` file an animation, and any other file a video.
+A folder is a clip of images, a `.gif` file an animation, another image file a clip of one frame,
+and any other file a video.
 """
 
 import contextlib
@@ -127,7 +128,7 @@ def estimate_num_frames(
 ) -> tuple[int, float]:
     """Estimates how many frames a clip has, and how many a second, without decoding a video.
 
-    Arguments as `iter_frames`. The rate of a folder is NaN.
+    Arguments as `iter_frames`. The rate of a folder is NaN, that of a still image 1.
 
     Raises:
         UnreadableClipError: If the clip is missing, or plainly none.
@@ -137,6 +138,9 @@ def estimate_num_frames(
         return len(images.find_frame_files(source)), math.nan
     if _is_gif(source):
         return count_frames(source, start_sec=start_sec, end_sec=end_sec), images.GIF_DEFAULT_FPS
+    if images.is_still(source):
+        _check_span_of_still(source, start_sec)
+        return 1, 1.0
     from lrcn.common import video_stream  # late, as `_import_video` says
 
     return video_stream.estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
@@ -157,6 +161,9 @@ def _iter_readers(
     elif _is_gif(source):
         for timestamp_sec, picture in images.iter_gif(source, start_sec=start_sec, end_sec=end_sec):
             yield timestamp_sec, functools.partial(_convert_gif_frame, picture, source)
+    elif images.is_still(source):
+        _check_span_of_still(source, start_sec)
+        yield 0.0, functools.partial(_read_image_pixels, source, 0)
     else:
         yield from _import_video().iter_readers(source, start_sec=start_sec, end_sec=end_sec)
 
@@ -233,6 +240,14 @@ def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) 
 
 def _is_gif(source: Path) -> bool:
     return source.suffix.lower() == ".gif"
+
+
+def _check_span_of_still(source: Path, start_sec: float | None) -> None:
+    if start_sec is not None and start_sec > 0:
+        raise UnreadableClipError(
+            f"{source}: expected a video file, as the clip has start_sec={start_sec}, received a "
+            "still image, whose one frame is at 0 s. Leave start_sec and end_sec empty."
+        )
 
 
 def _import_video():

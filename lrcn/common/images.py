@@ -60,10 +60,20 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
 
 def is_animation(path: str | os.PathLike) -> bool:
     """Whether a file is a GIF of several pictures: a clip by itself, and not a frame of one."""
-    if os.path.splitext(path)[1].lower() != ".gif":
-        return False
+    return os.path.splitext(path)[1].lower() == ".gif" and _has_several_pictures(path, "GIF")
+
+
+def is_still(path: str | os.PathLike) -> bool:
+    """Whether a clip is a file for `read_image`, by its name; FFmpeg plays an animated PNG."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".png":
+        return not _has_several_pictures(path, "PNG")
+    return suffix in IMAGE_SUFFIXES and suffix != ".gif"
+
+
+def _has_several_pictures(path: str | os.PathLike, image_format: str) -> bool:
     try:
-        with Image.open(path, formats=("GIF",)) as image:
+        with Image.open(path, formats=(image_format,)) as image:
             return image.is_animated
     except Exception:  # as in `read_image`, which names what is wrong with it
         return False
