@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from lrcn.common.discover import IMAGE_SUFFIXES
 from lrcn.common.frame import UnreadableClipError, check_is_file
+from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 
 # Where Pillow's own guard against decompression bombs raises. It stands here too because that
@@ -34,7 +35,8 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
     image beside `1.jpg`.
 
     Raises:
-        UnreadableClipError: If the folder cannot be listed or holds no image file.
+        UnreadableClipError: If the folder cannot be listed, holds no image file, or several
+            sequences as `check_frame_names` says.
     """
     try:
         with os.scandir(folder) as entries:
@@ -55,7 +57,9 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
             "in this folder. Add some, or remove the clip."
         )
-    return sorted(files, key=lambda entry: natural_key(entry.name))
+    files.sort(key=lambda entry: natural_key(entry.name))
+    check_frame_names(folder, [entry.name for entry in files])
+    return files
 
 
 def is_animation(path: str | os.PathLike) -> bool:

@@ -1,0 +1,100 @@
+"""Names of images that are not those of one sequence, or do not tell its order."""
+
+import pytest
+from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
+
+from lrcn.common.decode import (
+    UnreadableClipError,
+    count_frames,
+    estimate_num_frames,
+    read_source_stat,
+)
+from lrcn.common.natural_sort import natural_key
+
+
+def write_frames(folder, names):
+    """Writes a frame for each name; its number is its place among the names."""
+    write_frame_folder(folder, make_numbered_frames(len(names)))
+    for i, name in enumerate(names):
+        (folder / f"{i}.png").rename(folder / f".{name}")
+    for name in names:
+        (folder / f".{name}").rename(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "received"),
+    [
+        (
+            ["img_00001.png", "img_00002.png", "flow_x_00001.png", "flow_x_00002.png"],
+            "2 with the same 2 numbers: flow_x_#.png, img_#.png. Keep one of them",
+        ),
+        # Optical flow has a picture less than the video.
+        (
+            [
+                "img_1.png",
+                "img_2.png",
+                "img_3.png",
+                *[f"f{x}_{i}.png" for x in "xy" for i in (1, 2)],
+            ],
+            "2 with the same 2 numbers: fx_#.png, fy_#.png.",
+        ),
+        (["1.png", "2.png", "01.jpg", "02.JPG"], "2 with the same 2 numbers: #.jpg, #.png."),
+        (
+            ["1_depth.png", "2_depth.png", "1.png", "2.png"],
+            "2 with the same 2 numbers: #.png, #_depth.png.",
+        ),
+        (
+            [f"{x}{i}.png" for x in "abcdef" for i in (1, 2)],
+            "6 with .* a#.png, b#.png, c#.png, d#.p",
+        ),
+    ],
+)
+def test_several_sequences_in_one_folder_are_refused(tmp_path, names, received):
+    folder = write_frames(tmp_path / "clip", names)
+    for call in (decode, count_frames, estimate_num_frames, read_source_stat):
+        with pytest.raises(
+            UnreadableClipError,
+            match=f"clip: expected the frames of one sequence, received {received}",
+        ):
+            call(folder)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["2020-01-01_12-00-59.png", "2020-01-01_12-01-00.png", "2020-01-02_00-00-00.png"],
+        ["1.png", "2.jpg", "3.png", "4.jpg"],
+        ["1.png", "1.jpg"],
+        ["cover.png", "img_1.png", "img_2.png", "thumb_1.png"],
+        ["a.png", "b.png", "c.png"],
+        ["cam1_1.png", "cam1_2.png", "cam2_1.png", "cam2_2.png"],
+        ["0.05.png", "0.10.png", "0.15.png"],
+        ["1.0.png", "2.0.png", "10.0.png"],
+        ["1.1.png", "1.2.png", "1.9.png", "1.10.png"],  # The tenth of the first, or a tenth?
+        ["v1.2.9.png", "v1.2.10.png"],
+        ["a0.5.png", "b0.25.png"],
+    ],
+)
+def test_other_names_are_taken_in_natural_order(tmp_path, names):
+    folder = write_frames(tmp_path / "clip", names)
+    in_order = sorted(names, key=natural_key)
+    found = read_frame_numbers(frame.pixels for frame in decode(folder))
+    assert [names[i] for i in found] == in_order
+
+
+@pytest.mark.parametrize(
+    ("names", "first", "second"),
+    [
+        (["0.05.png", "0.1.png", "0.15.png"], "0.1.png", "0.05.png"),
+        (["t=9.5.png", "t=9.75.png", "t=10.0.png", "t=10.25.png", "t=10.5.png"], "", ""),
+        (["0.png", "0.5.png", "1.png"], "0.5.png", "0.png"),
+    ],
+)
+def test_decimal_numbers_of_unequal_length_are_refused(tmp_path, names, first, second):
+    folder = write_frames(tmp_path / "clip", names)
+    with pytest.raises(
+        UnreadableClipError,
+        match=f"clip: .* order of the frames, .* {first}.* comes before .*{second} as whole",
+    ):
+        decode(folder)
