@@ -57,6 +57,18 @@ def test_what_is_passed_over_is_said(tmp_path, caplog):
     assert not caplog.text
 
 
+def test_what_lies_beside_the_frames_of_clips_is_said_once(tmp_path, caplog):
+    for i in (1, 2, 10):
+        make_tree(tmp_path, f"a/c{i}/thumb.jpg", f"a/c{i}/frames/1.jpg", f"a/c{i}/frames/2.jpg")
+    make_tree(tmp_path, "a/x.mp4", "a/y/1.jpg", "a/y/notes.txt", "a/z/frames/1.jpg")
+    find_clips(tmp_path)
+    assert caplog.messages == [
+        f"{tmp_path}/a/c1: taken for one clip, of the 1 images in it; 1 folders or videos beside "
+        "them are passed over, such as frames, and 2 more clips likewise. Name those that are "
+        "clips, or move them out of there"
+    ]
+
+
 def test_a_tree_with_splits(tmp_path):
     make_tree(tmp_path, "Training/walk/a.mp4", "valid/walk/a/", "test/walk/a.mp4", "docs/list.txt")
     assert sorted(find_clips(tmp_path), key=lambda clip: clip.split) == [

@@ -21,6 +21,19 @@ def test_folder_without_images_names_the_suffixes(tmp_path):
             call(tmp_path)
 
 
+def test_videos_and_folders_one_level_too_deep_are_named(tmp_path):
+    (tmp_path / "day_1").mkdir()
+    with pytest.raises(UnreadableClipError, match=r"no frames.* received 1 folders, such as day_1"):
+        decode(tmp_path)
+    for name in ("v_10.mpg", "v_2.mpg"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        UnreadableClipError,
+        match=r"0 images and, one level deeper than clips are, 2 videos, such as v_2\.mpg",
+    ):
+        decode(tmp_path)
+
+
 def test_hidden_and_other_files_are_no_frames(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
     (folder / "._1.png").write_bytes(b"macOS")

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from media import write_frame_folder, write_gif, write_video
+from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
+from refusals import refusal
 
+from lrcn.common.decode import count_frames, estimate_num_frames, read_source_stat
+from lrcn.common.discover import find_clips
 from train_head.prediction import find_sources
 
 
@@ -48,9 +51,38 @@ def test_folders_beside_the_frames_of_a_clip_are_named(tmp_path, caplog):
     write_video(tmp_path / "more" / "day_1" / "v.mp4", [*frame] * 2)
     assert find_sources([str(tmp_path / "more")]) == [tmp_path / "more"]
     assert caplog.messages == [
-        f"{tmp_path}/more: taken for one clip, of the 1 images in it; 1 folders are passed over, "
-        "such as day_1. Name those that hold clips"
+        f"{tmp_path}/more: taken for one clip, of the 1 images in it; 1 folders or videos beside "
+        "them are passed over, such as day_1. Name those that are clips, or move them out of there"
     ]
+
+
+@pytest.mark.parametrize(
+    ("num_images", "num_videos", "is_clip"), [(3, 1, True), (2, 2, False), (1, 2, False)]
+)
+def test_images_beside_videos(tmp_path, caplog, num_images, num_videos, is_clip):
+    """In both stages, they are the frames of a clip if they are more, and else thumbnails."""
+    clip = write_frame_folder(tmp_path / "walk" / "clip", make_numbered_frames(num_images))
+    videos = [clip / f"v{i}.mp4" for i in range(num_videos)]
+    for path in videos:
+        write_video(path, make_numbered_frames(2))
+    assert find_sources([str(clip)]) == ([clip] if is_clip else videos)
+    warning = (
+        f"{clip}: taken for one clip, of the 3 images in it; 1 folders or videos beside them are "
+        "passed over, such as v0.mp4. Name those that are clips, or move them out of there"
+    )
+    assert caplog.messages == [warning] * is_clip
+    caplog.clear()
+    assert [found.clip_id for found in find_clips(tmp_path)] == ["walk/clip"]
+    assert caplog.messages == [warning] * is_clip
+    if is_clip:
+        assert len(decode(clip)) == count_frames(clip) == 3
+        return
+    for call in (decode, count_frames, estimate_num_frames, read_source_stat):
+        with refusal(
+            f"received {num_images} images and, one level deeper than clips are, 2 videos, such as "
+            "v0.mp4. Move the videos right into the folder of their class, or name each in a .csv"
+        ):
+            call(clip)
 
 
 def test_animations_are_clips_but_beside_stills_they_are_frames(tmp_path):

@@ -5,13 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
+from lrcn.common.clip_folder import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    FolderContents,
+    list_clip_folder,
+    warn_of_passed_over,
+)
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
-from lrcn.common.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.images import is_animation
 from lrcn.common.manifest import read_class_names
@@ -162,8 +167,10 @@ class Predictor:
 def find_sources(arguments: list[str]) -> list[Path]:
     """Expands the given paths to clips.
 
-    A file is a clip, a folder with images and no videos is one too, and any other folder stands for
-    all clips below it, in natural order. A link to a folder that it lies in is passed over.
+    A file is a clip. So is a folder with more images than videos, as in stage 1: of its images, and
+    a warning tells what lies beside them. Any other folder stands for all clips below it, in
+    natural order; images that are no more than the videos are their thumbnails. An animated GIF
+    counts as a video. A link to a folder that it lies in is passed over.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -182,6 +189,7 @@ def find_sources(arguments: list[str]) -> list[Path]:
                 f"({', '.join(sorted(VIDEO_SUFFIXES))}) in it."
             )
         sources += found
+    warn_of_passed_over(sources)
     return sources
 
 
@@ -191,24 +199,17 @@ def _iter_sources(path: Path, *, within: frozenset[Path] = frozenset()) -> Itera
         return
     if path.resolve() in within:
         return
-    folders, files = list_folder(path)
-    videos = [name for name in files if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-    images = [name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-    animations = [name for name in images if is_animation(path / name)]
-    # Beside videos, an image is a thumbnail and not a clip of one frame.
-    if len(animations) < len(images) and not videos:
-        if folders:
-            logging.warning(
-                "%s: taken for one clip, of the %d images in it; %d folders are passed over, such "
-                "as %s. Name those that hold clips",
-                path,
-                len(images) - len(animations),
-                len(folders),
-                folders[0],
-            )
+    images, videos, folders = list_clip_folder(path)
+    stills = []
+    for entry in images:
+        if is_animation(entry.path):
+            videos.append(entry.name)
+        else:
+            stills.append(entry)
+    if FolderContents(stills, videos, folders).is_clip:
         yield path
         return
-    for name in sorted([*folders, *videos, *animations], key=natural_key):
+    for name in sorted([*folders, *videos], key=natural_key):
         yield from _iter_sources(path / name, within=within | {path.resolve()})
 
 

@@ -8,32 +8,16 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.clip import Clip, check_clips, escape_control
+from lrcn.common.clip_folder import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_folder,
+    is_hidden,
+    warn_of_passed_over,
+)
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {
-    ".3g2",
-    ".3gp",
-    ".asf",
-    ".avi",
-    ".f4v",
-    ".flv",
-    ".m2ts",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mp4",
-    ".mpeg",
-    ".mpg",
-    ".mts",
-    ".mxf",
-    ".ogv",
-    ".ts",
-    ".vob",
-    ".webm",
-    ".wmv",
-}
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
 _CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}
 
@@ -108,9 +92,10 @@ def read_data(
 
 
 def find_clips(folder: Path) -> list[Clip]:
-    """Finds the clips of a folder tree, without looking inside the clips.
+    """Finds the clips of a folder tree, without opening files.
 
-    Links are followed; hidden entries, files of other kinds, caches and runs are passed over.
+    Links are followed; hidden entries, files of other kinds, caches and runs are passed over. So is
+    what lies beside the images of a clip, of which a warning tells.
 
     Args:
         folder: DATA/<class>/<clip>/, DATA/<class>/<clip>.mp4, or the same below train, val, test.
@@ -161,6 +146,7 @@ def find_clips(folder: Path) -> list[Clip]:
             escape_control(passed_over[0]),
         )
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
+    warn_of_passed_over(folder / clip.path for clip in clips)
     return clips
 
 
@@ -211,17 +197,9 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            # __MACOSX is what the Mac's archiver leaves beside a data set.
-            if not entry.name.startswith((".", "__MACOSX")):
-                (folders if _is_folder(entry) else files).append(entry.name)
+            if not is_hidden(entry.name):
+                (folders if is_folder(entry) else files).append(entry.name)
     return sorted(folders, key=natural_key), sorted(files, key=natural_key)
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads around to itself, which the decoder names as it does others
-        return False
 
 
 def _has_image(files: list[str]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from lrcn.common.discover import IMAGE_SUFFIXES
+from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
 from lrcn.common.frame import UnreadableClipError, check_is_file
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
@@ -31,31 +31,32 @@ GIF_DEFAULT_FPS = 1000 / _GIF_DEFAULT_DURATION_MS
 def find_frame_files(folder: Path) -> list[os.DirEntry]:
     """Finds the frames of a clip: a folder's image files in natural order, 2 before 10.
 
-    Symbolic links are followed. Hidden files are left out, since macOS puts a `._1.jpg` that is no
-    image beside `1.jpg`.
+    Symbolic links are followed, and hidden files left out.
 
     Raises:
-        UnreadableClipError: If the folder cannot be listed, holds no image file, or several
-            sequences as `check_frame_names` says.
+        UnreadableClipError: If the folder cannot be listed, is no clip as `FolderContents.is_clip`
+            says, or holds several sequences as `check_frame_names` says.
     """
     try:
-        with os.scandir(folder) as entries:
-            files = [
-                entry
-                for entry in entries
-                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-                and not entry.name.startswith(".")
-                and not entry.is_dir()
-            ]
+        files, videos, folders = contents = list_clip_folder(folder)
     except OSError as error:
         raise UnreadableClipError(
             f"{folder}: expected a folder of images, received: {error.strerror}. Check that it "
             "exists and that its permissions let you list it."
         ) from error
+    if videos and not contents.is_clip:
+        raise UnreadableClipError(
+            f"{folder}: expected a folder of frames, received {len(files)} images and, one level "
+            f"deeper than clips are, {len(videos)} videos, such as {videos[0]}. Move the videos "
+            "right into the folder of their class, or name each in a .csv manifest."
+        )
     if not files:
+        folders_found = (
+            f", received {len(folders)} folders, such as {folders[0]}" if folders else ""
+        )
         raise UnreadableClipError(
             f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
-            "in this folder. Add some, or remove the clip."
+            f"in this folder{folders_found}. Add some, or remove the clip."
         )
     files.sort(key=lambda entry: natural_key(entry.name))
     check_frame_names(folder, [entry.name for entry in files])

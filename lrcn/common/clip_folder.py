@@ -1,0 +1,118 @@
+"""What a folder is, in both stages: one clip, of the images in it, or a place of other clips."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import logging
+
+from lrcn.common.clip import escape_control
+from lrcn.common.natural_sort import natural_key
+
+IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {
+    ".3g2",
+    ".3gp",
+    ".asf",
+    ".avi",
+    ".f4v",
+    ".flv",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".mxf",
+    ".ogv",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
+}
+
+
+class FolderContents(NamedTuple):
+    """What lies in a folder, by its names.
+
+    Attributes:
+        images: In no order, as there are many.
+        videos: Names, in natural order.
+        folders: Names, in natural order.
+    """
+
+    images: list[os.DirEntry]
+    videos: list[str]
+    folders: list[str]
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the images are the frames of a clip. As many videos or more have thumbnails."""
+        return len(self.images) > len(self.videos)
+
+
+def list_clip_folder(folder: Path) -> FolderContents:
+    """Lists a folder; hidden entries are left out, as macOS puts `._1.jpg` beside `1.jpg`.
+
+    Raises:
+        OSError: If it cannot be listed.
+    """
+    images, videos, folders = [], [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if is_folder(entry):
+                folders.append(entry.name)
+            elif suffix in IMAGE_SUFFIXES:
+                images.append(entry)
+            elif suffix in VIDEO_SUFFIXES:
+                videos.append(entry.name)
+    return FolderContents(images, sorted(videos, key=natural_key), sorted(folders, key=natural_key))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether an entry is none of the data; the Mac's archiver leaves `__MACOSX` beside it."""
+    return name.startswith((".", "__MACOSX"))
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads around to itself, which the decoder names as it does others
+        return False
+
+
+def warn_of_passed_over(sources: Iterable[Path]) -> None:
+    """Warns, once for all clips, of what lies beside the frames of one and may be clips.
+
+    Args:
+        sources: Of all clips; files are left out, and so is a folder that the decoder will refuse.
+    """
+    first, num_more = None, -1
+    for source in sources:
+        try:
+            contents = list_clip_folder(source)
+        except OSError:  # a file, or what the decoder will name
+            continue
+        if contents.is_clip and (contents.videos or contents.folders):
+            first = first or (source, contents)
+            num_more += 1
+    if first is None:
+        return
+    source, contents = first
+    beside = contents.folders + contents.videos
+    logging.warning(
+        "%s: taken for one clip, of the %d images in it; %d folders or videos beside them are "
+        "passed over, such as %s%s. Name those that are clips, or move them out of there",
+        escape_control(str(source)),
+        len(contents.images),
+        len(beside),
+        escape_control(beside[0]),
+        f", and {num_more} more clips likewise" if num_more else "",
+    )
