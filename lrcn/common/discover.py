@@ -21,6 +21,9 @@ from lrcn.common.natural_sort import natural_key
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
 _CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}
 
+# A warning does not name more class folders than these.
+_MAX_NAMED = 10
+
 _SPLIT_OF_FOLDER = {
     "train": "train",
     "training": "train",
@@ -111,10 +114,10 @@ def find_clips(folder: Path) -> list[Clip]:
     folders = [name for name in folders if not _is_cache_or_run(folder / name)]
     passed_over = [name for name in files if _is_clip_file(name)]
     split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
+    class_folders = [name for name in folders if name not in split_folders]
     clips = []
-    for name in folders:
-        if name not in split_folders:
-            clips += _find_class_clips(folder, name, passed_over, split="")
+    for name in class_folders:
+        clips += _find_class_clips(folder, name, passed_over, split="")
     if clips and split_folders:
         raise ValueError(
             f"{folder}: expected every class below a split folder, since there is "
@@ -125,8 +128,9 @@ def find_clips(folder: Path) -> list[Clip]:
         class_names, files_beside = list_folder(folder / name)
         passed_over += [f"{name}/{x}" for x in files_beside if _is_clip_file(x)]
         for class_name in class_names:
-            class_folder, split = f"{name}/{class_name}", _SPLIT_OF_FOLDER[name.lower()]
-            clips += _find_class_clips(folder, class_folder, passed_over, split=split)
+            class_folders.append(f"{name}/{class_name}")
+            split = _SPLIT_OF_FOLDER[name.lower()]
+            clips += _find_class_clips(folder, class_folders[-1], passed_over, split=split)
     if not clips and _has_image(files):
         raise ValueError(
             f"{folder}: expected a folder of classes, received images, the frames of one clip. "
@@ -137,6 +141,8 @@ def find_clips(folder: Path) -> list[Clip]:
             f"{folder}: expected clips in class folders, found none. Arrange them so, or give a "
             f".csv manifest:{_EXPECTED_TREE}"
         )
+    classes_with_clips = {clip.path.rpartition("/")[0] for clip in clips}
+    _warn_of_empty_classes(folder, [x for x in class_folders if x not in classes_with_clips])
     if passed_over:
         logging.warning(
             "%s: %d files or folders are not where clips are, or no videos by their names, such as "
@@ -148,6 +154,21 @@ def find_clips(folder: Path) -> list[Clip]:
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
     warn_of_passed_over(folder / clip.path for clip in clips)
     return clips
+
+
+def _warn_of_empty_classes(folder: Path, class_folders: list[str]) -> None:
+    if not class_folders:
+        return
+    names = ", ".join(map(escape_control, class_folders[:_MAX_NAMED]))
+    num_more = len(class_folders) - _MAX_NAMED
+    logging.warning(
+        "%s: %d class folders hold no clip: %s%s. Expected folders of frames, or videos (%s)",
+        folder,
+        len(class_folders),
+        names,
+        f" and {num_more} more" if num_more > 0 else "",
+        " ".join(sorted(_CLIP_FILE_SUFFIXES)),
+    )
 
 
 def _is_cache_or_run(folder: Path) -> bool:
@@ -169,8 +190,6 @@ def _find_class_clips(
             stem_of[name] = os.path.splitext(name)[0]
         else:
             passed_over.append(f"{class_folder}/{name}")
-    if not stem_of:
-        passed_over.append(f"{class_folder}/")
     if not stem_of and _has_image(files):
         raise ValueError(
             f"{root / class_folder}: expected clips in the class folder, found only still images. "
