@@ -72,7 +72,8 @@ def test_fps_of_images_is_refused(tmp_path):
             with pytest.raises(
                 UnreadableClipError,
                 match=r"clip: expected a video file, as fps=5 goes by the times of frames, "
-                r"received a folder of images, which have none\. Use --frame_stride",
+                r"received a folder of images, which have none\. Give the video itself, or "
+                r"extract the features with --frame_stride in place of --fps",
             ):
                 call(selection=selection)
 

@@ -1,5 +1,7 @@
 """Which clips are meant by the paths that are to be predicted."""
 
+import os
+
 import numpy as np
 import pytest
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
@@ -31,6 +33,17 @@ def test_sources(tmp_path):
         find_sources([str(tmp_path / "empty")])
     with pytest.raises(FileNotFoundError, match=r"gone\.mp4: no such file or folder\. Expected a"):
         find_sources([str(tmp_path / "gone.mp4")])
+
+
+def test_what_is_no_file_is_refused_or_left_to_the_decoder(tmp_path):
+    os.mkfifo(tmp_path / "v.mp4")
+    for path in (tmp_path / "v.mp4", "/dev/null"):
+        with refusal(
+            f"{path}: expected a file, received a pipe, device or socket. Remove it, or w"
+        ):
+            find_sources([str(path)])
+    (tmp_path / "w.mp4").symlink_to(tmp_path / "gone.mp4")
+    assert find_sources([str(tmp_path)]) == [tmp_path / "v.mp4", tmp_path / "w.mp4"]
 
 
 def test_links_that_lead_back_end(tmp_path):

@@ -17,6 +17,7 @@ from lrcn.common.clip_folder import (
 )
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
+from lrcn.common.frame import check_is_file
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.images import is_animation
 from lrcn.common.manifest import read_class_names
@@ -174,13 +175,15 @@ def find_sources(arguments: list[str]) -> list[Path]:
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If a folder holds no clip.
+        ValueError: If a folder holds no clip, or a path is a pipe or device.
     """
     sources = []
     for argument in arguments:
         path = Path(argument)
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder. Expected a video or clips.")
+        if not path.is_dir():
+            check_is_file(path, path.stat().st_mode)
         found = list(_iter_sources(path))
         if not found:
             raise ValueError(
@@ -194,7 +197,7 @@ def find_sources(arguments: list[str]) -> list[Path]:
 
 
 def _iter_sources(path: Path, *, within: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    if path.is_file():
+    if not path.is_dir():  # of a pipe or a broken link among clips, the decoder tells
         yield path
         return
     if path.resolve() in within:
