@@ -27,7 +27,9 @@ BLANK := $(EMPTY) $(EMPTY)
 WORK := work
 ifneq ($(origin DATA),undefined)
 $(if $(strip $(DATA)),,$(error DATA is empty. Name a folder or a .csv, or leave DATA out for the sample))
-NAME := $(subst ?,$(BLANK),$(notdir $(patsubst %/,%,$(patsubst %.csv,%,$(subst $(BLANK),?,$(DATA))))))
+# The path as a whole, as `..` and `.` are no names; make's own folder may have blanks too.
+WHOLE_DATA := $(abspath $(patsubst %.csv,%,$(subst $(BLANK),?,$(DATA))))
+NAME := $(subst ?,$(BLANK),$(notdir $(subst $(BLANK),?,$(WHOLE_DATA))))
 else
 NAME := sample
 override DATA := $(WORK)/sample/data/manifest.csv

@@ -12,16 +12,16 @@ from commands import ROOT
 _OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "FLAGS", "PYTHON"}
 
 
-def run_make(*arguments):
+def run_make(*arguments, cwd=ROOT):
     env = {name: value for name, value in os.environ.items() if name not in _OUTER}
     return subprocess.run(
-        ["make", "-n", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
+        ["make", "-n", *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=60
     )
 
 
-def list_flags(*arguments):
+def list_flags(*arguments, cwd=ROOT):
     """Returns the last command's words behind `python -m <program>`, as the shell cuts them."""
-    done = run_make(*arguments)
+    done = run_make(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.replace("\\\n", "").splitlines()
     return shlex.split([line for line in lines if " -m " in line][-1])[3:]
@@ -48,6 +48,29 @@ def test_what_users_name_stays_one_word(data, name):
         "--split=val",
     ]
     assert list_flags("predict", "RUN=r", f"CLIPS={shlex.quote(data)}") == ["--run_dir=r", data]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("..", "my data"),
+        ("../", "my data"),
+        (".", "a b"),
+        ("x/..", "a b"),
+        ("clips/../../it's", "it's"),
+        ("./c d.csv", "c d"),
+        ("clips//", "clips"),
+    ],
+)
+def test_the_cache_is_named_after_the_folder_that_dots_lead_to(tmp_path, data, name):
+    folder = tmp_path / "my data" / "a b"
+    folder.mkdir(parents=True)
+    for file in ("Makefile", "requirements.lock", "pyproject.toml"):
+        (folder / file).symlink_to(ROOT / file)
+    assert list_flags("features", f"DATA={data}", cwd=folder) == [
+        f"--data={data}",
+        f"--cache_dir=work/{name}/cache",
+    ]
 
 
 def test_flags_of_the_readme_reach_the_program():
