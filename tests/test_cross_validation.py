@@ -98,6 +98,13 @@ def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
     good = write_splits(cache, tmp_path / "good.csv", test=[0])
     train_only = write_splits(cache, tmp_path / "train.csv", test=[])
     refuse(cache, [good, train_only], tmp_path, r"train\.csv: expected test clips \(or else val")
+    val_only = write_splits(
+        cache,
+        tmp_path / "val.csv",
+        test=[0],
+        change=lambda x: dataclasses.replace(x, split=x.split.replace("test", "val")),
+    )
+    refuse(cache, [good, val_only], tmp_path, r"val\.csv: expected test clips, as .*good\.csv has")
     (tmp_path / "other").mkdir()
     other = write_splits(cache, tmp_path / "other" / "good.csv", test=[0])
     refuse(cache, [good, other], tmp_path, "manifests of different names, .* Received: good, good")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from commands import run_program
 
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import write_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.fusion import fuse_predictions, read_run_predictions
 from train_head.prediction_file import Predictions, read_predictions, write_predictions
@@ -23,14 +25,28 @@ FLOW = Predictions(
 )
 
 
-def write_run(folder, predictions, *, split="test"):
+def write_run(folder, predictions, *, split="test", more_clips=()):
     folder.mkdir()
+    clips = [
+        Clip(x, x, label, split, group=f"of {x}")
+        for x, label in zip(predictions.clip_ids, predictions.labels, strict=True)
+    ]
+    write_manifest(RunDir(folder).manifest_path, [*clips, *more_clips])
     write_predictions(RunDir(folder).predictions_path(split), predictions)
     return folder
 
 
 def replace(predictions, **fields):
     return Predictions(**{**vars(predictions), **fields})
+
+
+def test_leaking_groups_are_said(tmp_path):
+    leak = [Clip("a/0", "a/0", "a", "train", group="of a/1")]
+    runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW, more_clips=leak)]
+    done = run_program(
+        "train_head.fuse", f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}"
+    )
+    assert done.stdout.endswith("\ngroups in several splits: 1, so the scores are too good\n")
 
 
 def test_program_writes_the_average_and_prints_all_scores(tmp_path):

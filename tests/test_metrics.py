@@ -62,7 +62,7 @@ def make_outcomes(num_clips, *, chance, seed=0):
     return np.eye(3)[(class_ids + wrong) % 3], class_ids
 
 
-def test_intervals_are_those_of_drawing_clips_again():
+def test_intervals_are_near_those_of_drawing_clips_again_and_rather_wider():
     probabilities, class_ids = make_outcomes(80, chance=0.8)
     scores = compute_metrics(probabilities, class_ids, NAMES)
     random = np.random.RandomState(1)
@@ -76,7 +76,9 @@ def test_intervals_are_those_of_drawing_clips_again():
         )
     for name, values in (("top1", top1), ("mean_class_accuracy", mean_class)):
         low, high = scores[f"{name}_interval"]
-        assert [low, high] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=0.02)
+        drawn_low, drawn_high = np.percentile(values, [2.5, 97.5])
+        assert drawn_low - 0.05 < low < drawn_low + 0.01
+        assert drawn_high - 0.01 < high < drawn_high + 0.05
         assert low < scores[name] < high
     assert compute_metrics(probabilities, class_ids, NAMES) == scores
 
@@ -177,10 +179,9 @@ def test_table():
     assert table.splitlines() == [
         "clips                5 of the split test",
         "top-1                 60.0% [20.0, 100.0], by group [0.0, 100.0]",
-        "top-5                100.0%",
-        "mean class accuracy   66.7% [25.0, 87.5], by group [0.0, 100.0]",
+        "mean class accuracy   66.7% [25.0, 87.5], by group [19.5, 100.0]",
         "calibration error     22.0%",
-        "[low, high]: 95 % bootstrap interval over the clips; by group: over the 3 groups",
+        "[low, high]: 95 % interval over the clips; by group: over the 3 groups",
         "groups in several splits: 1, so the scores are too good",
         "",
         "class  clips  precision  recall      F1  average precision",

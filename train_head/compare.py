@@ -12,6 +12,9 @@ from absl import flags
 from lrcn.common.program import run_program
 from train_head import train_flags
 
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(train_flags)
+
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
 )

@@ -14,9 +14,10 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
-from train_head.bootstrap import bootstrap_difference
+from train_head.intervals import measure_difference
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run, read_known_scores
@@ -26,7 +27,15 @@ from train_head.provenance import describe_data
 from train_head.train import train_run
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
-_ONE_FRAME = {"sequence": "fixed", "sampling": "segments", "seq_len": 1}
+# The very one that is scored, also in training.
+_MIDDLE_FRAME = {
+    "sequence": "fixed",
+    "sampling": "segments",
+    "seq_len": 1,
+    "jitter": False,
+    "min_span": 1.0,
+    "drop_frames": 0.0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +50,7 @@ class ComparedModel:
 
 MODELS = (
     ComparedModel(
-        "middle_frame", "middle frame + linear", {**_LINEAR, **_ONE_FRAME, "output": "mean_pool"}
+        "middle_frame", "middle frame + linear", {**_LINEAR, **_MIDDLE_FRAME, "output": "mean_pool"}
     ),
     ComparedModel("mean_pool", "mean pool + linear", {**_LINEAR, "output": "mean_pool"}),
     ComparedModel("max_pool", "max pool + linear", {**_LINEAR, "output": "max_pool"}),
@@ -83,7 +92,7 @@ def compare_models(
         weights: As `train_run`.
 
     Returns:
-        `split`, `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed), mean, std,
+        `split`, `leaking_groups` (how many are in several), `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed), mean, std,
         difference}, where the difference to mean pool has mean, low and high, and is None for mean
         pool itself; std is None for a single seed) and `verdict`. Scores are in [0, 1].
 
@@ -127,6 +136,7 @@ def compare_models(
     groups = [clip.source_group for clip in clips if clip.split == split]
     return {
         "split": split,
+        "leaking_groups": len(find_group_leaks(clips)),
         "num_clips": is_right[BASELINE].shape[1],
         "seeds": seeds,
         "models": [_summarise(model, is_right, groups) for model in models],
@@ -185,7 +195,7 @@ def _summarise(
     top1 = is_right[model.name].mean(axis=1)
     difference = None
     if model.name != BASELINE:
-        difference = bootstrap_difference(is_right[model.name], is_right[BASELINE], groups=groups)
+        difference = measure_difference(is_right[model.name], is_right[BASELINE], groups=groups)
     return {
         "name": model.name,
         "title": model.title,

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from train_head.bootstrap import bootstrap_difference
+from train_head.intervals import measure_difference
+from train_head.score_table import format_leaks
 
 BASELINE = "mean_pool"
 # Five points: a difference that could still be larger is not called none.
@@ -19,12 +20,12 @@ def find_verdict(is_right: Mapping[str, np.ndarray], groups: Sequence[str] | Non
     ends below five points, else that there are too few clips to tell.
 
     Args:
-        is_right: [S, N] bool of `mean_pool`, `gru` and `gru_shuffled`, as `bootstrap_difference`
+        is_right: [S, N] bool of `mean_pool`, `gru` and `gru_shuffled`, as `measure_difference`
             takes them.
         groups: The clips' N groups, as it takes them.
     """
-    gain = bootstrap_difference(is_right["gru"], is_right[BASELINE], groups=groups)
-    by_order = bootstrap_difference(is_right["gru"], is_right["gru_shuffled"], groups=groups)
+    gain = measure_difference(is_right["gru"], is_right[BASELINE], groups=groups)
+    by_order = measure_difference(is_right["gru"], is_right["gru_shuffled"], groups=groups)
     shown, shown_order = format_difference(gain), format_difference(by_order)
     few_clips = f"{is_right['gru'].shape[1]} clips are too few"
     if gain["low"] > 0:
@@ -38,7 +39,9 @@ def find_verdict(is_right: Mapping[str, np.ndarray], groups: Sequence[str] | Non
             verdict += f", though {few_clips} to rule out a gain"
         if by_order["low"] > 0:
             return f"{verdict}; it does read the order, and loses {shown_order} on shuffled frames."
-    if by_order["high"] > _NOTABLE:
+    if by_order["high"] < 0:
+        return f"{verdict}; on shuffled frames it is better ({shown_order}): their order misleads it."
+    if by_order["high"] > _NOTABLE or by_order["low"] < -_NOTABLE:
         return f"{verdict}; {few_clips} to tell whether order plays a part ({shown_order})."
     return f"{verdict}; on shuffled frames it is as good ({shown_order}): order plays no part."
 
@@ -61,6 +64,9 @@ def format_table(comparison: dict) -> str:
         lines.append(
             f"{model['title']:{width}}  {100 * model['mean']:5.1f}  {std:>5}{top1}   {shown}"
         )
+    leaking_groups = comparison["leaking_groups"]
+    if leaking_groups:
+        lines += ["", format_leaks(leaking_groups)]
     return "\n".join([*lines, "", comparison["verdict"]])
 
 

@@ -49,8 +49,8 @@ def cross_validate(
         run) of the scores that are averaged, each split weighing the same.
 
     Raises:
-        ValueError: If two manifests have one name, or one has nothing to be scored on. Errors of
-            `read_run_clips`, `train_run` and `evaluate_run` pass through.
+        ValueError: If two manifests have one name, one has nothing to be scored on, or only some
+            have test clips. Errors of `read_run_clips`, `train_run` and `evaluate_run` pass through.
     """
     names = [path.stem for path in manifest_paths]
     if not all(names):
@@ -60,16 +60,27 @@ def cross_validate(
             f"Expected manifests of different names, since a run is called after its own. "
             f"Received: {', '.join(names)}. Rename or remove one."
         )
+    with_test, without_test = [], []
     for manifest_path in manifest_paths:  # a bad one is named before hours are spent on others
         clips = read_run_clips(cache, manifest_path)
         check_cached(clips, cache)
         if config.labels == "clip":
             check_classes(clips, read_class_names(cache.classes_path), cache, manifest_path)
-        if {clip.split for clip in clips} == {"train"}:
+        splits = {clip.split for clip in clips}
+        if splits == {"train"}:
             raise ValueError(
                 f"{manifest_path}: expected test clips (or else val clips) to score. "
                 "Received: train clips only. Add some."
             )
+        (without_test, with_test)["test" in splits].append(str(manifest_path))
+    if with_test and without_test:
+        raise ValueError(
+            f"{without_test[0]}: expected test clips, as {with_test[0]} has. Received: val clips "
+            "alone, whose scores chose the epoch and do not mix with those of test clips. Add test "
+            "clips to it, or leave it out."
+        )
+    if without_test:
+        logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
     runs = []
     for name, manifest_path in zip(names, manifest_paths, strict=True):
         logging.info("%s (%d of %d)", name, len(runs) + 1, len(names))

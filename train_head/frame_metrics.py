@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.bootstrap import draw_counts, find_share_interval, sum_groups
 from train_head.frame_labels import UNLABELLED, find_runs
+from train_head.intervals import find_ratio_interval, sum_groups
 from train_head.metrics import score_classes
 
 # The names of the scores of segments, and the overlap from which segments match.
 OVERLAPS = {"segment_f1_10": 0.10, "segment_f1_25": 0.25, "segment_f1_50": 0.50}
+# What the counts of clips are divided to, two by two.
+_SCORES = ("frame_accuracy", *OVERLAPS)
 
 
 def compute_frame_metrics(
@@ -40,8 +42,8 @@ def compute_frame_metrics(
         `count_matches`; sums over all clips divided once), `chance` (the accuracy of who always
         says the most frequent class), `per_class` (num_frames, precision, recall, f1,
         average_precision), `confusion_matrix` (rows are true classes, columns predicted ones),
-        `<score>_interval` of frame accuracy and segment F1 ([low, high], 95 % bootstrap by clip, as
-        frames of one clip are alike), and `by_group` (the same intervals by group, and
+        `<score>_interval` of frame accuracy and segment F1 ([low, high], 95 %, by clip, as frames
+        of one clip are alike), and `by_group` (the same intervals by group, and
         `num_groups`; None where each clip is a group, or all are one).
 
     Raises:
@@ -58,13 +60,13 @@ def compute_frame_metrics(
     counts = np.array(
         [_count_clip(x, y) for x, y in zip(predicted, class_ids, strict=True)], np.float64
     )
-    scores = _score_counts(counts.sum(axis=0, keepdims=True))
+    sums = counts.sum(axis=0)
     seen = [row for row in per_class.values() if row["num_frames"]]
     return {
         "num_clips": len(class_ids),
         "num_frames": len(true),
         "num_segments": int(sum(len(find_segments(x, x)) for x in class_ids)),
-        **{name: float(values[0]) for name, values in scores.items()},
+        **dict(zip(_SCORES, (sums[0::2] / sums[1::2]).tolist(), strict=True)),
         "mean_class_accuracy": float(np.mean([row["recall"] for row in seen])),
         "mean_average_precision": float(np.mean([row["average_precision"] for row in seen])),
         "chance": float(np.bincount(true).max() / len(true)),
@@ -142,19 +144,11 @@ def _count_clip(predicted: np.ndarray, class_ids: np.ndarray) -> list[int]:
     return counts
 
 
-def _score_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Divides sums of `_count_clip`, [R, 8], once: {score: [R]}."""
-    scores = counts[:, 0::2] / counts[:, 1::2]
-    return dict(zip(("frame_accuracy", *OVERLAPS), scores.T, strict=True))
-
-
 def _find_intervals(counts: np.ndarray) -> dict:
-    """Draws rows of counts anew, and returns the 95 % intervals of the scores."""
-    drawn = draw_counts(np.full(len(counts), 1 / len(counts)), num_drawn=len(counts))
-    scores = _score_counts(drawn @ counts)
+    """Returns the 95 % intervals of the scores, of which rows of counts are drawn."""
     return {
-        f"{name}_interval": find_share_interval(values, num_drawn=len(counts))
-        for name, values in scores.items()
+        f"{name}_interval": find_ratio_interval(parts, wholes)
+        for name, parts, wholes in zip(_SCORES, counts.T[0::2], counts.T[1::2], strict=True)
     }
 
 

@@ -36,9 +36,12 @@ def main(arguments: list[str]) -> int:
     except ValueError:
         raise ValueError(f"--weights: expected numbers. Received: {_WEIGHTS.value}.") from None
 
+    from lrcn.common.group_leaks import find_group_leaks
+    from lrcn.common.manifest import read_manifest
     from lrcn.common.run_dir import RunDir
     from train_head.fusion import format_fusion, fuse_predictions, read_run_predictions
     from train_head.prediction_file import write_predictions
+    from train_head.score_table import format_leaks
 
     named = {
         name: read_run_predictions(RunDir(name), split=_SPLIT.value) for name in _RUN_DIRS.value
@@ -46,6 +49,10 @@ def main(arguments: list[str]) -> int:
     fused = fuse_predictions(named, weights)
     write_predictions(output, fused)
     print(format_fusion(named, weights, fused))
+    manifests = [RunDir(name).manifest_path for name in named]
+    leaking_groups = max(len(find_group_leaks(read_manifest(x))) for x in manifests)
+    if leaking_groups:
+        print(format_leaks(leaking_groups))
     logging.info("Written: %s", output)
     return 0
 

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.bootstrap import draw_counts, find_share_interval, sum_groups
+from train_head.intervals import (
+    find_exact_interval,
+    find_grouped_mean_interval,
+    find_mean_interval,
+    find_ratio_interval,
+    sum_groups,
+)
 
 _CALIBRATION_BINS = 15
 
@@ -29,8 +35,8 @@ def compute_metrics(
         What `metrics.json` holds of the scores, plain numbers only; None is what is not defined:
         `num_clips`, `top1`, `top5` (of K classes where K < 5), `mean_class_accuracy` (the mean of
         the recall of each class that has clips), `top1_interval` and
-        `mean_class_accuracy_interval` ([low, high], 95 % bootstrap by clip), `by_group` (the same
-        two intervals by group, and `num_groups`; None where each clip is a group, or all are one),
+        `mean_class_accuracy_interval` ([low, high], 95 %, by clip), `by_group` (the same two
+        intervals by group, and `num_groups`; None where each clip is a group, or all are one),
         `per_class_accuracy` (the recall), `per_class` (num_clips, precision, recall, f1,
         average_precision), `confusion_matrix` (rows are true classes, columns predicted ones),
         `expected_calibration_error` and `reliability`, see `measure_calibration`.
@@ -48,21 +54,18 @@ def compute_metrics(
     # A place in the ranking by stable sort, so that ties never count twice.
     ranks = np.argsort(-probabilities, axis=1, kind="stable")
     in_top5 = (ranks[:, :5] == class_ids[:, None]).any(axis=1)
-    # Scores depend on the numbers of right and wrong clips of each class, [2 K], and nothing else.
+    num_right = int((predicted == class_ids).sum())
+    # Two for each class: its wrong clips and its right ones.
     cells = 2 * class_ids + (predicted == class_ids)
-    cell_counts = np.bincount(cells, minlength=2 * num_classes)
-    by_clip = _bootstrap(
-        np.eye(2 * num_classes), chances=cell_counts / num_clips, num_drawn=num_clips
-    )
     error, reliability = measure_calibration(probabilities, class_ids)
     return {
         "num_clips": num_clips,
         "top1": float(metrics.accuracy_score(class_ids, predicted)),
-        "top1_interval": by_clip["top1_interval"],
+        "top1_interval": find_exact_interval(num_right, num_clips),
         "top5": float(in_top5.mean()),
         "mean_class_accuracy": float(np.mean([x for x in recalls.values() if x is not None])),
-        "mean_class_accuracy_interval": by_clip["mean_class_accuracy_interval"],
-        "by_group": _bootstrap_groups(cells, groups, num_classes=num_classes),
+        "mean_class_accuracy_interval": _find_mean_interval(per_class),
+        "by_group": _find_group_intervals(cells, groups, num_classes=num_classes),
         "expected_calibration_error": error,
         "reliability": reliability,
         "per_class_accuracy": recalls,
@@ -146,41 +149,25 @@ def score_classes(
     return per_class
 
 
-def _bootstrap_groups(
+def _find_mean_interval(per_class: dict[str, dict]) -> list[float]:
+    seen = [row for row in per_class.values() if row["num_clips"]]
+    intervals = [
+        find_exact_interval(round(row["recall"] * row["num_clips"]), row["num_clips"])
+        for row in seen
+    ]
+    return find_mean_interval([row["recall"] for row in seen], intervals)
+
+
+def _find_group_intervals(
     cells: np.ndarray, groups: Sequence[str] | None, *, num_classes: int
 ) -> dict | None:
     counts = sum_groups(np.eye(2 * num_classes)[cells], groups)
     if counts is None:
         return None
-    chances = np.full(len(counts), 1 / len(counts))
-    intervals = _bootstrap(counts, chances=chances, num_drawn=len(counts))
-    return {"num_groups": len(counts), **intervals}
-
-
-def _bootstrap(counts: np.ndarray, *, chances: np.ndarray, num_drawn: int) -> dict:
-    """Finds 95 % bootstrap intervals.
-
-    To draw N clips with replacement is to draw how often each kind of clip comes from a
-    multinomial distribution, so a resample is a row of counts and not of clips.
-
-    Args:
-        counts: [kinds, 2 K], what one draw of a kind adds to the wrong and right clips of each
-            class in turn.
-        chances: [kinds], that a draw gives this kind.
-        num_drawn: Draws of a resample.
-
-    Returns:
-        `top1_interval` and `mean_class_accuracy_interval`, [low, high] each. A class that a
-        resample has no clip of is left out of its mean.
-    """
-    drawn = draw_counts(chances, num_drawn=num_drawn) @ counts
-    wrong, right = drawn[:, 0::2], drawn[:, 1::2]
+    wrong, right = counts[:, 0::2], counts[:, 1::2]
     total = wrong + right
-    recalls = np.divide(right, total, out=np.full_like(right, np.nan), where=total > 0)
-    scores = {
-        "top1_interval": right.sum(axis=1) / total.sum(axis=1),
-        "mean_class_accuracy_interval": np.nanmean(recalls, axis=1),
-    }
     return {
-        name: find_share_interval(values, num_drawn=num_drawn) for name, values in scores.items()
+        "num_groups": len(counts),
+        "top1_interval": find_ratio_interval(right.sum(axis=1), total.sum(axis=1)),
+        "mean_class_accuracy_interval": find_grouped_mean_interval(right, total),
     }

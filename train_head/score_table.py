@@ -48,10 +48,12 @@ def format_metrics(scores: dict) -> str:
 
 
 def _format_clip_scores(scores: dict) -> list[str]:
+    # Of five classes, every clip's is among the five most probable.
+    top5 = [_format_score(scores, "top5", "top-5")] if len(scores["per_class"]) > 5 else []
     return [
         f"clips                {scores['num_clips']} of the split {scores['split']}",
         _format_score(scores, "top1", "top-1"),
-        _format_score(scores, "top5", "top-5"),
+        *top5,
         _format_score(scores, "mean_class_accuracy", "mean class accuracy"),
         _format_score(scores, "expected_calibration_error", "calibration error"),
         *_format_notes(scores),
@@ -84,11 +86,16 @@ def _format_score(scores: dict, name: str, title: str) -> str:
 def _format_notes(scores: dict) -> list[str]:
     by_group = scores["by_group"]
     groups = "" if by_group is None else f"; by group: over the {by_group['num_groups']} groups"
-    lines = [f"[low, high]: 95 % bootstrap interval over the clips{groups}"]
+    lines = [f"[low, high]: 95 % interval over the clips{groups}"]
     leaking_groups = scores["provenance"]["leaking_groups"]
     if leaking_groups:
-        lines.append(f"groups in several splits: {leaking_groups}, so the scores are too good")
+        lines.append(format_leaks(leaking_groups))
     return lines
+
+
+def format_leaks(leaking_groups: int) -> str:
+    """Says that scores are not to be believed."""
+    return f"groups in several splits: {leaking_groups}, so the scores are too good"
 
 
 def _format_classes(per_class: dict[str, dict], counted: str) -> list[str]:

@@ -1,0 +1,169 @@
+"""Tests the intervals: how often they hold what is true, and what they may not depend on."""
+
+import numpy as np
+import pytest
+
+from train_head.intervals import (
+    find_exact_interval,
+    find_grouped_mean_interval,
+    find_mean_interval,
+    find_ratio_interval,
+    measure_difference,
+)
+
+
+def make_answers(num_seeds, num_clips, *, accuracy, seed):
+    return np.random.RandomState(seed).random((num_seeds, num_clips)) < accuracy
+
+
+# As R's binom.test gives them.
+@pytest.mark.parametrize(
+    ("num_right", "num_drawn", "wanted"),
+    [
+        (4, 4, [0.3976, 1]),
+        (0, 10, [0, 0.3085]),
+        (99, 100, [0.9455, 0.9997]),
+        (100, 100, [0.9638, 1]),
+        (7, 20, [0.1539, 0.5922]),
+    ],
+)
+def test_exact_intervals(num_right, num_drawn, wanted):
+    assert find_exact_interval(num_right, num_drawn) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_one_more_right_clip_never_lowers_a_limit():
+    limits = np.array([find_exact_interval(x, 50) for x in range(51)])
+    assert (np.diff(limits, axis=0) > 0)[1:-1].all()
+    assert (np.diff(limits, axis=0) >= 0).all()
+
+
+def cover(find, truth, *, times=400):
+    """How often an interval of what a random generator draws holds the truth."""
+    rng = np.random.default_rng(0)
+    intervals = np.array([find(rng) for _ in range(times)])
+    return ((intervals[:, 0] <= truth) & (truth <= intervals[:, 1])).mean()
+
+
+@pytest.mark.parametrize("num_groups", [2, 3, 6, 30])
+def test_groups_that_are_alike_inside_are_worth_little_more_than_a_clip_each(num_groups):
+    def draw(rng):
+        skill, size = rng.beta(4, 1, num_groups), rng.integers(2, 12, num_groups)
+        return rng.binomial(size, skill).astype(float), size.astype(float)
+
+    def draw_classes(rng):
+        skill, size = rng.beta(4, 1, num_groups), rng.integers(1, 4, (num_groups, 5))
+        return rng.binomial(size, skill[:, None]).astype(float), size.astype(float)
+
+    assert cover(lambda rng: find_ratio_interval(*draw(rng)), 0.8) > 0.92
+    assert cover(lambda rng: find_grouped_mean_interval(*draw_classes(rng)), 0.8) > 0.92
+    of_many = np.diff(find_ratio_interval(*draw(np.random.default_rng(1))))[0]
+    assert of_many > {2: 0.9, 3: 0.5, 6: 0.2, 30: 0.1}[num_groups]
+
+
+def test_one_group_says_nothing_of_others():
+    assert find_ratio_interval(np.array([52.0]), np.array([100.0])) == [0, 1]
+
+
+def test_groups_of_a_clip_each_are_clips():
+    parts = (np.arange(50) < 40).astype(float)
+    assert find_ratio_interval(parts, np.ones(50)) == pytest.approx(
+        find_exact_interval(40, 50), abs=0.005
+    )
+
+
+def test_groups_that_are_all_right_count_as_one_clip_each():
+    size = np.array([5.0, 3.0, 9.0])
+    assert find_ratio_interval(size, size) == find_exact_interval(3, 3)
+    assert find_ratio_interval(0 * size, size) == find_exact_interval(0, 3)
+
+
+def test_a_class_of_two_clips_leaves_its_mean_in_doubt():
+    low, high = find_mean_interval([1, 1], [find_exact_interval(98, 98), find_exact_interval(2, 2)])
+    # Of the second class nothing below 0.158 is ruled out: half of that is lost at most.
+    assert (low, high) == (pytest.approx(0.579, abs=1e-3), 1)
+    sizes, recalls = (30, 30, 30, 2), (0.95, 0.95, 0.95, 0.5)
+
+    def draw(rng):
+        right = rng.binomial(sizes, recalls)
+        intervals = [find_exact_interval(*x) for x in zip(right, sizes, strict=True)]
+        return find_mean_interval(right / sizes, intervals)
+
+    assert cover(draw, np.mean(recalls)) > 0.95
+
+
+def test_a_model_does_not_differ_from_itself():
+    answers = make_answers(3, 50, accuracy=0.7, seed=0)
+    # Had 7.1 % of all clips differed, 50 would have shown none with a chance of 2.5 %.
+    wanted = {"mean": 0, "low": pytest.approx(-0.071, abs=1e-3), "high": pytest.approx(0.071, 1e-2)}
+    assert measure_difference(answers, answers) == wanted
+    by_group = measure_difference(answers, answers, groups=np.arange(50) // 10)
+    assert by_group["high"] == -by_group["low"] == pytest.approx(1 - 0.025 ** (1 / 5))
+
+
+def test_a_handful_of_clips_is_certain_of_nothing():
+    right, wrong = np.ones((2, 3), bool), np.zeros((2, 3), bool)
+    unseen = 1 - 0.025 ** (1 / 3)
+    found = measure_difference(right, wrong)
+    assert [found["low"], found["high"]] == pytest.approx([1 - 2 * unseen, 1])
+    found = measure_difference(wrong, right)
+    assert [found["low"], found["high"]] == pytest.approx([-1, 2 * unseen - 1])
+    found = measure_difference(right[:, :1], wrong[:, :1])
+    assert found == {"mean": 1, "low": -1, "high": 1}
+
+
+@pytest.mark.parametrize(("num_better", "is_better"), [(3, False), (5, False), (7, True)])
+def test_a_few_clips_of_many_are_better_by_chance(num_better, is_better):
+    # McNemar's exact test: 0.25, 0.06 and 0.016.
+    better = np.arange(100)[None] < num_better
+    assert (measure_difference(better, better & False)["low"] > 0) == is_better
+    assert (measure_difference(better & False, better)["high"] < 0) == is_better
+
+
+@pytest.mark.parametrize("num_groups", [2, 4, 20])
+def test_groups_on_which_neither_is_better_give_no_verdict(num_groups):
+    def draw(rng):
+        groups = np.repeat(np.arange(num_groups), rng.integers(2, 12, num_groups))
+        gain = rng.normal(0, 0.25, num_groups)[groups]
+        first = rng.random((3, len(groups))) < np.clip(0.5 + gain / 2, 0, 1)
+        second = rng.random((3, len(groups))) < np.clip(0.5 - gain / 2, 0, 1)
+        found = measure_difference(first, second, groups=groups)
+        return found["low"], found["high"]
+
+    assert cover(draw, 0) > 0.93
+
+
+def test_the_interval_is_students():
+    first = np.random.RandomState(0).random((1, 40)) < 0.8
+    second = np.random.RandomState(1).random((1, 40)) < 0.5
+    found = measure_difference(first, second)
+    difference = first[0].astype(float) - second[0]
+    reach = 2.0227 * difference.std(ddof=1) / np.sqrt(40)  # Student's t of 39 degrees of freedom
+    mean = difference.mean()
+    assert found == pytest.approx({"mean": mean, "low": mean - reach, "high": mean + reach}, 1e-3)
+
+
+def test_clips_that_are_hard_for_both_do_not_widen_the_interval():
+    shared = make_answers(1, 200, accuracy=0.5, seed=0)
+    better = shared.copy()
+    better[0, np.flatnonzero(~shared[0])[:10]] = True
+    paired = measure_difference(better, shared)
+    assert 0 < paired["low"] < 0.05 == paired["mean"] < paired["high"] < 0.1
+    unpaired = measure_difference(better, shared[:, ::-1])
+    assert unpaired["low"] < 0
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    second = np.zeros((2, 400), bool)
+    alike = make_answers(1, 400, accuracy=0.5, seed=0).repeat(2, axis=0)
+    apart = np.stack([np.ones(400, bool), np.zeros(400, bool)])
+    narrow, wide = measure_difference(alike, second), measure_difference(apart, second)
+    assert narrow["high"] - narrow["low"] < 0.15
+    assert [wide["low"], wide["high"]] == [-1, 1], "two seeds, as far apart as can be"
+
+
+def test_order_of_clips_changes_nothing():
+    first = make_answers(2, 60, accuracy=0.8, seed=0)
+    second = make_answers(2, 60, accuracy=0.6, seed=1)
+    order = np.random.RandomState(0).permutation(60)
+    wanted = measure_difference(first, second)
+    assert measure_difference(first[:, order], second[:, order]) == pytest.approx(wanted)

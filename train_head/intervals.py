@@ -1,0 +1,181 @@
+"""95 % intervals: what scores might have been with other clips, of the same kind, to test on.
+
+Closed formulas, of which the same scores always give the same. They are rather too wide than too
+narrow, and widen as fewer clips, or groups of clips that are right or wrong together, were seen.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+_TAIL = 0.025
+
+
+def find_exact_interval(num_right: float, num_drawn: float) -> list[float]:
+    """Returns [low, high] of the share that is right, of which so many of so many drawn are.
+
+    Clopper and Pearson 1934, "The Use of Confidence or Fiducial Limits". Four right clips of four
+    are [0.398, 1].
+
+    Args:
+        num_right: In [0, num_drawn]; like the other it need not be a whole number.
+        num_drawn: Above 0.
+    """
+    num_wrong = num_drawn - num_right
+    low = stats.beta.ppf(_TAIL, num_right, num_wrong + 1) if num_right > 0 else 0.0
+    high = stats.beta.ppf(1 - _TAIL, num_right + 1, num_wrong) if num_wrong > 0 else 1.0
+    return [float(low), float(high)]
+
+
+def find_ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> list[float]:
+    """Returns [low, high] of sum(parts) / sum(wholes), whose rows are drawn and not what is in them.
+
+    The exact interval for as many independent draws as tell as much (Korn and Graubard 1998,
+    "Confidence Intervals for Proportions with Small Expected Number of Positive Counts Estimated
+    from Survey Data"). Where all is right, or all wrong, each row is one. One row alone says
+    nothing of others: [0, 1].
+
+    Args:
+        parts: [G] float, such as the right clips of each group.
+        wholes: [G] float, such as all clips of each, at least `parts`.
+    """
+    num_rows = len(parts)
+    if num_rows < 2:
+        return [0.0, 1.0]
+    total = wholes.sum()
+    share = parts.sum() / total
+    if share in (0, 1):
+        return find_exact_interval(share * num_rows, num_rows)
+    errors = (parts - share * wholes) / total
+    variance = num_rows / (num_rows - 1) * np.square(errors).sum()
+    num_drawn = total
+    if variance > 0:
+        num_drawn = min(total, share * (1 - share) / variance)
+    # That the variance is known from few rows.
+    num_drawn *= (stats.t.ppf(_TAIL, max(total, num_rows) - 1) / _find_t(num_rows - 1)) ** 2
+    return find_exact_interval(share * num_drawn, num_drawn)
+
+
+def find_mean_interval(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> list[float]:
+    """Returns [low, high] of the mean of values that know nothing of each other.
+
+    Zou and Donner 2008, "Construction of confidence limits about effect measures: a general
+    approach" (Statistics in Medicine 27): distances to the limits add up as lengths at right angles.
+
+    Args:
+        values: [K], such as the recalls of classes.
+        intervals: [K, 2], of each.
+    """
+    distances = np.abs(np.asarray(intervals) - np.asarray(values)[:, None])
+    low, high = np.sqrt(np.square(distances).sum(axis=0)) / len(values)
+    mean = float(np.mean(values))
+    return [max(0.0, mean - float(low)), min(1.0, mean + float(high))]
+
+
+def find_grouped_mean_interval(right: np.ndarray, total: np.ndarray) -> list[float]:
+    """Returns [low, high] of the mean recall of K classes, whose clips come in groups.
+
+    The wider one, to each side, of two: that of classes which few groups have, and that of groups
+    which are good or bad at all classes alike.
+
+    Args:
+        right: [G, K] float, the right clips of each group and class.
+        total: [G, K] float, all of them. Classes without clips do not count.
+    """
+    seen = total.sum(axis=0) > 0
+    right, total = right[:, seen], total[:, seen]
+    recalls = right.sum(axis=0) / total.sum(axis=0)
+    of_classes = []
+    for k in range(len(recalls)):
+        has = total[:, k] > 0
+        of_classes.append(find_ratio_interval(right[has, k], total[has, k]))
+    low, high = find_mean_interval(recalls, of_classes)
+    # The mean as a sum over groups, to first order.
+    errors = ((right - recalls * total) / total.sum(axis=0)).mean(axis=1)
+    num_groups, mean = len(right), float(recalls.mean())
+    variance = num_groups / (num_groups - 1) * np.square(errors).sum()
+    reach = float(_find_t(num_groups - 1) * np.sqrt(variance))
+    return [max(0.0, min(low, mean - reach)), min(1.0, max(high, mean + reach))]
+
+
+def measure_difference(
+    first: np.ndarray, second: np.ndarray, *, groups: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Measures how much better the first model is than the second, on the same clips.
+
+    The interval is Student's, of two things that are drawn: clips, or their groups, and seeds. Both
+    models share the clips, so one that is hard for both does not widen it. Its degrees of freedom
+    are Satterthwaite's (1946, "An Approximate Distribution of Estimates of Variance Components").
+
+    What no clip shows has no variance, however few they are. So where none differs to one side, or
+    all differ alike, as many as may be unseen (`find_exact_interval`) are taken to differ as much
+    as can be, and that distance is joined as in `find_mean_interval`.
+
+    Args:
+        first: [S, N] bool, whether the first model is right; a row a seed, a column a clip.
+        second: The same of the second model.
+        groups: As `sum_groups`.
+
+    Returns:
+        `mean` of the difference in accuracy, and its 95 % interval's `low` and `high`, in [-1, 1].
+    """
+    difference = first.astype(np.float64) - second
+    num_seeds, num_clips = difference.shape
+    # A row for each that is drawn: the sum of its clips' differences, and their number.
+    drawn = np.stack([difference.mean(axis=0), np.ones(num_clips)], axis=1)
+    grouped = sum_groups(drawn, groups)
+    sums, sizes = (drawn if grouped is None else grouped).T
+    mean, num_drawn = float(difference.mean()), len(sums)
+    if num_drawn < 2:
+        return {"mean": mean, "low": -1.0, "high": 1.0}
+    errors = (sums - mean * sizes) / num_clips
+    reach = _find_reach(
+        [num_drawn / (num_drawn - 1) * np.square(errors).sum(), _find_seed_variance(difference)],
+        [num_drawn - 1, num_seeds - 1],
+    )
+    unseen = find_exact_interval(0, num_drawn)[1]
+    is_alike = np.allclose(errors, 0)
+    below = math.hypot(reach, unseen * (1 + mean) if is_alike or sums.min() >= 0 else 0)
+    above = math.hypot(reach, unseen * (1 - mean) if is_alike or sums.max() <= 0 else 0)
+    return {"mean": mean, "low": max(-1.0, mean - below), "high": min(1.0, mean + above)}
+
+
+def sum_groups(rows: np.ndarray, groups: Sequence[str] | None) -> np.ndarray | None:
+    """Adds up what clips of one group give: they are right or wrong together, so drawn together.
+
+    Args:
+        rows: [N, ...], of each clip.
+        groups: N names, such as of source videos.
+
+    Returns:
+        [G, ...] float64; None where there are no groups, each clip is one, or all are one.
+    """
+    if groups is None:
+        return None
+    names, group_ids = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) in (1, len(rows)):
+        return None
+    sums = np.zeros((len(names), *rows.shape[1:]))
+    np.add.at(sums, group_ids, rows)
+    return sums
+
+
+def _find_seed_variance(difference: np.ndarray) -> float:
+    """Of the mean over the seeds, [S, N]; 0 of one, whose luck cannot be told."""
+    num_seeds = len(difference)
+    return float(difference.mean(axis=1).var(ddof=1) / num_seeds) if num_seeds > 1 else 0.0
+
+
+def _find_reach(variances: Sequence[float], freedoms: Sequence[int]) -> float:
+    """How far the interval of a mean reaches whose variance is the sum of these."""
+    known = [(v, f) for v, f in zip(variances, freedoms, strict=True) if v > 0]
+    if not known:
+        return 0.0
+    total = sum(v for v, _ in known)
+    return float(_find_t(total**2 / sum(v**2 / f for v, f in known)) * np.sqrt(total))
+
+
+def _find_t(freedom: float) -> float:
+    return float(stats.t.ppf(1 - _TAIL, freedom))
