@@ -7,9 +7,9 @@ from small_data import make_config
 from test_model import make_head, make_maps, make_ragged_inputs
 
 from train_head.clip_reader import ClipReader
-from train_head.frame_accuracy import LabelledFrameAccuracy
+from train_head.counted_accuracy import CountedAccuracy
 from train_head.frame_prediction import answer_all_frames
-from train_head.frame_targets import FrameTargets, balance_classes, expect_labelled
+from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.layers import keras, tf
 from train_head.rnns import RNNS
@@ -49,9 +49,9 @@ def test_padding_and_frames_without_label_change_neither_loss_nor_gradient(rnn):
     head = make_frame_head(sequence="ragged", rnn=rnn)
     clips = [make_maps(1, length, seed=length)[0] for length in (3, 5)]
     class_ids = [np.array([0, -1, 2]), np.array([1, 1, -1, 0, -1])]
-    targets = FrameTargets(class_ids, num_rows=2, num_labelled=5)
+    targets = FrameTargets(class_ids, count_epoch=lambda _: (2, 5))
     draws, chosen = np.array([0, 1]), [(0, None), (1, None)]
-    wanted, weights = targets.make_batch(draws, chosen)
+    wanted, weights = targets.make_batch(0, draws, chosen)
     inputs = make_ragged_inputs(clips, num_frames=5)
     loss, *gradients = found = find_gradients(head, inputs, wanted, weights)
     # The mean over the five labelled frames, one by one.
@@ -70,7 +70,7 @@ def test_padding_and_frames_without_label_change_neither_loss_nor_gradient(rnn):
         find_gradients(
             head,
             make_ragged_inputs(clips[::-1], num_frames=5),
-            *targets.make_batch(draws[::-1], chosen[::-1]),
+            *targets.make_batch(0, draws[::-1], chosen[::-1]),
         ),
     ]
     for other in others:
@@ -79,7 +79,7 @@ def test_padding_and_frames_without_label_change_neither_loss_nor_gradient(rnn):
 
 
 def test_accuracy_counts_each_labelled_frame_once():
-    accuracy = LabelledFrameAccuracy(name="top1")
+    accuracy = CountedAccuracy(name="top1")
     logits = np.eye(3)[[[0, 1, 2], [0, 0, 0]]]
     accuracy.update_state(
         np.array([[0, 1, 1], [0, 0, 0]]), logits, np.array([[9, 9, 9], [1, 0, 0]])
@@ -88,44 +88,57 @@ def test_accuracy_counts_each_labelled_frame_once():
     assert float(accuracy.result()) == pytest.approx(3 / 5)
 
 
+def test_accuracy_counts_each_clip_once():
+    accuracy = CountedAccuracy(name="top1")
+    accuracy.update_state(np.array([0, 1, 0]), np.eye(2)[[0, 0, 1]], np.array([0.2, 5, 0]))
+    assert float(accuracy.result()) == pytest.approx(1 / 2)
+    accuracy.update_state(np.array([1, 1]), np.eye(2)[[1, 1]])
+    assert float(accuracy.result()) == pytest.approx(3 / 4)
+
+
 def test_targets_of_a_batch():
     class_ids = [np.array([0, -1, 2, 2], np.int32), np.array([1, 1], np.int32)]
-    targets = FrameTargets(class_ids, num_rows=4, num_labelled=8, num_counted=2)
+    targets = FrameTargets(class_ids, count_epoch={7: (4, 8)}.get, num_counted=2)
     chosen = [(0, np.array([3, 1, 0])), (1, None), (1, None)]
-    wanted, weights = targets.make_batch(np.array([0, 1, 2]), chosen)
+    wanted, weights = targets.make_batch(7, np.array([0, 1, 2]), chosen)
     np.testing.assert_array_equal(wanted, [[2, 0, 0], [1, 1, 0], [0, 0, 0]])
     # T * N / n = 3 * 4 / 8; the third row only fills up the batch.
     np.testing.assert_array_equal(weights, [[1.5, 0, 1.5], [1.5, 1.5, 0], [0, 0, 0]])
     assert wanted.dtype == np.int32 and weights.dtype == np.float32
-    assert expect_labelled(class_ids, make_config(sequence="ragged")) == 5
-    assert expect_labelled(class_ids, make_config(seq_len=8)) == 8 * (3 / 4 + 1)
+    assert count_labelled(class_ids, chosen) == (3, 2 + 2 + 2)
 
 
 @pytest.mark.parametrize(
-    "augmentation", [{"drop_frames": 0.5}, {"drop_frames": 0.95}, {"min_span": 0.2}, {}]
+    "settings",
+    [
+        {"drop_frames": 0.5},
+        {"drop_frames": 0.95},
+        {"min_span": 0.2},
+        {"jitter": False},
+        {"sampling": "tail", "seq_len": 3},
+        {},
+    ],
 )
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
-def test_the_weights_of_an_epoch_add_up_to_its_rows_on_average(walks, sequence, augmentation):
+def test_the_weights_of_an_epoch_add_up_to_its_rows(walks, sequence, settings):
     cache, _ = walks
     made = make_walks(9, split="test")
     reader = ClipReader(cache, [clip.clip_id for clip in made], memory_bytes=10**9)
     class_ids = [np.asarray(x, np.int32) for _, x in made.values()]
-    config = make_config(labels="frame", sequence=sequence, batch_size=3, **augmentation)
+    config = make_config(labels="frame", sequence=sequence, batch_size=3, **settings)
     dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
-    num_epochs = 40
     # What Keras' mean over the frames of a batch, times its rows, adds up to.
-    batches = dataset.take(steps * num_epochs).as_numpy_iterator()
-    total = sum(weights.sum() / weights.shape[1] for *_, weights in batches)
-    # Spans read the middle of a clip more often than its ends, where these have fewer labels.
-    assert total / num_epochs == pytest.approx(len(reader), rel=0.1)
+    batches = dataset.take(steps * 3).as_numpy_iterator()
+    totals = np.array([weights.sum() / weights.shape[1] for *_, weights in batches])
+    assert totals.reshape(3, steps).sum(axis=1) == pytest.approx(len(reader), rel=1e-5)
 
 
 def test_balanced_weights_are_by_frames():
     class_ids = [np.array([0, -1, 2, 2]), np.array([1, 2, 2, 2, -1])]
     weights = balance_classes(class_ids)
     np.testing.assert_allclose(weights, [7 / 3, 7 / 3, 7 / (3 * 5)])
-    targets = FrameTargets(class_ids, num_rows=2, num_labelled=7, class_weights=weights)
-    _, found = targets.make_batch(np.array([0]), [(0, None)])
+    targets = FrameTargets(class_ids, count_epoch=lambda _: (2, 7), class_weights=weights)
+    _, found = targets.make_batch(0, np.array([0]), [(0, None)])
     np.testing.assert_allclose(found[0], np.array([7 / 3, 0, 7 / 15, 7 / 15]) * 4 * 2 / 7)
 
 

@@ -17,10 +17,10 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
-from train_head.intervals import measure_difference
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run, read_known_scores
+from train_head.intervals import measure_difference
 from train_head.layers import keras
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
@@ -92,9 +92,10 @@ def compare_models(
         weights: As `train_run`.
 
     Returns:
-        `split`, `leaking_groups` (how many are in several), `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed), mean, std,
-        difference}, where the difference to mean pool has mean, low and high, and is None for mean
-        pool itself; std is None for a single seed) and `verdict`. Scores are in [0, 1].
+        `split`, `leaking_groups` (how many are in several splits), `num_clips`, `seeds`, `models`
+        ({name, title, top1 (one a seed), mean, std, difference}, where the difference to mean pool
+        has mean, low and high, and is None for mean pool itself; std is None for a single seed) and
+        `verdict`. Scores are in [0, 1].
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.

@@ -40,7 +40,9 @@ def find_verdict(is_right: Mapping[str, np.ndarray], groups: Sequence[str] | Non
         if by_order["low"] > 0:
             return f"{verdict}; it does read the order, and loses {shown_order} on shuffled frames."
     if by_order["high"] < 0:
-        return f"{verdict}; on shuffled frames it is better ({shown_order}): their order misleads it."
+        return (
+            f"{verdict}; on shuffled frames it is better ({shown_order}): their order misleads it."
+        )
     if by_order["high"] > _NOTABLE or by_order["low"] < -_NOTABLE:
         return f"{verdict}; {few_clips} to tell whether order plays a part ({shown_order})."
     return f"{verdict}; on shuffled frames it is as good ({shown_order}): order plays no part."

@@ -50,7 +50,8 @@ def cross_validate(
 
     Raises:
         ValueError: If two manifests have one name, one has nothing to be scored on, or only some
-            have test clips. Errors of `read_run_clips`, `train_run` and `evaluate_run` pass through.
+            have test clips. Errors of `read_run_clips`, `train_run` and `evaluate_run` pass
+            through.
     """
     names = [path.stem for path in manifest_paths]
     if not all(names):

@@ -10,7 +10,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import raise_read_errors
 from train_head.config import TrainConfig
-from train_head.frame_accuracy import LabelledFrameAccuracy
+from train_head.counted_accuracy import CountedAccuracy
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.layer_table import format_layers
 from train_head.layers import keras, tf
@@ -131,8 +131,6 @@ def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) ->
             config.batch_size,
             num_clips,
         )
-    of_frames = config.labels == "frame"
-    accuracy = LabelledFrameAccuracy if of_frames else keras.metrics.SparseCategoricalAccuracy
     model.compile(
         optimizer=build_optimizer(
             config,
@@ -141,7 +139,6 @@ def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) ->
             num_devices=num_devices,
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # Weighted like the loss, where clips have weights.
-        weighted_metrics=[accuracy(name="top1")],
+        weighted_metrics=[CountedAccuracy(name="top1")],
         jit_compile=False,  # batches differ in length
     )

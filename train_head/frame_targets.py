@@ -1,10 +1,9 @@
 """What a batch is trained and scored against where every frame has a label."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from train_head.config import TrainConfig
 from train_head.frame_labels import UNLABELLED
 
 
@@ -26,8 +25,7 @@ class FrameTargets:
         self,
         class_ids: Sequence[np.ndarray],
         *,
-        num_rows: int,
-        num_labelled: float,
+        count_epoch: Callable[[int], tuple[int, int]],
         num_counted: int | None = None,
         class_weights: np.ndarray | None = None,
     ):
@@ -35,22 +33,22 @@ class FrameTargets:
 
         Args:
             class_ids: [T] int32 of each clip, see `frame_labels`.
-            num_rows: Rows of an epoch, N.
-            num_labelled: Labelled frames that these rows read, n, or how many are expected.
+            count_epoch: Gives of an epoch its rows, N, and the labelled frames that these read, n.
             num_counted: From this draw on rows fill up a batch and count nothing; None: all count.
             class_weights: [K], how much more a frame of each class counts; None: all alike.
         """
         self._class_ids = class_ids
-        self._scale = num_rows / max(num_labelled, 1)
+        self._count_epoch = count_epoch
         self._num_counted = num_counted
         self._class_weights = class_weights
 
     def make_batch(
-        self, draws: np.ndarray, chosen: Sequence[tuple[int, np.ndarray | None]]
+        self, epoch: int, draws: np.ndarray, chosen: Sequence[tuple[int, np.ndarray | None]]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Makes the targets of a batch.
 
         Args:
+            epoch: Which it is of.
             draws: [b] int64.
             chosen: The clip's number of each draw, and its frames, or None for all.
 
@@ -66,7 +64,9 @@ class FrameTargets:
         padded = np.full((len(rows), max(map(len, rows))), UNLABELLED, np.int32)
         for row, class_ids in zip(padded, rows, strict=True):
             row[: len(class_ids)] = class_ids
-        weights = (padded != UNLABELLED).astype(np.float32) * padded.shape[1] * self._scale
+        num_rows, num_labelled = self._count_epoch(epoch)
+        scale = padded.shape[1] * num_rows / max(num_labelled, 1)
+        weights = (padded != UNLABELLED).astype(np.float32) * scale
         # A class that a loss can be computed of; its weight is 0.
         padded[padded == UNLABELLED] = 0
         if self._class_weights is not None:
@@ -74,15 +74,16 @@ class FrameTargets:
         return padded, weights.astype(np.float32)
 
 
-def expect_labelled(class_ids: Sequence[np.ndarray], config: TrainConfig) -> float:
-    """Returns how many labelled frames an epoch of training reads, on average over its draws."""
-    labelled_parts = np.array([np.mean(x != UNLABELLED) for x in class_ids])
-    if config.sequence == "fixed":
-        return float(config.seq_len * labelled_parts.sum())
-    # Of a random span each frame is as likely to be dropped, but one stays, see `sampling`.
-    span_lengths = np.array([len(x) for x in class_ids]) * (1 + config.min_span) / 2
-    kept = span_lengths * (1 - config.drop_frames) + config.drop_frames**span_lengths
-    return float((labelled_parts * kept).sum())
+def count_labelled(
+    class_ids: Sequence[np.ndarray], chosen: Iterable[tuple[int, np.ndarray | None]]
+) -> tuple[int, int]:
+    """Counts rows of an epoch, and the labelled frames that they read; arguments as above."""
+    num_rows, num_labelled = 0, 0
+    for clip_number, frames in chosen:
+        read = class_ids[clip_number] if frames is None else class_ids[clip_number][frames]
+        num_rows += 1
+        num_labelled += np.count_nonzero(read != UNLABELLED)
+    return num_rows, num_labelled
 
 
 def balance_classes(class_ids: Sequence[np.ndarray]) -> np.ndarray:

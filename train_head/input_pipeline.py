@@ -6,6 +6,7 @@ sampling alone, and both are decided by (seed, epoch), so a resumed run sees wha
 sees.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -18,8 +19,7 @@ from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.frame_choice import sample_frames, sample_windows
-from train_head.frame_labels import UNLABELLED
-from train_head.frame_targets import FrameTargets, balance_classes, expect_labelled
+from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
 
 tf = import_tensorflow()
 
@@ -57,10 +57,14 @@ def make_train_dataset(
         With a label for every frame, class ids and weights are those of `FrameTargets`, [b, T].
     """
 
+    def iter_batches(number: int) -> Iterator[np.ndarray]:
+        for draws in plan_epoch(reader.num_frames, class_ids, config, epoch=number):
+            yield np.resize(draws, _round_up(len(draws), num_devices))
+
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
         for number in itertools.count(epoch):
-            for draws in plan_epoch(reader.num_frames, class_ids, config, epoch=number):
-                yield number, np.resize(draws, _round_up(len(draws), num_devices))
+            for draws in iter_batches(number):
+                yield number, draws
 
     def choose_frames(epoch: int, draw: int) -> tuple[int, np.ndarray | None, int]:
         rng = np.random.default_rng([config.seed, epoch, draw])
@@ -70,10 +74,15 @@ def make_train_dataset(
 
     is_balanced = config.class_weights == "balanced"
     if config.labels == "frame":
+        # Batches of two epochs are loaded side by side.
+        @functools.lru_cache(maxsize=2)
+        def count_epoch(number: int) -> tuple[int, int]:
+            draws = itertools.chain.from_iterable(iter_batches(number))
+            return count_labelled(class_ids, (choose_frames(number, int(x))[:2] for x in draws))
+
         targets = FrameTargets(
             class_ids,
-            num_rows=len(reader),
-            num_labelled=expect_labelled(class_ids, config),
+            count_epoch=count_epoch,
             class_weights=balance_classes(class_ids) if is_balanced else None,
         )
     else:
@@ -118,12 +127,11 @@ def make_eval_dataset(
         return clip_number, frames, view
 
     if config.labels == "frame":
-        chosen = [choose_frames(0, row)[:2] for row in range(num_rows)]
-        read = [class_ids[i] if frames is None else class_ids[i][frames] for i, frames in chosen]
+        read = (choose_frames(0, row)[:2] for row in range(num_rows))
+        _, num_labelled = count_labelled(class_ids, read)
         targets = FrameTargets(
             class_ids,
-            num_rows=num_filled,
-            num_labelled=sum(np.count_nonzero(x != UNLABELLED) for x in read),
+            count_epoch=lambda _: (num_filled, num_labelled),
             num_counted=num_rows,
         )
     else:
@@ -152,7 +160,7 @@ class _ClipTargets:
     def arrays(self):
         return [(x.dtype, x.ndim) for x in self._values]
 
-    def make_batch(self, draws, chosen):
+    def make_batch(self, _epoch, draws, _chosen):
         return [x[draws % len(x)] for x in self._values]
 
 
@@ -191,7 +199,7 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
         maps, mask = _allocate_padded(lengths, reader.feature_shape)
         for row, length, (clip_number, frames, view) in zip(maps, lengths, chosen, strict=True):
             reader.read(clip_number, frames, view=view, out=row[:length])
-        return maps, mask, *targets.make_batch(draws, [choice[:2] for choice in chosen])
+        return maps, mask, *targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)

@@ -30,7 +30,7 @@ def find_exact_interval(num_right: float, num_drawn: float) -> list[float]:
 
 
 def find_ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> list[float]:
-    """Returns [low, high] of sum(parts) / sum(wholes), whose rows are drawn and not what is in them.
+    """Returns [low, high] of sum(parts) / sum(wholes), of which whole rows are drawn.
 
     The exact interval for as many independent draws as tell as much (Korn and Graubard 1998,
     "Confidence Intervals for Proportions with Small Expected Number of Positive Counts Estimated
@@ -58,11 +58,14 @@ def find_ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> list[float]:
     return find_exact_interval(share * num_drawn, num_drawn)
 
 
-def find_mean_interval(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> list[float]:
+def find_mean_interval(
+    values: Sequence[float], intervals: Sequence[Sequence[float]]
+) -> list[float]:
     """Returns [low, high] of the mean of values that know nothing of each other.
 
     Zou and Donner 2008, "Construction of confidence limits about effect measures: a general
-    approach" (Statistics in Medicine 27): distances to the limits add up as lengths at right angles.
+    approach" (Statistics in Medicine 27): distances to the limits add up as the sides of a right
+    angle do.
 
     Args:
         values: [K], such as the recalls of classes.

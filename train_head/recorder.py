@@ -148,6 +148,7 @@ class RunRecorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start_sec = time.monotonic()
+        self._learning_rate = float(self.model.optimizer.learning_rate)  # of its first step
         # Dropout depends on (seed, epoch) alone, so a resumed run draws what an unbroken one does.
         for number, layer in enumerate(self.model._flatten_layers()):
             generator = getattr(layer, "seed_generator", None)
@@ -158,7 +159,7 @@ class RunRecorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1}
         row |= {name: float(logs[name]) for name in COLUMNS if name in logs}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = self._learning_rate
         row["phase"] = 2 if self.num_first_phase else 1
         self.rows.append(row)
         write_history(self.run.history_path, self.rows)
