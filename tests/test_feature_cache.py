@@ -1,6 +1,7 @@
 """A clip's file: what is written is read back exactly, and damage is never taken for data."""
 
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from commands import ROOT
 from refusals import no_more_open_files, refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
+from lrcn.common.clip_features import is_damage
 from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError
 from lrcn.common.open_cache import create_cache, read_cache
 
@@ -247,3 +249,21 @@ def test_a_contract_that_cannot_be_decoded_is_damage(cache):
     assert not cache.is_current("a", SOURCE)
     with refusal(f"{cache.clip_path('a')}: damaged ("):
         cache.read_clip("a")
+
+
+@pytest.mark.parametrize(
+    ("number", "is_of_file"),
+    [
+        (errno.ENOENT, True),
+        (errno.EISDIR, True),
+        (None, True),  # as HDF5 says of a file that is none of its own
+        (errno.EIO, False),
+        (errno.ENOLCK, False),  # a file server without locks
+        (errno.ENOTCONN, False),  # one that went away
+        (errno.ETIMEDOUT, False),
+        (errno.EMFILE, False),
+    ],
+)
+def test_what_the_system_cannot_read_is_not_damaged(number, is_of_file):
+    error = OSError("no HDF5 file") if number is None else OSError(number, os.strerror(number))
+    assert is_damage(error) == is_of_file

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -129,3 +130,18 @@ def test_too_few_groups_are_refused():
     clips = make_clips("abcdef") + make_clips("gggggg", "run")
     with pytest.raises(ValueError, match=r"at least two folds\. Received: all clips of run in one"):
         draw_folds(clips, num_folds=2, seed=0)
+
+
+def test_classes_smaller_than_the_folds_are_refused_in_our_words():
+    clips = make_clips("abcd") + make_clips("efgh", "run")
+    with pytest.raises(ValueError, match=r"at most 4 clips of a class, --folds=5\. Lower"):
+        draw_folds(clips, num_folds=5, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of scikit-learn's, which names no flag
+        draw_folds(clips + make_clips("ij", "rest"), num_folds=3, seed=0)
+
+
+def test_a_fold_without_clips_is_refused():
+    clips = make_clips("rqqp", "a") + make_clips("rqq", "b") + make_clips("sps", "c")
+    with pytest.raises(ValueError, match=r"clips in every fold\. Received: none in one of --folds"):
+        draw_folds(clips, num_folds=4, seed=0)

@@ -94,6 +94,13 @@ def test_a_second_training_of_a_run_at_once_is_refused(ramps, tmp_path):
     with lock_run(run), pytest.raises(RuntimeError, match=r"run: another training is writing"):
         train(ramps, run.path, epochs=1)
     assert train(ramps, run.path, epochs=1).model_path.exists()
+    # Of two that start at once, one writes its settings.
+    run = RunDir(tmp_path / "new" / "run")
+    with lock_run(run):
+        with pytest.raises(RuntimeError, match=r"run: another training is writing"):
+            train(ramps, run.path, epochs=1)
+        assert not list(run.path.iterdir())
+    assert not (tmp_path / "new").exists()
 
 
 def test_missing_clip_is_named(ramps, tmp_path):

@@ -15,7 +15,7 @@ _OUTPUT_DIR = flags.DEFINE_string(
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     None,
-    "Similarity from which a pair counts as near duplicate, 1 for identical ones. Where it is "
+    "Similarity from which a pair counts as near duplicate, 1 for the same frames. Where it is "
     "given, the program fails (status 1) if a pair reaches it; left out, 0.95 counts and nothing "
     "fails.",
     lower_bound=-1.0,

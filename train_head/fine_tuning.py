@@ -53,15 +53,16 @@ def fine_tune_run(
     """
     _check_cut(cache)
     strategy = make_checked_strategy(config, devices)
-    if start_run(
-        run,
-        config=config,
-        cache=cache,
-        manifest_path=manifest_path,
-        frame_labels_path=frame_labels_path,
-    ):
-        return
+    # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
+        if start_run(
+            run,
+            config=config,
+            cache=cache,
+            manifest_path=manifest_path,
+            frame_labels_path=frame_labels_path,
+        ):
+            return
         head_run = RunDir(run.head_path)
         train_run(
             config.first_phase(),

@@ -6,6 +6,7 @@ Clips are ranked by the normalised margin of Northcutt et al. 2021 ("Confident L
 
 import csv
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Cli
         all others.
 
     Raises:
-        ValueError: If there are fewer groups than folds, or a fold takes all clips of a class.
+        ValueError: If there are fewer groups than folds, or clips of each class, or if a fold takes
+            all clips of a class or none at all.
     """
     groups = [clip.source_group for clip in clips]
     if len(set(groups)) < num_folds:
@@ -118,9 +120,23 @@ def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Cli
             f"--folds={num_folds}. Lower --folds, or add clips."
         )
     labels = np.array([clip.label for clip in clips])
+    largest = int(np.unique(labels, return_counts=True)[1].max())
+    if largest < num_folds:
+        raise ValueError(
+            f"Expected a class with a clip for each fold. Received: at most {largest} clips of a "
+            f"class, --folds={num_folds}. Lower --folds, or add clips."
+        )
     folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes smaller than that, see below
+        parts = list(folds.split(labels, labels, groups))
     drawn = []
-    for train, test in folds.split(labels, labels, groups):
+    for train, test in parts:
+        if not len(test):
+            raise ValueError(
+                f"Expected clips in every fold. Received: none in one of --folds={num_folds}, as "
+                "groups are few or of very different size. Lower --folds, or take another --seed."
+            )
         missing = sorted(set(labels) - set(labels[train]))
         if missing:
             raise ValueError(

@@ -132,10 +132,11 @@ def format_audit(audit: dict) -> str:
         first, second = (
             f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
         )
-        identical = "  identical" if pair["similarity"] >= 1 - _ROUNDING else ""
+        # A clip that is played backwards has them too.
+        same = "  same frames" if pair["similarity"] >= 1 - _ROUNDING else ""
         lines.append(
             f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
-            f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{identical}"
+            f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{same}"
         )
     return "\n".join(
         [

@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> int:
 def _show_clip(prediction, class_names: list[str]) -> list[str]:
     """Returns a line: the most probable classes and their probabilities."""
     probabilities = prediction.probabilities
-    best = probabilities.argsort()[::-1][: _TOP.value]
+    best = (-probabilities).argsort(kind="stable")[: _TOP.value]
     return ["   ".join(f"{class_names[k]} {probabilities[k]:.3f}" for k in best)]
 
 

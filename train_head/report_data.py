@@ -166,7 +166,7 @@ def _read_result(path: Path, run: RunDir, *, program: str) -> dict | None:
             f"{path}: missing. Expected the folder that `python -m train_head.{program} "
             f"--output_dir=...` wrote as --{program}_dir."
         )
-    result = read_json(path)
+    result = read_json(path, remedy=f"Run train_head.{program} again")
     wanted = describe_data(run.read_contract(), read_manifest(run.manifest_path))
     if result.get("data") == wanted:
         return result

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from absl import logging
 
+from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -112,13 +113,18 @@ def start_run(
         write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract)
-    run.sources_path.write_text(_digest_sources(cache, clips), encoding="utf-8")
+    _write_text(run.sources_path, _digest_sources(cache, clips))
     write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
-    run.flags_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _write_text(run.flags_path, "\n".join(lines) + "\n")
     # Last, since its presence says that the rest is there.
     write_json(run.config_path, config)
     return False
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replace_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _digest_sources(cache: FeatureCache, clips: list[Clip]) -> str:

@@ -58,15 +58,16 @@ def train_run(
             being finite.
     """
     strategy = make_checked_strategy(config, devices)
-    if start_run(
-        run,
-        config=config,
-        cache=cache,
-        manifest_path=manifest_path,
-        frame_labels_path=frame_labels_path,
-    ):
-        return
+    # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
+        if start_run(
+            run,
+            config=config,
+            cache=cache,
+            manifest_path=manifest_path,
+            frame_labels_path=frame_labels_path,
+        ):
+            return
         top = rebuild_top(cache.contract, weights, where=cache.cache_dir / "cache.json")
         train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
         build = functools.partial(

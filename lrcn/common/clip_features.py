@@ -16,18 +16,9 @@ from lrcn.common.contract import Contract
 from lrcn.common.frame_table import FrameTable
 
 _ZSTD_FILTER_ID = "32015"  # as registered with the HDF Group
-# What keeps a whole file from being read: permissions, too many open files, a disk or a file
-# server that fails.
-_NOT_OF_THE_FILE = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EAGAIN,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ENOMEM,
-}
+# What the system says of a file that is not there, or is none. All else that it says, of
+# permissions, too many open files or a failing server, keeps a whole file from being read.
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 class ClipFeatures(NamedTuple):
@@ -157,7 +148,8 @@ def is_damage(error: Exception) -> bool:
     """
     if isinstance(error, (MemoryError, MissingFilterError)):
         return False
-    return getattr(error, "errno", None) not in _NOT_OF_THE_FILE
+    number = getattr(error, "errno", None)
+    return number is None or number in _NO_FILE
 
 
 def read_text(file: h5py.File, name: str, default: str | None = None) -> str:

@@ -103,8 +103,8 @@ def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
     return of_split + of_windows + ("_first_view" if first_view_only else "")
 
 
-def read_json(path: Path) -> dict:
-    """Reads a JSON file.
+def read_json(path: Path, *, remedy: str = "Train the run again") -> dict:
+    """Reads a JSON file; `remedy` is what to do where it is no such file.
 
     Raises:
         FileNotFoundError: If it is missing.
@@ -115,7 +115,7 @@ def read_json(path: Path) -> dict:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: missing. The run is not whole; train it again.") from None
     except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error}). Train the run again.") from error
+        raise ValueError(f"{path}: not valid JSON ({error}). {remedy}.") from error
 
 
 def write_json(path: Path, content) -> None:
