@@ -7,11 +7,11 @@ import pytest
 from refusals import refusal
 from small_data import copy_cache, train
 
-from lrcn.common.clip import SourceStat
-from lrcn.common.manifest import read_manifest
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.evaluation import score_run
+from train_head.evaluation import evaluate_run, score_run
 
 SETTINGS = {"epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
@@ -73,6 +73,31 @@ def test_other_test_clips_are_scored_anew(trained):
     after = score_run(run, cache)
     assert after["top1"] == pytest.approx(1 - before["top1"])
     assert read_json(run.metrics_path("test")) == after
+
+
+def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    evaluate_run(run, cache, split="test")
+    assert not caplog.messages
+    cache = play_backwards(cache, "train", SourceStat(1, 0))
+    evaluate_run(run, cache, split="test")
+    (text,) = caplog.messages
+    assert text.startswith(f"{cache.cache_dir}: its train and val clips have other contents than")
+
+
+def test_test_clips_that_came_later_are_told(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    shutil.copy(cache.clip_path("rise/test_0"), cache.clip_path("rise/late"))
+    clips = [*read_manifest(cache.manifest_path), Clip("rise/late", "late", "rise", "test")]
+    write_manifest(cache.manifest_path, clips)
+    assert (
+        evaluate_run(run, cache, split="test")["num_clips"]
+        == len([clip for clip in clips if clip.split == "test"]) - 1
+    )
+    (text,) = caplog.messages
+    assert "lists 1 test clips that the run does not know, such as rise/late; they are not" in text
 
 
 @pytest.mark.parametrize("lost", ["metrics", "predictions"])

@@ -19,7 +19,7 @@ from train_head.frame_prediction_file import write_frame_predictions
 from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
-from train_head.provenance import find_git_commit, list_versions
+from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
 
 tf = import_tensorflow()
 
@@ -92,6 +92,7 @@ def evaluate_run(
             several windows are asked of a head that labels every frame.
     """
     check_cache(run, cache)
+    warn_of_other_data(run, cache)
     class_names = read_class_names(run.classes_path)
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
     if not clips:

@@ -8,8 +8,13 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from absl import logging
+
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
@@ -24,6 +29,41 @@ def describe_data(contract: Contract, clips: Iterable[Clip]) -> dict[str, str]:
     """
     rows = json.dumps([[clip.clip_id, clip.label, clip.split] for clip in clips])
     return {"contract": contract.digest, "splits": hashlib.sha256(rows.encode()).hexdigest()}
+
+
+def digest_trained_sources(cache: FeatureCache, clips: Iterable[Clip]) -> str:
+    """Returns the content of `sources.sha256`: a digest of what train and val clips were made of.
+
+    Test clips decide no weight; their scores know what they are of.
+    """
+    return cache.digest_sources(clip.clip_id for clip in clips if clip.split != "test") + "\n"
+
+
+def warn_of_other_data(run: RunDir, cache: FeatureCache) -> None:
+    """Warns where a cache is not, or not only, of the clips that a run was trained and split on."""
+    clips = read_manifest(run.manifest_path)
+    trained = [clip for clip in clips if clip.split != "test"]
+    can_tell = run.sources_path.exists() and all(
+        cache.clip_path(clip.clip_id).exists() for clip in trained
+    )
+    if can_tell and run.sources_path.read_text() != digest_trained_sources(cache, clips):
+        logging.warning(
+            "%s: its train and val clips have other contents than those that %s was trained on. If "
+            "it is not meant to be of other data, name the run's own cache",
+            cache.cache_dir,
+            run.path,
+        )
+    known = {clip.clip_id for clip in clips}
+    listed = read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
+    new = [clip.clip_id for clip in listed if clip.split == "test" and clip.clip_id not in known]
+    if new:
+        logging.warning(
+            "%s lists %d test clips that the run does not know, such as %s; they are not scored. "
+            "Train a new run to score them",
+            cache.manifest_path,
+            len(new),
+            new[0],
+        )
 
 
 def list_versions() -> dict[str, str]:

@@ -24,7 +24,7 @@ from train_head.frame_labels import (
     write_frame_labels,
 )
 from train_head.label_coverage import check_read_labels
-from train_head.provenance import list_versions
+from train_head.provenance import digest_trained_sources, list_versions
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 
 _NAME_ANOTHER = (
@@ -113,7 +113,7 @@ def start_run(
         write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract)
-    _write_text(run.sources_path, _digest_sources(cache, clips))
+    _write_text(run.sources_path, digest_trained_sources(cache, clips))
     write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
     _write_text(run.flags_path, "\n".join(lines) + "\n")
@@ -127,16 +127,11 @@ def _write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _digest_sources(cache: FeatureCache, clips: list[Clip]) -> str:
-    # Test clips decide no weight; their scores know what they are of.
-    return cache.digest_sources(x.clip_id for x in clips if x.split != "test") + "\n"
-
-
 def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> bool:
     if not run.sources_path.exists():  # of an earlier version
         return False
     check_cached(clips, cache)
-    return run.sources_path.read_text(encoding="utf-8") != _digest_sources(cache, clips)
+    return run.sources_path.read_text(encoding="utf-8") != digest_trained_sources(cache, clips)
 
 
 def _holds_other_files(run: RunDir) -> bool:
