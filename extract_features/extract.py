@@ -103,6 +103,10 @@ def extract_features(
                 data_root=data_root,
                 data_settings=data_settings.to_remember(),
             )
+            # First what no longer fits goes, then the new list comes: whenever this is stopped, no
+            # clip is listed with features that are not of it.
+            for job in pending:
+                cache.remove_clip(job.clip.clip_id)
             write_clip_list(cache, clips)
         result = ExtractionResult()
         if pending:

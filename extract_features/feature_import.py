@@ -67,7 +67,7 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
             data_root=data_root,
             data_settings=data_settings.to_remember(),
         )
-        write_clip_list(cache, clips)
+        pending = []
         for clip in clips:
             source = find_feature_source(features, clip.clip_id)
             try:
@@ -77,12 +77,18 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
                 continue
             if cache.is_current(clip.clip_id, source_stat):
                 skipped += 1
-                continue
+            else:
+                pending.append((clip, source_stat))
+        # Before the first is copied, as in `extract_features`: an import may be stopped.
+        for clip, _ in pending:
+            cache.remove_clip(clip.clip_id)
+        write_clip_list(cache, clips)
+        for clip, source_stat in pending:
             try:
                 array = read_array(clip.clip_id)
                 _check_shape(array, clip, cache.contract)
             except (ValueError, OSError, KeyError) as error:
-                _fail(clip, error, cache, result)
+                result.failures.append((clip, str(error)))
                 continue
             _copy_clip(array, clip, cache, source_stat, result)
         write_failures(cache, result.failures)
@@ -134,19 +140,13 @@ def _copy_clip(
         result.size_bytes += writer.commit(source_stat)
     except ValueError as error:
         writer.discard()
-        _fail(clip, error, cache, result)
+        result.failures.append((clip, str(error)))
     except BaseException:
         writer.discard()
         raise
     else:
         result.clips_done += 1
         result.frames += len(array)
-
-
-def _fail(clip: Clip, error: Exception, cache: FeatureCache, result: ExtractionResult) -> None:
-    # What an earlier import made of the clip no longer fits, and must not be trained on.
-    cache.remove_clip(clip.clip_id)
-    result.failures.append((clip, str(error)))
 
 
 def _read_rows(array, rows: slice, clip: Clip) -> np.ndarray:

@@ -73,7 +73,12 @@ def check_classes(
 
 
 def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
-    """Checks that the cache holds the clips. Raises FileNotFoundError if it does not."""
+    """Checks that the cache holds the clips, and what they are of each video now.
+
+    Raises:
+        FileNotFoundError: If clips are missing.
+        ValueError: If their features are of other spans, or a file is damaged.
+    """
     absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
     if absent:
         raise FileNotFoundError(
@@ -81,4 +86,11 @@ def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
             f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
             f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
             "with --skip_unreadable."
+        )
+    other = [clip for clip in clips if not cache.is_of_span(clip.clip_id, clip.span)]
+    if other:
+        raise ValueError(
+            f"{cache.cache_dir}: {len(other)} of {len(clips)} clips hold another span than "
+            f"{cache.manifest_path} lists, such as {cache.clip_path(other[0].clip_id)}. Finish "
+            "extract_features first (of shards, all): it extracts them anew."
         )
