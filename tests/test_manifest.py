@@ -7,6 +7,7 @@ from small_data import write_csv
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import (
     COLUMNS,
+    find_lines,
     read_manifest,
     write_manifest,
 )
@@ -33,6 +34,13 @@ def test_round_trip_is_exact(tmp_path):
 def test_columns_come_in_any_order_and_the_last_four_may_lack(tmp_path):
     path = write_csv(tmp_path, "label,clip_id,path\r\nwalk,a,a.mp4\r\n\r\nrun,b,b.mp4")
     assert read_manifest(path) == [Clip("a", "a.mp4", "walk"), Clip("b", "b.mp4", "run")]
+
+
+def test_rows_of_empty_cells_are_no_clips_and_lines_stay_true(tmp_path):
+    text = "clip_id,path,label,split\na,a.mp4,walk,\n,,,\nb,b.mp4,run,\n,,,\n,,,,,\n"
+    path = write_csv(tmp_path, text)
+    assert read_manifest(path) == [Clip("a", "a.mp4", "walk"), Clip("b", "b.mp4", "run")]
+    assert find_lines(path) == {"a": 2, "b": 4}
 
 
 def test_a_byte_order_mark_is_taken(tmp_path):

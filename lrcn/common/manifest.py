@@ -125,7 +125,7 @@ def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first.
             line, next_line = next_line, reader.line_num + 1
-            if cells:
+            if any(cells):  # spreadsheets add rows of nothing but commas
                 yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
     except csv.Error as error:
         raise ValueError(
