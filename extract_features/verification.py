@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from extract_features.feature_import import find_feature_source, read_feature_stat
+from extract_features.feature_source import find_feature_source, read_feature_stat
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_features import (
     enable_decompression,

@@ -166,10 +166,26 @@ def test_one_odd_clip_does_not_decide_the_shape(run_import, tmp_path):
     assert "6 clips done" in log
 
 
-def test_features_without_any_frame_axis_leave_no_cache(run_import, tmp_path):
-    vectors = {clip_id: np.zeros(5) for clip_id in CLIP_IDS}
-    log = run_import(write_features(tmp_path / "f.h5", vectors), status=1)
-    assert "expected numbers of shape [T, ...], at least one" in log
+@pytest.mark.parametrize("name", ["f.h5", "f"])
+@pytest.mark.parametrize(
+    ("array", "received"),
+    [
+        (np.ones(5), "shape [5], dtype float64."),
+        (np.ones((4, 5), bool), "shape [4, 5], dtype bool."),
+        (np.ones((4, 5), complex), "shape [4, 5], dtype complex128."),
+        (np.ones((4, 5), "V2"), "shape [4, 5], dtype |V2, as which numpy saves bfloat16."),
+    ],
+)
+def test_features_of_another_kind_leave_no_cache(run_import, tmp_path, name, array, received):
+    features = dict.fromkeys(CLIP_IDS[1:], array)
+    path = write_features(tmp_path / name, features)
+    log = run_import(path, status=1)
+    assert (
+        f"error: {path}: expected features that can be taken. Received such of none of the 6 clips "
+        f"in --data: {CLIP_IDS[1]}: expected numbers of shape [T, ...], at least one for each of "
+        f"at least one frame. Received: {received} Save them so, as float32."
+    ) in log
+    assert "clip_ids" not in log
     assert not (tmp_path / "cache" / "cache.json").exists()
 
 
