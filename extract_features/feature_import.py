@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from extract_features.clip_list import (
     DataSettings,
@@ -35,6 +36,9 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.open_cache import check_contract, create_cache, find_cache
 
 _ROWS_AT_ONCE = 256
+# float16 has 11 bits for a value from here on, and fewer the smaller it is.
+_SMALLEST_NORMAL = float(np.finfo(STORAGE_DTYPE).smallest_normal)
+_SCALE = "Scale the features of all clips by one number, such as 1 / the largest of them."
 
 
 def import_features(data_settings: DataSettings, *, features: Path, cache_dir: Path) -> Summary:
@@ -90,6 +94,7 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
         for clip, _ in pending:
             cache.remove_clip(clip.clip_id)
         write_clip_list(cache, clips)
+        num_values = np.zeros(3, np.int64)
         for clip, source_stat in pending:
             try:
                 array = read_array(clip.clip_id)
@@ -97,7 +102,8 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
             except (ValueError, OSError) as error:
                 result.failures.append((clip, str(error)))
                 continue
-            _copy_clip(array, clip, cache, source_stat, result)
+            num_values += _copy_clip(array, clip, cache, source_stat, result)
+        _warn_if_small(num_values)
         write_failures(cache, result.failures)
         result.elapsed_sec = time.monotonic() - start_sec
         if data_settings.skip_unreadable and result.failures:
@@ -121,28 +127,55 @@ def _read_feature_stats(features: Path, clips: list[Clip]) -> dict[str, SourceSt
 
 def _copy_clip(
     array, clip: Clip, cache: FeatureCache, source_stat: SourceStat, result: ExtractionResult
-) -> None:
+) -> np.ndarray:
+    """Returns the sum of `_count_values`, zeros where the clip fails."""
+    num_values = np.zeros(3, np.int64)
     writer = cache.open_writer(clip.clip_id)
     try:
         for start in range(0, len(array), _ROWS_AT_ONCE):
             rows = read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
             with np.errstate(over="ignore"):  # an overflow is the writer's error
                 maps = rows.astype(STORAGE_DTYPE)
+            num_values += _count_values(rows, maps)
             writer.append(
                 maps,
                 frame_index=list(range(start, start + len(rows))),
                 timestamp_sec=[float("nan")] * len(rows),
             )
+        if num_values[0] and not num_values[1]:
+            raise ValueError(
+                f"{clip.clip_id}: expected values that float16 can hold. Received: {num_values[0]} "
+                f"that are not 0, of which all become 0 in it. {_SCALE}"
+            )
         result.size_bytes += writer.commit(source_stat)
     except ValueError as error:
         writer.discard()
         result.failures.append((clip, str(error)))
+        return np.zeros_like(num_values)
     except BaseException:
         writer.discard()
         raise
     else:
         result.clips_done += 1
         result.frames += len(array)
+    return num_values
+
+
+def _count_values(rows: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Counts the values that are not 0, of these those that are not 0 in float16, and normal."""
+    normal = np.abs(maps) >= _SMALLEST_NORMAL
+    return np.array([np.count_nonzero(x) for x in (rows, maps, normal)])
+
+
+def _warn_if_small(num_values: np.ndarray) -> None:
+    if 2 * num_values[2] < num_values[0]:
+        logging.warning(
+            "%.0f%% of the values that are not 0 lie below %.1e, where float16 has few digits "
+            "left or none: they are not what they were. %s",
+            100 * (1 - num_values[2] / num_values[0]),
+            _SMALLEST_NORMAL,
+            _SCALE,
+        )
 
 
 def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:

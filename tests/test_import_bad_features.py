@@ -95,6 +95,31 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
     check_failures(run_import(folder, status=1), tmp_path, reasons)
 
 
+@pytest.mark.parametrize("name", ["f.h5", "f"])
+def test_values_that_float16_makes_zero_are_refused_and_small_ones_told(run_import, tmp_path, name):
+    features = make_features()  # around 100
+    zeros, tiny, *small = CLIP_IDS
+    features[zeros] *= 0
+    features[tiny] *= 1e-12
+    for clip_id in small:
+        features[clip_id] *= 1e-7
+    log = run_import(write_features(tmp_path / name, features), status=1)
+    assert "5 clips done, 0 skipped (already there), 1 failed" in log
+    assert read_failures(tmp_path) == {
+        tiny: f"{tiny}: expected values that float16 can hold. Received: {features[tiny].size} "
+        "that are not 0, of which all become 0 in it. Scale the features of all clips by one "
+        "number, such as 1 / the largest of them."
+    }
+    (line,) = [line for line in log.splitlines() if "lie below" in line]
+    assert re.search(r"\d\d% of the values that are not 0 lie below 6\.1e-05, where float16", line)
+
+
+def test_a_few_small_values_are_not_told(run_import, tmp_path):
+    features = make_features()
+    features[CLIP_IDS[0]] *= 1e-7
+    assert "lie below" not in run_import(write_features(tmp_path / "f.h5", features))
+
+
 def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
     features = make_features()
     del features["walk/v_1"]
