@@ -117,6 +117,20 @@ def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
     write_manifest(cache.manifest_path, clips)
 
 
+def outlives_source(cache: FeatureCache, clip: Clip, source: Path) -> bool:
+    """Whether a clip without its source stays in the cache, for the features it has there.
+
+    A source that is there, and cannot be read now, may be another than they were made of.
+    """
+    try:
+        os.stat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return cache.holds(clip.clip_id, clip.span)
+    except OSError:
+        pass
+    return False
+
+
 def leave_out_clips(
     cache: FeatureCache, clips: list[Clip], clip_ids: Set[str], failures: list[tuple[Clip, str]]
 ) -> None:

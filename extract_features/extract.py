@@ -17,6 +17,7 @@ from extract_features.clip_list import (
     check_moved_data,
     check_same_data,
     leave_out_clips,
+    outlives_source,
     read_split_clips,
     write_clip_list,
     write_failures,
@@ -140,8 +141,12 @@ def extract_features(
                 kept_clip_ids={clip.clip_id for clip in clips} - {x.clip_id for x in own_clips},
             )
             if data_settings.skip_unreadable:
-                left_out = {x for x in listed if not cache.clip_path(x).exists()}
-                left_out.update(clip.clip_id for clip, _ in result.failures)
+                # Of all shards alike, or the last would bring back what others left out.
+                left_out = {
+                    clip.clip_id
+                    for clip in clips
+                    if clip.clip_id in listed and not _has_features(cache, clip, data_root)
+                }
                 leave_out_clips(cache, clips, left_out, result.failures)
     return Summary(
         result,
@@ -155,6 +160,13 @@ def _read_broken_off(existing: FeatureCache | None, job: Job) -> str | None:
     if existing is None:
         return None
     return existing.read_broken_off(job.clip.clip_id, job.source_stat)
+
+
+def _has_features(cache: FeatureCache, clip: Clip, data_root: Path) -> bool:
+    try:
+        return cache.is_current(clip.clip_id, read_clip_stat(data_root, clip))
+    except UnreadableClipError:
+        return outlives_source(cache, clip, data_root / clip.path)
 
 
 def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:

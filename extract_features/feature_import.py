@@ -15,6 +15,7 @@ from extract_features.clip_list import (
     check_moved_data,
     check_same_data,
     leave_out_clips,
+    outlives_source,
     read_split_clips,
     write_clip_list,
     write_failures,
@@ -107,8 +108,12 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
         write_failures(cache, result.failures)
         result.elapsed_sec = time.monotonic() - start_sec
         if data_settings.skip_unreadable and result.failures:
-            failed = {clip.clip_id for clip, _ in result.failures}
-            leave_out_clips(cache, clips, failed, result.failures)
+            left_out = {
+                clip.clip_id
+                for clip, _ in result.failures
+                if not outlives_source(cache, clip, find_feature_source(features, clip.clip_id))
+            }
+            leave_out_clips(cache, clips, left_out, result.failures)
     return Summary(
         result,
         skipped=skipped,

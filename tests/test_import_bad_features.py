@@ -130,6 +130,17 @@ def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
     assert list(read_failures(tmp_path)) == ["walk/v_1"]
 
 
+def test_skip_unreadable_keeps_the_features_of_files_that_are_away(run_import, tmp_path):
+    folder = write_features(tmp_path / "features", make_features())
+    run_import(folder, "--skip_unreadable")
+    away, *_, shorter = CLIP_IDS
+    (folder / f"{away}.npy").unlink()
+    np.save(folder / f"{shorter}.npy", np.zeros((0, 5)))
+    assert "0 clips done, 4 skipped (already there), 2 failed" in run_import(folder)
+    clips = read_manifest(tmp_path / "cache" / "manifest.csv")
+    assert [clip.clip_id for clip in clips] == CLIP_IDS[:-1]
+
+
 def test_features_of_other_clips_are_refused(run_import, tmp_path):
     path = write_features(tmp_path / "features.h5", {"jump/v_9": np.zeros((3, 5))})
     log = run_import(path, status=1)

@@ -77,6 +77,17 @@ class FeatureCache:
         """Whether the clip is whole, of this contract, and of this unchanged source."""
         return self.read_broken_off(clip_id, source) is not None
 
+    def holds(self, clip_id: str, span: str) -> bool:
+        """Whether the clip is current as far as is known where its source is away.
+
+        That is: whole, of this contract and of this part of the source, see `Clip.span`.
+        """
+        try:
+            recorded = self._read_source(clip_id)
+        except (FileNotFoundError, ValueError):
+            return False
+        return self.is_of_span(clip_id, span) and self.is_current(clip_id, recorded)
+
     def read_broken_off(self, clip_id: str, source: SourceStat) -> str | None:
         """Why a current clip holds only the first part of its source; empty where it holds all.
 
