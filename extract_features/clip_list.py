@@ -9,10 +9,10 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip, SourceStat, escape_control
+from lrcn.common.clip import Clip, SourceStat, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, join_groups
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -79,11 +79,28 @@ _DEFAULTS = {
 }
 
 
-def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
-    """Reads the clips, each with its split, and the folder that their paths start from."""
+def read_split_clips(
+    settings: DataSettings, *, paths_are_sources: bool = True
+) -> tuple[list[Clip], Path]:
+    """Reads the clips, each with its split, and the folder that their paths start from.
+
+    Args:
+        settings: Which clips, and how their splits are drawn.
+        paths_are_sources: Whether clips of one path show the same, so that their groups are one,
+            see `join_groups`. Of imported features the paths may be anything.
+
+    Raises:
+        ValueError: If the clips break a rule or cannot be split, or a group straddles splits that
+            are given.
+        OSError: If they cannot be read.
+    """
     clips, data_root = read_data(
         settings.data, data_root=settings.data_root, group_regex=settings.group_regex
     )
+    # Once more, for the groups that the expression found.
+    check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
+    if paths_are_sources:
+        clips = _join_groups(clips)
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
     try:
@@ -102,6 +119,18 @@ def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
     if leaks:
         logging.warning("%d groups straddle splits: scores will be too good", len(leaks))
     return clips, data_root
+
+
+def _join_groups(clips: list[Clip]) -> list[Clip]:
+    joined = join_groups(clips)
+    changed = [new for old, new in zip(clips, joined, strict=True) if new.group != old.group]
+    if changed:
+        logging.info(
+            "%d clips are of files that several groups share, such as %s: these groups are one",
+            len(changed),
+            changed[0].path,
+        )
+    return joined
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:

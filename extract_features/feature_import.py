@@ -61,7 +61,7 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     """
     start_sec = time.monotonic()
     data_settings = data_settings.complete(find_cache(cache_dir))
-    clips, data_root = read_split_clips(data_settings)
+    clips, data_root = read_split_clips(data_settings, paths_are_sources=False)
     result, skipped = ExtractionResult(), 0
     with lock_cache(cache_dir), open_features(features) as read_array:
         existing = find_cache(cache_dir)

@@ -23,7 +23,7 @@ def test_round_trip_is_exact(tmp_path):
         Clip("walk/b 1", "walk/b 1.mp4", "walk"),
         Clip('say "hi", twice', 'x,"y".mp4', 'say "hi", twice', "val", "s,1", 0.1, 1 / 3),
         Clip("歩く/клип ٣", "歩く/клип.mp4", "歩く", "train", "مجموعة", 0.0, 1e-9),
-        Clip(" a;'", "./ a;'", "#1", "test", " ", None, 1e8),
+        Clip(" a;'", "./ a;'", "#1", "test", "s 1", None, 1e8),
         Clip("b/c", "walk/b 1.mp4", "walk", "", "", 2.5, None),
     ]
     write_manifest(tmp_path / "m.csv", clips)
@@ -84,7 +84,9 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,a.mp4, walk,,,,", "without white space around it or control characters"),
         ("a,a.mp4,wa\x02lk,,,,", "received 'wa\\x02lk'. Rename it"),
         ("a,a.mp4,walk,Train,,,", "split to be train, val, test or empty, received 'Train'"),
-        ("a,a.mp4,walk,,g\x03,,", "expected group without control characters"),
+        ("a,a.mp4,walk,,g\x03,,", "expected a group without white space around it or control ch"),
+        ("a,a.mp4,walk,,s0 ,,", "or control characters, received 's0 '. Rename it."),
+        ("a,a.mp4,walk,,\u00a0,,", "expected a group without white space around it"),
         ("a,a.mp4,walk,,,now,", "expected start_sec in seconds, such as 1.5, received 'now'"),
         ("a,a.mp4,walk,,,nan,", "expected start_sec from 0 to 1e+08 seconds, received nan"),
         ("a,a.mp4,walk,,,,inf", "expected end_sec from 0 to 1e+08 seconds, received inf"),

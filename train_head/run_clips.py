@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from lrcn.common.clip import Clip
+from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks
+from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
 
 
@@ -16,7 +17,7 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
         cache: The cache with their features.
         manifest_path: The cache's manifest, or another of its clips with splits of its own, such
             as one of several official splits. A clip without a group or a span has that which
-            the cache knows.
+            the cache knows. Groups that share a file are one, as in the cache.
 
     Returns:
         The clips, each with a split.
@@ -41,6 +42,8 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
             f"{manifest_path}: expected a split for every clip. Received {len(without)} without, "
             f"such as {without[0]!r}. Give it train, val or test, or take it out."
         )
+    if cache.contract.backbone != IMPORTED_BACKBONE:  # its paths may be anything
+        clips = join_groups(clips)
     if not cache.data_settings.get("allow_group_leak"):
         check_group_leaks(clips, source=manifest_path)
     return clips

@@ -171,10 +171,10 @@ def _check_clip(clip: Clip, *, place: str) -> None:
             f"{place}: expected split to be train, val, test or empty, received {clip.split!r}. "
             "Correct it, or leave it empty to have it drawn."
         )
-    if _CONTROL.search(clip.group):
+    if clip.group != clip.group.strip() or _CONTROL.search(clip.group):
         raise ValueError(
-            f"{place}: expected group without control characters, received {clip.group!r}. "
-            "Rename it."
+            f"{place}: expected a group without white space around it or control characters, "
+            f"received {clip.group!r}. Rename it."
         )
     _check_span(clip, place=place)
 
