@@ -8,11 +8,12 @@ from pathlib import Path
 
 from absl import logging
 
+from lrcn.common.alike_names import iter_alike
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, SourceStat, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, join_groups
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, join_groups, name_some
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -101,6 +102,7 @@ def read_split_clips(
     check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
     if paths_are_sources:
         clips = _join_groups(clips)
+    _warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
     try:
@@ -119,6 +121,18 @@ def read_split_clips(
     if leaks:
         logging.warning("%d groups straddle splits: scores will be too good", len(leaks))
     return clips, data_root
+
+
+def _warn_of_case(labels: list[str]) -> None:
+    pairs = [
+        f"{labels[first]!r} and {labels[i]!r}" for i, first in iter_alike(labels, ignore_case=True)
+    ]
+    if pairs:
+        logging.warning(
+            "Labels that differ by case alone are classes of their own: %s. Write them alike if "
+            "they are meant as one",
+            name_some(pairs),
+        )
 
 
 def _join_groups(clips: list[Clip]) -> list[Clip]:
