@@ -14,8 +14,6 @@ from extract_features.backbone_settings import (
 from extract_features.batches import Job
 from extract_features.clip_list import (
     DataSettings,
-    check_moved_data,
-    check_same_data,
     leave_out_clips,
     outlives_source,
     read_split_clips,
@@ -25,6 +23,7 @@ from extract_features.clip_list import (
 from extract_features.disk_space import check_disk_space
 from extract_features.pipeline import run_pipeline
 from extract_features.progress import ExtractionProgress
+from extract_features.same_data import check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip

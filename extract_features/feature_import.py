@@ -12,8 +12,6 @@ from absl import logging
 
 from extract_features.clip_list import (
     DataSettings,
-    check_moved_data,
-    check_same_data,
     leave_out_clips,
     outlives_source,
     read_split_clips,
@@ -28,6 +26,7 @@ from extract_features.feature_source import (
     read_feature_stat,
     read_rows,
 )
+from extract_features.same_data import check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip, SourceStat
