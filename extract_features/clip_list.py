@@ -3,21 +3,21 @@
 import csv
 import dataclasses
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from pathlib import Path
 
 from absl import logging
 
+from lrcn.common.alike_names import iter_alike
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip, SourceStat, escape_control
+from lrcn.common.clip import Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, join_groups, name_some
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
     read_class_names,
-    read_manifest,
     write_class_names,
     write_manifest,
 )
@@ -79,11 +79,29 @@ _DEFAULTS = {
 }
 
 
-def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
-    """Reads the clips, each with its split, and the folder that their paths start from."""
+def read_split_clips(
+    settings: DataSettings, *, paths_are_sources: bool = True
+) -> tuple[list[Clip], Path]:
+    """Reads the clips, each with its split, and the folder that their paths start from.
+
+    Args:
+        settings: Which clips, and how their splits are drawn.
+        paths_are_sources: Whether clips of one path show the same, so that their groups are one,
+            see `join_groups`. Of imported features the paths may be anything.
+
+    Raises:
+        ValueError: If the clips break a rule or cannot be split, or a group straddles splits that
+            are given.
+        OSError: If they cannot be read.
+    """
     clips, data_root = read_data(
         settings.data, data_root=settings.data_root, group_regex=settings.group_regex
     )
+    # Once more, for the groups that the expression found.
+    check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
+    if paths_are_sources:
+        clips = _join_groups(clips)
+    _warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
     try:
@@ -104,6 +122,30 @@ def read_split_clips(settings: DataSettings) -> tuple[list[Clip], Path]:
     return clips, data_root
 
 
+def _warn_of_case(labels: list[str]) -> None:
+    pairs = [
+        f"{labels[first]!r} and {labels[i]!r}" for i, first in iter_alike(labels, ignore_case=True)
+    ]
+    if pairs:
+        logging.warning(
+            "Labels that differ by case alone are classes of their own: %s. Write them alike if "
+            "they are meant as one",
+            name_some(pairs),
+        )
+
+
+def _join_groups(clips: list[Clip]) -> list[Clip]:
+    joined = join_groups(clips)
+    changed = [new for old, new in zip(clips, joined, strict=True) if new.group != old.group]
+    if changed:
+        logging.info(
+            "%d clips are of files that several groups share, such as %s: these groups are one",
+            len(changed),
+            changed[0].path,
+        )
+    return joined
+
+
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
     """Writes the cache's `manifest.csv`, and `classes.txt` where there is none.
 
@@ -115,6 +157,20 @@ def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
     else:
         write_class_names(cache.classes_path, find_class_names(clips))
     write_manifest(cache.manifest_path, clips)
+
+
+def outlives_source(cache: FeatureCache, clip: Clip, source: Path) -> bool:
+    """Whether a clip without its source stays in the cache, for the features it has there.
+
+    A source that is there, and cannot be read now, may be another than they were made of.
+    """
+    try:
+        os.stat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return cache.holds(clip.clip_id, clip.span)
+    except OSError:
+        pass
+    return False
 
 
 def leave_out_clips(
@@ -171,55 +227,3 @@ def write_failures(
     else:
         cache.failures_path.unlink(missing_ok=True)
     return {row[0] for row in rows}
-
-
-def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
-    """Checks that the cache was made for these clips, or for some of them, and these classes.
-
-    Raises:
-        ValueError: If it shares no clip with them, or does not know a label.
-    """
-    if not existing.manifest_path.exists():
-        return
-    known = {clip.clip_id for clip in read_manifest(existing.manifest_path)}
-    if known.isdisjoint(clip.clip_id for clip in clips):
-        raise ValueError(
-            f"{existing.cache_dir}: holds other data ({existing.data_root}; none of its clips is "
-            "in --data). Name another --cache_dir (with make: CACHE=...)."
-        )
-    if existing.classes_path.exists():
-        find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)
-
-
-def check_moved_data(
-    existing: FeatureCache,
-    clips: list[Clip],
-    sources: Mapping[str, SourceStat],
-    *,
-    was: str,
-    now: Path,
-) -> None:
-    """Checks that data in another place is what the cache was made of, not of the same names alone.
-
-    Data that was moved, and of which some clips were changed since, is taken.
-
-    Args:
-        existing: The cache.
-        clips: The data's clips.
-        sources: The state of each clip's source, by clip_id, where there is one.
-        was: Where the data was.
-        now: Where it is.
-
-    Raises:
-        ValueError: If the sources of more than half of the cached clips are others.
-    """
-    cached = [clip.clip_id for clip in clips if existing.clip_path(clip.clip_id).exists()]
-    changed = [x for x in cached if x not in sources or not existing.is_current(x, sources[x])]
-    if 2 * len(changed) > len(cached):
-        raise ValueError(
-            f"{existing.cache_dir}: holds features of {was}. Expected the same clips in {now}. "
-            f"Received: {len(changed)} of {len(cached)} that are missing or have other content or "
-            f"times, such as {changed[0]}. Name the folder that the clips are in, or another "
-            "--cache_dir (with make: CACHE=...), or remove this one if it is the same data, copied "
-            "without its times."
-        )

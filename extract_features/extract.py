@@ -14,9 +14,8 @@ from extract_features.backbone_settings import (
 from extract_features.batches import Job
 from extract_features.clip_list import (
     DataSettings,
-    check_moved_data,
-    check_same_data,
     leave_out_clips,
+    outlives_source,
     read_split_clips,
     write_clip_list,
     write_failures,
@@ -24,6 +23,7 @@ from extract_features.clip_list import (
 from extract_features.disk_space import check_disk_space
 from extract_features.pipeline import run_pipeline
 from extract_features.progress import ExtractionProgress
+from extract_features.same_data import check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip
@@ -103,6 +103,10 @@ def extract_features(
                 data_root=data_root,
                 data_settings=data_settings.to_remember(),
             )
+            # First what no longer fits goes, then the new list comes: whenever this is stopped, no
+            # clip is listed with features that are not of it.
+            for job in pending:
+                cache.remove_clip(job.clip.clip_id)
             write_clip_list(cache, clips)
         result = ExtractionResult()
         if pending:
@@ -136,8 +140,12 @@ def extract_features(
                 kept_clip_ids={clip.clip_id for clip in clips} - {x.clip_id for x in own_clips},
             )
             if data_settings.skip_unreadable:
-                left_out = {x for x in listed if not cache.clip_path(x).exists()}
-                left_out.update(clip.clip_id for clip, _ in result.failures)
+                # Of all shards alike, or the last would bring back what others left out.
+                left_out = {
+                    clip.clip_id
+                    for clip in clips
+                    if clip.clip_id in listed and not _has_features(cache, clip, data_root)
+                }
                 leave_out_clips(cache, clips, left_out, result.failures)
     return Summary(
         result,
@@ -151,6 +159,13 @@ def _read_broken_off(existing: FeatureCache | None, job: Job) -> str | None:
     if existing is None:
         return None
     return existing.read_broken_off(job.clip.clip_id, job.source_stat)
+
+
+def _has_features(cache: FeatureCache, clip: Clip, data_root: Path) -> bool:
+    try:
+        return cache.is_current(clip.clip_id, read_clip_stat(data_root, clip))
+    except UnreadableClipError:
+        return outlives_source(cache, clip, data_root / clip.path)
 
 
 def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:

@@ -4,21 +4,29 @@ import collections
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
+from absl import logging
 
 from extract_features.clip_list import (
     DataSettings,
-    check_moved_data,
-    check_same_data,
     leave_out_clips,
+    outlives_source,
     read_split_clips,
     write_clip_list,
     write_failures,
 )
+from extract_features.feature_source import (
+    check_array,
+    check_shape,
+    find_feature_source,
+    open_features,
+    read_feature_stat,
+    read_rows,
+)
+from extract_features.same_data import check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip, SourceStat
@@ -28,6 +36,9 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.open_cache import check_contract, create_cache, find_cache
 
 _ROWS_AT_ONCE = 256
+# float16 has 11 bits for a value from here on, and fewer the smaller it is.
+_SMALLEST_NORMAL = float(np.finfo(STORAGE_DTYPE).smallest_normal)
+_SCALE = "Scale the features of all clips by one number, such as 1 / the largest of them."
 
 
 def import_features(data_settings: DataSettings, *, features: Path, cache_dir: Path) -> Summary:
@@ -49,9 +60,9 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     """
     start_sec = time.monotonic()
     data_settings = data_settings.complete(find_cache(cache_dir))
-    clips, data_root = read_split_clips(data_settings)
+    clips, data_root = read_split_clips(data_settings, paths_are_sources=False)
     result, skipped = ExtractionResult(), 0
-    with lock_cache(cache_dir), _open_features(features) as read_array:
+    with lock_cache(cache_dir), open_features(features) as read_array:
         existing = find_cache(cache_dir)
         if existing is not None:
             check_same_data(existing, clips)
@@ -67,7 +78,7 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
             data_root=data_root,
             data_settings=data_settings.to_remember(),
         )
-        write_clip_list(cache, clips)
+        pending = []
         for clip in clips:
             source = find_feature_source(features, clip.clip_id)
             try:
@@ -77,36 +88,37 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
                 continue
             if cache.is_current(clip.clip_id, source_stat):
                 skipped += 1
-                continue
+            else:
+                pending.append((clip, source_stat))
+        # Before the first is copied, as in `extract_features`: an import may be stopped.
+        for clip, _ in pending:
+            cache.remove_clip(clip.clip_id)
+        write_clip_list(cache, clips)
+        num_values = np.zeros(3, np.int64)
+        for clip, source_stat in pending:
             try:
                 array = read_array(clip.clip_id)
-                _check_shape(array, clip, cache.contract)
-            except (ValueError, OSError, KeyError) as error:
-                _fail(clip, error, cache, result)
+                check_shape(array, clip, cache.contract)
+            except (ValueError, OSError) as error:
+                result.failures.append((clip, str(error)))
                 continue
-            _copy_clip(array, clip, cache, source_stat, result)
+            num_values += _copy_clip(array, clip, cache, source_stat, result)
+        _warn_if_small(num_values)
         write_failures(cache, result.failures)
         result.elapsed_sec = time.monotonic() - start_sec
         if data_settings.skip_unreadable and result.failures:
-            failed = {clip.clip_id for clip, _ in result.failures}
-            leave_out_clips(cache, clips, failed, result.failures)
+            left_out = {
+                clip.clip_id
+                for clip, _ in result.failures
+                if not outlives_source(cache, clip, find_feature_source(features, clip.clip_id))
+            }
+            leave_out_clips(cache, clips, left_out, result.failures)
     return Summary(
         result,
         skipped=skipped,
         elapsed_sec=time.monotonic() - start_sec,
         skip_unreadable=data_settings.skip_unreadable,
     )
-
-
-def find_feature_source(features: Path, clip_id: str) -> Path:
-    """Finds the file that a clip's features come from, whether or not it exists."""
-    return _npy_path(features, clip_id) if features.is_dir() else features
-
-
-def read_feature_stat(source: Path) -> SourceStat:
-    """Reads the state of a file of features. Raises OSError if it is not there."""
-    stat = os.stat(source)
-    return SourceStat(stat.st_size, stat.st_mtime_ns)
 
 
 def _read_feature_stats(features: Path, clips: list[Clip]) -> dict[str, SourceStat]:
@@ -119,100 +131,78 @@ def _read_feature_stats(features: Path, clips: list[Clip]) -> dict[str, SourceSt
 
 def _copy_clip(
     array, clip: Clip, cache: FeatureCache, source_stat: SourceStat, result: ExtractionResult
-) -> None:
+) -> np.ndarray:
+    """Returns the sum of `_count_values`, zeros where the clip fails."""
+    num_values = np.zeros(3, np.int64)
     writer = cache.open_writer(clip.clip_id)
     try:
         for start in range(0, len(array), _ROWS_AT_ONCE):
-            rows = _read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
+            rows = read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
             with np.errstate(over="ignore"):  # an overflow is the writer's error
                 maps = rows.astype(STORAGE_DTYPE)
+            num_values += _count_values(rows, maps)
             writer.append(
                 maps,
                 frame_index=list(range(start, start + len(rows))),
                 timestamp_sec=[float("nan")] * len(rows),
             )
+        if num_values[0] and not num_values[1]:
+            raise ValueError(
+                f"{clip.clip_id}: expected values that float16 can hold. Received: {num_values[0]} "
+                f"that are not 0, of which all become 0 in it. {_SCALE}"
+            )
         result.size_bytes += writer.commit(source_stat)
     except ValueError as error:
         writer.discard()
-        _fail(clip, error, cache, result)
+        result.failures.append((clip, str(error)))
+        return np.zeros_like(num_values)
     except BaseException:
         writer.discard()
         raise
     else:
         result.clips_done += 1
         result.frames += len(array)
+    return num_values
 
 
-def _fail(clip: Clip, error: Exception, cache: FeatureCache, result: ExtractionResult) -> None:
-    # What an earlier import made of the clip no longer fits, and must not be trained on.
-    cache.remove_clip(clip.clip_id)
-    result.failures.append((clip, str(error)))
+def _count_values(rows: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Counts the values that are not 0, of these those that are not 0 in float16, and normal."""
+    normal = np.abs(maps) >= _SMALLEST_NORMAL
+    return np.array([np.count_nonzero(x) for x in (rows, maps, normal)])
 
 
-def _read_rows(array, rows: slice, clip: Clip) -> np.ndarray:
-    try:
-        return np.asarray(array[rows])
-    except OSError as error:  # of this clip alone, unlike one of the cache
-        raise ValueError(f"{clip.clip_id}: damaged ({error}). Compute it again.") from error
-
-
-@contextlib.contextmanager
-def _open_features(features: Path) -> Iterator[Callable]:
-    """Yields a function from a clip_id to its array, or HDF5 dataset, [T, ...]."""
-    if features.is_dir():
-        yield lambda clip_id: _open_npy(_npy_path(features, clip_id))
-        return
-    try:
-        file = h5py.File(features, "r")
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{features}: no such file or folder. Expected an HDF5 file with a dataset for each "
-            "clip_id, or a folder of <clip_id>.npy files."
-        ) from None
-    except OSError as error:
-        raise ValueError(
-            f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
-            f"<clip_id>.npy files. Received: a file that is not HDF5 ({error})."
-        ) from error
-    with file:
-
-        def read_dataset(clip_id: str) -> h5py.Dataset:
-            if not isinstance(file.get(clip_id), h5py.Dataset):
-                raise ValueError(f"{features}: expected a dataset named {clip_id!r}, found none.")
-            return file[clip_id]
-
-        yield read_dataset
-
-
-def _open_npy(path: Path) -> np.memmap:
-    try:
-        # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
-        return np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: expected an array of numbers, as numpy.save writes it ({error}). Write it "
-            "again."
-        ) from error
-
-
-def _npy_path(folder: Path, clip_id: str) -> Path:
-    return folder / f"{clip_id}.npy"
+def _warn_if_small(num_values: np.ndarray) -> None:
+    if 2 * num_values[2] < num_values[0]:
+        logging.warning(
+            "%.0f%% of the values that are not 0 lie below %.1e, where float16 has few digits "
+            "left or none: they are not what they were. %s",
+            100 * (1 - num_values[2] / num_values[0]),
+            _SMALLEST_NORMAL,
+            _SCALE,
+        )
 
 
 def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:
     """Makes the contract of what most clips have: one odd clip does not decide over the others."""
-    reason = None
+    missing = unfit = None
     shapes = collections.Counter()
     for clip in clips:
         try:
             array = read_array(clip.clip_id)
-            _check_array(array, clip)
+            check_array(array, clip)
             shapes[array.shape[1:]] += 1
+        except FileNotFoundError as error:
+            missing = missing or error
         except (ValueError, OSError) as error:
-            reason = reason or error
+            unfit = unfit or error
+    if not shapes and unfit is not None:
+        raise ValueError(
+            f"{features}: expected features that can be taken. Received such of none of the "
+            f"{len(clips)} clips in --data: {unfit}"
+        )
     if not shapes:
         raise ValueError(
-            f"{features}: holds features of none of the {len(clips)} clips in --data ({reason}). "
+            f"{features}: holds features of none of the {len(clips)} clips in --data ({missing}). "
             "Its names must be the manifest's clip_ids."
         )
     return Contract(
@@ -230,24 +220,3 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
         feature_shape=shapes.most_common(1)[0][0],
         weights=os.path.abspath(features),
     )
-
-
-def _check_array(array, clip: Clip) -> None:
-    # An empty dataset of HDF5 has no shape at all.
-    shape = array.shape or ()
-    is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
-    if len(shape) < 2 or 0 in shape or not is_number:
-        raise ValueError(
-            f"{clip.clip_id}: expected numbers of shape [T, ...], at least one for each of at "
-            f"least one frame. Received: shape {list(shape)}, dtype {array.dtype}."
-        )
-
-
-def _check_shape(array, clip: Clip, contract: Contract) -> None:
-    _check_array(array, clip)
-    if array.shape[1:] != contract.feature_shape:
-        expected = ", ".join(map(str, contract.feature_shape))
-        raise ValueError(
-            f"{clip.clip_id}: expected shape [T, {expected}], as most clips have. Received: "
-            f"{list(array.shape)}."
-        )

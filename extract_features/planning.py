@@ -16,7 +16,7 @@ from extract_features.backbone_settings import (
     complete_settings,
 )
 from extract_features.batches import Job
-from extract_features.clip_list import DataSettings, check_same_data, read_split_clips
+from extract_features.clip_list import DataSettings, read_split_clips
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
     FrameCount,
@@ -25,6 +25,7 @@ from extract_features.disk_space import (
     take_evenly,
 )
 from extract_features.extract import find_jobs
+from extract_features.same_data import check_same_data
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import Contract

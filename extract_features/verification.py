@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from extract_features.feature_import import find_feature_source, read_feature_stat
+from extract_features.feature_source import find_feature_source, read_feature_stat
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_features import (
     enable_decompression,
@@ -45,6 +45,11 @@ class Finding:
     clip_id: str
     reason: str
     can_rebuild: bool = True
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether the file may go, as the next extraction makes it anew."""
+        return self.kind in ("damaged", "stale", "foreign") and self.can_rebuild
 
     def __str__(self):
         """One line of kind, clip_id and reason with tabs between."""
@@ -82,7 +87,7 @@ def remove_file(cache: FeatureCache, finding: Finding) -> bool:
         Whether there was anything to remove. A file that could not be made anew, as its source is
         gone, stays, as does one that cannot be read now and may be whole.
     """
-    if finding.kind not in ("damaged", "stale", "foreign") or not finding.can_rebuild:
+    if not finding.is_repairable:
         return False
     path = cache.clip_path(finding.clip_id)
     if path.is_dir():  # not ours to remove

@@ -28,11 +28,12 @@ def main(arguments: list[str]) -> int:
 
     cache = read_cache(Path(_CACHE_DIR.value))
     counts: Counter[str] = Counter()
-    num_removed = 0
+    num_repairable = num_removed = 0
     with lock_cache(cache.cache_dir) if _REPAIR.value else contextlib.nullcontext():
         for finding in iter_findings(cache):
             print(finding, flush=True)
             counts[finding.kind] += 1
+            num_repairable += finding.is_repairable
             if _REPAIR.value:
                 num_removed += remove_file(cache, finding)
     logging.info("%s: %s", cache.cache_dir, ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
@@ -40,9 +41,10 @@ def main(arguments: list[str]) -> int:
         return 0
     if _REPAIR.value:
         logging.info("%d files removed", num_removed)
-        logging.info("Run the extraction again: it makes what is missing, and nothing else")
-    else:
+    elif num_repairable:
         logging.info("--repair removes what is damaged, stale or foreign")
+    if num_removed or counts["missing"]:
+        logging.info("Run the extraction again: it makes what is missing, and nothing else")
     return 1
 
 

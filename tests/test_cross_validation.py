@@ -146,5 +146,28 @@ def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_pa
     assert {x.split for x in clips if x.group == "train_3"} == {"train", "test"}
 
 
+def test_a_manifest_of_other_spans_than_the_features_is_refused(tmp_path):
+    features = {
+        dataclasses.replace(clip, start_sec=1.0, end_sec=3.0): maps
+        for clip, maps in make_ramps(2, split="train").items()
+    }
+    cache = write_cache(tmp_path / "cache", features)
+    path, run = tmp_path / "mine.csv", RunDir(tmp_path / "run")
+    changed = [dataclasses.replace(x, end_sec=4.0) for x in features]
+    write_manifest(path, [*list(features)[:1], *changed[1:]])
+    flags = (f"--cache_dir={cache.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
+    done = run_program("train_head", *flags, f"--manifest={path}", check=False)
+    assert done.returncode == 1
+    assert (
+        f"error: {path}: clip {changed[1].clip_id!r}: expected start_sec and end_sec of the cached "
+        f"features, start_sec=1.0 and end_sec=3.0 ({cache.manifest_path}). Received: start_sec=1.0 "
+        "and end_sec=4.0. Correct or empty both, or extract"
+    ) in done.stderr
+    assert not run.path.exists()
+    write_manifest(path, [dataclasses.replace(x, start_sec=None, end_sec=None) for x in features])
+    run_program("train_head", *flags, f"--manifest={path}")
+    assert read_manifest(run.manifest_path) == list(features)
+
+
 def make_maps():
     return next(iter(make_ramps(1, split="train").values()))

@@ -191,6 +191,31 @@ def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
     assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS
 
 
+def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(data, cache_copy):
+    flags = (f"--cache_dir={cache_copy}",)
+    damaged = data / "left" / "clip_3" / "5.png"
+    damaged.write_bytes(b"no picture")
+    run_program("extract_features", f"--data={data}", *flags, "--skip_unreadable")
+    manifest = read_manifest(cache_copy / "manifest.csv")
+    listed = data / "clips.csv"
+    shutil.copy(cache_copy / "manifest.csv", listed)
+    (data / "right").rename(data.parent / "elsewhere")
+    (data / "left" / "clip_1" / os.fsdecode(b"\xff3.png")).write_bytes(b"")  # there, unreadable
+    (data / "left" / "clip_2").rename(data.parent / "clip_2")
+    (cache_copy / "clips" / "left" / "clip_2.h5").unlink()
+    done = run_program(
+        "extract_features", f"--data={listed}", *flags
+    )  # the cache remembers the rest
+    assert "0 clips done, 5 skipped (already there), 10 failed" in done.stderr
+    gone = {"left/clip_1", "left/clip_2"}
+    assert read_manifest(cache_copy / "manifest.csv") == [
+        clip for clip in manifest if clip.clip_id not in gone
+    ]
+    for index in range(2):  # and each shard tells alike of what is not its own
+        extract(listed, cache_copy, shard=Shard(index, 2))
+        assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 2
+
+
 def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
     for path in data.glob("*/*/*.png"):
         path.write_bytes(b"")

@@ -95,6 +95,31 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
     check_failures(run_import(folder, status=1), tmp_path, reasons)
 
 
+@pytest.mark.parametrize("name", ["f.h5", "f"])
+def test_values_that_float16_makes_zero_are_refused_and_small_ones_told(run_import, tmp_path, name):
+    features = make_features()  # around 100
+    zeros, tiny, *small = CLIP_IDS
+    features[zeros] *= 0
+    features[tiny] *= 1e-12
+    for clip_id in small:
+        features[clip_id] *= 1e-7
+    log = run_import(write_features(tmp_path / name, features), status=1)
+    assert "5 clips done, 0 skipped (already there), 1 failed" in log
+    assert read_failures(tmp_path) == {
+        tiny: f"{tiny}: expected values that float16 can hold. Received: {features[tiny].size} "
+        "that are not 0, of which all become 0 in it. Scale the features of all clips by one "
+        "number, such as 1 / the largest of them."
+    }
+    (line,) = [line for line in log.splitlines() if "lie below" in line]
+    assert re.search(r"\d\d% of the values that are not 0 lie below 6\.1e-05, where float16", line)
+
+
+def test_a_few_small_values_are_not_told(run_import, tmp_path):
+    features = make_features()
+    features[CLIP_IDS[0]] *= 1e-7
+    assert "lie below" not in run_import(write_features(tmp_path / "f.h5", features))
+
+
 def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
     features = make_features()
     del features["walk/v_1"]
@@ -103,6 +128,17 @@ def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
     clips = read_manifest(tmp_path / "cache" / "manifest.csv")
     assert [clip.clip_id for clip in clips] == [x for x in CLIP_IDS if x != "walk/v_1"]
     assert list(read_failures(tmp_path)) == ["walk/v_1"]
+
+
+def test_skip_unreadable_keeps_the_features_of_files_that_are_away(run_import, tmp_path):
+    folder = write_features(tmp_path / "features", make_features())
+    run_import(folder, "--skip_unreadable")
+    away, *_, shorter = CLIP_IDS
+    (folder / f"{away}.npy").unlink()
+    np.save(folder / f"{shorter}.npy", np.zeros((0, 5)))
+    assert "0 clips done, 4 skipped (already there), 2 failed" in run_import(folder)
+    clips = read_manifest(tmp_path / "cache" / "manifest.csv")
+    assert [clip.clip_id for clip in clips] == CLIP_IDS[:-1]
 
 
 def test_features_of_other_clips_are_refused(run_import, tmp_path):
@@ -166,10 +202,26 @@ def test_one_odd_clip_does_not_decide_the_shape(run_import, tmp_path):
     assert "6 clips done" in log
 
 
-def test_features_without_any_frame_axis_leave_no_cache(run_import, tmp_path):
-    vectors = {clip_id: np.zeros(5) for clip_id in CLIP_IDS}
-    log = run_import(write_features(tmp_path / "f.h5", vectors), status=1)
-    assert "expected numbers of shape [T, ...], at least one" in log
+@pytest.mark.parametrize("name", ["f.h5", "f"])
+@pytest.mark.parametrize(
+    ("array", "received"),
+    [
+        (np.ones(5), "shape [5], dtype float64."),
+        (np.ones((4, 5), bool), "shape [4, 5], dtype bool."),
+        (np.ones((4, 5), complex), "shape [4, 5], dtype complex128."),
+        (np.ones((4, 5), "V2"), "shape [4, 5], dtype |V2, as which numpy saves bfloat16."),
+    ],
+)
+def test_features_of_another_kind_leave_no_cache(run_import, tmp_path, name, array, received):
+    features = dict.fromkeys(CLIP_IDS[1:], array)
+    path = write_features(tmp_path / name, features)
+    log = run_import(path, status=1)
+    assert (
+        f"error: {path}: expected features that can be taken. Received such of none of the 6 clips "
+        f"in --data: {CLIP_IDS[1]}: expected numbers of shape [T, ...], at least one for each of "
+        f"at least one frame. Received: {received} Save them so, as float32."
+    ) in log
+    assert "clip_ids" not in log
     assert not (tmp_path / "cache" / "cache.json").exists()
 
 

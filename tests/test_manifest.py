@@ -7,6 +7,7 @@ from small_data import write_csv
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import (
     COLUMNS,
+    find_lines,
     read_manifest,
     write_manifest,
 )
@@ -22,7 +23,7 @@ def test_round_trip_is_exact(tmp_path):
         Clip("walk/b 1", "walk/b 1.mp4", "walk"),
         Clip('say "hi", twice', 'x,"y".mp4', 'say "hi", twice', "val", "s,1", 0.1, 1 / 3),
         Clip("歩く/клип ٣", "歩く/клип.mp4", "歩く", "train", "مجموعة", 0.0, 1e-9),
-        Clip(" a;'", "./ a;'", "#1", "test", " ", None, 1e8),
+        Clip(" a;'", "./ a;'", "#1", "test", "s 1", None, 1e8),
         Clip("b/c", "walk/b 1.mp4", "walk", "", "", 2.5, None),
     ]
     write_manifest(tmp_path / "m.csv", clips)
@@ -33,6 +34,13 @@ def test_round_trip_is_exact(tmp_path):
 def test_columns_come_in_any_order_and_the_last_four_may_lack(tmp_path):
     path = write_csv(tmp_path, "label,clip_id,path\r\nwalk,a,a.mp4\r\n\r\nrun,b,b.mp4")
     assert read_manifest(path) == [Clip("a", "a.mp4", "walk"), Clip("b", "b.mp4", "run")]
+
+
+def test_rows_of_empty_cells_are_no_clips_and_lines_stay_true(tmp_path):
+    text = "clip_id,path,label,split\na,a.mp4,walk,\n,,,\nb,b.mp4,run,\n,,,\n,,,,,\n"
+    path = write_csv(tmp_path, text)
+    assert read_manifest(path) == [Clip("a", "a.mp4", "walk"), Clip("b", "b.mp4", "run")]
+    assert find_lines(path) == {"a": 2, "b": 4}
 
 
 def test_a_byte_order_mark_is_taken(tmp_path):
@@ -76,7 +84,9 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,a.mp4, walk,,,,", "without white space around it or control characters"),
         ("a,a.mp4,wa\x02lk,,,,", "received 'wa\\x02lk'. Rename it"),
         ("a,a.mp4,walk,Train,,,", "split to be train, val, test or empty, received 'Train'"),
-        ("a,a.mp4,walk,,g\x03,,", "expected group without control characters"),
+        ("a,a.mp4,walk,,g\x03,,", "expected a group without white space around it or control ch"),
+        ("a,a.mp4,walk,,s0 ,,", "or control characters, received 's0 '. Rename it."),
+        ("a,a.mp4,walk,,\u00a0,,", "expected a group without white space around it"),
         ("a,a.mp4,walk,,,now,", "expected start_sec in seconds, such as 1.5, received 'now'"),
         ("a,a.mp4,walk,,,nan,", "expected start_sec from 0 to 1e+08 seconds, received nan"),
         ("a,a.mp4,walk,,,,inf", "expected end_sec from 0 to 1e+08 seconds, received inf"),

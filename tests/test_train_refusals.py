@@ -12,7 +12,7 @@ from commands import ROOT, SMALL_HEAD, make_command, read_state, run_program
 from small_data import change_manifest, copy_cache, make_config, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest
+from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import plan_epoch
 from train_head.run_lock import lock_run
@@ -55,7 +55,12 @@ def test_other_clips_or_features_are_refused(ramps, tmp_path):
     run = train(ramps, tmp_path / "run", epochs=1)
     cache = copy_cache(ramps, tmp_path / "cache")
     change_manifest(cache, lambda clip: None if clip.clip_id == "rise/train_0" else clip)
-    with pytest.raises(ValueError, match=r"run: made with other clips or splits than .*cache/mani"):
+    text = r"run: made with other clips or splits, or in another order, than .*cache/manifest\.csv "
+    with pytest.raises(ValueError, match=text):
+        train(cache, run.path, epochs=1)
+    # Batches are drawn by place in the list.
+    write_manifest(cache.manifest_path, read_manifest(ramps.manifest_path)[::-1])
+    with pytest.raises(ValueError, match=text):
         train(cache, run.path, epochs=1)
     other = {clip: maps[:, :4] for clip, maps in make_ramps(2, split="train").items()}
     cache = write_cache(tmp_path / "other", other)

@@ -146,7 +146,15 @@ def test_what_has_lost_its_source_is_told_and_kept(cache_copy, data):
     flip_byte(path, find_middle_of_chunk(path))
     found, log, status = verify(cache_copy, "--repair")
     assert (found["left/clip_0"][0], status) == ("damaged", 1)
-    assert "0 files removed" in log and path.exists()
+    assert "0 files removed" in log and "Run the extraction" not in log and path.exists()
+    assert "--repair" not in verify(cache_copy)[1]
+
+
+def test_what_is_missing_is_extracted_again_not_repaired(cache_copy):
+    (cache_copy / "clips" / "left" / "clip_0.h5").unlink()
+    found, log, status = verify(cache_copy)
+    assert ({x: kind for x, (kind, _) in found.items()}, status) == ({"left/clip_0": "missing"}, 1)
+    assert "Run the extraction again: it makes what is missing" in log and "--repair" not in log
 
 
 def test_an_imported_cache(cache_dir, tmp_path):

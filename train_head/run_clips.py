@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from lrcn.common.clip import Clip
+from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks
+from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
 
 
@@ -15,24 +16,24 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
     Args:
         cache: The cache with their features.
         manifest_path: The cache's manifest, or another of its clips with splits of its own, such
-            as one of several official splits. A clip without a group has the one that the cache
-            knows.
+            as one of several official splits. A clip without a group or a span has that which
+            the cache knows. Groups that share a file are one, as in the cache.
 
     Returns:
         The clips, each with a split.
 
     Raises:
         OSError: If there is no such manifest.
-        ValueError: If it breaks a rule, a clip has no split, or a group straddles splits and the
-            cache does not allow it.
+        ValueError: If it breaks a rule, a clip has no split or another span than the cache's
+            features, or a group straddles splits and the cache does not allow it.
     """
     if not manifest_path.exists():
         raise FileNotFoundError(
             f"{manifest_path}: no such manifest. Expected a .csv with the clips and their splits."
         )
-    group_of = {clip.clip_id: clip.group for clip in read_manifest(cache.manifest_path)}
+    cached = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
     clips = [
-        dataclasses.replace(clip, group=clip.group or group_of.get(clip.clip_id, ""))
+        _fill_in(clip, cached.get(clip.clip_id, clip), manifest_path, cache.manifest_path)
         for clip in read_manifest(manifest_path)
     ]
     without = [clip.clip_id for clip in clips if not clip.split]
@@ -41,9 +42,32 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
             f"{manifest_path}: expected a split for every clip. Received {len(without)} without, "
             f"such as {without[0]!r}. Give it train, val or test, or take it out."
         )
+    if cache.contract.backbone != IMPORTED_BACKBONE:  # its paths may be anything
+        clips = join_groups(clips)
     if not cache.data_settings.get("allow_group_leak"):
         check_group_leaks(clips, source=manifest_path)
     return clips
+
+
+def _fill_in(clip: Clip, cached: Clip, manifest_path: Path, cached_path: Path) -> Clip:
+    """Returns the clip with group and span of the cache's where it has none."""
+    if clip.span not in ("", cached.span):
+        raise ValueError(
+            f"{manifest_path}: clip {clip.clip_id!r}: expected start_sec and end_sec of the cached "
+            f"features, {_name_span(cached)} ({cached_path}). Received: {_name_span(clip)}. "
+            "Correct or empty both, or extract the clips of this manifest into a cache of their "
+            "own."
+        )
+    return dataclasses.replace(
+        clip,
+        group=clip.group or cached.group,
+        start_sec=cached.start_sec,
+        end_sec=cached.end_sec,
+    )
+
+
+def _name_span(clip: Clip) -> str:
+    return f"start_sec={clip.start_sec} and end_sec={clip.end_sec}"
 
 
 def check_classes(
@@ -73,7 +97,12 @@ def check_classes(
 
 
 def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
-    """Checks that the cache holds the clips. Raises FileNotFoundError if it does not."""
+    """Checks that the cache holds the clips, and what they are of each video now.
+
+    Raises:
+        FileNotFoundError: If clips are missing.
+        ValueError: If their features are of other spans, or a file is damaged.
+    """
     absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
     if absent:
         raise FileNotFoundError(
@@ -81,4 +110,11 @@ def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
             f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
             f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
             "with --skip_unreadable."
+        )
+    other = [clip for clip in clips if not cache.is_of_span(clip.clip_id, clip.span)]
+    if other:
+        raise ValueError(
+            f"{cache.cache_dir}: {len(other)} of {len(clips)} clips hold another span than "
+            f"{cache.manifest_path} lists, such as {cache.clip_path(other[0].clip_id)}. Finish "
+            "extract_features first (of shards, all): it extracts them anew."
         )

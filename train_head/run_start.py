@@ -70,7 +70,10 @@ def start_run(
         elif contract != cache.contract:
             problem = contract.describe_differences(cache.contract)
         elif read_manifest(run.manifest_path) != clips:
-            problem = f"made with other clips or splits than {manifest_path} lists now"
+            problem = (
+                f"made with other clips or splits, or in another order, than {manifest_path} lists "
+                "now"
+            )
         elif _has_other_sources(run, cache, clips):
             problem = f"made of other contents of these clips than {cache.cache_dir} has now"
         elif config.labels == "frame":

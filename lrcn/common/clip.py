@@ -3,10 +3,11 @@
 import dataclasses
 import posixpath
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
+
+from lrcn.common.alike_names import check_one_form, iter_alike
 
 SPLITS = ("train", "val", "test")
 
@@ -82,7 +83,7 @@ def escape_control(text: str) -> str:
 
 
 def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
-    """Checks every clip by itself, and that no two claim the same cache file.
+    """Checks every clip by itself, that no two claim the same cache file, nor labels look alike.
 
     Args:
         clips: The clips.
@@ -91,13 +92,11 @@ def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
     Raises:
         ValueError: At the first rule that is broken.
     """
-    seen: dict[str, int] = {}
     for i, clip in enumerate(clips):
         _check_clip(clip, place=places[i])
-        # Case and Unicode form are what file systems may ignore in a name.
-        first = seen.setdefault(unicodedata.normalize("NFC", clip.clip_id).casefold(), i)
-        if first == i:
-            continue
+    # Case and Unicode form are what file systems may ignore in a name.
+    for i, first in iter_alike([clip.clip_id for clip in clips], ignore_case=True):
+        clip = clips[i]
         if clips[first].clip_id == clip.clip_id:
             raise ValueError(
                 f"{places[i]}: expected unique clip_ids, but {clip.clip_id!r} stands also at "
@@ -108,6 +107,8 @@ def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
             f"({places[first]}) differ only by case or Unicode form, and would be one cache file "
             "on some file systems. Rename one of them."
         )
+    check_one_form([clip.label for clip in clips], kind="label", places=places)
+    check_one_form([clip.group for clip in clips], kind="group", places=places)
     clip_ids = {clip.clip_id for clip in clips}
     for i, clip in enumerate(clips):
         for folder in PurePosixPath(clip.clip_id).parents:
@@ -171,10 +172,10 @@ def _check_clip(clip: Clip, *, place: str) -> None:
             f"{place}: expected split to be train, val, test or empty, received {clip.split!r}. "
             "Correct it, or leave it empty to have it drawn."
         )
-    if _CONTROL.search(clip.group):
+    if clip.group != clip.group.strip() or _CONTROL.search(clip.group):
         raise ValueError(
-            f"{place}: expected group without control characters, received {clip.group!r}. "
-            "Rename it."
+            f"{place}: expected a group without white space around it or control characters, "
+            f"received {clip.group!r}. Rename it."
         )
     _check_span(clip, place=place)
 

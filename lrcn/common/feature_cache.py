@@ -30,7 +30,7 @@ from lrcn.common.clip_features import (
     read_text,
 )
 from lrcn.common.clip_file import ClipWriter
-from lrcn.common.contract import Contract
+from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.frame_table import FrameTable, locate_frames
 
 
@@ -77,6 +77,17 @@ class FeatureCache:
         """Whether the clip is whole, of this contract, and of this unchanged source."""
         return self.read_broken_off(clip_id, source) is not None
 
+    def holds(self, clip_id: str, span: str) -> bool:
+        """Whether the clip is current as far as is known where its source is away.
+
+        That is: whole, of this contract and of this part of the source, see `Clip.span`.
+        """
+        try:
+            recorded = self._read_source(clip_id)
+        except (FileNotFoundError, ValueError):
+            return False
+        return self.is_of_span(clip_id, span) and self.is_current(clip_id, recorded)
+
     def read_broken_off(self, clip_id: str, source: SourceStat) -> str | None:
         """Why a current clip holds only the first part of its source; empty where it holds all.
 
@@ -112,11 +123,17 @@ class FeatureCache:
         """
         digest = hashlib.sha256()
         for clip_id in clip_ids:
-            if clip_id not in self._sources:
-                with self._open_clip(clip_id) as file:
-                    self._sources[clip_id] = read_recorded_source(file)
-            digest.update(repr((clip_id, *self._sources[clip_id])).encode())
+            digest.update(repr((clip_id, *self._read_source(clip_id))).encode())
         return digest.hexdigest()
+
+    def is_of_span(self, clip_id: str, span: str) -> bool:
+        """Whether a clip's features are of this part of its source, see `Clip.span`.
+
+        Imported features are taken to be what the manifest says. Raises as `read_clip`.
+        """
+        if self.contract.backbone == IMPORTED_BACKBONE:
+            return True
+        return self._read_source(clip_id).span == span
 
     def read_clock(self, clip_id: str) -> ClipClock:
         """Reads when a clip's frames are, without their features. Raises as `read_clip`."""
@@ -162,6 +179,12 @@ class FeatureCache:
                     return table.read(descriptor, frames, view=view, out=out)
         with self._open_clip(clip_id) as file:
             return self._read_maps(clip_id, file, frames, view, out)
+
+    def _read_source(self, clip_id: str) -> SourceStat:
+        if clip_id not in self._sources:
+            with self._open_clip(clip_id) as file:
+                self._sources[clip_id] = read_recorded_source(file)
+        return self._sources[clip_id]
 
     def _read_maps(self, clip_id, file, frames, view, out=None):
         table = locate_frames(file, self.contract.feature_shape)

@@ -1,7 +1,8 @@
-"""Groups that straddle splits: found, refused, or taken apart where that is allowed."""
+"""Groups: joined by the files they share; found and refused, or taken apart, across splits."""
 
 import collections
 import dataclasses
+import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,35 @@ from lrcn.common.manifest import find_lines
 from lrcn.common.natural_sort import natural_key
 
 _NAMED_LEAKS = 5
+
+
+def join_groups(clips: Sequence[Clip]) -> list[Clip]:
+    """Makes one group of those that share a file, called after the first such file.
+
+    Spans of one file show the same scene and may overlap, whatever groups they are given. So a
+    clip without a group is of those of its file, too. What shares no file stays as it is.
+    """
+    groups_of = collections.defaultdict(set)  # [file]
+    for clip in clips:
+        groups_of[posixpath.normpath(clip.path)].add(clip.source_group)
+    shared = {file: groups for file, groups in groups_of.items() if len(groups) > 1}
+    parent: dict[str, str] = {}
+
+    def find_root(group: str) -> str:
+        while group in parent:
+            group = parent[group]
+        return group
+
+    for groups in shared.values():
+        first, *others = map(find_root, groups)
+        parent.update((root, first) for root in others if root != first)
+    name_of: dict[str, str] = {}
+    for file in sorted(shared):
+        name_of.setdefault(find_root(next(iter(shared[file]))), file)
+    return [
+        dataclasses.replace(clip, group=name_of.get(find_root(clip.source_group), clip.group))
+        for clip in clips
+    ]
 
 
 def find_group_leaks(clips: Iterable[Clip]) -> dict[str, dict[str, list[str]]]:
@@ -48,8 +78,9 @@ def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
             f"{source}: expected every group in one split, received {len(leaks)} in several:\n  "
             + "\n  ".join(named)
             + "\nGive each group's clips the same split or leave it empty, or correct the groups "
-            "(the manifest's group column, --group_regex). If all of this is meant, extract (or "
-            "import) with --allow_group_leak; scores will then be better than they should."
+            "(the manifest's group column, --group_regex). Groups that share a file are one, "
+            "called after the file. If all of this is meant, extract (or import) with "
+            "--allow_group_leak; scores will then be better than they should."
         )
 
 

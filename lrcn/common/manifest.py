@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from lrcn.common.alike_names import check_one_form
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, check_clips, check_label
 from lrcn.common.natural_sort import natural_key
@@ -86,6 +87,8 @@ def find_class_ids(
     ids = []
     for clip in clips:
         if clip.label not in class_ids:
+            places = [*[str(where or "the classes")] * len(class_names), f"clip {clip.clip_id!r}"]
+            check_one_form([*class_names, clip.label], kind="label", places=places)
             raise ValueError(
                 f"clip {clip.clip_id!r}: unknown label {clip.label!r}. The classes are "
                 f"{', '.join(map(repr, class_names))}. Correct the label"
@@ -125,7 +128,7 @@ def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first.
             line, next_line = next_line, reader.line_num + 1
-            if cells:
+            if any(cells):  # spreadsheets add rows of nothing but commas
                 yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
     except csv.Error as error:
         raise ValueError(
@@ -143,6 +146,8 @@ def _check_class_names(names: Sequence[str], path: str | os.PathLike) -> None:
                 f"{path}:{line}: expected a class name once, but {name!r} stands also on line "
                 f"{line_of[name]}. Remove one; mind that the line number is the class id."
             )
+    places = [f"{path}:{line}" for line in range(1, len(names) + 1)]
+    check_one_form(names, kind="class name", places=places)
 
 
 def _check_not_empty(clips: Sequence[Clip], csv_path: str | os.PathLike) -> None:

@@ -36,6 +36,8 @@ def draw_splits(
     their results compare if all train clips are trained on. Test is never drawn from clips that
     are given as train.
 
+    Groups that share a file are for `join_groups` to make one of, before.
+
     Groups that straddle splits are for `check_group_leaks` to refuse. Where they are allowed, their
     given splits stay, and the clips of one split are drawn as a group of their own.
 

@@ -1,0 +1,108 @@
+"""The features of another tool: where they lie, read as they are, and whether they can be taken."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.contract import Contract
+
+
+def find_feature_source(features: Path, clip_id: str) -> Path:
+    """Finds the file that a clip's features come from, whether or not it exists."""
+    return _npy_path(features, clip_id) if features.is_dir() else features
+
+
+def read_feature_stat(source: Path) -> SourceStat:
+    """Reads the state of a file of features. Raises OSError if it is not there."""
+    stat = os.stat(source)
+    return SourceStat(stat.st_size, stat.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def open_features(features: Path) -> Iterator[Callable]:
+    """Yields a function from a clip_id to its array, or HDF5 dataset, [T, ...].
+
+    The function raises FileNotFoundError if there is none of that name, else ValueError or OSError
+    if it cannot be read.
+
+    Raises:
+        OSError, ValueError: If `features` is not there, or neither HDF5 nor a folder.
+    """
+    if features.is_dir():
+        yield lambda clip_id: _open_npy(_npy_path(features, clip_id))
+        return
+    try:
+        file = h5py.File(features, "r")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{features}: no such file or folder. Expected an HDF5 file with a dataset for each "
+            "clip_id, or a folder of <clip_id>.npy files."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
+            f"<clip_id>.npy files. Received: a file that is not HDF5 ({error})."
+        ) from error
+    with file:
+
+        def read_dataset(clip_id: str) -> h5py.Dataset:
+            if not isinstance(file.get(clip_id), h5py.Dataset):
+                raise FileNotFoundError(
+                    f"{features}: expected a dataset named {clip_id!r}, found none."
+                )
+            return file[clip_id]
+
+        yield read_dataset
+
+
+def _open_npy(path: Path) -> np.memmap:
+    try:
+        # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
+        return np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected an array of numbers, as numpy.save writes it ({error}). Write it "
+            "again."
+        ) from error
+
+
+def _npy_path(folder: Path, clip_id: str) -> Path:
+    return folder / f"{clip_id}.npy"
+
+
+def read_rows(array, rows: slice, clip: Clip) -> np.ndarray:
+    """Reads rows of a clip's array. Raises ValueError if they are damaged."""
+    try:
+        return np.asarray(array[rows])
+    except OSError as error:  # of this clip alone, unlike one of the cache
+        raise ValueError(f"{clip.clip_id}: damaged ({error}). Compute it again.") from error
+
+
+def check_array(array, clip: Clip) -> None:
+    """Checks that these are numbers for frames. Raises ValueError if not."""
+    # An empty dataset of HDF5 has no shape at all.
+    shape = array.shape or ()
+    is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    if len(shape) < 2 or 0 in shape or not is_number:
+        raise ValueError(
+            f"{clip.clip_id}: expected numbers of shape [T, ...], at least one for each of at "
+            f"least one frame. Received: shape {list(shape)}, dtype {array.dtype}"
+            + (", as which numpy saves bfloat16" if array.dtype == np.dtype("V2") else "")
+            + ". Save them so, as float32."
+        )
+
+
+def check_shape(array, clip: Clip, contract: Contract) -> None:
+    """Checks the array as above, and that it is of the contract. Raises ValueError if not."""
+    check_array(array, clip)
+    if array.shape[1:] != contract.feature_shape:
+        expected = ", ".join(map(str, contract.feature_shape))
+        raise ValueError(
+            f"{clip.clip_id}: expected shape [T, {expected}], as most clips have. Received: "
+            f"{list(array.shape)}."
+        )

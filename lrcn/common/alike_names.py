@@ -1,0 +1,44 @@
+"""Names that look alike and are other text: by Unicode form, or by case."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+
+def iter_alike(names: Sequence[str], *, ignore_case: bool) -> Iterator[tuple[int, int]]:
+    """Finds the names that look like one before them, or are the same.
+
+    An é may be one character, or an e and an accent: two texts that no reader tells apart.
+
+    Args:
+        names: The names.
+        ignore_case: Whether names that differ by case count as alike.
+
+    Yields:
+        The position of the name, and of the first one like it.
+    """
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        composed = unicodedata.normalize("NFC", name)
+        first = seen.setdefault(composed.casefold() if ignore_case else composed, i)
+        if first != i:
+            yield i, first
+
+
+def check_one_form(names: Sequence[str], *, kind: str, places: Sequence[str]) -> None:
+    """Checks that no two names differ by their Unicode form alone.
+
+    Args:
+        names: The names.
+        kind: What they are, for the error.
+        places: Where each came from, such as `file:line`; the error starts with it.
+
+    Raises:
+        ValueError: If two do.
+    """
+    for i, first in iter_alike(names, ignore_case=False):
+        if names[i] != names[first]:
+            raise ValueError(
+                f"{places[i]}: {kind} {names[i]!r} looks like {names[first]!r} ({places[first]}), "
+                f"but is another text: {names[i]!a} and {names[first]!a}. Write both in "
+                "one Unicode form."
+            )

@@ -1,0 +1,57 @@
+"""Labels and groups that look alike: refused by Unicode form, told of by case."""
+
+import unicodedata
+
+import pytest
+from commands import run_program
+from refusals import refusal
+from small_data import write_csv
+
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+TEXTS = "'caf\\xe9' and 'cafe\\u0301'. Write both in one Unicode form."
+
+
+@pytest.mark.parametrize(("column", "kind"), [("label", "label"), ("group", "group")])
+def test_labels_and_groups_of_two_unicode_forms_are_refused(tmp_path, column, kind):
+    rows = [f"c{i},c{i}.mp4,walk,{x}" for i, x in enumerate([DECOMPOSED, "tea", COMPOSED])]
+    header = "clip_id,path,label,group" if column == "group" else "clip_id,path,group,label"
+    path = write_csv(tmp_path, "\n".join([header, *rows]))
+    flags = (f"--data={path}", f"--cache_dir={tmp_path}/c")
+    done = run_program("extract_features", *flags, check=False)
+    assert done.returncode == 1
+    assert (
+        f"error: {path}:4: {kind} '{COMPOSED}' looks like '{DECOMPOSED}' ({path}:2), but is "
+        f"another text: {TEXTS}"
+    ) in done.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_class_names_of_two_unicode_forms_are_refused(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text(f"{DECOMPOSED}\n{COMPOSED}\n", encoding="utf-8")
+    with refusal(f"{path}:2: class name '{COMPOSED}' looks like '{DECOMPOSED}' ({path}:1), but"):
+        read_class_names(path)
+    with refusal(
+        f"clip 'a': label '{COMPOSED}' looks like '{DECOMPOSED}' ({path}), but is another"
+    ):
+        find_class_ids([Clip("a", "a", COMPOSED)], ["tea", DECOMPOSED], where=path)
+
+
+def test_labels_that_differ_by_case_are_told_of(clips_dir, cache_copy, tmp_path):
+    clips = read_manifest(cache_copy / "manifest.csv")
+    labels = [x.label.title() if i % 2 else x.label for i, x in enumerate(clips)]
+    rows = [f"{x.clip_id},{x.path},{label}" for x, label in zip(clips, labels, strict=True)]
+    path = write_csv(tmp_path, "\n".join(["clip_id,path,label", *rows]))
+    with open(cache_copy / "classes.txt", "a") as file:
+        file.write("Left\nRight\n")
+    flags = (f"--data={path}", f"--data_root={clips_dir}", f"--cache_dir={cache_copy}")
+    done = run_program("extract_features", *flags)
+    assert done.stderr.count("by case alone") == 1
+    assert (
+        "Labels that differ by case alone are classes of their own: 'Left' and 'left', 'Right' and "
+        "'right'. Write them alike if they are meant as one"
+    ) in done.stderr
+    assert len({x.label for x in read_manifest(cache_copy / "manifest.csv")}) == 4

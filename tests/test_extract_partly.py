@@ -1,0 +1,122 @@
+"""What was extracted only in part, or only of one shard, is never trained on as if whole."""
+
+import json
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from commands import ROOT, SMALL_HEAD, make_command, run_program
+from media import make_numbered_frames, write_video
+from small_extraction import assert_same_features, extract, list_files
+from small_imports import CLIP_IDS, make_features, write_features
+from test_extract_resume import hold_back
+
+from lrcn.common.cache_lock import Shard
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import read_manifest, write_manifest
+
+
+def train(cache_dir, run_dir):
+    flags = (f"--cache_dir={cache_dir}", f"--run_dir={run_dir}", *SMALL_HEAD)
+    done = run_program("train_head", *flags, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_what_is_stopped_before_the_first_clip_leaves_no_stale_features(data, cache_copy, tmp_path):
+    content = json.loads((cache_copy / "cache.json").read_text())
+    (cache_copy / "cache.json").write_text(json.dumps({**content, "data_root": str(data)}))
+    (data / "left").rename(data / "swap")
+    (data / "right").rename(data / "left")
+    (data / "swap").rename(data / "right")
+    # Times tell the contents apart.
+    for frame in data.glob("*/*/0.png"):
+        frame.touch()
+    for video in data.glob("*/*.mp4"):
+        video.touch()
+    flags = (f"--data={data}", f"--cache_dir={cache_copy}", "--num_decode_threads=1")
+    with hold_back(data / "left" / "clip_0" / "0.png"):
+        process = subprocess.Popen(
+            make_command("extract_features", *flags),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert any("16 of 16 clips to extract" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    process.communicate(timeout=90)
+    assert process.returncode == 130
+    done = train(cache_copy, tmp_path / "run")
+    assert done.returncode == 1
+    assert f"error: {cache_copy}: 16 of 16 clips are not in the cache, such as " in done.stderr
+    assert not (tmp_path / "run").exists()
+    # What is made then is what a new cache has.
+    run_program("extract_features", *flags)
+    extract(data, tmp_path / "new")
+    assert_same_features(cache_copy, tmp_path / "new")
+    assert list_files(cache_copy) == list_files(tmp_path / "new")
+
+
+@pytest.fixture
+def write_spans(tmp_path):
+    """Writes a manifest of a second of each of six videos, from `start_sec` on."""
+
+    def write(start_sec):
+        clips = []
+        for label in ("walk", "run"):
+            for split in ("train", "val", "test"):
+                path = f"{label}_{split}.mp4"
+                if not (tmp_path / path).exists():
+                    write_video(tmp_path / path, make_numbered_frames(20), fps=10)
+                span = {"start_sec": start_sec, "end_sec": start_sec + 1}
+                clips.append(Clip(f"{label}/{split}", path, label, split, **span))
+        write_manifest(tmp_path / "spans.csv", clips)
+        return tmp_path / "spans.csv"
+
+    return write
+
+
+def test_clips_of_another_shard_with_other_spans_are_not_trained_on(write_spans, tmp_path):
+    cache = tmp_path / "cache"
+    extract(write_spans(0.0), cache)
+    data = write_spans(0.5)
+    extract(data, cache, shard=Shard(0, 2))
+    clip_ids = [clip.clip_id for clip in read_manifest(data)]
+    shard = [clip_id for clip_id in clip_ids if Shard(1, 2).holds(clip_id)]
+    assert 0 < len(shard) < 6
+    done = train(cache, tmp_path / "run")
+    assert done.returncode == 1
+    assert (
+        f"error: {cache}: {len(shard)} of 6 clips hold another span than {cache}/manifest.csv "
+        f"lists, such as {cache}/clips/{shard[0]}.h5. Finish extract_features first (of shards, "
+        "all): it extracts them anew."
+    ) in done.stderr
+    assert not (tmp_path / "run").exists()
+    extract(data, cache, shard=Shard(1, 2))
+    assert train(cache, tmp_path / "run").returncode == 0
+
+
+def test_an_import_that_ends_early_leaves_no_stale_features(run_import, manifest, tmp_path):
+    features = make_features()
+    folder = write_features(tmp_path / "features", features)
+    run_import(folder)
+    kept, first, *others = CLIP_IDS
+    np.save(folder / f"{first}.npy", np.random.default_rng(0).random((10_000, 5)))
+    for clip_id in others:
+        np.save(folder / f"{clip_id}.npy", features[clip_id] + 1)
+    command = make_command(
+        "extract_features.import_features",
+        f"--features={folder}",
+        f"--data={manifest}",
+        f"--cache_dir={tmp_path}/cache",
+    )
+    # No file may be as large as the first of the changed clips.
+    limited = ["bash", "-c", 'ulimit -f 32; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert list_files(tmp_path / "cache" / "clips") == [f"{kept}.h5"]
+    assert "5 clips done, 1 skipped" in run_import(folder)
