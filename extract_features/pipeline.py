@@ -17,6 +17,7 @@ from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, Job, iter_batches
 from extract_features.summary import ExtractionResult
 from extract_features.workers import BoundedQueue, SharedIterator, StoppedError, Worker
+from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
@@ -76,7 +77,10 @@ def run_pipeline(
     )
     remaining = SharedIterator(jobs)
     threads = [
-        Worker(stop, lambda: _decode_clips(remaining, decoded, decode, keep_partial=keep_partial))
+        Worker(
+            stop,
+            lambda: _decode_clips(remaining, decoded, decode, result, keep_partial=keep_partial),
+        )
         for _ in range(num_decode_threads)
     ]
     writer = Worker(stop, lambda: write_batches(computed, cache, compression, result, progress))
@@ -105,12 +109,18 @@ def run_pipeline(
 
 
 def _decode_clips(
-    jobs: Iterator[Job], decoded: BoundedQueue, decode: Callable, *, keep_partial: bool
+    jobs: Iterator[Job],
+    decoded: BoundedQueue,
+    decode: Callable,
+    result: ExtractionResult,
+    *,
+    keep_partial: bool,
 ) -> None:
     for job in jobs:
-        clip = job.clip
+        clip, num_frames, last_sec = job.clip, 0, 0.0
         try:
             for frame in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
+                num_frames, last_sec = num_frames + 1, frame.timestamp_sec
                 decoded.put(Item(job, frame))
         except UnreadableClipError as error:
             # A folder does not break off: behind a damaged image may lie whole ones.
@@ -123,7 +133,16 @@ def _decode_clips(
             logging.error("%s: the error that ends the extraction came up here", job.source)
             raise
         else:
+            if _ends_early(clip, num_frames, last_sec):
+                result.short.append((clip, last_sec))
             decoded.put(Item(job, None))
+
+
+def _ends_early(clip: Clip, num_frames: int, last_sec: float) -> bool:
+    # However few frames are selected: of three or more, the last lies in a span's second half.
+    if clip.end_sec is None or num_frames < 3:
+        return False
+    return last_sec < ((clip.start_sec or 0) + clip.end_sec) / 2
 
 
 def _iter_items(decoded: BoundedQueue, *, num_clips: int) -> Iterator[Item]:

@@ -20,6 +20,8 @@ class ExtractionResult:
         size_bytes: Bytes of the committed clip files.
         failures: (clip, reason) of each clip that could not be read.
         kept: (clip, reason) of each clip in the cache that is the first part of a broken video.
+        short: (clip, time of its last frame in seconds) of each clip whose video ends before half
+            of its span.
         elapsed_sec: Seconds from the first frame decoded to the last clip written.
         decode_wait_sec: Seconds that the writer waited for frames to be decoded.
         forward_wait_sec: Seconds that it waited for the backbone.
@@ -31,6 +33,7 @@ class ExtractionResult:
     size_bytes: int = 0
     failures: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
     kept: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
+    short: list[tuple[Clip, float]] = dataclasses.field(default_factory=list)
     elapsed_sec: float = 0.0
     decode_wait_sec: float = 0.0
     forward_wait_sec: float = 0.0
@@ -76,6 +79,16 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
             "%d clips are there only in part; all are listed in %s",
             len(result.kept),
             cache_dir / "failures.csv",
+        )
+    if result.short:
+        clip, last_sec = result.short[0]
+        logging.warning(
+            "%d clips are less than half as long as their spans, such as %s: its end_sec is %g, "
+            "the last frame at %.3g s. Check whether these are seconds of the video",
+            len(result.short),
+            clip.clip_id,
+            clip.end_sec,
+            last_sec,
         )
     if not result.failures:
         return 0
