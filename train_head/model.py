@@ -21,6 +21,10 @@ from train_head.normalization import FeatureStatistics
 from train_head.rnns import RNNS
 from train_head.time_poolings import TIME_POOLINGS
 
+# Of Glorot's initialiser. What a random start says of the classes stays in the answers, since few
+# steps do not unlearn it: with a tenth, fewer clips are wrong (benchmarks/RECIPE.md).
+_LOGITS_SCALE = 0.1
+
 
 def build_head(
     config: TrainConfig,
@@ -77,7 +81,13 @@ def build_head(
         x = LastFrame(name="last_frame")(x, frame_mask=frame_mask)
     if config.output in TIME_POOLINGS:
         x = TIME_POOLINGS[config.output](x, frame_mask)
-    logits = keras.layers.Dense(num_classes, name="logits")(x)
+    logits = keras.layers.Dense(
+        num_classes,
+        kernel_initializer=keras.initializers.VarianceScaling(
+            _LOGITS_SCALE**2, mode="fan_avg", distribution="uniform"
+        ),
+        name="logits",
+    )(x)
     if config.labels == "frame":
         logits = EveryFrame(name="every_frame")(logits)
     elif config.output == "mean":
