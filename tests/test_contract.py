@@ -4,23 +4,9 @@ import dataclasses
 import json
 
 import pytest
+from small_cache import CONTRACT
 
 from lrcn.common.contract import COMPARED_FIELDS, Contract
-
-CONTRACT = Contract(
-    backbone="vgg16",
-    cut="block5_pool",
-    weights_sha256="a" * 64,
-    preprocessing="keras_vgg16_caffe",
-    resize="stretch_bilinear",
-    image_size_px=224,
-    frame_selection="all",
-    views="one",
-    compute_dtype="float32",
-    storage_dtype="float16",
-    feature_shape=(7, 7, 512),
-    weights="imagenet",
-)
 
 
 def change(field):
