@@ -67,6 +67,8 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
     assert len(lines) == len(rows), "stdout is a line for each clip and nothing else"
     for source, row, line in zip(sources, rows, lines, strict=True):
         left, right = float(row["left"]), float(row["right"])
+        # As in predictions.csv: what float32 holds, and no digit more.
+        assert row["left"] == f"{np.float32(row['left']):.9g}"
         assert left + right == pytest.approx(1, abs=1e-5)
         first, second = ("left", left), ("right", right)
         if right > left:
