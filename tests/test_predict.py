@@ -105,13 +105,15 @@ def test_clips_are_predicted_as_evaluated(
 @pytest.fixture(scope="module")
 def thinned_cache(clips_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("thinned") / "cache"
-    flags = (*SMALL_BACKBONE, "--frame_stride=2", "--max_frames=4")
+    flags = (*SMALL_BACKBONE, "--frame_stride=2", "--max_frames=4", "--views=five_crop")
     run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={folder}", *flags)
     return read_cache(folder)
 
 
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
-def test_new_videos_are_thinned_out_as_the_cache_was(thinned_cache, clips_dir, tmp_path, sequence):
+def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
+    thinned_cache, clips_dir, tmp_path, sequence
+):
     run = RunDir(tmp_path / "run")
     config = make_config(sequence=sequence, seq_len=3, epochs=2, frame_order="reversed")
     train_run(config, cache=thinned_cache, run=run, checkpoint_sec=60)
