@@ -1,6 +1,5 @@
 """Drives a headless Chromium through its own protocol, with the standard library alone."""
 
-import base64
 import contextlib
 import json
 import os
@@ -122,11 +121,6 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-
-    def take_screenshot(self, path: Path) -> None:
-        """Writes the whole page as PNG."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(answer["data"]))
 
     def _read_message(self) -> dict:
         while b"\0" not in self._buffer:

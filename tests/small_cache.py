@@ -3,10 +3,24 @@
 import dataclasses
 
 import numpy as np
-from test_contract import CONTRACT
 
 from lrcn.common.clip import SourceStat
+from lrcn.common.contract import Contract
 
+CONTRACT = Contract(
+    backbone="vgg16",
+    cut="block5_pool",
+    weights_sha256="a" * 64,
+    preprocessing="keras_vgg16_caffe",
+    resize="stretch_bilinear",
+    image_size_px=224,
+    frame_selection="all",
+    views="one",
+    compute_dtype="float32",
+    storage_dtype="float16",
+    feature_shape=(7, 7, 512),
+    weights="imagenet",
+)
 SMALL = dataclasses.replace(CONTRACT, feature_shape=(2, 3))
 SOURCE = SourceStat(size_bytes=1234, mtime_ns=1_700_000_000_123_456_789)
 

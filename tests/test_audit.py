@@ -9,7 +9,7 @@ from small_data import write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.run_dir import read_json
-from train_head.near_duplicates import find_closest, find_near_duplicates
+from train_head.near_duplicates import find_closest, find_near_duplicates, format_audit
 
 NUM_CLIPS = {"train": 12, "val": 4, "test": 5}
 
@@ -146,6 +146,20 @@ def test_clips_that_are_all_alike_have_the_same_frames(tmp_path):
     audit = find_near_duplicates(cache)
     assert audit["num_pairs"] == 12 * 4 + 12 * 5 + 4 * 5
     assert {pair["similarity"] for pair in audit["pairs"]} == {1}
+
+
+def test_a_threshold_of_1_counts_what_is_said_to_have_the_same_frames(tmp_path):
+    features = make_features()
+    # One that differs by no more than rounding does, and one that is only much alike.
+    for number, noise in ((1, 0.02), (2, 0.1)):
+        maps = get_maps(features, f"train_{number}")
+        around = np.random.RandomState(0).uniform(1 - noise, 1 + noise, maps.shape)
+        plant(features, f"test_{number}", maps * around)
+    audit = find_near_duplicates(write_cache(tmp_path / "cache", features), threshold=1)
+    first, second, *_ = audit["pairs"]
+    assert 1 - 1e-5 < first["similarity"] < 1 - 2e-6 and 0.999 < second["similarity"] < 1 - 2e-5
+    said = [line for line in format_audit(audit).splitlines() if "same frames" in line]
+    assert len(said) == audit["num_pairs"] == 1 and "train_1" in said[0]
 
 
 def test_the_first_view_decides(tmp_path):

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+import time
 
 from commands import ROOT
 from refusals import refusal
 from small_cache import list_files, write_clip
 
-from lrcn.common.cache_lock import lock_cache
+from lrcn.common.cache_lock import Shard, lock_cache
 
 
 def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
@@ -34,6 +35,28 @@ def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
         other.wait()
         with lock_cache(tmp_path):
             pass
+
+
+def test_shards_write_the_files_of_the_whole_cache_one_after_the_other(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from lrcn.common.cache_lock import Shard, lock_cache\n"
+        "with lock_cache(sys.argv[1], Shard(1, 2)) as lock:\n"
+        "    print('started', flush=True)\n"
+        "    with lock.hold_shared_files():\n"
+        "        print(os.path.exists(sys.argv[1] + '/written'))\n"
+    )
+    with (
+        lock_cache(tmp_path, Shard(0, 2)) as lock,
+        subprocess.Popen(
+            [sys.executable, "-c", program, tmp_path], cwd=ROOT, stdout=subprocess.PIPE
+        ) as other,
+    ):
+        with lock.hold_shared_files():
+            assert other.stdout.readline() == b"started\n"
+            time.sleep(0.2)  # for a process that does not wait to go on
+            (tmp_path / "written").touch()
+        assert other.stdout.read() == b"True\n"
 
 
 def test_the_lock_clears_up_after_a_killed_writer(cache):

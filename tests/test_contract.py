@@ -4,23 +4,9 @@ import dataclasses
 import json
 
 import pytest
+from small_cache import CONTRACT
 
 from lrcn.common.contract import COMPARED_FIELDS, Contract
-
-CONTRACT = Contract(
-    backbone="vgg16",
-    cut="block5_pool",
-    weights_sha256="a" * 64,
-    preprocessing="keras_vgg16_caffe",
-    resize="stretch_bilinear",
-    image_size_px=224,
-    frame_selection="all",
-    views="one",
-    compute_dtype="float32",
-    storage_dtype="float16",
-    feature_shape=(7, 7, 512),
-    weights="imagenet",
-)
 
 
 def change(field):
@@ -78,4 +64,24 @@ def test_differences_are_named_in_full_and_hashes_shortened():
 )
 def test_other_fields_are_refused(fields, received):
     with pytest.raises(ValueError, match=rf"^x/cache\.json: .*{received}.*rebuild it"):
+        Contract.from_json(fields, where="x/cache.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what", "received"),
+    [
+        ("views", [], "text", r"\[\]"),
+        ("frame_selection", None, "text", "null"),
+        ("weights", 5, "text", "5"),
+        ("image_size_px", "224", "a whole number", '"224"'),
+        ("image_size_px", True, "a whole number", "true"),
+        ("feature_shape", None, "a list of positive whole numbers", "null"),
+        ("feature_shape", [7, 0], "a list of positive whole numbers", r"\[7, 0\]"),
+        ("feature_shape", "7", "a list of positive whole numbers", '"7"'),
+    ],
+)
+def test_values_of_another_type_are_refused(field, value, what, received):
+    fields = {**dataclasses.asdict(CONTRACT), field: value}
+    text = rf"^x/cache\.json: expected {what} as {field}\. Received: {received}\. .*rebuild it"
+    with pytest.raises(ValueError, match=text):
         Contract.from_json(fields, where="x/cache.json")

@@ -102,9 +102,7 @@ def test_val_split_prints_a_table_and_leaves_the_test_score_alone(run_dir, cache
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_scores_say_where_they_come_from_also_where_the_data_is_gone(
-    run_dir, cache_dir, clips_dir, tmp_path
-):
+def test_scores_say_where_they_come_from_also_where_the_data_is_gone(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     cache_copy = shutil.copytree(cache_dir, tmp_path / "cache")
     content = read_json(cache_copy / "cache.json")
@@ -170,7 +168,7 @@ def test_windows_have_a_score_of_their_own(run_dir, cache_dir, tmp_path):
     )
 
 
-def test_cache_of_other_features_is_refused(run_dir, cache_dir, tmp_path):
+def test_cache_of_other_features_is_refused(run_dir, tmp_path):
     clip = Clip("left/clip_0", "left/clip_0", "left", "test")
     other = write_cache(tmp_path / "other", {clip: np.ones((3, 2))})
     with pytest.raises(

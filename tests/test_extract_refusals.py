@@ -168,6 +168,7 @@ def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
     # What the cache had of it before it was damaged is not what the clip is now.
     done = run_program("extract_features", *flags, check=False)
     assert (done.returncode, done.stdout) == (1, "")
+    assert not (cache_copy / "clips" / "left" / "clip_3.h5").exists()
     assert "0 clips done, 15 skipped (already there), 1 failed" in done.stderr
     reason = f"{frame} (frame 5): "
     assert f"failed: left/clip_3: {reason}" in done.stderr

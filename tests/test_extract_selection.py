@@ -14,6 +14,7 @@ from extract_features.extract import extract_features
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
+from train_head.reproduction import make_extraction_command
 
 
 def extract(data, cache_dir, **options):
@@ -191,6 +192,7 @@ def test_a_video_that_breaks_off_may_be_kept_in_part(tmp_path):
     (damaged / "2.png").write_text("no image")
     summary = extract(data, cache_dir)
     assert len(summary.result.failures) == 3 and not summary.result.kept
+    assert "keep_partial" not in make_extraction_command(read_cache(cache_dir), cache_dir="new")
 
     flags = (f"--data={data}", f"--cache_dir={cache_dir}", "--keep_partial")
     done = run_program("extract_features", *flags, check=False)
@@ -220,6 +222,8 @@ def test_a_video_that_breaks_off_may_be_kept_in_part(tmp_path):
     # It is no failure, so --skip_unreadable does not leave it out.
     extract(data, cache_dir, skip_unreadable=True)
     assert "walk/cut" in read_all(cache_dir)
+    command = make_extraction_command(read_cache(cache_dir), cache_dir="new")
+    assert command.endswith(" --keep_partial=true")
 
 
 def test_what_is_kept_of_a_broken_video_is_selected_from_its_part(tmp_path):

@@ -1,5 +1,6 @@
 """Fine-tuning through the cut is fine-tuning on pixels: equal loss and gradients."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -86,6 +87,19 @@ def test_loss_and_gradients_are_those_of_fine_tuning_on_pixels(
         size = np.linalg.norm(gradient)
         assert size > 0, name
         assert np.linalg.norm(gradient - whole_gradients[name]) < tolerance * size, name
+
+
+@pytest.mark.parametrize(
+    ("cached", "trained"),
+    [
+        ("float16", "float32"),  # in whose place gradients would vanish
+        ("bfloat16", "bfloat16"),  # has the exponents of float32
+    ],
+)
+def test_the_top_computes_in_what_gradients_pass_through(block4_dir, cached, trained):
+    contract = dataclasses.replace(read_cache(block4_dir).contract, compute_dtype=cached)
+    top = rebuild_top(contract, None, where=block4_dir / "cache.json")
+    assert {x.compute_dtype for x in top.model.layers if x.weights} == {trained}
 
 
 def build_on_whole_vgg16(vgg16, head):

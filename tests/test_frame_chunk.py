@@ -46,6 +46,7 @@ def test_hdf5_reads_what_is_packed(tmp_path, maps):
         b"\xff\xfe\x00\x01\x00\x01",
         b"a",
         b"\xff" * 721,  # more than the words that HDF5 adds up at once, and half a word
+        b"\xff\xfe" * 25_000_000,  # whose weighted sum is more than 2^64
         *(RNG.bytes(num_bytes) for num_bytes in (3, 720, 9001, 200_000)),
     ],
     ids=len,

@@ -171,6 +171,26 @@ def test_missing_columns_are_named(cache, tmp_path, columns):
         read(write_csv(tmp_path, columns=columns), cache)
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "clip_id,start_sec,end_sec,label,label",
+        "clip_id,start_sec,end_sec,start_frame,label",
+        "clip_id,start_sec,end_sec,start_frame,end_frame,label",
+    ],
+)
+def test_columns_that_say_two_things_are_refused(cache, tmp_path, columns):
+    row = ",".join({"clip_id": "b", "label": "sit"}.get(x, "0") for x in columns.split(","))
+    message = rf"csv:1: Expected .*, each once, and not both .* Received: {columns}\. Remove"
+    with pytest.raises(ValueError, match=message):
+        read(write_csv(tmp_path, row, columns=columns), cache)
+
+
+def test_other_columns_are_passed_over(cache, tmp_path):
+    path = write_csv(tmp_path, "b,0,1,sit,why", columns="clip_id,start_sec,end_sec,label,note")
+    assert show(read(path, cache), "b") == "ssss"
+
+
 def test_seconds_of_frames_without_times_are_refused(untimed, tmp_path):
     path = write_csv(tmp_path, "walk/a,0,1,sit")
     message = r"csv: walk/a: expected frames with times.* folder of images.* folder of label files"

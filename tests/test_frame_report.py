@@ -1,5 +1,7 @@
 """Tests the report of a run with a label for every frame: its bands, and the page in a browser."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_data import make_config, write_cache
@@ -87,10 +89,14 @@ def test_it_says_how_to_make_the_run_again(run_and_cache):
 def test_what_is_of_other_data_or_of_clips_is_left_out(run_and_cache, tmp_path, caplog):
     run, cache = run_and_cache
     before = run.report_path.read_bytes()
-    write_json(tmp_path / "compare.json", {"data": {"splits": "others"}})
+    clips = read_manifest(run.manifest_path)
+    # One clip was tested on that the run has learnt from.
+    number = next(i for i, clip in enumerate(clips) if clip.split == "train")
+    others = [*clips]
+    others[number] = dataclasses.replace(clips[number], split="test")
+    write_json(tmp_path / "compare.json", {"data": describe_data(cache.contract, others)})
     write_report(run, cache, compare_dir=tmp_path)
     assert "compare.json: is of other features, clips or splits than the run" in caplog.text
-    clips = read_manifest(run.manifest_path)
     write_json(tmp_path / "compare.json", {"data": describe_data(cache.contract, clips)})
     write_report(run, cache, compare_dir=tmp_path)
     assert "compares heads that give each clip one label" in caplog.text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from frame_data import make_walks
 from small_data import make_config
-from test_model import make_head, make_maps, make_ragged_inputs
+from small_heads import make_head, make_maps, make_ragged_inputs
 
 from train_head.clip_reader import ClipReader
 from train_head.counted_accuracy import CountedAccuracy

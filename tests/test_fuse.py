@@ -78,6 +78,14 @@ def test_program_writes_the_average_and_prints_all_scores(tmp_path):
     assert output.read_bytes() == before
 
 
+def test_output_into_a_missing_folder_is_refused_before_anything_is_read(tmp_path):
+    output = tmp_path / "gone" / "fused.csv"
+    flags = (f"--run_dirs={tmp_path}/no_run,{tmp_path}/none", f"--output={output}")
+    done = run_program("train_head.fuse", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {output}: expected --output in a folder that exists." in done.stderr
+
+
 def test_a_run_that_is_named_twice_is_refused(tmp_path):
     run = write_run(tmp_path / "rgb", RGB)
     flags = (f"--run_dirs={run},{run}/", f"--output={tmp_path / 'fused.csv'}")

@@ -185,7 +185,7 @@ def test_a_file_that_cannot_grow_loses_nothing(clips_dir, cache_dir, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
-def test_a_read_only_folder(clips_dir, cache_dir, tmp_path):
+def test_a_read_only_folder(clips_dir, tmp_path):
     folder = tmp_path / "read_only"
     folder.mkdir(mode=0o555)
     flags = (f"--data={clips_dir}", f"--cache_dir={folder}/cache", *SMALL_BACKBONE)

@@ -67,6 +67,8 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
     assert len(lines) == len(rows), "stdout is a line for each clip and nothing else"
     for source, row, line in zip(sources, rows, lines, strict=True):
         left, right = float(row["left"]), float(row["right"])
+        # As in predictions.csv: what float32 holds, and no digit more.
+        assert row["left"] == f"{np.float32(row['left']):.9g}"
         assert left + right == pytest.approx(1, abs=1e-5)
         first, second = ("left", left), ("right", right)
         if right > left:
@@ -103,13 +105,15 @@ def test_clips_are_predicted_as_evaluated(
 @pytest.fixture(scope="module")
 def thinned_cache(clips_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("thinned") / "cache"
-    flags = (*SMALL_BACKBONE, "--frame_stride=2", "--max_frames=4")
+    flags = (*SMALL_BACKBONE, "--frame_stride=2", "--max_frames=4", "--views=five_crop")
     run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={folder}", *flags)
     return read_cache(folder)
 
 
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
-def test_new_videos_are_thinned_out_as_the_cache_was(thinned_cache, clips_dir, tmp_path, sequence):
+def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
+    thinned_cache, clips_dir, tmp_path, sequence
+):
     run = RunDir(tmp_path / "run")
     config = make_config(sequence=sequence, seq_len=3, epochs=2, frame_order="reversed")
     train_run(config, cache=thinned_cache, run=run, checkpoint_sec=60)

@@ -22,7 +22,7 @@ def swap_splits(clips, one, other):
     return [dataclasses.replace(x, split=swapped.get(x.split, x.split)) for x in clips]
 
 
-def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path):
+def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, monkeypatch):
     cache_dir, run_dir, manifest = tmp_path / "cache", tmp_path / "a run", tmp_path / "other.csv"
     flags = (*SMALL_BACKBONE, "--views=flip", "--frame_stride=2")
     run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={cache_dir}", *flags)
@@ -30,7 +30,9 @@ def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path):
     write_manifest(manifest, swap_splits(read_manifest(cache.manifest_path), "val", "test"))
     flags = (f"--run_dir={run_dir}", f"--manifest={manifest}", *SMALL_HEAD)
     run_program("train_head", f"--cache_dir={cache_dir}", *flags)
-    run = RunDir(run_dir)
+    # As a user names them, from a folder that the commands are not run in.
+    monkeypatch.chdir(tmp_path)
+    run, cache = RunDir("a run"), read_cache("cache")
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from refusals import refusal
+from small_cache import SOURCE, write_clip
 from small_data import copy_cache, train
 
 from lrcn.common.clip import Clip, SourceStat
@@ -43,6 +44,25 @@ def play_backwards(cache, split, source):
             )
             writer.commit(source)
     return read_cache(cache.cache_dir)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"size_bytes": 1}, {"mtime_ns": 1}, {"span": "0.5:"}, {"listing": "0" * 64}],
+    ids=str,
+)
+def test_a_digest_of_sources_sees_every_change(cache, changed):
+    write_clip(cache, "a")
+    before = cache.digest_sources(["a"])
+    write_clip(cache, "a", source=SOURCE._replace(**changed))
+    assert read_cache(cache.cache_dir).digest_sources(["a"]) != before
+
+
+def test_a_digest_of_sources_knows_which_clip_is_of_which(cache):
+    for clip_id in ("a", "b"):
+        write_clip(cache, clip_id)
+    assert cache.digest_sources(["a"]) != cache.digest_sources(["b"])
+    assert cache.digest_sources(["a", "b"]) != cache.digest_sources(["b", "a"])
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

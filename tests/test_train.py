@@ -175,8 +175,10 @@ def test_without_held_out_clips_the_last_epoch_is_kept_and_there_is_no_score(tmp
     assert "val_loss" not in read_history(tmp_path / "run" / "history.csv")[0]
 
 
-def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path):
-    run = train(ramps, tmp_path / "run", mixed_precision=True, epochs=2)
+def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="absl"):
+        run = train(ramps, tmp_path / "run", mixed_precision=True, epochs=2)
+    assert caplog.text.count("Mixed precision: the FC layer computes in") == 1
     model = load_model(run)
     encoder = model.get_layer("per_frame").model
     assert {layer.dtype_policy.name for layer in (*model.layers, *encoder.layers)} == {"float32"}

@@ -210,6 +210,17 @@ def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path)
                 np.testing.assert_array_equal(array, expected, err_msg=f"byte {offset}")
 
 
+def test_a_frame_without_its_checksum_is_damaged(cache_copy):
+    cache = read_cache(cache_copy)
+    with h5py.File(cache.clip_path("left/clip_0"), "r+") as file:
+        maps = file["feature_maps"]
+        # As it was, but under no filter: whatever happens to it now, HDF5 would not notice.
+        maps.id.write_direct_chunk((1, 0, 0, 0), maps[1].tobytes(), filter_mask=0b11)
+    (finding,) = iter_findings(cache)
+    assert (finding.kind, finding.clip_id) == ("damaged", "left/clip_0")
+    assert "/feature_maps: row 1 is not there, or without its checksum" in finding.reason
+
+
 def test_a_whole_file_that_cannot_be_read_now_stays(cache_copy):
     cache = read_cache(cache_copy)
     first = read_manifest(cache.manifest_path)[0]

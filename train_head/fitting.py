@@ -112,18 +112,17 @@ def save_model(model, run: RunDir) -> None:
 
 
 def choose_policy(config: TrainConfig) -> str:
-    """Chooses Keras' dtype policy of the FC layer, and says so where it is mixed."""
-    if not config.mixed_precision:
-        return "float32"
-    policy = choose_training_policy()
-    slower = "" if policy != "float32" else ": this CPU is not faster with less"
-    logging.info("Mixed precision: the FC layer computes in %s%s", policy, slower)
-    return policy
+    """Chooses Keras' dtype policy of the FC layer."""
+    return choose_training_policy() if config.mixed_precision else "float32"
 
 
 def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) -> None:
     if config.recurrent_dropout and config.rnn != "none":
         logging.info("Recurrent dropout switches the fused cuDNN kernel off: slower on a GPU")
+    policy = choose_policy(config)
+    if config.mixed_precision:
+        slower = "" if policy != "float32" else ": this CPU is not faster with less"
+        logging.info("Mixed precision: the FC layer computes in %s%s", policy, slower)
     if config.batch_size > num_clips:
         logging.warning(
             "The batch of %d is larger than the %d train clips, so an epoch is one step. Lower "
@@ -135,7 +134,7 @@ def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) ->
         optimizer=build_optimizer(
             config,
             steps_per_epoch=count_batches(num_clips, config),
-            dtype_policy=choose_policy(config),
+            dtype_policy=policy,
             num_devices=num_devices,
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -11,6 +11,7 @@ import numpy as np
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip_features import ClipClock
 from train_head.frame_labels import UNLABELLED
+from train_head.prediction_file import format_probabilities
 
 COLUMNS = ["clip_id", "frame_index", "timestamp_sec", "label", "predicted"]
 
@@ -55,7 +56,7 @@ def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
             ):
                 label = "" if class_id == UNLABELLED else names[class_id]
                 predicted = names[int(row.argmax())]
-                writer.writerow([clip_id, *when, label, predicted, *(f"{p:.9g}" for p in row)])
+                writer.writerow([clip_id, *when, label, predicted, *format_probabilities(row)])
 
 
 def format_clock(clock: ClipClock) -> list[tuple[int, str]]:

@@ -5,11 +5,10 @@ import numpy as np
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
-from train_head.evaluation import score_run
 from train_head.frame_labels import UNLABELLED, find_runs
 from train_head.frame_metrics import OVERLAPS
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
-from train_head.report_data import describe_origin, summarize_training
+from train_head.report_data import describe_origin, score_reported, summarize_training
 from train_head.report_page import fill_template
 
 # Clips shown over time, and their bands: thousands would make the page slow.
@@ -125,10 +124,5 @@ def _format_moments(clock: ClipClock) -> list[str]:
 
 
 def _read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, FramePredictions]:
-    scores = score_run(run, cache)
-    if scores is None:
-        raise ValueError(
-            f"{run.manifest_path}: expected test or val clips to report on. Received: train clips "
-            "only. Give some of them another split, and train again."
-        )
+    scores = score_reported(run, cache)
     return scores, read_frame_predictions(run.predictions_path(scores["split"]))

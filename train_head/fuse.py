@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
+from lrcn.common.program import check_output, run_program
 
 _RUN_DIRS = flags.DEFINE_list(
     "run_dirs", None, "Folders of runs that were scored on the same clips.", required=True
@@ -25,9 +25,7 @@ _OUTPUT = flags.DEFINE_string(
 def main(arguments: list[str]) -> int:
     if arguments:
         raise ValueError(f"Expected flags only. Received: {arguments}.")
-    output = Path(_OUTPUT.value)
-    if output.exists():
-        raise ValueError(f"{output}: exists already. Name another --output, or remove it.")
+    output = check_output(_OUTPUT.value)
     paths = [Path(name).resolve() for name in _RUN_DIRS.value]
     if len(set(paths)) < len(paths):
         raise ValueError(f"--run_dirs: expected each run once. Received: {_RUN_DIRS.value}.")

@@ -73,6 +73,11 @@ def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
         raise ValueError(
             f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. Correct the header."
         )
+    if len(set(header)) < len(header) or {*SEC_COLUMNS, *FRAME_COLUMNS} & set(header) != {*columns}:
+        raise ValueError(
+            f"{place}: {EXPECTED_COLUMNS}, each once, and not both seconds and frames. Received: "
+            f"{','.join(header)}. Remove what is too much."
+        )
     return columns
 
 

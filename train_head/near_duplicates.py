@@ -27,6 +27,7 @@ from train_head.provenance import describe_data
 NEAR_DUPLICATE = 0.95
 # What rounding takes off 1, at most.
 _ROUNDING = 1e-5
+_SAME_FRAMES = 1 - _ROUNDING
 _NUM_PAIRS = 50
 # Evenly spaced frames that stand for a clip, in the search and in the pairs that are reported.
 _SEARCHED_FRAMES = 8
@@ -84,7 +85,8 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
         len(pairs),
         time.monotonic() - compared_sec,
     )
-    num_listed = sum(pair["similarity"] >= threshold for pair in pairs)
+    # With a threshold of 1 it is all that are said to have the same frames.
+    num_listed = sum(pair["similarity"] >= min(threshold, _SAME_FRAMES) for pair in pairs)
     return {
         "num_clips": len(clips),
         "threshold": threshold,
@@ -133,7 +135,7 @@ def format_audit(audit: dict) -> str:
             f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
         )
         # A clip that is played backwards has them too.
-        same = "  same frames" if pair["similarity"] >= 1 - _ROUNDING else ""
+        same = "  same frames" if pair["similarity"] >= _SAME_FRAMES else ""
         lines.append(
             f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
             f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{same}"

@@ -11,9 +11,10 @@ import numpy as np
 from absl import flags, logging
 
 from lrcn.common.clip import escape_control
-from lrcn.common.program import run_program
+from lrcn.common.program import check_output, run_program
 from train_head.frame_labels import find_runs
 from train_head.frame_prediction_file import format_clock
+from train_head.prediction_file import format_probabilities
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _WEIGHTS = flags.DEFINE_string(
@@ -57,14 +58,8 @@ def main(arguments: list[str]) -> int:
             "Expected videos or frame folders as arguments. Received: none. Example: "
             "python -m train_head.predict --run_dir=R clip.mp4 folder/"
         )
-    if _OUTPUT.value is not None and Path(_OUTPUT.value).exists():
-        raise ValueError(f"{_OUTPUT.value}: exists already. Name another --output, or remove it.")
-    if _OUTPUT.value is not None and not Path(_OUTPUT.value).parent.is_dir():
-        raise NotADirectoryError(
-            f"{_OUTPUT.value}: expected --output in a folder that exists. "
-            "Make the folder, or name another."
-        )
-
+    if _OUTPUT.value is not None:
+        check_output(_OUTPUT.value)
     if _EXPLAIN.value is not None and _WINDOWS.value != 1:
         raise ValueError(
             f"Expected --windows=1 with --explain, since each window is a decision of its own. "
@@ -166,7 +161,7 @@ def _open_output(predictor):
                 moments, rows = format_clock(prediction.clock), prediction.probabilities
             for moment, row in zip(moments, rows, strict=True):
                 predicted = class_names[int(row.argmax())]
-                writer.writerow([prediction.source, *moment, predicted, *row.tolist()])
+                writer.writerow([prediction.source, *moment, predicted, *format_probabilities(row)])
 
         yield write_rows
 

@@ -39,10 +39,7 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Writes a row for each clip: its label, the class predicted, and every class's probability.
-
-    Of float32 nine digits give every value back, and so the same answers and scores.
-    """
+    """Writes a row for each clip: its label, the class predicted, and every class's probability."""
     with (
         replace_file(path) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as file,
@@ -52,7 +49,15 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         rows = zip(predictions.clip_ids, predictions.labels, predictions.probabilities, strict=True)
         for clip_id, label, row in rows:
             predicted = predictions.class_names[int(row.argmax())]
-            writer.writerow([clip_id, label, predicted, *(f"{p:.9g}" for p in row)])
+            writer.writerow([clip_id, label, predicted, *format_probabilities(row)])
+
+
+def format_probabilities(row: np.ndarray) -> list[str]:
+    """Returns the cells of a row of probabilities, [K] float32.
+
+    Nine digits give every value back, and so the same answers and scores.
+    """
+    return [f"{probability:.9g}" for probability in row]
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -1,7 +1,10 @@
 """The commands that make a cache or a run once more."""
 
+import csv
 import shlex
+from pathlib import Path
 
+from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
@@ -21,7 +24,7 @@ def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | N
     where = str(cache.cache_dir / "cache.json")
     selection = FrameSelection.parse(contract.frame_selection, where=where)
     flags = {
-        "data": cache.manifest_path,
+        "data": cache.manifest_path.absolute(),
         "data_root": cache.data_root,
         "cache_dir": cache_dir,
         "cut": cut or contract.cut,
@@ -33,25 +36,48 @@ def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | N
     }
     if cache.data_settings.get("allow_group_leak"):
         flags["allow_group_leak"] = "true"
+    if _holds_parts(cache):
+        flags["keep_partial"] = "true"
     return _make_command("extract_features", flags)
 
 
 def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
-    """Returns the commands that make a run once more, from the clips on, and its report."""
+    """Returns the commands that make a run once more, from the clips on, and its report.
+
+    They read what they name from any folder, and write below the one that they are run in.
+    """
     commands = []
-    cache_dir = str(cache.cache_dir)
+    cache_dir = str(cache.cache_dir.absolute())
     if cache.contract.backbone != IMPORTED_BACKBONE:
         cache_dir = "new_cache"
         commands.append(make_extraction_command(cache, cache_dir=cache_dir))
     again = {"cache_dir": cache_dir, "run_dir": "new_run"}
     # The run's own copy, as the cache's splits may be others, or may have been drawn anew.
-    flags = {"flagfile": run.flags_path, **again, "manifest": run.manifest_path}
+    flags = {
+        "flagfile": run.flags_path.absolute(),
+        **again,
+        "manifest": run.manifest_path.absolute(),
+    }
     if run.frame_labels_path.exists():
-        flags["frame_labels"] = run.frame_labels_path
+        flags["frame_labels"] = run.frame_labels_path.absolute()
     is_tuned = isinstance(read_config(run), FineTuneConfig)
     commands.append(_make_command("train_head.fine_tune" if is_tuned else "train_head", flags))
     commands.append(_make_command("train_head.report", again))
     return commands
+
+
+def _holds_parts(cache: FeatureCache) -> bool:
+    """Whether a clip holds only the first part of its source; `failures.csv` lists such clips."""
+    if not cache.failures_path.exists():
+        return False
+    with open(cache.failures_path, encoding="utf-8", newline="") as file:
+        paths = [cache.clip_path(row["clip_id"]) for row in csv.DictReader(file)]
+    return any(_is_part(path, cache) for path in paths if path.exists())
+
+
+def _is_part(path: Path, cache: FeatureCache) -> bool:
+    with open_clip(path, cache.contract, contract_path=cache.cache_dir / "cache.json") as file:
+        return bool(read_text(file, "broken_off", ""))
 
 
 def _make_command(module: str, flags: dict) -> str:

@@ -13,6 +13,7 @@ import math
 from lrcn.common.views import VIEWS
 
 IMPORTED_BACKBONE = "imported"
+_REMEDY = "It was written by another version of this project, or by hand: rebuild it."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,15 +79,21 @@ class Contract:
         """Rebuilds a contract from `dataclasses.asdict`'s dictionary.
 
         Raises:
-            ValueError: If fields are missing or unknown; `where` names the file.
+            ValueError: If fields are missing, unknown or no such values; `where` names the file.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(fields, dict) or set(fields) != names:
             received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
             raise ValueError(
                 f"{where}: expected the contract fields {sorted(names)}. Received: {received}. "
-                "It was written by another version of this project, or by hand: rebuild it."
+                f"{_REMEDY}"
             )
+        for name, value in fields.items():
+            what, fits = _EXPECTED_VALUES.get(name, ("text", _is_text))
+            if not fits(value):
+                raise ValueError(
+                    f"{where}: expected {what} as {name}. Received: {json.dumps(value)}. {_REMEDY}"
+                )
         if fields["views"] not in VIEWS:
             raise ValueError(
                 f"{where}: expected views of {tuple(VIEWS)}. Received: views={fields['views']}. "
@@ -105,6 +112,25 @@ class Contract:
 
 
 COMPARED_FIELDS = tuple(field.name for field in dataclasses.fields(Contract) if field.compare)
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str)
+
+
+def _is_size(value) -> bool:
+    return type(value) is int and value >= 0  # True is an int
+
+
+def _is_shape(value) -> bool:
+    return isinstance(value, (list, tuple)) and all(_is_size(x) and x > 0 for x in value)
+
+
+# Of the fields that are not text: what is expected, and whether a value is that.
+_EXPECTED_VALUES = {
+    "image_size_px": ("a whole number", _is_size),
+    "feature_shape": ("a list of positive whole numbers", _is_shape),
+}
 
 
 def _shorten(value) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 # What level 6 of libdeflate takes is what zlib takes at 4, for chunks that are 3 % smaller.
 GZIP_LEVEL = 6
 _CHECKSUM_BYTES = 4
+# So few that their weighted sum, at most 65535 times half their square, is far from 2^63.
+_WORDS_AT_ONCE = 1 << 20
 
 
 def pack_frame(maps: np.ndarray) -> bytes:
@@ -36,7 +38,12 @@ def compute_fletcher32(content: bytes) -> bytes:
     """Computes the 4 bytes that HDF5's filter Fletcher32 adds (H5_checksum_fletcher32)."""
     # Of 16-bit words, high byte first, the last one filled up with zero; of sums that are folded,
     # so that multiples of 65535 become that number, not 0.
-    words = np.frombuffer(content + b"\0" * (len(content) % 2), ">u2").astype(np.int64)
-    sums = int(words.sum()), int(words @ np.arange(len(words), 0, -1))
-    low, high = ((x - 1) % 0xFFFF + 1 if x else 0 for x in sums)
+    words = np.frombuffer(content + b"\0" * (len(content) % 2), ">u2")
+    total = weighted = 0
+    for start in range(0, len(words), _WORDS_AT_ONCE):
+        block = words[start : start + _WORDS_AT_ONCE].astype(np.int64)
+        # What came before counts once more for each word that follows.
+        weighted += len(block) * total + int(block @ np.arange(len(block), 0, -1))
+        total += int(block.sum())
+    low, high = ((x - 1) % 0xFFFF + 1 if x else 0 for x in (total, weighted))
     return (high << 16 | low).to_bytes(4, "little")

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -68,6 +69,24 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     app.run(guarded_main)
+
+
+def check_output(path: str) -> Path:
+    """Checks that `--output` names a new file in a folder, before there is anything to write.
+
+    Raises:
+        ValueError: If something is there.
+        NotADirectoryError: If its folder is not there.
+    """
+    output = Path(path)
+    if output.exists():
+        raise ValueError(f"{output}: exists already. Name another --output, or remove it.")
+    if not output.parent.is_dir():
+        raise NotADirectoryError(
+            f"{output}: expected --output in a folder that exists. Make the folder, or name "
+            "another."
+        )
+    return output
 
 
 def _exit_at_once(status: int) -> None:

@@ -1,0 +1,54 @@
+"""When training stops, and how the epochs of two phases count."""
+
+import pytest
+
+from lrcn.common.run_dir import RunDir
+from train_head.recorder import RunRecorder
+
+
+def make_rows(*val_top1, first_epoch=1, phase=1):
+    """The rows of epochs with these scores on val."""
+    return [
+        {"epoch": first_epoch + i, "phase": phase, "val_top1": top1}
+        for i, top1 in enumerate(val_top1)
+    ]
+
+
+def find_stop(*val_top1, first_phase=(), patience=2):
+    """After how many epochs of its own training stops; None if it does not."""
+    recorder = RunRecorder(
+        RunDir("run"), patience=patience, seed=0, checkpoint_sec=60, first_phase=first_phase
+    )
+    num_first_phase = len(first_phase)
+    for row in make_rows(*val_top1, first_epoch=num_first_phase + 1, phase=2):
+        assert not recorder.is_finished()
+        recorder.rows.append(row)
+        if recorder.is_finished():
+            return len(recorder.rows) - num_first_phase
+    return None
+
+
+@pytest.mark.parametrize(
+    ("val_top1", "stop"),
+    [
+        ((0.9, 0.5, 0.5), 3),
+        ((0.9, 0.5, 0.9, 0.5), None),  # the last of equals is the best
+        ((0.1, 0.2, 0.3, 0.4), None),
+        ((0.4, 0.3, 0.5, 0.3, 0.3), 5),
+    ],
+)
+def test_training_stops_where_it_gets_no_better(val_top1, stop):
+    assert find_stop(*val_top1) == stop
+
+
+@pytest.mark.parametrize(
+    ("val_top1", "stop"),
+    [
+        ((0.5, 0.5), 2),  # not before, though the best epoch of all lies four back at the start
+        ((0.5, 0.9, 0.5, 0.5), 4),
+        ((0.5, 0.6), 2),  # better than in its first epoch, but not than in the first phase
+    ],
+)
+def test_the_second_phase_has_patience_of_its_own(val_top1, stop):
+    first_phase = make_rows(0.8, 0.7, 0.7, 0.7, 0.7)
+    assert find_stop(*val_top1, first_phase=first_phase) == stop
