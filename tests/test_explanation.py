@@ -8,6 +8,7 @@ import pytest
 from commands import run_program
 from PIL import Image
 from small_data import make_config
+from small_heads import enlarge_logits
 
 from lrcn.common.clip_features import ClipFeatures
 from train_head.explanation import Explainer
@@ -19,13 +20,15 @@ from train_head.normalization import FeatureStatistics
 
 def build_random_head(feature_shape=(6,), *, top=None, **settings):
     keras.utils.set_random_seed(0)
-    return build_head(
+    head = build_head(
         make_config(**settings),
         feature_shape=feature_shape,
         num_classes=3,
         statistics=FeatureStatistics(1.0, np.zeros(feature_shape, np.float32), 1.0),
         top=top,
     )
+    enlarge_logits(head)
+    return head
 
 
 def make_maps(num_frames, feature_shape=(6,)):

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from small_data import make_config
-from small_heads import NUM_CLASSES, make_ragged_inputs, run_head
+from small_heads import NUM_CLASSES, enlarge_logits, make_ragged_inputs, run_head
 
 from lrcn.common import backbone
 from lrcn.common.decode import iter_frames
@@ -43,6 +43,7 @@ def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequen
         num_classes=NUM_CLASSES,
         statistics=measure_features(reader),
     )
+    enlarge_logits(head)
     lrcn = build_lrcn(backbone.build_bottom(vgg16, "block5_pool"), head)
     assert lrcn.input_shape == (None, None, 32, 32, 3)
     lengths = set()
@@ -71,6 +72,7 @@ def test_lrcn_with_a_top_equals_its_parts(cache_dir, cached_clips):
         statistics=measure_features(ClipReader(read_cache(cache_dir), CLIP_IDS, memory_bytes=0)),
     )
     head, head_with_top = build(), build(top=top)
+    enlarge_logits(head)
     head_with_top.set_weights(top.get_weights() + head.get_weights())
     lrcn = build_lrcn(bottom, head_with_top)
     for frames, block5_maps in cached_clips:

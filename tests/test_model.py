@@ -68,6 +68,7 @@ def test_recurrent_dropout_follows_from_seed_and_epoch(rnn, tmp_path):
     head = make_head(
         rnn=rnn, rnn_layers=2, recurrent_dropout=0.5, dropout=0.0, input_dropout=0.0, rnn_units=20
     )
+    head.compile(optimizer="sgd")
     maps = make_maps(3, 2)
 
     def draw(seed, epoch):

@@ -20,6 +20,7 @@ from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
+from train_head.run_clips import check_cached
 
 tf = import_tensorflow()
 
@@ -99,6 +100,7 @@ def evaluate_run(
         raise ValueError(
             f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
         )
+    check_cached(clips, cache)
     config = read_config(run)
     check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
