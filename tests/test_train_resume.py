@@ -1,5 +1,6 @@
 """Tests that a training that was killed or stopped goes on as if nothing had happened."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from commands import ROOT, SMALL_HEAD, make_command, run_program
 from refusals import refusal
 from small_data import assert_equal_training, train
 
+from lrcn.common import interrupt
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 from train_head.recorder import read_history
@@ -106,6 +108,20 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
     assert not run.checkpoints_path.exists()
 
 
+def test_an_interrupt_that_is_lost_stops_training_at_the_next_step(ramps, tmp_path, monkeypatch):
+    monkeypatch.setattr(interrupt, "_is_asked", False)  # and so it is afterwards
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        interrupt.watch_interrupts()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            train(ramps, tmp_path / "run", epochs=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert count_rows(RunDir(tmp_path / "run")) == 0
+
+
 def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
     run = RunDir(tmp_path / "run")
     flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
@@ -121,11 +137,14 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline_sec = time.monotonic() + _WAIT_SEC
-    while not list(run.checkpoints_path.glob("last_*.weights.h5")):
-        assert process.poll() is None and time.monotonic() < deadline_sec
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, log = process.communicate(timeout=_WAIT_SEC)
+    try:
+        while not list(run.checkpoints_path.glob("last_*.weights.h5")):
+            assert process.poll() is None and time.monotonic() < deadline_sec
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, log = process.communicate(timeout=_WAIT_SEC)
+    finally:
+        process.kill()
     assert (process.returncode, output) == (130, "") and "Traceback" not in log
     # The last checkpoint is older than the last epoch, which is not kept.
     pattern = r"(\d+) epochs done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from where"

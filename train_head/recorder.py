@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.atomic_file import replace_file
+from lrcn.common.interrupt import raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
@@ -155,6 +156,9 @@ class RunRecorder(keras.callbacks.Callback):
             if generator is not None:
                 state = np.random.SeedSequence([self._seed, epoch, number]).generate_state(2)
                 generator.state.assign(state)
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise_if_interrupted()
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from lrcn.common.interrupt import watch_interrupts
+
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -63,6 +65,7 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
             print(f"error: {message}", file=sys.stderr)
             _exit_at_once(1)
 
+    watch_interrupts()
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     handler = logging.get_absl_handler()

@@ -1,0 +1,28 @@
+"""Ctrl-C that is not lost.
+
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a function that C calls
+and whose errors nobody sees, such as one that runs when an object goes, it is dropped, and a
+training of hours was seen to go on as if nothing had been pressed.
+"""
+
+import signal
+
+_is_asked = False
+
+
+def watch_interrupts() -> None:
+    """Has Ctrl-C remembered as well as raised, unless the shell has the process ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _handle)
+
+
+def raise_if_interrupted() -> None:
+    """Raises the KeyboardInterrupt that was raised before and lost."""
+    if _is_asked:
+        raise KeyboardInterrupt
+
+
+def _handle(_signal_number, _frame) -> None:
+    global _is_asked
+    _is_asked = True
+    raise KeyboardInterrupt
