@@ -4,6 +4,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from lrcn.common.interrupt import raise_if_interrupted
+
 _POLL_SEC = 0.2
 
 
@@ -30,6 +32,7 @@ class BoundedQueue:
 
     def _wait(self, act: Callable, not_yet: type[Exception]):
         while not self._stop.is_set():
+            raise_if_interrupted()
             try:
                 return act()
             except not_yet:
