@@ -160,8 +160,8 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
     from extract_features.progress import ExtractionProgress
     from lrcn.common.clip import Clip
     from lrcn.common.contract import Contract
-    from lrcn.common.decode import read_source_stat
     from lrcn.common.feature_cache import FeatureCache
+    from lrcn.common.source_stat import read_source_stat
 
     shutil.rmtree(cache_dir, ignore_errors=True)
     contract = Contract(

@@ -27,10 +27,11 @@ from extract_features.same_data import check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError, read_clip_stat
+from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.open_cache import check_contract, create_cache, find_cache
+from lrcn.common.source_stat import read_clip_stat
 
 
 def extract_features(

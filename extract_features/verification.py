@@ -19,9 +19,10 @@ from lrcn.common.clip_features import (
 )
 from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.contract import IMPORTED_BACKBONE
-from lrcn.common.decode import UnreadableClipError, read_clip_stat
+from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.source_stat import read_clip_stat
 
 # The kinds that leave a clip without features; the others are told, and no error.
 ERRORS = ("damaged", "unreadable", "missing", "stale", "foreign")

@@ -11,6 +11,7 @@ from media import write_frame_folder, write_video
 from small_cache import SMALL
 from small_data import make_ramps, write_cache
 from small_imports import CLIP_IDS, SPLITS
+from small_labels import FEATURES
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
@@ -151,3 +152,22 @@ def page():
         pytest.skip("no Chromium is installed (Debian: apt install chromium), and CHROMIUM not set")
     with open_page(chromium) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def timed(tmp_path_factory):
+    """A cache of the clips of `small_labels` at 10 frames a second, not to be changed."""
+    return write_cache(tmp_path_factory.mktemp("timed") / "cache", FEATURES, fps=10)
+
+
+@pytest.fixture(scope="session")
+def untimed(tmp_path_factory):
+    """The same as folders of images are, without times."""
+    return write_cache(tmp_path_factory.mktemp("untimed") / "cache", FEATURES)
+
+
+@pytest.fixture(scope="session")
+def strided(tmp_path_factory):
+    """The same of every second frame, of clips of 11 and 7 frames."""
+    folder = tmp_path_factory.mktemp("strided") / "cache"
+    return write_cache(folder, FEATURES, fps=10, frame_stride=2)

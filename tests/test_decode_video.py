@@ -13,7 +13,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_video
 from video_data import make_noise, read_numbers, write_motion_jpeg
 
-from lrcn.common.decode import count_frames, iter_frames, read_source_stat
+from lrcn.common.decode import count_frames, iter_frames
+from lrcn.common.source_stat import read_source_stat
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,8 @@ import os
 import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 
-from lrcn.common.decode import (
-    UnreadableClipError,
-    count_frames,
-    estimate_num_frames,
-    read_source_stat,
-)
+from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.source_stat import read_source_stat
 
 
 def test_folder_without_images_names_the_suffixes(tmp_path):

@@ -7,8 +7,9 @@ import pytest
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import refusal
 
-from lrcn.common.decode import count_frames, estimate_num_frames, read_source_stat
+from lrcn.common.decode import count_frames, estimate_num_frames
 from lrcn.common.discover import find_clips
+from lrcn.common.source_stat import read_source_stat
 from train_head.prediction import find_sources
 
 

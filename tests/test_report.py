@@ -12,10 +12,10 @@ from PIL import Image
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.decode import read_source_stat
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.source_stat import read_source_stat
 from train_head.provenance import describe_data
 from train_head.reporting import write_report
 from train_head.train import train_run

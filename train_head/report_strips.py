@@ -12,8 +12,9 @@ from PIL import Image
 from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.contract import IMPORTED_BACKBONE
-from lrcn.common.decode import UnreadableClipError, read_clip_stat, read_frames
+from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.source_stat import read_clip_stat
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
 from train_head.frame_choice import sample_frames

@@ -6,7 +6,6 @@ and any other file a video.
 
 import contextlib
 import functools
-import hashlib
 import math
 import os
 from collections.abc import Callable, Collection, Iterator
@@ -16,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from lrcn.common import images
-from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.frame import Frame, UnreadableClipError, check_is_file, resize_picture
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.source_stat import make_missing_error
 
 __all__ = [
     "Frame",
@@ -26,9 +25,7 @@ __all__ = [
     "count_frames",
     "estimate_num_frames",
     "iter_frames",
-    "read_clip_stat",
     "read_frames",
-    "read_source_stat",
 ]
 
 
@@ -185,48 +182,11 @@ def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterat
             yield timestamp_sec
 
 
-def read_source_stat(source: Path) -> SourceStat:
-    """Reads what tells whether a source has changed, without opening any file.
-
-    Raises:
-        UnreadableClipError: If the source is missing, or a folder without images.
-    """
-    source = Path(source)
-    listing = ""
-    try:
-        if source.is_dir():
-            entries = images.find_frame_files(source)
-            stats = [entry.stat() for entry in entries]
-            listing = _digest_listing(entries, stats)
-        else:
-            stats = [source.stat()]
-    except OSError as error:
-        raise _make_missing_error(error.filename, error) from error
-    return SourceStat(
-        size_bytes=sum(stat.st_size for stat in stats),
-        mtime_ns=max(stat.st_mtime_ns for stat in stats),
-        listing=listing,
-    )
-
-
-def read_clip_stat(data_root: Path, clip: Clip) -> SourceStat:
-    """Reads the state of a clip's source, or of a span of it; errors as `read_source_stat`."""
-    return read_source_stat(data_root / clip.path)._replace(span=clip.span)
-
-
-def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:
-    digest = hashlib.sha256()
-    for entry, stat in zip(entries, stats, strict=True):
-        name = os.fsencode(entry.name)
-        digest.update(b"%d %s %d %d " % (len(name), name, stat.st_size, stat.st_mtime_ns))
-    return digest.hexdigest()
-
-
 def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) -> bool:
     try:
         mode = os.stat(source).st_mode
     except (OSError, ValueError) as error:
-        raise _make_missing_error(source, error) from error
+        raise make_missing_error(source, error) from error
     if not source.is_dir():
         check_is_file(source, mode)
         return False
@@ -256,11 +216,3 @@ def _import_video():
     from lrcn.common import video
 
     return video
-
-
-def _make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
-    reason = getattr(error, "strerror", None) or error
-    return UnreadableClipError(
-        f"{path}: expected a folder of images or a video file, received: {reason}. Check the path "
-        "and its permissions."
-    )

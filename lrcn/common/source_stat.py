@@ -1,0 +1,55 @@
+"""The state of a clip's source, which tells whether it changed, without opening any file."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from lrcn.common import images
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.frame import UnreadableClipError
+
+
+def read_source_stat(source: Path) -> SourceStat:
+    """Reads what tells whether a source has changed, without opening any file.
+
+    Raises:
+        UnreadableClipError: If the source is missing, or a folder without images.
+    """
+    source = Path(source)
+    listing = ""
+    try:
+        if source.is_dir():
+            entries = images.find_frame_files(source)
+            stats = [entry.stat() for entry in entries]
+            listing = _digest_listing(entries, stats)
+        else:
+            stats = [source.stat()]
+    except OSError as error:
+        raise make_missing_error(error.filename, error) from error
+    return SourceStat(
+        size_bytes=sum(stat.st_size for stat in stats),
+        mtime_ns=max(stat.st_mtime_ns for stat in stats),
+        listing=listing,
+    )
+
+
+def read_clip_stat(data_root: Path, clip: Clip) -> SourceStat:
+    """Reads the state of a clip's source, or of a span of it; errors as `read_source_stat`."""
+    return read_source_stat(data_root / clip.path)._replace(span=clip.span)
+
+
+def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:
+    digest = hashlib.sha256()
+    for entry, stat in zip(entries, stats, strict=True):
+        name = os.fsencode(entry.name)
+        digest.update(b"%d %s %d %d " % (len(name), name, stat.st_size, stat.st_mtime_ns))
+    return digest.hexdigest()
+
+
+def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
+    """Makes the error of a source that is not there, or cannot be looked at."""
+    reason = getattr(error, "strerror", None) or error
+    return UnreadableClipError(
+        f"{path}: expected a folder of images or a video file, received: {reason}. Check the path "
+        "and its permissions."
+    )
