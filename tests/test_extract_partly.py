@@ -99,7 +99,7 @@ def test_clips_of_another_shard_with_other_spans_are_not_trained_on(write_spans,
     ) in done.stderr
     assert not (tmp_path / "run").exists()
     extract(data, cache, shard=Shard(1, 2))
-    check_cached(read_manifest(data), read_cache(cache))
+    check_cached(read_manifest(data), read_cache(cache), listed_in=data)
 
 
 def test_an_import_that_ends_early_leaves_no_stale_features(run_import, manifest, tmp_path):

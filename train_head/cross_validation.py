@@ -64,7 +64,7 @@ def cross_validate(
     with_test, without_test = [], []
     for manifest_path in manifest_paths:  # a bad one is named before hours are spent on others
         clips = read_run_clips(cache, manifest_path)
-        check_cached(clips, cache)
+        check_cached(clips, cache, listed_in=cache.manifest_path)
         if config.labels == "clip":
             check_classes(clips, read_class_names(cache.classes_path), cache, manifest_path)
         splits = {clip.split for clip in clips}

@@ -93,14 +93,15 @@ def evaluate_run(
             several windows are asked of a head that labels every frame.
     """
     check_cache(run, cache)
-    warn_of_other_data(run, cache)
+    all_clips = read_manifest(run.manifest_path)
+    warn_of_other_data(run, all_clips, cache)
     class_names = read_class_names(run.classes_path)
-    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
+    clips = [clip for clip in all_clips if clip.split == split]
     if not clips:
         raise ValueError(
             f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
         )
-    check_cached(clips, cache)
+    check_cached(clips, cache, listed_in=run.manifest_path)
     config = read_config(run)
     check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
@@ -136,7 +137,7 @@ def evaluate_run(
             "windows": num_windows,
             "views": num_views,
             "seed": config.seed,
-            "leaking_groups": len(find_group_leaks(read_manifest(run.manifest_path))),
+            "leaking_groups": len(find_group_leaks(all_clips)),
             "git_commit": find_git_commit(),
             "versions": list_versions(),
             "contract": cache.contract.digest,

@@ -10,8 +10,7 @@ from train_head.evaluation import load_model
 from train_head.fitting import fit_model, make_checked_strategy, save_model
 from train_head.recorder import RunRecorder, read_history
 from train_head.reproduction import make_extraction_command
-from train_head.run_lock import lock_run
-from train_head.run_start import start_run
+from train_head.run_start import open_run
 from train_head.split_reader import read_split
 from train_head.train import train_run
 
@@ -53,15 +52,14 @@ def fine_tune_run(
     """
     _check_cut(cache)
     strategy = make_checked_strategy(config, devices)
-    # Locked first: of two that start at once, one would write its settings over the other's.
-    with lock_run(run):
-        if start_run(
-            run,
-            config=config,
-            cache=cache,
-            manifest_path=manifest_path,
-            frame_labels_path=frame_labels_path,
-        ):
+    with open_run(
+        run,
+        config=config,
+        cache=cache,
+        manifest_path=manifest_path,
+        frame_labels_path=frame_labels_path,
+    ) as has_ended:
+        if has_ended:
             return
         head_run = RunDir(run.head_path)
         train_run(

@@ -54,7 +54,7 @@ def find_ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> list[float]:
     if variance > 0:
         num_drawn = min(total, share * (1 - share) / variance)
     # That the variance is known from few rows.
-    num_drawn *= (stats.t.ppf(_TAIL, max(total, num_rows) - 1) / _find_t(num_rows - 1)) ** 2
+    num_drawn *= (_find_t(max(total, num_rows) - 1) / _find_t(num_rows - 1)) ** 2
     return find_exact_interval(share * num_drawn, num_drawn)
 
 

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -39,9 +39,14 @@ def digest_trained_sources(cache: FeatureCache, clips: Iterable[Clip]) -> str:
     return cache.digest_sources(clip.clip_id for clip in clips if clip.split != "test") + "\n"
 
 
-def warn_of_other_data(run: RunDir, cache: FeatureCache) -> None:
-    """Warns where a cache is not, or not only, of the clips that a run was trained and split on."""
-    clips = read_manifest(run.manifest_path)
+def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) -> None:
+    """Warns where a cache is not, or not only, of the clips that a run was trained and split on.
+
+    Args:
+        run: The run.
+        clips: Those of its manifest.
+        cache: The cache that it is to be scored on.
+    """
     trained = [clip for clip in clips if clip.split != "test"]
     can_tell = run.sources_path.exists() and all(
         cache.clip_path(clip.clip_id).exists() for clip in trained

@@ -96,8 +96,8 @@ def check_classes(
         )
 
 
-def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
-    """Checks that the cache holds the clips, and what they are of each video now.
+def check_cached(clips: list[Clip], cache: FeatureCache, *, listed_in: Path) -> None:
+    """Checks that the cache holds the clips, of the spans that `listed_in` says for the error.
 
     Raises:
         FileNotFoundError: If clips are missing.
@@ -115,6 +115,6 @@ def check_cached(clips: list[Clip], cache: FeatureCache) -> None:
     if other:
         raise ValueError(
             f"{cache.cache_dir}: {len(other)} of {len(clips)} clips hold another span than "
-            f"{cache.manifest_path} lists, such as {cache.clip_path(other[0].clip_id)}. Finish "
+            f"{listed_in} lists, such as {cache.clip_path(other[0].clip_id)}. Finish "
             "extract_features first (of shards, all): it extracts them anew."
         )

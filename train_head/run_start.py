@@ -1,6 +1,8 @@
 """The start of a run: what is checked and written before the first step."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import logging
@@ -26,6 +28,7 @@ from train_head.frame_labels import (
 from train_head.label_coverage import check_read_labels
 from train_head.provenance import digest_trained_sources, list_versions
 from train_head.run_clips import check_cached, check_classes, read_run_clips
+from train_head.run_lock import lock_run
 
 _NAME_ANOTHER = (
     "Name another folder (--run_dir, or --output_dir of programs that train several runs; with "
@@ -33,15 +36,17 @@ _NAME_ANOTHER = (
 )
 
 
-def start_run(
+@contextlib.contextmanager
+def open_run(
     run: RunDir,
     *,
     config: TrainConfig,
     cache: FeatureCache,
     manifest_path: Path | None,
     frame_labels_path: Path | None,
-) -> bool:
-    """Writes what is known before training, or checks that the run is the same.
+) -> Iterator[bool]:
+    """Writes what is known before training, or checks that the run is the same; none other may
+    train it within the block.
 
     Args:
         run: Where the run goes, made where there is none.
@@ -51,14 +56,27 @@ def start_run(
         frame_labels_path: With a label for every frame, where these are, see `frame_labels`; None
             takes those that the run has.
 
-    Returns:
+    Yields:
         Whether the run has ended, so that nothing is left to do.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
+        RuntimeError: If another process trains the run.
         ValueError: If the clips or labels do not allow training, or the folder holds other files
             or a run of other settings, clips, sources of clips or labels.
     """
+    # Locked first: of two that start at once, one would write its settings over the other's.
+    with lock_run(run):
+        yield _start(run, config, cache, manifest_path, frame_labels_path)
+
+
+def _start(
+    run: RunDir,
+    config: TrainConfig,
+    cache: FeatureCache,
+    manifest_path: Path | None,
+    frame_labels_path: Path | None,
+) -> bool:
     manifest_path = cache.manifest_path if manifest_path is None else manifest_path
     clips = read_run_clips(cache, manifest_path)
     if run.config_path.exists():
@@ -94,7 +112,7 @@ def start_run(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
         )
-    check_cached(clips, cache)
+    check_cached(clips, cache, listed_in=cache.manifest_path)
     if not any(clip.split == "val" for clip in clips):
         logging.warning(
             "No clip is in the val split: the last epoch is kept, so nothing guards against too "
@@ -133,7 +151,7 @@ def _write_text(path: Path, text: str) -> None:
 def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> bool:
     if not run.sources_path.exists():  # of an earlier version
         return False
-    check_cached(clips, cache)
+    check_cached(clips, cache, listed_in=cache.manifest_path)
     return run.sources_path.read_text(encoding="utf-8") != digest_trained_sources(cache, clips)
 
 

@@ -12,8 +12,7 @@ from train_head.layers import keras
 from train_head.model import build_head
 from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
-from train_head.run_lock import lock_run
-from train_head.run_start import start_run
+from train_head.run_start import open_run
 from train_head.split_reader import read_split
 from train_head.vgg16 import rebuild_top
 
@@ -58,15 +57,14 @@ def train_run(
             being finite.
     """
     strategy = make_checked_strategy(config, devices)
-    # Locked first: of two that start at once, one would write its settings over the other's.
-    with lock_run(run):
-        if start_run(
-            run,
-            config=config,
-            cache=cache,
-            manifest_path=manifest_path,
-            frame_labels_path=frame_labels_path,
-        ):
+    with open_run(
+        run,
+        config=config,
+        cache=cache,
+        manifest_path=manifest_path,
+        frame_labels_path=frame_labels_path,
+    ) as has_ended:
+        if has_ended:
             return
         top = rebuild_top(cache.contract, weights, where=cache.cache_dir / "cache.json")
         train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
