@@ -28,9 +28,7 @@ _ROWS_AT_ONCE = 16
 _TIMES = 9
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     from lrcn.common.clip import SourceStat
     from lrcn.common.clip_file import COMPRESSIONS
     from lrcn.common.feature_cache import FeatureCache

@@ -36,9 +36,7 @@ _KEPT = "from the cache cut at block4_pool, kept decoded"
 _MIXED = ", --mixed_precision"
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rates = measure_rates(_build_rows(Path(folder)))
     medians = {name: statistics.median(values) for name, values in rates.items()}

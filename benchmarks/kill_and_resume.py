@@ -21,9 +21,7 @@ _KILLS = flags.DEFINE_integer("kills", 20, "How often to kill -9.", lower_bound=
 _SEED = flags.DEFINE_integer("seed", 0, "Decides the moments.")
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     from extract_features.sample import render_sample
 
     with tempfile.TemporaryDirectory() as name:

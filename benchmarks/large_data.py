@@ -28,9 +28,7 @@ _CLASSES = flags.DEFINE_integer("classes", 101, "Classes.", lower_bound=2)
 _AUDIT_FRAMES = 20
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cache_dir = _write_maps(folder / "maps")

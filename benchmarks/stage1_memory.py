@@ -23,9 +23,7 @@ _FRAME_SIZE_PX = 64
 _IMAGE_SIZE_PX = 32
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = {

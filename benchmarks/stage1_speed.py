@@ -33,9 +33,7 @@ _SOURCE_HEIGHT_PX, _SOURCE_WIDTH_PX = 240, 320
 _BATCH_SIZE = 16
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     _load_triton_first()
     with tempfile.TemporaryDirectory() as folder:
         rates = measure_rates(_build_rows(Path(folder)))

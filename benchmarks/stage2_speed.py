@@ -43,9 +43,7 @@ class _Row(NamedTuple):
         return self.num_frames
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = _build_rows(Path(folder))
         rates = measure_rates({row.name: row.train for row in rows})

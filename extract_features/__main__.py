@@ -34,9 +34,7 @@ _SHARD_INDEX = flags.DEFINE_integer(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
+def main() -> int:
     data_settings, cache_dir = data_flags.read_data_settings()
     backbone_settings, batch_options = backbone_flags.read_backbone_settings()
     from extract_features.extract import extract_features

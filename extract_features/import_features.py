@@ -20,9 +20,7 @@ _FEATURES = flags.DEFINE_string(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
+def main() -> int:
     data_settings, cache_dir = data_flags.read_data_settings()
     from extract_features.feature_import import import_features
     from extract_features.summary import report_summary

@@ -36,9 +36,7 @@ _VAL_FRACTION = flags.DEFINE_float(
 _SEED = flags.DEFINE_integer("seed", 0, "Decides which groups are drawn for validation.")
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
+def main() -> None:
     from extract_features.official_manifests import write_official_manifests
 
     for path in write_official_manifests(

@@ -12,9 +12,7 @@ flags.adopt_module_key_flags(backbone_flags)
 _NAMED_UNREADABLE = 5
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}. Did you forget --data=?")
+def main() -> int:
     data_settings, cache_dir = data_flags.read_data_settings()
     backbone_settings, batch_options = backbone_flags.read_backbone_settings()
     from extract_features.disk_space import describe_lack_of_space

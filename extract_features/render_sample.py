@@ -18,11 +18,7 @@ _CLIPS_PER_CLASS = flags.DEFINE_integer(
 )
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(
-            f"Expected flags only. Received: {arguments}. Did you forget --output_dir=?"
-        )
+def main() -> None:
     from extract_features.sample import render_sample
 
     print(

@@ -17,11 +17,7 @@ _REPAIR = flags.DEFINE_bool(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(
-            f"Expected flags only. Received: {arguments}. Did you forget --cache_dir=?"
-        )
+def main() -> int:
     from extract_features.verification import ERRORS, KINDS, iter_findings, remove_file
     from lrcn.common.cache_lock import lock_cache
     from lrcn.common.open_cache import read_cache

@@ -64,7 +64,7 @@ MODULES = find_modules()
 PROGRAMS = {
     name
     for name, path in MODULES.items()
-    if "run_program(main)" in path.read_text(encoding="utf-8")
+    if "\n    run_program(main" in path.read_text(encoding="utf-8")
 }
 
 

@@ -10,9 +10,7 @@ flags.adopt_module_key_flags(run_flags)
 flags.adopt_module_key_flags(train_flags)
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     config = train_flags.read_train_config(takes_frame_labels=True)
 
     from lrcn.common.open_cache import read_cache

@@ -23,9 +23,7 @@ _THRESHOLD = flags.DEFINE_float(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates, format_audit

@@ -32,9 +32,7 @@ _SEEDS = flags.DEFINE_integer(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     config = train_flags.read_train_config()
     for name in ("rnn", "frame_order"):
         if flags.FLAGS[name].present:

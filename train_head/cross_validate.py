@@ -29,9 +29,7 @@ _OUTPUT_DIR = flags.DEFINE_string(
 )
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> None:
     config = train_flags.read_train_config(takes_frame_labels=True)
 
     from lrcn.common.open_cache import read_cache

@@ -5,9 +5,7 @@ from absl import logging
 from lrcn.common.program import run_program
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     from lrcn.common.devices import describe_device
     from train_head.rnn_check import describe_versions, iter_checks
 

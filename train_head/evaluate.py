@@ -29,9 +29,7 @@ _VIEWS = flags.DEFINE_enum(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import evaluate_run

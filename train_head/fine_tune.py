@@ -48,9 +48,7 @@ flags.DEFINE_float(
 flags.DEFINE_float("tune_clipvalue", _DEFAULTS.tune_clipvalue, "As --clipvalue.", lower_bound=0.0)
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     config = train_flags.read_train_config(FineTuneConfig, takes_frame_labels=True)
 
     from lrcn.common.open_cache import read_cache

@@ -22,9 +22,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     output = check_output(_OUTPUT.value)
     paths = [Path(name).resolve() for name in _RUN_DIRS.value]
     if len(set(paths)) < len(paths):

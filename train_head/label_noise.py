@@ -33,9 +33,7 @@ _FOLDS = flags.DEFINE_integer(
 _NUM_SHOWN = 20
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
+def main() -> int:
     config = train_flags.read_train_config()
 
     from lrcn.common.open_cache import read_cache

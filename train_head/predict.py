@@ -167,4 +167,4 @@ def _open_output(predictor):
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, takes_arguments=True)

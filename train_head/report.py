@@ -16,10 +16,7 @@ _COMPARE_DIR = flags.DEFINE_string(
 _AUDIT_DIR = flags.DEFINE_string("audit_dir", None, "What train_head.audit wrote, to be shown too.")
 
 
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise ValueError(f"Expected flags only. Received: {arguments}.")
-
+def main() -> int:
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.reporting import write_report

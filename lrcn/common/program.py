@@ -34,8 +34,11 @@ _REMEDIES = {
 }
 
 
-def run_program(main: Callable[[list[str]], int | None]) -> None:
+def run_program(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
     """Parses the flags, runs `main` and exits with its status.
+
+    Words that are no flags are refused, unless the program `takes_arguments`: `main` is given
+    their list then, and nothing otherwise.
 
     Logs go to stderr; stdout is for results. An expected error (bad input, a full disk, a
     contract that does not fit) ends with its message and status 1; `--verbosity=1` adds the
@@ -45,7 +48,14 @@ def run_program(main: Callable[[list[str]], int | None]) -> None:
     def guarded_main(argv: list[str]) -> None:
         try:
             _check_finite_flags()
-            sys.exit(main(argv[1:]))
+            if takes_arguments:
+                sys.exit(main(argv[1:]))
+            if argv[1:]:
+                raise ValueError(
+                    f"Expected flags only. Received: {argv[1:]}. A value follows the name of its "
+                    "flag and `=`, without a blank: --name=value."
+                )
+            sys.exit(main())
         except KeyboardInterrupt:
             print(
                 "Stopped. What was finished is kept. Extraction and training go on from there if "
