@@ -99,8 +99,14 @@ def test_balanced_class_weights_are_inverse_to_the_clips_of_a_class(reader):
 def test_batches_for_devices_are_filled_up(reader):
     config = make_config(batch_size=4)
     dataset, steps = make_train_dataset(reader, CLASS_IDS, config, epoch=0, num_devices=4)
-    sizes = [len(batch[1]) for batch in dataset.take(steps).as_numpy_iterator()]
-    assert sizes == [4] * 8, "of 30 clips"
+    *batches, (maps, class_ids, weights) = dataset.take(steps).as_numpy_iterator()
+    for batch in batches:
+        np.testing.assert_array_equal(batch[2], np.ones(4))
+    assert len(batches) == 7, "of 30 clips"
+    # The mean over four rows is that over the two that count.
+    np.testing.assert_array_equal(weights, [2, 2, 0, 0])
+    for values in (maps, class_ids):
+        np.testing.assert_array_equal(values[:2], values[2:])
     *_, last = make_eval_dataset(reader, CLASS_IDS, config, num_devices=4).as_numpy_iterator()
     np.testing.assert_allclose(last[2], np.array([1, 1, 0, 0]) * 32 / 30)
 

@@ -98,14 +98,14 @@ def test_accuracy_counts_each_clip_once():
 
 def test_targets_of_a_batch():
     class_ids = [np.array([0, -1, 2, 2], np.int32), np.array([1, 1], np.int32)]
-    targets = FrameTargets(class_ids, count_epoch={7: (4, 8)}.get, num_counted=2)
-    chosen = [(0, np.array([3, 1, 0])), (1, None), (1, None)]
-    wanted, weights = targets.make_batch(7, np.array([0, 1, 2]), chosen)
-    np.testing.assert_array_equal(wanted, [[2, 0, 0], [1, 1, 0], [0, 0, 0]])
-    # T * N / n = 3 * 4 / 8; the third row only fills up the batch.
-    np.testing.assert_array_equal(weights, [[1.5, 0, 1.5], [1.5, 1.5, 0], [0, 0, 0]])
+    targets = FrameTargets(class_ids, count_epoch={7: (4, 8)}.get)
+    chosen = [(0, np.array([3, 1, 0])), (1, None)]
+    wanted, weights = targets.make_batch(7, np.array([0, 1]), chosen)
+    np.testing.assert_array_equal(wanted, [[2, 0, 0], [1, 1, 0]])
+    # T * N / n = 3 * 4 / 8.
+    np.testing.assert_array_equal(weights, [[1.5, 0, 1.5], [1.5, 1.5, 0]])
     assert wanted.dtype == np.int32 and weights.dtype == np.float32
-    assert count_labelled(class_ids, chosen) == (3, 2 + 2 + 2)
+    assert count_labelled(class_ids, [*chosen, chosen[1]]) == (3, 2 + 2 + 2)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ class FrameTargets:
         class_ids: Sequence[np.ndarray],
         *,
         count_epoch: Callable[[int], tuple[int, int]],
-        num_counted: int | None = None,
         class_weights: np.ndarray | None = None,
     ):
         """Notes what to count.
@@ -34,33 +33,28 @@ class FrameTargets:
         Args:
             class_ids: [T] int32 of each clip, see `frame_labels`.
             count_epoch: Gives of an epoch its rows, N, and the labelled frames that these read, n.
-            num_counted: From this draw on rows fill up a batch and count nothing; None: all count.
             class_weights: [K], how much more a frame of each class counts; None: all alike.
         """
         self._class_ids = class_ids
         self._count_epoch = count_epoch
-        self._num_counted = num_counted
         self._class_weights = class_weights
 
     def make_batch(
-        self, epoch: int, draws: np.ndarray, chosen: Sequence[tuple[int, np.ndarray | None]]
+        self, epoch: int, _draws: np.ndarray, chosen: Sequence[tuple[int, np.ndarray | None]]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Makes the targets of a batch.
 
         Args:
             epoch: Which it is of.
-            draws: [b] int64.
-            chosen: The clip's number of each draw, and its frames, or None for all.
+            chosen: For each of the b draws the clip's number and its frames, or None for all.
 
         Returns:
             [b, T] int32 class ids, and [b, T] float32 weights, 0 for frames that do not count.
         """
         rows = []
-        for draw, (clip_number, frames) in zip(draws, chosen, strict=True):
+        for clip_number, frames in chosen:
             class_ids = self._class_ids[clip_number]
-            class_ids = class_ids if frames is None else class_ids[frames]
-            is_filling = self._num_counted is not None and draw >= self._num_counted
-            rows.append(np.full_like(class_ids, UNLABELLED) if is_filling else class_ids)
+            rows.append(class_ids if frames is None else class_ids[frames])
         padded = np.full((len(rows), max(map(len, rows))), UNLABELLED, np.int32)
         for row, class_ids in zip(padded, rows, strict=True):
             row[: len(class_ids)] = class_ids

@@ -49,21 +49,21 @@ def make_train_dataset(
         class_ids: Of the N clips, or of their frames, as the settings have it.
         config: Labels, sequence, sampling, balance, batch size and seed.
         epoch: The first epoch, from 0.
-        num_devices: Every batch is filled up to a multiple of it by repeating clips.
+        num_devices: Every batch is filled up to a multiple of it by rows of weight 0.
 
     Returns:
         A dataset of (inputs as `build_head` takes them, [b] int32 class ids), with balanced class
-        weights followed by the clips' [b] float32 weights, and the number of batches in an epoch.
-        With a label for every frame, class ids and weights are those of `FrameTargets`, [b, T].
+        weights or several devices followed by the clips' [b] float32 weights, and the number of
+        batches in an epoch. With a label for every frame, class ids and weights are those of
+        `FrameTargets`, [b, T].
     """
 
-    def iter_batches(number: int) -> Iterator[np.ndarray]:
-        for draws in plan_epoch(reader.num_frames, class_ids, config, epoch=number):
-            yield np.resize(draws, _round_up(len(draws), num_devices))
+    def plan_batches(number: int) -> list[np.ndarray]:
+        return plan_epoch(reader.num_frames, class_ids, config, epoch=number)
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
         for number in itertools.count(epoch):
-            for draws in iter_batches(number):
+            for draws in plan_batches(number):
                 yield number, draws
 
     def choose_frames(epoch: int, draw: int) -> tuple[int, np.ndarray | None, int]:
@@ -77,7 +77,7 @@ def make_train_dataset(
         # Batches of two epochs are loaded side by side.
         @functools.lru_cache(maxsize=2)
         def count_epoch(number: int) -> tuple[int, int]:
-            draws = itertools.chain.from_iterable(iter_batches(number))
+            draws = itertools.chain.from_iterable(plan_batches(number))
             return count_labelled(class_ids, (choose_frames(number, int(x))[:2] for x in draws))
 
         targets = FrameTargets(
@@ -86,11 +86,20 @@ def make_train_dataset(
             class_weights=balance_classes(class_ids) if is_balanced else None,
         )
     else:
-        targets = _ClipTargets(np.asarray(class_ids, np.int32))
+        weights = np.ones(len(class_ids)) if num_devices > 1 else None
         if is_balanced:
-            targets.append(compute_sample_weight("balanced", class_ids).astype(np.float32))
+            weights = compute_sample_weight("balanced", class_ids)
+        targets = _ClipTargets(class_ids, weights)
+
+    # A step follows the mean over the rows that count.
     dataset = _make_dataset(
-        reader, config, iter_plan, choose_frames, targets=targets, num_devices=num_devices
+        reader,
+        config,
+        iter_plan,
+        choose_frames,
+        targets=targets,
+        num_devices=num_devices,
+        find_scale=lambda num_rows, num_filled: num_filled / num_rows,
     )
     return dataset, count_batches(len(reader), config)
 
@@ -113,14 +122,13 @@ def make_eval_dataset(
     the frames that are read, see `FrameTargets`.
     """
     num_rows = len(reader) * num_windows * num_views
-    num_filled = _round_up(num_rows, num_devices)
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, num_filled, config.batch_size):
-            yield 0, np.arange(start, min(start + config.batch_size, num_filled))
+        for start in range(0, num_rows, config.batch_size):
+            yield 0, np.arange(start, min(start + config.batch_size, num_rows))
 
     def choose_frames(_epoch: int, row: int) -> tuple[int, np.ndarray | None, int]:
-        clip_and_window, view = divmod(row % num_rows, num_views)
+        clip_and_window, view = divmod(row, num_views)
         clip_number, window = divmod(clip_and_window, num_windows)
         num_frames = int(reader.num_frames[clip_number])
         frames = sample_windows(num_frames, config, num_windows=num_windows)[window]
@@ -128,33 +136,33 @@ def make_eval_dataset(
 
     if config.labels == "frame":
         read = (choose_frames(0, row)[:2] for row in range(num_rows))
-        _, num_labelled = count_labelled(class_ids, read)
-        targets = FrameTargets(
-            class_ids,
-            count_epoch=lambda _: (num_filled, num_labelled),
-            num_counted=num_rows,
-        )
+        counts = count_labelled(class_ids, read)
+        targets = FrameTargets(class_ids, count_epoch=lambda _: counts)
     else:
-        targets = _ClipTargets(np.repeat(np.asarray(class_ids, np.int32), num_windows * num_views))
-        if num_devices > 1:
-            # A loss is divided by all rows of its batch, also those of weight 0.
-            is_counted = np.arange(num_filled) < num_rows
-            targets.append((is_counted * num_filled / num_rows).astype(np.float32))
+        weights = np.ones(num_rows) if num_devices > 1 else None
+        targets = _ClipTargets(np.repeat(class_ids, num_windows * num_views), weights)
+    # Keras averages the loss over all rows of all batches, also those of weight 0.
+    scale = _round_up(num_rows, num_devices) / num_rows
     dataset = _make_dataset(
-        reader, config, iter_plan, choose_frames, targets=targets, num_devices=num_devices
+        reader,
+        config,
+        iter_plan,
+        choose_frames,
+        targets=targets,
+        num_devices=num_devices,
+        find_scale=lambda _num_rows, _num_filled: scale,
     )
-    num_batches = count_batches(num_filled, config)
+    num_batches = count_batches(num_rows, config)
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
 
 
 class _ClipTargets:
-    """Gives batches an element of each of some arrays: draw d has the element d % N of N."""
+    """Gives batches class ids, and weights where there are any: draw d has number d % N of N."""
 
-    def __init__(self, class_ids: np.ndarray):
-        self._values = [class_ids]
-
-    def append(self, weights: np.ndarray) -> None:
-        self._values.append(weights)
+    def __init__(self, class_ids: np.ndarray, weights: np.ndarray | None):
+        self._values = [np.asarray(class_ids, np.int32)]
+        if weights is not None:
+            self._values.append(weights.astype(np.float32))
 
     @property
     def arrays(self):
@@ -168,11 +176,15 @@ def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devices: int):
+def _make_dataset(
+    reader, config, iter_plan, choose_frames, *, targets, num_devices: int, find_scale
+):
     """Makes the batches of a plan of (epoch, [b] draws): inputs, and what the targets make of them.
 
     `choose_frames` says of an epoch and a draw which clip it is, and which of its frames and views
-    it takes.
+    it takes. A batch that the devices cannot share equally is filled up by some of its rows once
+    more, with weight 0, and the weights of the others grow by what `find_scale` says of the numbers
+    of rows before and after.
     """
     shape = (None, None, *reader.feature_shape)
 
@@ -196,10 +208,17 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
             int(reader.num_frames[clip_number]) if frames is None else len(frames)
             for clip_number, frames, _ in chosen
         ]
-        maps, mask = _allocate_padded(lengths, reader.feature_shape)
-        for row, length, (clip_number, frames, view) in zip(maps, lengths, chosen, strict=True):
-            reader.read(clip_number, frames, view=view, out=row[:length])
-        return maps, mask, *targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
+        num_rows, num_filled = len(draws), _round_up(len(draws), num_devices)
+        maps, mask = _allocate_padded(np.resize(lengths, num_filled), reader.feature_shape)
+        for row, (clip_number, frames, view) in enumerate(chosen):
+            reader.read(clip_number, frames, view=view, out=maps[row, : lengths[row]])
+        for row in range(num_rows, num_filled):
+            maps[row] = maps[row - num_rows]
+        wanted = targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
+        if num_devices > 1:
+            scale = find_scale(num_rows, num_filled)
+            wanted = _fill_targets(*wanted, num_filled=num_filled, scale=scale)
+        return maps, mask, *wanted
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)
@@ -209,6 +228,15 @@ def _make_dataset(reader, config, iter_plan, choose_frames, *, targets, num_devi
     options.autotune.enabled = False
     dataset = plan.map(load, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
     return dataset.prefetch(_PARALLEL_BATCHES).with_options(options)
+
+
+def _fill_targets(
+    class_ids: np.ndarray, weights: np.ndarray, *, num_filled: int, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds rows that count nothing, and multiplies the weights of the others."""
+    filled = np.zeros((num_filled, *weights.shape[1:]), np.float32)
+    filled[: len(weights)] = weights * scale
+    return np.resize(class_ids, filled.shape), filled
 
 
 def pad_clips(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
