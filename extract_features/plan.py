@@ -1,4 +1,7 @@
-"""Tells what an extraction will take, before it is paid: clips, frames, bytes and time."""
+"""Tells what an extraction will take, before it is paid: clips, frames, bytes and time.
+
+Ends with status 1 where an extraction would, since clips cannot be read or the disk is too small.
+"""
 
 from absl import flags, logging
 
@@ -22,10 +25,16 @@ def main() -> int:
     print(plan)
     for clip, reason in plan.unreadable[:_NAMED_UNREADABLE]:
         logging.warning("unreadable: %s: %s", clip.clip_id, reason)
+    if plan.has_failures:
+        logging.error(
+            "An extraction would fail for %d clips. Mend or remove them, or go on without: "
+            "--skip_unreadable",
+            len(plan.unreadable),
+        )
     message = describe_lack_of_space(plan.needed_bytes, plan.folder)
     if message is not None:
         logging.error("%s", message)
-    return 0 if message is None else 1
+    return 1 if plan.has_failures or message is not None else 0
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Plan:
         clips: Clips to extract.
         skipped: Clips that the cache already has.
         unreadable: (clip, reason) of each clip that plainly cannot be read.
+        skip_unreadable: Whether an extraction goes on without these.
         folder: On whose disk they go.
         frames: Frames to extract.
         needed_bytes: What they take on the disk.
@@ -56,11 +57,17 @@ class Plan:
     clips: int
     skipped: int
     unreadable: list[tuple[Clip, str]]
+    skip_unreadable: bool
     folder: Path
     frames: int = 0
     needed_bytes: int = 0
     free_bytes: int = 0
     expected_sec: float = 0.0
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether an extraction would end as failed."""
+        return bool(self.unreadable) and not self.skip_unreadable
 
     def __str__(self):
         minutes, seconds = divmod(round(self.expected_sec), 60)
@@ -117,6 +124,7 @@ def make_plan(
         count.clips,
         skipped=len(jobs) - len(pending),
         unreadable=unreadable + count.unreadable,
+        skip_unreadable=data_settings.skip_unreadable,
         frames=count.frames,
         folder=folder,
         free_bytes=find_free_bytes(folder),

@@ -78,21 +78,26 @@ def make_small_disk(tmp_path):
         subprocess.run(["umount", folder], check=True)
 
 
-def test_the_plan_of_new_data_leaves_nothing_behind(clips_dir, cache_dir, tmp_path):
+def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
+    (data / "left" / "broken.mp4").write_bytes(b"no video")
     cache = tmp_path / "new"
-    flags = (f"--data={clips_dir}", f"--cache_dir={cache}", *SMALL_BACKBONE)
-    numbers = PLAN.fullmatch(run_program("extract_features.plan", *flags).stdout).groupdict()
-    assert (numbers["clips"], numbers["skipped"], numbers["unreadable"]) == ("16", "0", "0")
+    flags = (f"--data={data}", f"--cache_dir={cache}", *SMALL_BACKBONE)
+    done = run_program("extract_features.plan", *flags, check=False)
+    numbers = PLAN.fullmatch(done.stdout).groupdict()
+    assert (numbers["clips"], numbers["skipped"], numbers["unreadable"]) == ("16", "0", "1")
+    assert done.returncode == 1
+    assert "unreadable: left/broken: " in done.stderr
+    assert "An extraction would fail for 1 clips. Mend or remove them, or go on" in done.stderr
     assert (numbers["frames"], numbers["folder"]) == ("136", str(cache))
     size_mb = sum(x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")) / 1e6
     assert size_mb / 2 - 0.1 < float(numbers["needed"]) < size_mb * 2 + 0.1
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [data]
 
 
 def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_path):
-    def plan_here(data, cache_dir, **settings):
+    def plan_here(data, cache_dir, *, skip_unreadable=False, **settings):
         return make_plan(
-            DataSettings(data=data),
+            DataSettings(data=data, skip_unreadable=skip_unreadable),
             BackboneSettings(weights="random", image_size=32, compute_dtype="float32", **settings),
             cache_dir=cache_dir,
             batch_size=16,
@@ -101,6 +106,7 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
 
     found = plan_here(clips_dir, cache_dir)
     assert (found.clips, found.skipped, found.frames, found.needed_bytes) == (0, 16, 0, 0)
+    assert not found.has_failures
     with pytest.raises(ValueError, match="made with frame_selection=all, but this run needs"):
         plan_here(clips_dir, cache_dir, selection=FrameSelection(max_frames=4))
     data = shutil.copytree(clips_dir, tmp_path / "data")
@@ -114,7 +120,9 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     assert clip.clip_id == "left/clip_7"
     assert reason.startswith(f"{data}/left/clip_7.mp4: expected a video, received: ")
     assert found.expected_sec > 0 and found.needed_bytes > 0
-    found = plan_here(data, None, selection=FrameSelection(fps=5))
+    assert found.has_failures
+    found = plan_here(data, None, skip_unreadable=True, selection=FrameSelection(fps=5))
+    assert not found.has_failures
     assert (found.clips, len(found.unreadable)) == (1, 15)  # folders have no times
 
 
