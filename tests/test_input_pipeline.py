@@ -10,7 +10,8 @@ from lrcn.common.clip import Clip
 from lrcn.common.sampling import sample_segment_centres, sample_tail
 from train_head.clip_reader import ClipReader
 from train_head.frame_choice import sample_frames
-from train_head.input_pipeline import make_eval_dataset, make_train_dataset, pad_clips
+from train_head.input_pipeline import make_eval_dataset, make_train_dataset
+from train_head.padding import pad_clips
 
 NUM_CLIPS = 11  # no batch size of the tests divides it
 LENGTHS = [9, 3, 12, 5, 5, 1, 20, 7, 4, 16, 2]

@@ -16,7 +16,8 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
-from train_head.prediction import Predictor, find_sources
+from train_head.prediction import Predictor
+from train_head.prediction_sources import find_sources
 from train_head.train import train_run
 
 

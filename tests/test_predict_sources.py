@@ -10,7 +10,7 @@ from refusals import refusal
 from lrcn.common.decode import count_frames, estimate_num_frames
 from lrcn.common.discover import find_clips
 from lrcn.common.source_stat import read_source_stat
-from train_head.prediction import find_sources
+from train_head.prediction_sources import find_sources
 
 
 def test_sources(tmp_path):

@@ -8,7 +8,6 @@ sees.
 
 import functools
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,12 +19,12 @@ from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.frame_choice import sample_frames, sample_windows
 from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
+from train_head.padding import allocate_padded
 
 tf = import_tensorflow()
 
 # Batches loaded at once: reading waits for the disk, stacking for memory.
 _PARALLEL_BATCHES = 2
-_ALIGNMENT_BYTES = 64  # of TensorFlow's own tensors
 
 # [N] int32 class ids of clips, or with --labels=frame N arrays [T] int32 of those of their frames.
 ClassIds = np.ndarray | Sequence[np.ndarray]
@@ -209,7 +208,7 @@ def _make_dataset(
             for clip_number, frames, _ in chosen
         ]
         num_rows, num_filled = len(draws), _round_up(len(draws), num_devices)
-        maps, mask = _allocate_padded(np.resize(lengths, num_filled), reader.feature_shape)
+        maps, mask = allocate_padded(np.resize(lengths, num_filled), reader.feature_shape)
         for row, (clip_number, frames, view) in enumerate(chosen):
             reader.read(clip_number, frames, view=view, out=maps[row, : lengths[row]])
         for row in range(num_rows, num_filled):
@@ -237,37 +236,3 @@ def _fill_targets(
     filled = np.zeros((num_filled, *weights.shape[1:]), np.float32)
     filled[: len(weights)] = weights * scale
     return np.resize(class_ids, filled.shape), filled
-
-
-def pad_clips(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Right-pads clips with zeros to the longest.
-
-    Args:
-        clips: b arrays [T_i, ...] float16.
-
-    Returns:
-        [b, max T_i, ...] float16 and the mask [b, max T_i] bool, true for a clip's own frames.
-    """
-    maps, mask = _allocate_padded([len(clip) for clip in clips], clips[0].shape[1:])
-    for row, clip in zip(maps, clips, strict=True):
-        row[: len(clip)] = clip
-    return maps, mask
-
-
-def _allocate_padded(
-    lengths: Sequence[int], feature_shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Makes what `pad_clips` returns, with zeros where padding is and anything elsewhere."""
-    mask = np.arange(max(lengths)) < np.asarray(lengths)[:, None]
-    maps = _allocate((*mask.shape, *feature_shape))
-    for row, length in zip(maps, lengths, strict=True):
-        row[length:] = 0
-    return maps, mask
-
-
-def _allocate(shape: tuple[int, ...]) -> np.ndarray:
-    """Allocates float16 numbers where TensorFlow can use them without a copy."""
-    size_bytes = math.prod(shape) * np.dtype(np.float16).itemsize
-    memory = np.empty(size_bytes + _ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT_BYTES
-    return memory[start : start + size_bytes].view(np.float16).reshape(shape)

@@ -67,7 +67,8 @@ def main(arguments: list[str]) -> int:
         )
 
     from lrcn.common.run_dir import RunDir
-    from train_head.prediction import Predictor, find_sources
+    from train_head.prediction import Predictor
+    from train_head.prediction_sources import find_sources
 
     run, sources = RunDir(_RUN_DIR.value), find_sources(arguments)
     if _EXPLAIN.value is not None:

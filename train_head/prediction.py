@@ -8,28 +8,18 @@ import numpy as np
 
 from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
-from lrcn.common.clip_folder import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    FolderContents,
-    list_clip_folder,
-    warn_of_passed_over,
-)
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
-from lrcn.common.frame import check_is_file
 from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.images import is_animation
 from lrcn.common.manifest import read_class_names
-from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS
 from train_head.config import read_config
 from train_head.evaluation import check_windows, load_model
 from train_head.frame_choice import sample_windows
 from train_head.frame_prediction import answer_all_frames
-from train_head.input_pipeline import pad_clips
 from train_head.layers import tf
+from train_head.padding import pad_clips
 from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16
@@ -163,57 +153,6 @@ class Predictor:
                 "clip has no class. Expected finite features; check the weights."
             )
         return maps.reshape(-1, num_views, *self._contract.feature_shape)
-
-
-def find_sources(arguments: list[str]) -> list[Path]:
-    """Expands the given paths to clips.
-
-    A file is a clip. So is a folder with more images than videos, as in stage 1: of its images, and
-    a warning tells what lies beside them. Any other folder stands for all clips below it, in
-    natural order; images that are no more than the videos are their thumbnails. An animated GIF
-    counts as a video. A link to a folder that it lies in is passed over.
-
-    Raises:
-        FileNotFoundError: If a path does not exist.
-        ValueError: If a folder holds no clip, or a path is a pipe or device.
-    """
-    sources = []
-    for argument in arguments:
-        path = Path(argument)
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder. Expected a video or clips.")
-        if not path.is_dir():
-            check_is_file(path, path.stat().st_mode)
-        found = list(_iter_sources(path))
-        if not found:
-            raise ValueError(
-                f"{path}: expected a folder of frames or of videos. Received: neither images "
-                f"({', '.join(sorted(IMAGE_SUFFIXES))}) nor videos "
-                f"({', '.join(sorted(VIDEO_SUFFIXES))}) in it."
-            )
-        sources += found
-    warn_of_passed_over(sources)
-    return sources
-
-
-def _iter_sources(path: Path, *, within: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    if not path.is_dir():  # of a pipe or a broken link among clips, the decoder tells
-        yield path
-        return
-    if path.resolve() in within:
-        return
-    images, videos, folders = list_clip_folder(path)
-    stills = []
-    for entry in images:
-        if is_animation(entry.path):
-            videos.append(entry.name)
-        else:
-            stills.append(entry)
-    if FolderContents(stills, videos, folders).is_clip:
-        yield path
-        return
-    for name in sorted([*folders, *videos], key=natural_key):
-        yield from _iter_sources(path / name, within=within | {path.resolve()})
 
 
 def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch_size: int):
