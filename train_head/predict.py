@@ -3,18 +3,12 @@
 Of a run with --labels=frame it names the class of every frame.
 """
 
-import contextlib
-import csv
 from pathlib import Path
 
-import numpy as np
 from absl import flags, logging
 
 from lrcn.common.clip import escape_control
 from lrcn.common.program import check_output, run_program
-from train_head.frame_labels import find_runs
-from train_head.frame_prediction_file import format_clock
-from train_head.prediction_file import format_probabilities
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _WEIGHTS = flags.DEFINE_string(
@@ -68,6 +62,7 @@ def main(arguments: list[str]) -> int:
 
     from lrcn.common.run_dir import RunDir
     from train_head.prediction import Predictor
+    from train_head.prediction_output import format_prediction, open_prediction_csv
     from train_head.prediction_sources import find_sources
 
     run, sources = RunDir(_RUN_DIR.value), find_sources(arguments)
@@ -83,7 +78,10 @@ def main(arguments: list[str]) -> int:
         explanations = ExplanationFolder(Path(_EXPLAIN.value), sources)  # made once all is well
     names = [escape_control(str(source)) for source in sources]
     width = max(map(len, names))
-    with _open_output(predictor) as write_rows:
+    open_csv = open_prediction_csv(
+        _OUTPUT.value, predictor.class_names, labels_frames=predictor.labels_frames
+    )
+    with open_csv as write_rows:
         failed = 0
         for number, prediction in enumerate(predictor.predict_clips(sources)):
             write_rows(prediction)
@@ -91,8 +89,7 @@ def main(arguments: list[str]) -> int:
                 failed += 1
                 logging.error("%s", prediction.failure)
                 continue
-            show = _show_segments if predictor.labels_frames else _show_clip
-            for shown in show(prediction, predictor.class_names):
+            for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
                 print(f"{names[number]:{width}}   {shown}", flush=True)
             if explainer is not None:
                 explanations.write(
@@ -102,69 +99,6 @@ def main(arguments: list[str]) -> int:
                     class_names=predictor.class_names,
                 )
     return 1 if failed else 0
-
-
-def _show_clip(prediction, class_names: list[str]) -> list[str]:
-    """Returns a line: the most probable classes and their probabilities."""
-    probabilities = prediction.probabilities
-    best = (-probabilities).argsort(kind="stable")[: _TOP.value]
-    return ["   ".join(f"{class_names[k]} {probabilities[k]:.3f}" for k in best)]
-
-
-def _show_segments(prediction, class_names: list[str]) -> list[str]:
-    """Returns a line for each run of frames of one class: from where to where, class, and the mean
-    of its probability. A segment reaches to the frame with which the next one begins.
-    """
-    frame_index, timestamp_sec = prediction.clock
-    in_sec = bool(np.isfinite(timestamp_sec).all())
-    if in_sec:
-        # The last frame lasts as long as the others do on average.
-        frame_sec = np.diff(timestamp_sec).mean() if len(timestamp_sec) > 1 else 0.0
-        moments = [f"{x:.2f} s" for x in (*timestamp_sec, timestamp_sec[-1] + frame_sec)]
-    else:
-        moments = [f"frame {x}" for x in (*frame_index, frame_index[-1] + 1)]
-    width = len(moments[-1])
-    predicted = prediction.probabilities.argmax(axis=1)
-    name_width = max(map(len, class_names))
-    lines = []
-    for start, end in find_runs(predicted):
-        name = class_names[predicted[start]]
-        mean = prediction.probabilities[start:end, predicted[start]].mean()
-        span = f"{moments[start]:>{width}} to {moments[end]:>{width}}"
-        lines.append(f"{span}   {name:{name_width}} {mean:.3f}")
-    return lines
-
-
-@contextlib.contextmanager
-def _open_output(predictor):
-    """Yields a function that writes a prediction to `--output`, or does nothing without it.
-
-    Rows appear as they are made, so a stop loses none. A clip that could not be read has a row
-    without a class.
-    """
-    if _OUTPUT.value is None:
-        yield lambda prediction: None
-        return
-    class_names = predictor.class_names
-    when = ["frame_index", "timestamp_sec"] if predictor.labels_frames else []
-    with open(
-        _OUTPUT.value, "x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1
-    ) as file:
-        writer = csv.writer(file)
-        writer.writerow(["clip", *when, "predicted", *class_names])
-
-        def write_rows(prediction) -> None:
-            if prediction.probabilities is None:
-                writer.writerow([prediction.source, *[""] * (len(when) + 1 + len(class_names))])
-                return
-            moments, rows = [()], [prediction.probabilities]
-            if predictor.labels_frames:
-                moments, rows = format_clock(prediction.clock), prediction.probabilities
-            for moment, row in zip(moments, rows, strict=True):
-                predicted = class_names[int(row.argmax())]
-                writer.writerow([prediction.source, *moment, predicted, *format_probabilities(row)])
-
-        yield write_rows
 
 
 if __name__ == "__main__":
