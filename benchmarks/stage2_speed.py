@@ -21,6 +21,7 @@ from lrcn.common.program import run_program
 _CLIPS = flags.DEFINE_integer("clips", 48, "Clips in the cache.", lower_bound=16)
 _PIXEL_CLIPS = flags.DEFINE_integer("pixel_clips", 2, "Clips of a step of the row on pixels.")
 _BATCH_SIZE = 16
+_LARGE_BATCH_SIZE = 48
 # Of short sequences, so that the first batch, which nothing can load ahead, weighs little.
 _FIXED_PASSES = 8
 _NUM_CLASSES = 101
@@ -75,6 +76,8 @@ def _build_rows(folder: Path) -> list[_Row]:
     from_zstd = ClipReader(zstd_cache, clip_ids, memory_bytes=0)
     decoded = ClipReader(cache, clip_ids, memory_bytes=2**40)
 
+    large = TrainConfig(batch_size=_LARGE_BATCH_SIZE)
+
     def make_fixed_row(name, dataset, steps, *, model=fixed_model):
         return _Row(
             name,
@@ -110,6 +113,10 @@ def _build_rows(folder: Path) -> list[_Row]:
             "the same, --mixed_precision",
             *make_train_dataset(decoded, class_ids, fixed, epoch=0),
             model=half_model,
+        ),
+        make_fixed_row(
+            f"clips kept decoded, --batch_size={_LARGE_BATCH_SIZE}",
+            *make_train_dataset(decoded, class_ids, large, epoch=0),
         ),
         make_ragged_row(
             "ragged, from the cache", *make_train_dataset(from_disk, class_ids, ragged, epoch=0)

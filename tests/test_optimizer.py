@@ -119,11 +119,6 @@ def test_float16_scales_the_loss():
     assert float(optimizer.learning_rate) == pytest.approx(1e-2)
 
 
-def test_clipped_parts_of_devices_add_up_to_the_bound():
-    optimizer = build_optimizer(make_config(clipnorm=2.0), steps_per_epoch=1, num_devices=4)
-    assert optimizer.global_clipnorm == 0.5
-
-
 def test_two_ways_of_clipping_are_refused():
     with pytest.raises(ValueError, match=r"not both\. Received: --clipnorm=1\.0, --clipvalue=0\.5"):
         dataclasses.replace(make_config(), clipnorm=1.0, clipvalue=0.5)

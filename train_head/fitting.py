@@ -62,7 +62,7 @@ def fit_model(
     """
     num_devices = strategy.num_replicas_in_sync
     with strategy.scope():
-        _compile(model, config, num_clips=len(train.reader), num_devices=num_devices)
+        _compile(model, config, num_clips=len(train.reader))
         first_epoch = recorder.restore(model)
     last_epoch = recorder.num_first_phase + config.epochs
     dataset, steps_per_epoch = make_train_dataset(
@@ -116,7 +116,7 @@ def choose_policy(config: TrainConfig) -> str:
     return choose_training_policy() if config.mixed_precision else "float32"
 
 
-def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) -> None:
+def _compile(model, config: TrainConfig, *, num_clips: int) -> None:
     if config.recurrent_dropout and config.rnn != "none":
         logging.info("Recurrent dropout switches the fused cuDNN kernel off: slower on a GPU")
     policy = choose_policy(config)
@@ -135,7 +135,6 @@ def _compile(model, config: TrainConfig, *, num_clips: int, num_devices: int) ->
             config,
             steps_per_epoch=count_batches(num_clips, config),
             dtype_policy=policy,
-            num_devices=num_devices,
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=[CountedAccuracy(name="top1")],

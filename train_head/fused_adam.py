@@ -1,4 +1,4 @@
-"""Adam whose update is one pass over the weights."""
+"""Adam whose update is one pass over the weights, and the clipping of all optimizers."""
 
 import keras
 
@@ -7,7 +7,32 @@ from lrcn.common.devices import import_tensorflow
 tf = import_tensorflow()
 
 
-class FusedAdam(keras.optimizers.Adam):
+class _ClipSum:
+    """Clips the gradient of the whole batch.
+
+    Keras clips each device's part before it adds them up: parts are longer than their mean, so
+    another number of devices would train another model.
+    """
+
+    def _clip_gradients(self, gradients):
+        return gradients
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        summed = super()._all_reduce_sum_gradients(grads_and_vars)
+        gradients, variables = zip(*summed, strict=True)
+        if self.global_clipnorm:
+            # Keras squares the gradients into memory of their own before it adds them up.
+            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
+        else:
+            gradients = super()._clip_gradients(gradients)
+        return list(zip(gradients, variables, strict=True))
+
+
+class ClippedSGD(_ClipSum, keras.optimizers.SGD):
+    """Keras' SGD."""
+
+
+class FusedAdam(_ClipSum, keras.optimizers.Adam):
     """Keras' Adam, computed by TensorFlow's fused kernel.
 
     Keras updates the two moments and the weight one after the other, each in several passes over
@@ -15,12 +40,6 @@ class FusedAdam(keras.optimizers.Adam):
     CPU; the kernel takes a third of it. The arithmetic is the same (Kingma and Ba 2015, the form
     before section 2.1), and so are the variables in a checkpoint.
     """
-
-    def _clip_gradients(self, gradients):
-        # Keras squares the gradients into memory of their own before it adds them up.
-        if self.global_clipnorm is None:
-            return super()._clip_gradients(gradients)
-        return tf.clip_by_global_norm(gradients, self.global_clipnorm)[0]
 
     def update_step(self, gradient, variable, learning_rate):
         number = self._get_variable_index(variable)

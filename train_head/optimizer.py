@@ -22,9 +22,9 @@ def _build_adamw(**settings):
 
 
 def _build_sgd(**settings):
-    import keras
+    from train_head.fused_adam import ClippedSGD
 
-    return keras.optimizers.SGD(momentum=0.9, nesterov=True, **settings)
+    return ClippedSGD(momentum=0.9, nesterov=True, **settings)
 
 
 # From Keras' settings `learning_rate`, `global_clipnorm` and `clipvalue` to an optimizer.
@@ -36,7 +36,6 @@ def build_optimizer(
     *,
     steps_per_epoch: int,
     dtype_policy: str = "float32",
-    num_devices: int = 1,
 ):
     """Builds the optimizer, with its schedule, and clipping by global norm or by value as asked.
 
@@ -45,8 +44,6 @@ def build_optimizer(
         steps_per_epoch: Steps of an epoch.
         dtype_policy: For `mixed_float16` the loss is scaled, so that small gradients are not
             rounded to zero.
-        num_devices: Devices whose gradients are added up. Keras clips each device's part before,
-            so each gets its share of the bound, and the sum keeps it.
 
     Returns:
         A Keras optimizer.
@@ -55,8 +52,8 @@ def build_optimizer(
 
     optimizer = OPTIMIZERS[config.optimizer](
         learning_rate=_build_schedule(config, steps_per_epoch),
-        global_clipnorm=config.clipnorm / num_devices or None,
-        clipvalue=config.clipvalue / num_devices or None,
+        global_clipnorm=config.clipnorm or None,
+        clipvalue=config.clipvalue or None,
     )
     if dtype_policy == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)

@@ -167,11 +167,14 @@ def make_strategy(num_devices: str):
             f"--devices={num_devices}: expected from 1 to the {len(devices)} that TensorFlow sees "
             f"({', '.join(devices)}). Lower it, or check the GPUs with nvidia-smi."
         )
-    return (
-        tf.distribute.get_strategy()
-        if wanted == 1
-        else tf.distribute.MirroredStrategy(devices[:wanted])
-    )
+    return tf.distribute.get_strategy() if wanted == 1 else _mirror(tuple(devices[:wanted]))
+
+
+@functools.cache
+def _mirror(devices: tuple[str, ...]):
+    # One for the process: each strategy numbers what its devices exchange from the same number on,
+    # and models of different sizes would wait for one another's.
+    return import_tensorflow().distribute.MirroredStrategy(devices)
 
 
 @functools.cache
