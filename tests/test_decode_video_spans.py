@@ -27,6 +27,18 @@ def test_time_span_is_exact_to_the_frame(tmp_path, name, options):
         assert count_frames(path, start_sec=seconds[first], end_sec=end_sec) == last - first
 
 
+@pytest.mark.parametrize("name", ["clip.mov", "clip.mkv", "clip.ts"])
+@pytest.mark.parametrize("decimals", [3, 6])
+def test_a_span_begins_and_ends_at_times_as_they_are_written(tmp_path, name, decimals):
+    # Matroska itself rounds thirtieths to milliseconds.
+    path = write_video(tmp_path / name, make_numbered_frames(9), fps=30)
+    offset_sec = decode(path)[0].timestamp_sec
+    for first in range(8):
+        start_sec, end_sec = (round(offset_sec + i / 30, decimals) for i in (first, first + 1))
+        (frame,) = decode(path, start_sec=start_sec, end_sec=end_sec)
+        assert read_frame_numbers([frame.pixels]) == [first]
+
+
 def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_noise(60), fps=2, options={"g": "4"})
     content = bytearray(path.read_bytes())

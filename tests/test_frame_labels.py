@@ -28,10 +28,11 @@ def test_intervals_in_seconds(timed, tmp_path, rows, expected):
     assert labels.class_ids["b"].dtype == np.int32
 
 
-def test_times_are_compared_to_the_microsecond(tmp_path):
+@pytest.mark.parametrize("span", ["0.033,0.067", "0.033333,0.066667", "0.0333333,0.0666667"])
+def test_times_are_compared_to_the_millisecond(tmp_path, span):
     cache = write_cache(tmp_path / "cache", FEATURES, fps=30)
     # The second frame is at 0.0333333..., the third at 0.0666666...
-    labels = read(write_csv(tmp_path, "walk/a,0.033333,0.066667,sit"), cache)
+    labels = read(write_csv(tmp_path, f"walk/a,{span},sit"), cache)
     assert show(labels) == "-s----"
 
 

@@ -28,11 +28,11 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names, read_manifest, read_utf8
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir
+from lrcn.common.span import round_sec
 from train_head.interval_file import (
     EXPECTED_COLUMNS,
     FRAME_COLUMNS,
     SEC_COLUMNS,
-    SEC_DECIMALS,
     Interval,
     read_intervals,
 )
@@ -215,7 +215,7 @@ def _label_by_intervals(
                 "columns start_frame,end_frame instead, or a folder of label files "
                 "(<clip_id>.txt, a class name a line for each frame)."
             )
-        moments = np.round(clock.timestamp_sec, SEC_DECIMALS)
+        moments = round_sec(clock.timestamp_sec)
     labels = np.full(len(moments), "", object)
     for start, end, label, _ in intervals:
         labels[(moments >= start) & (moments < end)] = label

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from lrcn.common.clip import check_label
 from lrcn.common.manifest import read_utf8
+from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
 FRAME_COLUMNS = ("start_frame", "end_frame")
 EXPECTED_COLUMNS = (
     "Expected the columns clip_id,start_sec,end_sec,label, or clip_id,start_frame,end_frame,label"
 )
-# Times are compared to the microsecond: 3 * 0.1 and 0.3 are the same moment.
-SEC_DECIMALS = 6
 
 
 class Interval(NamedTuple):
@@ -90,7 +89,7 @@ def _parse(row: dict, columns: tuple[str, str], *, place: str) -> Interval:
     check_label(row["label"], place=place)
     start_text, end_text = (row[column] for column in columns)
     try:
-        start, end = (round(float(text), SEC_DECIMALS) for text in (start_text, end_text))
+        start, end = (float(round_sec(float(text))) for text in (start_text, end_text))
     except ValueError:
         start = end = math.nan
     # NaN is neither more nor less, so it is refused as well.

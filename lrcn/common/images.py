@@ -15,6 +15,7 @@ from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
 from lrcn.common.frame import UnreadableClipError, check_is_file
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.span import find_borders
 
 # Where Pillow's own guard against decompression bombs raises. It stands here too because that
 # guard is a global which other code may lift; from half of this on, Pillow warns.
@@ -125,6 +126,7 @@ def iter_gif(
     Raises:
         UnreadableClipError: As `read_image`, and if no frame lies in the span.
     """
+    start, end = find_borders(start_sec, end_sec)
     time_ms = 0
     frame_index = 0
     num_frames = 0
@@ -133,9 +135,7 @@ def iter_gif(
             _check_num_pixels(image, place=str(path))
             for frame_index in range(image.n_frames):
                 image.seek(frame_index)
-                if (start_sec is None or time_ms / 1000 >= start_sec) and (
-                    end_sec is None or time_ms / 1000 < end_sec
-                ):
+                if start <= time_ms / 1000 < end:
                     num_frames += 1
                     # A copy, because the conversion must not meddle with the decoder's state.
                     yield time_ms / 1000, image.copy()

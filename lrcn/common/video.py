@@ -15,6 +15,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from lrcn.common.frame import UnreadableClipError, resize_picture
+from lrcn.common.span import find_borders, round_sec
 from lrcn.common.video_stream import Clock, find_stated_duration, find_stream
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
@@ -84,15 +85,14 @@ def _read_pixels(
 def _iter_span(
     path: Path, *, start_sec: float | None, end_sec: float | None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    start = -np.inf if start_sec is None else start_sec
-    end = np.inf if end_sec is None else end_sec
+    start, end = find_borders(start_sec, end_sec)
     last_sec = None
     num_frames = 0
     for timestamp_sec, frame in _iter_from(path, start):
-        if timestamp_sec >= end:
+        if round_sec(timestamp_sec) >= end:
             break
         last_sec = timestamp_sec
-        if timestamp_sec >= start:
+        if round_sec(timestamp_sec) >= start:
             num_frames += 1
             yield timestamp_sec, frame
     if num_frames == 0:

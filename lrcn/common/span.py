@@ -1,0 +1,19 @@
+"""Which moments of a source lie in a span of seconds."""
+
+import numpy as np
+
+# Matroska stores milliseconds, and people and programs write a frame's time with three or six
+# decimals: what is closer is the same moment.
+_DECIMALS = 3
+
+
+def round_sec(time_sec):
+    """Rounds a time, or an array of times, in seconds to what spans are compared at."""
+    return np.round(time_sec, _DECIMALS)
+
+
+def find_borders(start_sec: float | None, end_sec: float | None) -> tuple[float, float]:
+    """Returns the rounded borders of the half-open span [start, end), infinite where None."""
+    start = -np.inf if start_sec is None else start_sec
+    end = np.inf if end_sec is None else end_sec
+    return round_sec(start), round_sec(end)
