@@ -1,5 +1,7 @@
 """Tests how labels of frames are read, mapped to cached frames and kept by a run."""
 
+import re
+
 import numpy as np
 import pytest
 from small_data import write_cache
@@ -100,3 +102,24 @@ def test_runs_of_equal_elements():
     assert find_runs(np.array([3, 3, -1, 3, 0])) == [(0, 2), (2, 3), (3, 4), (4, 5)]
     assert find_runs(np.array([1])) == [(0, 1)]
     assert find_runs(np.array([], int)) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "found"),
+    [
+        (
+            "clip_id,start_sec,end_sec,label",
+            ["walk/a,0,300,sit", "walk/a,300,600,run", "b,0,400,sit"],
+            r"1 of 3 intervals begin behind .*labels\.csv:3: 300 s, where the last frame is at 0\.5"
+            r"\. .* Check whether they are seconds",
+        ),
+        (FRAME_COLUMNS, ["walk/a,0,3,sit", "b,4,9,run"], r"such as .*:3: 4 frames, .* is at 3\."),
+        (FRAME_COLUMNS, ["walk/a,0,99,sit", "b,3,9,run"], None),
+    ],
+)
+def test_intervals_behind_the_clip_are_told_of(timed, tmp_path, caplog, columns, rows, found):
+    with caplog.at_level("WARNING", logger="absl"):
+        read(write_csv(tmp_path, *rows, columns=columns), timed)
+    assert bool(caplog.text) == (found is not None)
+    if found is not None:
+        assert re.search(found, caplog.text)

@@ -20,6 +20,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, check_label
@@ -87,6 +88,7 @@ def read_frame_labels(
             x: _label_by_intervals(intervals.get(x, []), clocks[x], columns, where=f"{path}: {x}")
             for x in clip_ids
         }
+        _warn_of_late(intervals, clocks, columns)
     else:
         raise FileNotFoundError(
             f"{path}: no such file or folder. {EXPECTED_COLUMNS} in a .csv file, or a folder with "
@@ -220,3 +222,30 @@ def _label_by_intervals(
     for start, end, label, _ in intervals:
         labels[(moments >= start) & (moments < end)] = label
     return labels.tolist()
+
+
+def _warn_of_late(
+    intervals: dict[str, list[Interval]], clocks: dict[str, ClipClock], columns: tuple[str, str]
+) -> None:
+    """Warns of intervals that begin behind the last frame: milliseconds, or another frame rate."""
+    in_sec = columns == SEC_COLUMNS
+    num_intervals, late = 0, []
+    for clip_id, clock in clocks.items():
+        last = float(round_sec((clock.timestamp_sec if in_sec else clock.frame_index)[-1]))
+        of_clip = intervals.get(clip_id, [])
+        num_intervals += len(of_clip)
+        late += [(interval, last) for interval in of_clip if interval.start > last]
+    if late:
+        interval, last = late[0]
+        logging.warning(
+            "%d of %d intervals begin behind the last frame of their clip, such as %s: %g %s, "
+            "where the last frame is at %g. They label nothing. Check whether they are %s of the "
+            "source",
+            len(late),
+            num_intervals,
+            interval.place,
+            interval.start,
+            "s" if in_sec else "frames",
+            last,
+            "seconds" if in_sec else "frames",
+        )

@@ -160,7 +160,8 @@ def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch
         raise ValueError(
             f"{run.contract_path}: the run was trained on features imported from "
             f"{contract.weights}, and how to compute those from pixels is not known here. Import "
-            "the new clips' features into a cache with these clips and evaluate on it."
+            "the new clips' features together with those of the others, as test clips, and train "
+            "again; or train on a cache of extract_features."
         )
     vgg16 = rebuild_vgg16(contract, weights, where=run.contract_path)
     bottom = backbone.build_bottom(vgg16, contract.cut)
