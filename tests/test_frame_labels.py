@@ -7,7 +7,8 @@ import pytest
 from small_data import write_cache
 from small_labels import FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
-from train_head.frame_labels import find_runs, format_frame_labels, write_frame_labels
+from train_head.frame_label_file import format_frame_labels, write_frame_labels
+from train_head.frame_labels import find_runs
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,13 @@ Intervals are half-open, [start, end), and what none of them holds is unlabelled
 moments of the source, so one set of labels serves every cache of it, whatever frames that selects.
 """
 
-import csv
 import dataclasses
-import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, check_label
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
@@ -32,7 +29,6 @@ from lrcn.common.run_dir import RunDir
 from lrcn.common.span import round_sec
 from train_head.interval_file import (
     EXPECTED_COLUMNS,
-    FRAME_COLUMNS,
     SEC_COLUMNS,
     Interval,
     read_intervals,
@@ -146,31 +142,6 @@ def check_trainable(labels: FrameLabels, clips: Sequence[Clip], *, where: Path) 
             f"{where}: expected train frames of every class. Received none of {missing}. Label "
             "some, move clips to the train split, or take the class out."
         )
-
-
-def format_frame_labels(labels: FrameLabels) -> str:
-    """Renders labels as a .csv of intervals in frames, the same text for the same labels.
-
-    An interval reaches from the first to behind the last of cached frames in a row that have one
-    label, so on the cache that they were read for they are the same again.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip_id", *FRAME_COLUMNS, "label"])
-    for clip_id, class_ids in labels.class_ids.items():
-        frame_index = labels.clocks[clip_id].frame_index
-        for start, end in find_runs(class_ids):
-            class_id = class_ids[start]
-            if class_id != UNLABELLED:
-                first, last = int(frame_index[start]), int(frame_index[end - 1])
-                writer.writerow([clip_id, first, last + 1, labels.class_names[class_id]])
-    return text.getvalue()
-
-
-def write_frame_labels(path: Path, labels: FrameLabels) -> None:
-    """Writes what `format_frame_labels` renders; the file appears whole or not at all."""
-    with replace_file(path) as temporary:
-        temporary.write_text(format_frame_labels(labels), encoding="utf-8", newline="\n")
 
 
 def find_runs(class_ids: np.ndarray) -> list[tuple[int, int]]:

@@ -18,13 +18,8 @@ from lrcn.common.manifest import (
 )
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig, read_config
-from train_head.frame_labels import (
-    FrameLabels,
-    check_trainable,
-    format_frame_labels,
-    read_frame_labels,
-    write_frame_labels,
-)
+from train_head.frame_label_file import format_frame_labels, write_frame_labels
+from train_head.frame_labels import FrameLabels, check_trainable, read_frame_labels
 from train_head.label_coverage import check_read_labels
 from train_head.provenance import digest_trained_sources, list_versions
 from train_head.run_clips import check_cached, check_classes, read_run_clips
