@@ -1,6 +1,8 @@
 """What several test files share: a small data set, and the cache of its features."""
 
+import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -111,6 +113,25 @@ def block4_dir(clips_dir, tmp_path_factory):
     flags = (f"--data={clips_dir}", f"--cache_dir={folder}", "--cut=block4_pool")
     run_program("extract_features", *flags, *SMALL_BACKBONE)
     return folder
+
+
+@pytest.fixture
+def make_small_disk(tmp_path):
+    """Returns a function that makes a disk of so many KiB, where this user may."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def make(size_kib):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", folder]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("only a user who may mount can make a small disk")
+        return folder
+
+    yield make
+    if os.path.ismount(folder):
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         fine_tune(cache, run.path, epochs=1, checkpoint_sec=0)
     monkeypatch.undo()
-    assert (run.checkpoints_path / "last_3.weights.h5").exists()
+    assert (run.checkpoints_path / "last_3.npz").exists()
     assert not run.model_path.exists()
     fine_tune(cache, run.path, epochs=1, checkpoint_sec=0)
     assert run.history_path.read_bytes() == whole.history_path.read_bytes()

@@ -139,7 +139,7 @@ def test_stopped_training_goes_on_as_if_nothing_had_happened(walks, tmp_path, mo
     with pytest.raises(KeyboardInterrupt):
         train(walks, run.path, **settings)
     monkeypatch.undo()
-    assert (run.checkpoints_path / "last_2.weights.h5").exists()
+    assert (run.checkpoints_path / "last_2.npz").exists()
     train(walks, run.path, **settings)
     assert run.history_path.read_bytes() == whole.history_path.read_bytes()
     for a, b in zip(load_model(run).get_weights(), load_model(whole).get_weights(), strict=True):

@@ -108,6 +108,18 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
     assert not run.checkpoints_path.exists()
 
 
+def test_a_disk_that_a_checkpoint_fills_up_loses_nothing(ramps, make_small_disk, tmp_path):
+    disk = make_small_disk(1024)
+    settings = {"fc_units": 4096, "epochs": 2, "checkpoint_sec": 0}
+    # The best weights take 0.5 MB, and the checkpoint with the optimizer's moments 1.5.
+    with refusal(f"No space left on device: '{disk}/run/checkpoints/last_1.npz'", OSError):
+        train(ramps, disk / "run", **settings)
+    assert [x.name for x in (disk / "run" / "checkpoints").iterdir()] == ["best_1.npz"]
+    subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+    found = train(ramps, disk / "run", **settings)
+    assert_equal_training(found, train(ramps, tmp_path / "run", **settings))
+
+
 def test_an_interrupt_that_is_lost_stops_training_at_the_next_step(ramps, tmp_path, monkeypatch):
     monkeypatch.setattr(interrupt, "_is_asked", False)  # and so it is afterwards
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -138,7 +150,7 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
     )
     deadline_sec = time.monotonic() + _WAIT_SEC
     try:
-        while not list(run.checkpoints_path.glob("last_*.weights.h5")):
+        while not list(run.checkpoints_path.glob("last_*.npz")):
             assert process.poll() is None and time.monotonic() < deadline_sec
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -150,10 +162,10 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
     pattern = r"(\d+) epochs done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from where"
     num_done, num_kept = map(int, re.search(pattern, log).groups())
     assert 0 < num_kept <= num_done
-    assert (run.checkpoints_path / f"last_{num_kept}.weights.h5").exists()
+    assert (run.checkpoints_path / f"last_{num_kept}.npz").exists()
     assert log.endswith("go on from there if the same command is run again.\n")
-    kept = [run.checkpoints_path / f"{name}_{num_kept}" for name in ("last", "best")]
-    for path in (run.history_path, kept[0].with_suffix(".weights.h5"), kept[1].with_suffix(".npz")):
+    kept = [run.checkpoints_path / f"{name}_{num_kept}.npz" for name in ("last", "best")]
+    for path in (run.history_path, *kept):
         content = path.read_bytes()
         path.write_bytes(content[:100])
         with refusal(f"{path}: expected what training wrote there. Received: another or half a"):

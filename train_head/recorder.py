@@ -24,7 +24,7 @@ from lrcn.common.run_dir import RunDir
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
 _COUNTS = ("epoch", "phase")
 _ALWAYS = {"epoch", "loss", "top1", "learning_rate", "phase"}  # without val clips
-_CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.weights\.h5")
+_CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.npz")
 
 
 class RunRecorder(keras.callbacks.Callback):
@@ -89,12 +89,14 @@ class RunRecorder(keras.callbacks.Callback):
             self.rows = self._read_rows(num_epochs)
             model.optimizer.build(model.trainable_variables)
             with self._explain_damage(last_path):
-                model.load_weights(last_path)
-            with (
-                self._explain_damage(best_path),
-                np.load(best_path, allow_pickle=False) as arrays,
-            ):
-                self.best_weights = [arrays[name] for name in arrays.files]
+                values = _read_arrays(last_path)
+                num_weights = len(model.weights)
+                model.set_weights(values[:num_weights])
+                rest = zip(model.optimizer.variables, values[num_weights:], strict=True)
+                for variable, value in rest:
+                    variable.assign(value)
+            with self._explain_damage(best_path):
+                self.best_weights = _read_arrays(best_path)
             logging.info("Going on after epoch %d", num_epochs)
         elif self.rows:
             self.best_weights = model.get_weights()
@@ -184,9 +186,11 @@ class RunRecorder(keras.callbacks.Callback):
         last_path, best_path = self._checkpoint_paths(num_epochs)
         with replace_file(best_path, keep_ending=True) as temporary:
             np.savez(temporary, *self.best_weights)
-        # Last, since its name is what says that there is a checkpoint.
+        # Last, since its name is what says that there is a checkpoint. Not Keras' .h5 file, since a
+        # full disk lets HDF5 crash.
+        values = self.model.get_weights() + [x.numpy() for x in self.model.optimizer.variables]
         with replace_file(last_path, keep_ending=True) as temporary:
-            self.model.save_weights(temporary)
+            np.savez(temporary, *values)
         for earlier in _find_checkpoints(self.run.checkpoints_path):
             if earlier != num_epochs:
                 for path in self._checkpoint_paths(earlier):
@@ -194,7 +198,7 @@ class RunRecorder(keras.callbacks.Callback):
 
     def _checkpoint_paths(self, num_epochs: int) -> tuple[Path, Path]:
         folder = self.run.checkpoints_path
-        return folder / f"last_{num_epochs}.weights.h5", folder / f"best_{num_epochs}.npz"
+        return folder / f"last_{num_epochs}.npz", folder / f"best_{num_epochs}.npz"
 
 
 def find_best_row(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -221,6 +225,11 @@ def read_history(path: Path) -> list[dict[str, float]]:
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items() if v} for row in rows]
+
+
+def _read_arrays(path: Path) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return [arrays[name] for name in arrays.files]
 
 
 def _find_checkpoints(folder: Path) -> list[int]:
