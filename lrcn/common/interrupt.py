@@ -16,6 +16,11 @@ def watch_interrupts() -> None:
         signal.signal(signal.SIGINT, _handle)
 
 
+def is_interrupted() -> bool:
+    """Whether Ctrl-C was pressed."""
+    return _is_asked
+
+
 def raise_if_interrupted() -> None:
     """Raises the KeyboardInterrupt that was raised before and lost."""
     if _is_asked:

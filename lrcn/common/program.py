@@ -5,13 +5,14 @@ import errno
 import logging as python_logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from lrcn.common.interrupt import watch_interrupts
+from lrcn.common.interrupt import is_interrupted, watch_interrupts
 
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
@@ -33,6 +34,9 @@ _REMEDIES = {
     errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
 }
 
+# Where in a graph an error was.
+_TENSORFLOW_MARKS = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
+
 
 def run_program(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
     """Parses the flags, runs `main` and exits with its status.
@@ -48,33 +52,37 @@ def run_program(main: Callable[..., int | None], *, takes_arguments: bool = Fals
     def guarded_main(argv: list[str]) -> None:
         try:
             _check_finite_flags()
+            _check_encoding()
             if takes_arguments:
-                sys.exit(main(argv[1:]))
-            if argv[1:]:
+                status = main(argv[1:])
+            elif argv[1:]:
                 raise ValueError(
                     f"Expected flags only. Received: {argv[1:]}. A value follows the name of its "
                     "flag and `=`, without a blank: --name=value."
                 )
-            sys.exit(main())
+            else:
+                status = main()
+            # At exit it is too late to tell of a full disk, or of a reader that has enough.
+            sys.stdout.flush()
+            sys.exit(status)
         except KeyboardInterrupt:
-            print(
-                "Stopped. What was finished is kept. Extraction and training go on from there if "
-                "the same command is run again.",
-                file=sys.stderr,
-            )
-            _exit_at_once(_INTERRUPTED)
+            _exit_interrupted()
         except BrokenPipeError:
             # The reader of stdout, such as `head`, has enough. Python would complain once more
             # when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_BROKEN_PIPE)
         except Exception as error:
+            # An import that Ctrl-C interrupts was seen to end with an error of its own.
+            if is_interrupted():
+                _exit_interrupted()
             message = _describe_expected(error)
             if message is None or logging.level_debug():
                 raise
             print(f"error: {message}", file=sys.stderr)
             _exit_at_once(1)
 
+    _open_closed_streams()
     watch_interrupts()
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
@@ -102,6 +110,27 @@ def check_output(path: str) -> Path:
     return output
 
 
+def _exit_interrupted() -> None:
+    print(
+        "Stopped. What was finished is kept. Extraction and training go on from there if the same "
+        "command is run again.",
+        file=sys.stderr,
+    )
+    _exit_at_once(_INTERRUPTED)
+
+
+def _open_closed_streams() -> None:
+    # Some start programs without. The next files would get their numbers, and TensorFlow, which
+    # logs to number 2, would write into one.
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r"))
+
+
 def _exit_at_once(status: int) -> None:
     # Threads of TensorFlow that still read clips call Python, which may crash as it winds up: a
     # Ctrl-C in training was seen to end in a segmentation fault. Every `with` has been left by now.
@@ -109,6 +138,15 @@ def _exit_at_once(status: int) -> None:
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(status)
+
+
+def _check_encoding() -> None:
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise ValueError(
+            f"Expected a locale whose names of files are UTF-8, as those of clips in a cache are. "
+            f"Received: {encoding}. Set another, as with LC_ALL=C.UTF-8, or set PYTHONUTF8=1."
+        )
 
 
 def _check_finite_flags() -> None:
@@ -120,6 +158,12 @@ def _check_finite_flags() -> None:
 
 def _describe_expected(error: Exception) -> str | None:
     """Returns the message of an error that users can do something about, None for others."""
+    if type(error).__module__.startswith("tensorflow."):
+        # Its own classes for errors of the system: a full disk is "exhausted", as memory is.
+        reason = _TENSORFLOW_MARKS.sub("", str(error)).strip().splitlines()[0]
+        for number, remedy in _REMEDIES.items():
+            if os.strerror(number).lower() in reason.lower():
+                return f"{reason}. {remedy}"
     # TensorFlow's class by its name, since programs that do without TensorFlow come here too.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return (
