@@ -8,12 +8,13 @@ from pathlib import Path
 
 from absl import logging
 
+from extract_features.shared_files import join_shared_files
 from lrcn.common.alike_names import iter_alike
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, join_groups, name_some
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, name_some
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -86,8 +87,8 @@ def read_split_clips(
 
     Args:
         settings: Which clips, and how their splits are drawn.
-        paths_are_sources: Whether clips of one path show the same, so that their groups are one,
-            see `join_groups`. Of imported features the paths may be anything.
+        paths_are_sources: Whether clips of one source show the same, so that their groups are one,
+            see `join_shared_files`. Of imported features the paths may be anything.
 
     Raises:
         ValueError: If the clips break a rule or cannot be split, or a group straddles splits that
@@ -100,7 +101,7 @@ def read_split_clips(
     # Once more, for the groups that the expression found.
     check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
     if paths_are_sources:
-        clips = _join_groups(clips)
+        clips = join_shared_files(clips, data_root)
     _warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
@@ -132,18 +133,6 @@ def _warn_of_case(labels: list[str]) -> None:
             "they are meant as one",
             name_some(pairs),
         )
-
-
-def _join_groups(clips: list[Clip]) -> list[Clip]:
-    joined = join_groups(clips)
-    changed = [new for old, new in zip(clips, joined, strict=True) if new.group != old.group]
-    if changed:
-        logging.info(
-            "%d clips are of files that several groups share, such as %s: these groups are one",
-            len(changed),
-            changed[0].path,
-        )
-    return joined
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
