@@ -37,7 +37,7 @@ def write_official_manifests(
         ValueError: If lists and data do not fit.
     """
     splits = read_official_lists(lists_dir)
-    clips, _ = read_data(data)
+    clips, data_root = read_data(data)
     manifests: dict[Path, list[Clip]] = {}
     for number, videos in splits.items():
         official, missing = find_official_clips(clips, videos)
@@ -53,6 +53,13 @@ def write_official_manifests(
     output_dir.mkdir(parents=True, exist_ok=True)
     for path, wanted in manifests.items():
         write_manifest(path, wanted)
+    # A manifest may be a cache's, whose paths start from elsewhere.
+    if data.is_dir() and not output_dir.samefile(data_root):
+        logging.info(
+            "Their paths start from %s: to extract one, give it with --data_root=%s",
+            data_root,
+            data_root,
+        )
     return list(manifests)
 
 

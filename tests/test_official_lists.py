@@ -150,6 +150,10 @@ def test_program_makes_a_manifest_of_each_split(tmp_path):
     paths = [tmp_path / "manifests" / f"split_{number}.csv" for number in (1, 2)]
     assert done.stdout == "".join(f"{path}\n" for path in paths)
     assert "split 1: 8 train, 8 val, 8 test; 1 clips of --data are not used" in done.stderr
+    videos = tmp_path / "videos"
+    assert f"paths start from {videos}: to extract one, give it with --data_root={videos}" in (
+        done.stderr
+    )
     for number, path in enumerate(paths, start=1):
         splits_of = collections.defaultdict(set)
         for clip in read_manifest(path):
