@@ -34,7 +34,8 @@ class DataSettings:
         data: Folder tree or manifest, see `discover.read_data`.
         data_root: Folder that a manifest's paths start from; None: what was given for the cache,
             else the manifest's own.
-        group_regex: Finds the group in a clip_id; None: see `discover.read_data`.
+        group_regex: Finds the group in a clip_id; none, see `discover.read_data`, where it is
+            empty, also where the cache has one.
         seed: Decides the drawn splits.
         val_fraction: Part of each class to draw for validation.
         test_fraction: Part of each class to draw for testing.
@@ -61,7 +62,8 @@ class DataSettings:
         left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
         if self.data.suffix.lower() != ".csv":
             left_out.pop("data_root", None)  # a folder is its own
-        return dataclasses.replace(self, **left_out)
+        completed = dataclasses.replace(self, **left_out)
+        return dataclasses.replace(completed, group_regex=completed.group_regex or None)
 
     def to_remember(self) -> dict:
         """What the cache keeps, ready for JSON."""
