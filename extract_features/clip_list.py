@@ -11,7 +11,7 @@ from absl import logging
 from extract_features.shared_files import join_shared_files
 from lrcn.common.alike_names import iter_alike
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip, check_clips, escape_control
+from lrcn.common.clip import SPLITS, Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, name_some
@@ -116,12 +116,20 @@ def read_split_clips(
         )
     except ValueError as error:
         raise ValueError(f"{settings.data}: {error}") from error
-    counts = count_splits(clips).values()
-    totals = [f"{sum(c[split] for c in counts)} {split}" for split in next(iter(counts))]
+    counts = count_splits(clips)
+    totals = [f"{sum(c[split] for c in counts.values())} {split}" for split in SPLITS]
     logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    # Training refuses them, but hours later.
+    untrained = [label for label, of_class in counts.items() if not of_class["train"]]
+    if untrained:
+        logging.warning(
+            "Classes without train clips, with which training will not start: %s. Add clips, move "
+            "some to the train split, or take the classes out",
+            name_some([*map(repr, untrained)]),
+        )
     leaks = find_group_leaks(clips)
     if leaks:
-        logging.warning("%d groups straddle splits: scores will be too good", len(leaks))
+        logging.warning("Groups that straddle splits: %d. Scores will be too good", len(leaks))
     return clips, data_root
 
 
