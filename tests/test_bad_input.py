@@ -119,7 +119,8 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
         "text": f"{data}/walk/text.mp4: expected a whole video, but it ended before the first",
         "zero": f"{data}/walk/zero.mp4: expected a whole video, but it ended before the first",
         "sound": f"{data}/walk/sound.mp4: expected a video stream, received only audio. Remove",
-        "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file",
+        "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file, "
+        f"received: a link to nothing, {data}/walk/broken_link.mp4 -> {data}/gone.mp4. Mend",
     }
     with open(cache_dir / "failures.csv", newline="", encoding="utf-8") as file:
         failures = {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
