@@ -113,6 +113,14 @@ def extract_features(
             write_clip_list(cache, clips)
         result = ExtractionResult()
         if pending:
+            if unreadable:
+                logging.warning(
+                    "Clips that cannot be read: %d of %d, such as %s: %s",
+                    len(unreadable),
+                    len(own_clips),
+                    unreadable[0][0].clip_id,
+                    unreadable[0][1],
+                )
             logging.info(
                 "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
                 len(pending),

@@ -66,11 +66,11 @@ def write_official_manifests(
 def _log_split(number: int, clips: list[Clip], missing: list[str], *, num_others: int) -> None:
     counts = [f"{sum(x.split == split for x in clips)} {split}" for split in SPLITS]
     logging.info(
-        "split %d: %s; %d clips of --data are not used", number, ", ".join(counts), num_others
+        "split %d: %s; clips of --data that are not used: %d", number, ", ".join(counts), num_others
     )
     if missing:
         logging.warning(
-            "split %d: %d listed videos are not in --data, such as %s: the score will not be "
+            "split %d: listed videos that are not in --data: %d, such as %s. The score will not be "
             "comparable with published ones",
             number,
             len(missing),
@@ -79,8 +79,8 @@ def _log_split(number: int, clips: list[Clip], missing: list[str], *, num_others
     leaks = find_group_leaks(clips)
     if leaks:
         logging.warning(
-            "split %d: %d source videos, by their names, are both in train and in test, such as "
-            "%s: training wants --allow_group_leak in the cache",
+            "split %d: source videos that are, by their names, both in train and in test: %d, such "
+            "as %s. Training wants --allow_group_leak in the cache",
             number,
             len(leaks),
             ", ".join(list(leaks)[:_NAMED]),

@@ -34,7 +34,7 @@ def join_shared_files(clips: Sequence[Clip], data_root: Path) -> list[Clip]:
         i = next((i for i in changed if files[i] != posixpath.normpath(clips[i].path)), changed[0])
         path = clips[i].path
         logging.info(
-            "%d clips are of files that several groups share, such as %s: these groups are one",
+            "Clips of files that several groups share: %d, such as %s. These groups are one",
             len(changed),
             path if files[i] == posixpath.normpath(path) else f"{path}, which is {files[i]} too",
         )

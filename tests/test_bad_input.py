@@ -110,6 +110,9 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
 
     status, log = extract(data, cache_dir)
     assert status == 1
+    # The other four are seen to be unreadable only when they are decoded.
+    assert f"Clips that cannot be read: 2 of 10, such as walk/broken_link: {data}/walk/br" in log
+    assert "8 of 10 clips to extract" in log
     assert "4 clips done, 0 skipped (already there), 6 failed" in log
     assert f"Failed clips: 6, all listed in {cache_dir}/failures.csv" in log
     assert "Mend or remove them and run again, or go on without: --skip_unreadable" in log

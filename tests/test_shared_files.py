@@ -82,7 +82,10 @@ def test_a_file_that_lies_in_two_given_splits_is_refused_by_name(tmp_path):
         "  'b/v.mp4' (train: line 2 'c0'; test: line 3 'c1')\n"
     ) in done.stderr
     assert "Groups that share a file are one, called after the file (" in done.stderr
-    assert "2 clips are of files that several groups share, such as b/v.mp4" in done.stderr
+    assert (
+        "Clips of files that several groups share: 2, such as b/v.mp4. These groups are one"
+        in done.stderr
+    )
     assert not (tmp_path / "cache").exists()
 
 
@@ -127,7 +130,9 @@ def test_a_file_that_two_names_lead_to_is_in_one_split(store, tmp_path, kind, ca
     clip_id = name.removesuffix(".mp4")
     expected = f"  'test/walk/{name}' (train: 'train/walk/{clip_id}'; test: 'test/walk/{clip_id}')"
     assert expected in str(caught.value)
-    assert re.search("such as train/walk/.+, which is test/walk/.+ too: these groups", caplog.text)
+    assert re.search(
+        "such as train/walk/.+, which is test/walk/.+ too[.] These groups", caplog.text
+    )
 
 
 def test_a_manifest_of_a_file_and_its_link_is_refused(store, tmp_path):
