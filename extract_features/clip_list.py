@@ -8,12 +8,13 @@ from pathlib import Path
 
 from absl import logging
 
+from extract_features.shared_files import join_shared_files
 from lrcn.common.alike_names import iter_alike
 from lrcn.common.atomic_file import replace_file
-from lrcn.common.clip import Clip, check_clips, escape_control
+from lrcn.common.clip import SPLITS, Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, join_groups, name_some
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, name_some
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -33,7 +34,8 @@ class DataSettings:
         data: Folder tree or manifest, see `discover.read_data`.
         data_root: Folder that a manifest's paths start from; None: what was given for the cache,
             else the manifest's own.
-        group_regex: Finds the group in a clip_id; None: see `discover.read_data`.
+        group_regex: Finds the group in a clip_id; none, see `discover.read_data`, where it is
+            empty, also where the cache has one.
         seed: Decides the drawn splits.
         val_fraction: Part of each class to draw for validation.
         test_fraction: Part of each class to draw for testing.
@@ -60,7 +62,8 @@ class DataSettings:
         left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
         if self.data.suffix.lower() != ".csv":
             left_out.pop("data_root", None)  # a folder is its own
-        return dataclasses.replace(self, **left_out)
+        completed = dataclasses.replace(self, **left_out)
+        return dataclasses.replace(completed, group_regex=completed.group_regex or None)
 
     def to_remember(self) -> dict:
         """What the cache keeps, ready for JSON."""
@@ -86,8 +89,8 @@ def read_split_clips(
 
     Args:
         settings: Which clips, and how their splits are drawn.
-        paths_are_sources: Whether clips of one path show the same, so that their groups are one,
-            see `join_groups`. Of imported features the paths may be anything.
+        paths_are_sources: Whether clips of one source show the same, so that their groups are one,
+            see `join_shared_files`. Of imported features the paths may be anything.
 
     Raises:
         ValueError: If the clips break a rule or cannot be split, or a group straddles splits that
@@ -100,7 +103,7 @@ def read_split_clips(
     # Once more, for the groups that the expression found.
     check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
     if paths_are_sources:
-        clips = _join_groups(clips)
+        clips = join_shared_files(clips, data_root)
     _warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
@@ -113,12 +116,20 @@ def read_split_clips(
         )
     except ValueError as error:
         raise ValueError(f"{settings.data}: {error}") from error
-    counts = count_splits(clips).values()
-    totals = [f"{sum(c[split] for c in counts)} {split}" for split in next(iter(counts))]
+    counts = count_splits(clips)
+    totals = [f"{sum(c[split] for c in counts.values())} {split}" for split in SPLITS]
     logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    # Training refuses them, but hours later.
+    untrained = [label for label, of_class in counts.items() if not of_class["train"]]
+    if untrained:
+        logging.warning(
+            "Classes without train clips, with which training will not start: %s. Add clips, move "
+            "some to the train split, or take the classes out",
+            name_some([*map(repr, untrained)]),
+        )
     leaks = find_group_leaks(clips)
     if leaks:
-        logging.warning("%d groups straddle splits: scores will be too good", len(leaks))
+        logging.warning("Groups that straddle splits: %d. Scores will be too good", len(leaks))
     return clips, data_root
 
 
@@ -132,18 +143,6 @@ def _warn_of_case(labels: list[str]) -> None:
             "they are meant as one",
             name_some(pairs),
         )
-
-
-def _join_groups(clips: list[Clip]) -> list[Clip]:
-    joined = join_groups(clips)
-    changed = [new for old, new in zip(clips, joined, strict=True) if new.group != old.group]
-    if changed:
-        logging.info(
-            "%d clips are of files that several groups share, such as %s: these groups are one",
-            len(changed),
-            changed[0].path,
-        )
-    return joined
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:

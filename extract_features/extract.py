@@ -23,7 +23,7 @@ from extract_features.clip_list import (
 from extract_features.disk_space import check_disk_space
 from extract_features.pipeline import run_pipeline
 from extract_features.progress import ExtractionProgress
-from extract_features.same_data import check_moved_data, check_same_data
+from extract_features.same_data import check_data_root, check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
 from lrcn.common.clip import Clip
@@ -70,8 +70,10 @@ def extract_features(
     """
     start_sec = time.monotonic()
     # Data that is refused leaves no folder behind, so it is read before the cache is locked.
-    data_settings = data_settings.complete(find_cache(cache_dir))
+    existing = find_cache(cache_dir)
+    data_settings = data_settings.complete(existing)
     clips, data_root = read_split_clips(data_settings)
+    check_data_root(data_settings.data, clips, data_root, existing)
     with lock_cache(cache_dir, shard) as lock:
         existing = find_cache(cache_dir)
         if existing is not None:
@@ -111,6 +113,14 @@ def extract_features(
             write_clip_list(cache, clips)
         result = ExtractionResult()
         if pending:
+            if unreadable:
+                logging.warning(
+                    "Clips that cannot be read: %d of %d, such as %s: %s",
+                    len(unreadable),
+                    len(own_clips),
+                    unreadable[0][0].clip_id,
+                    unreadable[0][1],
+                )
             logging.info(
                 "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
                 len(pending),

@@ -37,7 +37,7 @@ def write_official_manifests(
         ValueError: If lists and data do not fit.
     """
     splits = read_official_lists(lists_dir)
-    clips, _ = read_data(data)
+    clips, data_root = read_data(data)
     manifests: dict[Path, list[Clip]] = {}
     for number, videos in splits.items():
         official, missing = find_official_clips(clips, videos)
@@ -53,17 +53,24 @@ def write_official_manifests(
     output_dir.mkdir(parents=True, exist_ok=True)
     for path, wanted in manifests.items():
         write_manifest(path, wanted)
+    # A manifest may be a cache's, whose paths start from elsewhere.
+    if data.is_dir() and not output_dir.samefile(data_root):
+        logging.info(
+            "Their paths start from %s: to extract one, give it with --data_root=%s",
+            data_root,
+            data_root,
+        )
     return list(manifests)
 
 
 def _log_split(number: int, clips: list[Clip], missing: list[str], *, num_others: int) -> None:
     counts = [f"{sum(x.split == split for x in clips)} {split}" for split in SPLITS]
     logging.info(
-        "split %d: %s; %d clips of --data are not used", number, ", ".join(counts), num_others
+        "split %d: %s; clips of --data that are not used: %d", number, ", ".join(counts), num_others
     )
     if missing:
         logging.warning(
-            "split %d: %d listed videos are not in --data, such as %s: the score will not be "
+            "split %d: listed videos that are not in --data: %d, such as %s. The score will not be "
             "comparable with published ones",
             number,
             len(missing),
@@ -72,8 +79,8 @@ def _log_split(number: int, clips: list[Clip], missing: list[str], *, num_others
     leaks = find_group_leaks(clips)
     if leaks:
         logging.warning(
-            "split %d: %d source videos, by their names, are both in train and in test, such as "
-            "%s: training wants --allow_group_leak in the cache",
+            "split %d: source videos that are, by their names, both in train and in test: %d, such "
+            "as %s. Training wants --allow_group_leak in the cache",
             number,
             len(leaks),
             ", ".join(list(leaks)[:_NAMED]),

@@ -27,7 +27,7 @@ def main() -> int:
         logging.warning("unreadable: %s: %s", clip.clip_id, reason)
     if plan.has_failures:
         logging.error(
-            "An extraction would fail for %d clips. Mend or remove them, or go on without: "
+            "Clips that an extraction would fail for: %d. Mend or remove them, or go on without: "
             "--skip_unreadable",
             len(plan.unreadable),
         )

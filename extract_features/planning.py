@@ -25,7 +25,7 @@ from extract_features.disk_space import (
     take_evenly,
 )
 from extract_features.extract import find_jobs
-from extract_features.same_data import check_same_data
+from extract_features.same_data import check_data_root, check_same_data
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import Contract
@@ -102,6 +102,7 @@ def make_plan(
     existing = None if cache_dir is None else find_cache(cache_dir)
     data_settings = data_settings.complete(existing)
     clips, data_root = read_split_clips(data_settings)
+    check_data_root(data_settings.data, clips, data_root, existing)
     if existing is not None:
         check_same_data(existing, clips)
     settings = complete_settings(backbone_settings, existing)

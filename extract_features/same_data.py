@@ -1,5 +1,6 @@
-"""Whether a cache was made of the data that is given: by names, and where it moved by content."""
+"""Whether data is where its paths say, and what a cache was made of: by names and by content."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,43 @@ def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
         )
     if existing.classes_path.exists():
         find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)
+
+
+def check_data_root(
+    data: Path, clips: list[Clip], data_root: Path, existing: FeatureCache | None
+) -> None:
+    """Checks that a manifest's paths lead somewhere, before anything is paid for them.
+
+    One that is there will do, even a link to nothing: the others are failures of their own. And
+    features that are cached stay usable without their sources, see `clip_list.outlives_source`.
+
+    Args:
+        data: The manifest; a folder's clips were found in it.
+        clips: Its clips.
+        data_root: The folder that their paths start from.
+        existing: The cache, where there is one.
+
+    Raises:
+        ValueError: If no source is there, nor the features of any clip.
+    """
+    if data.is_dir() or any(_is_there(data_root / clip.path) for clip in clips):
+        return
+    if existing is not None and any(existing.clip_path(x.clip_id).exists() for x in clips):
+        return
+    raise ValueError(
+        f"{data}: expected paths of clips below {data_root}. Received: {len(clips)}, of which none "
+        f"is there, such as {clips[0].path}. Name the folder that they start from with --data_root."
+    )
+
+
+def _is_there(source: Path) -> bool:
+    try:
+        os.lstat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # a folder that may not be looked into, which is said of each clip
+        pass
+    return True
 
 
 def check_moved_data(

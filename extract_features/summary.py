@@ -76,15 +76,15 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
         logging.warning("in part: %s: %s", clip.clip_id, reason)
     if result.kept:
         logging.warning(
-            "%d clips are there only in part; all are listed in %s",
+            "Clips that are there only in part: %d, all listed in %s",
             len(result.kept),
             cache_dir / "failures.csv",
         )
     if result.short:
         clip, last_sec = result.short[0]
         logging.warning(
-            "%d clips are less than half as long as their spans, such as %s: its end_sec is %g, "
-            "the last frame at %.3g s. Check whether these are seconds of the video",
+            "Clips less than half as long as their spans: %d, such as %s: its end_sec is %g, the "
+            "last frame at %.3g s. Check whether these are seconds of the video",
             len(result.short),
             clip.clip_id,
             clip.end_sec,

@@ -36,7 +36,7 @@ def main() -> int:
     if not any(counts[kind] for kind in ERRORS):
         return 0
     if _REPAIR.value:
-        logging.info("%d files removed", num_removed)
+        logging.info("Files removed: %d", num_removed)
     elif num_repairable:
         logging.info("--repair removes what is damaged, stale or foreign")
     if num_removed or counts["missing"]:

@@ -110,6 +110,9 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
 
     status, log = extract(data, cache_dir)
     assert status == 1
+    # The other four are seen to be unreadable only when they are decoded.
+    assert f"Clips that cannot be read: 2 of 10, such as walk/broken_link: {data}/walk/br" in log
+    assert "8 of 10 clips to extract" in log
     assert "4 clips done, 0 skipped (already there), 6 failed" in log
     assert f"Failed clips: 6, all listed in {cache_dir}/failures.csv" in log
     assert "Mend or remove them and run again, or go on without: --skip_unreadable" in log
@@ -119,7 +122,8 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
         "text": f"{data}/walk/text.mp4: expected a whole video, but it ended before the first",
         "zero": f"{data}/walk/zero.mp4: expected a whole video, but it ended before the first",
         "sound": f"{data}/walk/sound.mp4: expected a video stream, received only audio. Remove",
-        "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file",
+        "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file, "
+        f"received: a link to nothing, {data}/walk/broken_link.mp4 -> {data}/gone.mp4. Mend",
     }
     with open(cache_dir / "failures.csv", newline="", encoding="utf-8") as file:
         failures = {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}

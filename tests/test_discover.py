@@ -46,7 +46,7 @@ def test_a_tree_of_classes(tmp_path):
 def test_what_is_passed_over_is_said(tmp_path, caplog):
     make_tree(tmp_path, "a/x.mp4", "a/y.mp5", "b/readme.txt", "lost.mp4", "a/.hidden")
     assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
-    assert "3 files or folders are not where clips are, or no videos by their" in caplog.text
+    assert "not where clips are or no videos by their names: 3, such as" in caplog.text
     assert "such as lost.mp4" in caplog.text
     caplog.clear()
     for name in ("a/y.mp5", "b/readme.txt", "lost.mp4"):
@@ -60,13 +60,13 @@ def test_classes_without_clips_are_named(tmp_path, caplog):
     make_tree(tmp_path, "jump/a.y4m", "walk/a.mp4", "run/", "stand/a/")
     assert {clip.label for clip in find_clips(tmp_path)} == {"walk", "stand"}
     assert caplog.messages[0].startswith(
-        f"{tmp_path}: 2 class folders hold no clip: jump, run. Expected folders of frames, or"
+        f"{tmp_path}: class folders without a clip (2): jump, run. Expected folders of frames, or"
     )
     caplog.clear()
     make_tree(tmp_path / "splits", "train/a/x.mp4", "test/a/x.y4m")
     make_tree(tmp_path / "splits", *[f"train/b{i}/" for i in range(12)])
     assert len(find_clips(tmp_path / "splits")) == 1
-    assert "13 class folders hold no clip: test/a, train/b0, train/b1," in caplog.messages[0]
+    assert "class folders without a clip (13): test/a, train/b0, train/b1," in caplog.messages[0]
     assert "train/b7, train/b8 and 3 more. Expected" in caplog.messages[0]
 
 

@@ -126,6 +126,24 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
     assert read_cache(tmp_path / "new").count_frames("start") == 3
 
 
+def test_an_empty_group_regex_takes_back_what_the_cache_remembers(clips_dir, cache_copy):
+    def extract_groups(group_regex):
+        extract_features(
+            DataSettings(data=clips_dir, group_regex=group_regex),
+            SMALL_SETTINGS,
+            cache_dir=cache_copy,
+            batch_size=16,
+            num_decode_threads=1,
+        )
+        return {clip.group for clip in read_manifest(cache_copy / "manifest.csv")}
+
+    numbered = {f"clip_{i}" for i in range(NUM_CLIPS // 2)}
+    assert extract_groups("clip_[0-9]") == numbered
+    assert extract_groups(None) == numbered
+    assert extract_groups("") == {""}
+    assert extract_groups(None) == {""}
+
+
 def test_weights_from_a_file_are_known_by_what_they_are(clips_dir, cache_copy, tmp_path):
     before = snapshot_clips(cache_copy)
     path = tmp_path / "vgg16.weights.h5"

@@ -6,14 +6,16 @@ import shutil
 
 import keras
 import pytest
-from commands import read_state, run_program
+from commands import SMALL_BACKBONE, read_state, run_program
 from refusals import refusal
 from small_extraction import NUM_CLIPS, extract, list_files, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard, lock_cache
-from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.clip import Clip
+from lrcn.common.discover import find_clips
+from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 
 
 def test_other_settings_are_refused_by_name(clips_dir, cache_copy):
@@ -69,6 +71,47 @@ def test_a_folder_without_the_clips_is_not_taken_for_theirs(cache_copy, clips_di
         f"{tmp_path}. Received: 16 of 16 that are missing or"
     ) in done.stderr
     assert read_state(cache_copy) == before
+
+
+@pytest.mark.parametrize("module", ["extract_features", "extract_features.plan"])
+def test_a_manifest_whose_paths_start_elsewhere_is_refused_at_once(clips_dir, tmp_path, module):
+    manifest = tmp_path / "splits" / "split_1.csv"
+    manifest.parent.mkdir()
+    write_manifest(manifest, find_clips(clips_dir))
+    flags = (f"--data={manifest}", f"--cache_dir={tmp_path}/cache", *SMALL_BACKBONE)
+    env = {"PYTHONPROFILEIMPORTTIME": "1"}
+    done = run_program(module, *flags, "--skip_unreadable", env=env, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        f"error: {manifest}: expected paths of clips below {tmp_path}/splits. Received: 16, of "
+        "which none is there, such as left/clip_0. Name the folder that they start from with "
+        "--data_root."
+    ) in done.stderr
+    assert " tensorflow\n" not in done.stderr
+    assert not (tmp_path / "cache").exists()
+    run_program(module, *flags, f"--data_root={clips_dir}")
+
+
+def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):
+    clips = [Clip(f"c{i}", f"v{i}.mp4", ("walk", "run")[i % 2]) for i in range(4)]
+    write_manifest(tmp_path / "clips.csv", clips)
+    with refusal("expected paths of clips below"):
+        extract(tmp_path / "clips.csv", tmp_path / "cache")
+    (tmp_path / "v3.mp4").symlink_to(tmp_path / "gone.mp4")
+    summary = extract(tmp_path / "clips.csv", tmp_path / "cache")
+    assert len(summary.result.failures) == 4
+
+
+def test_a_whole_cache_is_of_use_without_any_source(data, cache_copy):
+    flags = (f"--data={data}/clips.csv", f"--cache_dir={cache_copy}")
+    shutil.copy(cache_copy / "manifest.csv", data / "clips.csv")
+    run_program("extract_features", *flags)
+    before = snapshot_clips(cache_copy), read_manifest(cache_copy / "manifest.csv")
+    for label in ("left", "right"):
+        shutil.rmtree(data / label)
+    done = run_program("extract_features", *flags, "--skip_unreadable")
+    assert "0 clips done, 0 skipped (already there), 16 failed" in done.stderr
+    assert (snapshot_clips(cache_copy), read_manifest(cache_copy / "manifest.csv")) == before
 
 
 def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):

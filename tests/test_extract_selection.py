@@ -208,7 +208,7 @@ def test_a_video_that_breaks_off_may_be_kept_in_part(tmp_path):
     reason = f"kept {num_frames} frames: {path}: expected a whole video, but it ended at "
     assert failures["walk/cut"].startswith(reason)
     assert f"in part: walk/cut: {reason}" in done.stderr
-    assert "1 clips are there only in part; all are listed in" in done.stderr
+    assert "Clips that are there only in part: 1, all listed in" in done.stderr
 
     (data / "walk" / "zero.mp4").unlink()
     (damaged / "2.png").unlink()

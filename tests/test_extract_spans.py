@@ -34,6 +34,6 @@ def test_an_end_far_beyond_that_of_the_video_is_told(tmp_path, selection, num_sh
     assert len(warned) == (num_short > 0)
     if num_short:
         assert (
-            f"{num_short} clips are less than half as long as their spans, such as walk/long: its "
+            f"Clips less than half as long as their spans: {num_short}, such as walk/long: its "
             "end_sec is 500, the last frame at 1."
         ) in warned[0]

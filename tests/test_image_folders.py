@@ -4,6 +4,7 @@ import os
 
 import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
+from refusals import refusal
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.source_stat import read_source_stat
@@ -53,8 +54,25 @@ def test_symbolic_links_are_followed(tmp_path):
     (folder / "b.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(UnreadableClipError, match=r"b\.png"):
         decode(folder)
-    with pytest.raises(UnreadableClipError, match=r"b\.png.*Check"):
+    with pytest.raises(UnreadableClipError, match=r"b\.png.*Mend the link"):
         read_source_stat(folder)
+
+
+def test_a_link_to_nothing_is_said_to_be_one(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("store/a.mp4")
+    (tmp_path / "walk").symlink_to(tmp_path / "away")
+    expected = "expected a folder of images or a video file, received: a link to nothing, "
+    for call in (decode, count_frames, estimate_num_frames, read_source_stat):
+        with refusal(
+            f"{tmp_path}/a.mp4: {expected}{tmp_path}/a.mp4 -> store/a.mp4. Mend the link, or",
+            UnreadableClipError,
+        ):
+            call(tmp_path / "a.mp4")
+        with refusal(
+            f"{tmp_path}/walk/b.mp4: {expected}{tmp_path}/walk -> {tmp_path}/away. Mend",
+            UnreadableClipError,
+        ):
+            call(tmp_path / "walk" / "b.mp4")
 
 
 def test_missing_source(tmp_path):

@@ -100,6 +100,6 @@ def test_leaks_are_refused_and_their_permission_is_remembered(run_import, manife
     assert not (tmp_path / "cache").exists()
     for flags in (["--allow_group_leak"], []):
         log = run_import(features, *flags)
-        assert "1 groups straddle splits: scores will be too good" in log
+        assert "Groups that straddle splits: 1. Scores will be too good" in log
         assert read_manifest(tmp_path / "cache" / "manifest.csv") == clips
     run_import(features, "--noallow_group_leak", status=1)

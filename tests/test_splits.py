@@ -8,6 +8,7 @@ import random
 import pytest
 from refusals import refusal
 
+from extract_features.clip_list import DataSettings, read_split_clips
 from lrcn.common.clip import Clip
 from lrcn.common.group_leaks import check_group_leaks
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -127,6 +128,31 @@ def test_no_val_for_a_class_with_two_groups_is_a_warning(caplog):
     with caplog.at_level(logging.WARNING, logger="absl"):
         draw_splits(make_clips("walk", 2) + make_clips("run", 3), seed=0)
     assert "Too few groups for val clips of the classes 'walk'." in caplog.text
+
+
+def test_given_classes_without_train_clips_are_said_when_they_are_read(tmp_path, caplog):
+    write_manifest(
+        tmp_path / "clips.csv",
+        [
+            clip
+            for label, split in [
+                ("walk", "train"),
+                ("walk", "test"),
+                ("jump", "test"),
+                ("a", "val"),
+            ]
+            for clip in make_clips(label, 2, split=split)
+        ],
+    )
+    for paths_are_sources in (True, False):
+        caplog.clear()
+        settings = DataSettings(data=tmp_path / "clips.csv").complete(None)
+        read_split_clips(settings, paths_are_sources=paths_are_sources)
+        (said,) = [x for x in caplog.messages if "without train clips" in x]
+        assert said == (
+            "Classes without train clips, with which training will not start: 'a', 'jump'. Add "
+            "clips, move some to the train split, or take the classes out"
+        )
 
 
 def test_given_splits_stay_and_count():

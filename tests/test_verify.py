@@ -117,7 +117,7 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
 
     repaired, log, status = verify(cache_copy, "--repair")
     assert (repaired, status) == (found, 1)
-    assert "11 files removed" in log and "Run the extraction again" in log
+    assert "Files removed: 11" in log and "Run the extraction again" in log
     left_over = {path.relative_to(clips).as_posix() for path in clips.rglob("*.h5")}
     assert left_over == {"stranger.h5"} | {f"right/clip_{i}.h5" for i in (4, 5, 6)} | {
         "left/clip_7.h5"
@@ -146,7 +146,7 @@ def test_what_has_lost_its_source_is_told_and_kept(cache_copy, data):
     flip_byte(path, find_middle_of_chunk(path))
     found, log, status = verify(cache_copy, "--repair")
     assert (found["left/clip_0"][0], status) == ("damaged", 1)
-    assert "0 files removed" in log and "Run the extraction" not in log and path.exists()
+    assert "Files removed: 0" in log and "Run the extraction" not in log and path.exists()
     assert "--repair" not in verify(cache_copy)[1]
 
 

@@ -145,8 +145,7 @@ def find_clips(folder: Path) -> list[Clip]:
     _warn_of_empty_classes(folder, [x for x in class_folders if x not in classes_with_clips])
     if passed_over:
         logging.warning(
-            "%s: %d files or folders are not where clips are, or no videos by their names, such as "
-            "%s",
+            "%s: passed over, as not where clips are or no videos by their names: %d, such as %s",
             folder,
             len(passed_over),
             escape_control(passed_over[0]),
@@ -162,7 +161,7 @@ def _warn_of_empty_classes(folder: Path, class_folders: list[str]) -> None:
     names = ", ".join(map(escape_control, class_folders[:_MAX_NAMED]))
     num_more = len(class_folders) - _MAX_NAMED
     logging.warning(
-        "%s: %d class folders hold no clip: %s%s. Expected folders of frames, or videos (%s)",
+        "%s: class folders without a clip (%d): %s%s. Expected folders of frames, or videos (%s)",
         folder,
         len(class_folders),
         names,

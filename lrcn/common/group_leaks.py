@@ -13,15 +13,25 @@ from lrcn.common.natural_sort import natural_key
 _NAMED_LEAKS = 5
 
 
-def join_groups(clips: Sequence[Clip]) -> list[Clip]:
+def join_groups(clips: Sequence[Clip], files: Sequence[str] | None = None) -> list[Clip]:
     """Makes one group of those that share a file, called after the first such file.
 
     Spans of one file show the same scene and may overlap, whatever groups they are given. So a
     clip without a group is of those of its file, too. What shares no file stays as it is.
+
+    Args:
+        clips: The clips.
+        files: For each clip the name of its file, one for all clips of it. None: what the clips'
+            paths say, which do not tell a link from what it leads to.
+
+    Returns:
+        The clips in the same order.
     """
+    if files is None:
+        files = [posixpath.normpath(clip.path) for clip in clips]
     groups_of = collections.defaultdict(set)  # [file]
-    for clip in clips:
-        groups_of[posixpath.normpath(clip.path)].add(clip.source_group)
+    for clip, file in zip(clips, files, strict=True):
+        groups_of[file].add(clip.source_group)
     shared = {file: groups for file, groups in groups_of.items() if len(groups) > 1}
     parent: dict[str, str] = {}
 
@@ -79,8 +89,9 @@ def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
             + "\n  ".join(named)
             + "\nGive each group's clips the same split or leave it empty, or correct the groups "
             "(the manifest's group column, --group_regex). Groups that share a file are one, "
-            "called after the file. If all of this is meant, extract (or import) with "
-            "--allow_group_leak; scores will then be better than they should."
+            "called after the file (where links give it several names, after the first). If all of "
+            "this is meant, extract (or import) with --allow_group_leak; scores will then be "
+            "better than they should."
         )
 
 

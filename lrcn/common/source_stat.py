@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from lrcn.common import images
-from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.clip import Clip, SourceStat, escape_control
 from lrcn.common.frame import UnreadableClipError
 
 
@@ -48,8 +48,21 @@ def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> 
 
 def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
     """Makes the error of a source that is not there, or cannot be looked at."""
+    link = _find_link_to_nothing(Path(path)) if isinstance(error, FileNotFoundError) else None
+    if link is not None:
+        return UnreadableClipError(
+            f"{path}: expected a folder of images or a video file, received: a link to nothing, "
+            f"{link} -> {escape_control(os.readlink(link))}. Mend the link, or bring back what it "
+            "leads to."
+        )
     reason = getattr(error, "strerror", None) or error
     return UnreadableClipError(
         f"{path}: expected a folder of images or a video file, received: {reason}. Check the path "
         "and its permissions."
     )
+
+
+def _find_link_to_nothing(path: Path) -> Path | None:
+    """Finds the link, of the path or a folder above it, that `ls` shows and that leads nowhere."""
+    places = (path, *path.parents)
+    return next((x for x in places if os.path.islink(x) and not os.path.exists(x)), None)
