@@ -56,7 +56,7 @@ def make_cards(
         of the classes that matter, the influence of each, and as data URIs a strip of the frames
         and of the attention, both None where there are none; and why strips are missing.
     """
-    logging.info("Showing %d of %d clips frame by frame", len(numbers), len(scored.clips))
+    logging.info("Explaining %d of %d clips frame by frame", len(numbers), len(scored.clips))
     cards, frame_indices = {}, []
     for i in numbers:
         views = _read_sequence(cache, scored.clips[i].clip_id, config)
@@ -170,7 +170,12 @@ def _round(values: np.ndarray) -> list:
     return np.round(values.astype(float), 3).tolist()
 
 
-def log_failures(failures: list[str]) -> None:
+def log_failures(failures: list[str], *, num_cards: int) -> None:
     """Says how many strips are missing, and why the first one is."""
     if failures:
-        logging.warning("%d clips go without pictures. The first: %s", len(failures), failures[0])
+        logging.warning(
+            "%d of these %d clips go without pictures. The first: %s",
+            len(failures),
+            num_cards,
+            failures[0],
+        )
