@@ -5,6 +5,8 @@ const { classes, clips, cards } = data;
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
+// A name that is read from right to left turns nothing around but itself, as in a <bdi>.
+const isolate = (name) => (/^[ -~]*$/.test(name) ? name : `\u2068${name}\u2069`);
 const percent = (x) => (100 * x).toFixed(x > 0 && x < 0.1 ? 1 : 0) + " %";
 
 function make(tag, attributes = {}, ...children) {
