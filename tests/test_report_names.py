@@ -97,3 +97,9 @@ def test_figures_stand_behind_names_that_are_read_from_the_right(opened):
         assert {name for name, _ in found} == set(CLASS_NAMES)
         # The long one fills lines.
         assert max(past for name, past in found if name != CLASS_NAMES[0]) < 1
+
+
+def test_nearly_all_is_not_said_to_be_all(opened):
+    shares = [0, 0.0004, 0.004, 0.5, 0.994, 0.996, 0.9999, 1]
+    expected = ["0 %", "< 0.1 %", "0.4 %", "50 %", "99 %", "99.6 %", "> 99.9 %", "100 %"]
+    assert opened.evaluate(f"{shares}.map(percent)") == expected
