@@ -90,7 +90,8 @@ def test_planted_duplicates_across_splits_come_first_and_those_within_one_do_not
     assert lines[-1].startswith("2 pairs of the 21 clips are in different splits and have a simi")
     # The same again is the same file, and without a threshold nothing fails.
     assert find_near_duplicates(cache, threshold=0.9) == audit
-    run_program("train_head.audit", *flags)
+    done = run_program("train_head.audit", *flags)
+    assert "make scores too good. Give them one group" in done.stderr
     assert read_json(tmp_path / "new" / "audit" / "audit.json")["threshold"] == 0.95
 
 
