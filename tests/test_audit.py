@@ -9,7 +9,8 @@ from small_data import write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.run_dir import read_json
-from train_head.near_duplicates import find_closest, find_near_duplicates, format_audit
+from train_head.audit_text import format_audit
+from train_head.near_duplicates import find_closest, find_near_duplicates
 
 NUM_CLIPS = {"train": 12, "val": 4, "test": 5}
 
@@ -89,7 +90,9 @@ def test_planted_duplicates_across_splits_come_first_and_those_within_one_do_not
     assert lines[-1].startswith("2 pairs of the 21 clips are in different splits and have a simi")
     # The same again is the same file, and without a threshold nothing fails.
     assert find_near_duplicates(cache, threshold=0.9) == audit
-    assert find_near_duplicates(cache)["threshold"] == 0.95
+    done = run_program("train_head.audit", *flags)
+    assert "make scores too good. Give them one group" in done.stderr
+    assert read_json(tmp_path / "new" / "audit" / "audit.json")["threshold"] == 0.95
 
 
 @pytest.mark.parametrize("shape", [(48,), (3, 3, 512)])
@@ -103,15 +106,17 @@ def test_similarities_are_those_of_the_formula(shape, tmp_path):
         mixed = (1 - i / 5) * get_maps(features, f"train_{i}")
         plant(features, f"test_{i}", mixed + i / 5 * get_maps(features, f"test_{i}"))
     audit = find_near_duplicates(write_cache(tmp_path / "cache", features), threshold=0.5)
-    frames = {
-        clip.clip_id: np.sqrt(maps.astype(np.float64).reshape(len(maps), -1))
-        for clip, maps in features.items()
-    }
-    mean = 0.999 * np.mean([x.mean(axis=0) for x in frames.values()], axis=0)
+    clips, frames = {}, {}
+    for clip, maps in features.items():
+        rows = maps.astype(np.float64).reshape(len(maps), -1)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        clips[clip.clip_id] = np.sqrt(rows / lengths.mean()).mean(axis=0)
+        frames[clip.clip_id] = np.sqrt(rows / lengths)
+    mean = 0.999 * np.mean(list(clips.values()), axis=0)
     expected = {}
     for a, b in itertools.combinations(features, 2):
         if a.split != b.split:
-            x, y = (frames[clip.clip_id].mean(axis=0) - mean for clip in (a, b))
+            x, y = (clips[clip.clip_id] - mean for clip in (a, b))
             expected[a.clip_id, b.clip_id] = x @ y / np.linalg.norm(x) / np.linalg.norm(y)
     closest = sorted(expected, key=expected.get, reverse=True)
     assert list_pairs(audit)[:4] == closest[:4]
@@ -160,6 +165,39 @@ def test_a_threshold_of_1_counts_what_is_said_to_have_the_same_frames(tmp_path):
     assert 1 - 1e-5 < first["similarity"] < 1 - 2e-6 and 0.999 < second["similarity"] < 1 - 2e-5
     said = [line for line in format_audit(audit).splitlines() if "same frames" in line]
     assert len(said) == audit["num_pairs"] == 1 and "train_1" in said[0]
+
+
+def test_what_the_head_takes_for_the_same_is_the_same(tmp_path):
+    features = make_features()
+    plant(features, "test_1", get_maps(features, "train_1") * 0.5)
+    audit = find_near_duplicates(write_cache(tmp_path / "cache", features))
+    assert (audit["num_pairs"], list_pairs(audit)[0]) == (1, ("train_1", "test_1"))
+    assert min(audit["pairs"][0][x] for x in ("similarity", "frame_similarity")) > 1 - 1e-5
+
+
+def test_a_part_of_a_clip_counts_by_the_frame_in_common(tmp_path):
+    features = make_features()
+    maps = get_maps(features, "train_1") * np.arange(1, 10)[:, None] ** 1.5
+    other = get_maps(features, "train_2")
+    # Few of its frames, which alone have another scale and mean; more alike is one without any.
+    plant(features, "train_1", maps)
+    plant(features, "test_1", maps[:4:2])
+    plant(features, "test_2", other * np.random.RandomState(0).uniform(0.5, 1.5, other.shape))
+    # Frames in which nothing was found are no part of another clip.
+    for clip_id in ("train_3", "test_3"):
+        plant(features, clip_id, get_maps(features, clip_id) * (np.arange(9) > 1)[:, None])
+    audit = find_near_duplicates(write_cache(tmp_path / "cache", features), threshold=0.999)
+    first, second, *others = audit["pairs"]
+    assert audit["num_pairs"] == 1
+    assert list_pairs(audit)[:2] == [("train_1", "test_1"), ("train_2", "test_2")]
+    assert first["similarity"] < second["similarity"] < 0.999
+    assert first["frame_similarity"] > 1 - 1e-5 > second["frame_similarity"]
+    assert (first["frame_a"], first["frame_b"]) in [(0, 0), (2, 1)]
+    lines = format_audit(audit).splitlines()
+    assert [i for i, line in enumerate(lines) if line.endswith("  a frame in common")] == [1]
+    assert lines[-1].endswith("have a similarity of 0.999 or more, or a frame in common.")
+    assert ("train_3", "test_3") in list_pairs(audit)
+    assert all(pair["frame_similarity"] < 0.9 for pair in others)
 
 
 def test_the_first_view_decides(tmp_path):

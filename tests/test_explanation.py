@@ -31,9 +31,9 @@ def build_random_head(feature_shape=(6,), *, top=None, **settings):
     return head
 
 
-def make_maps(num_frames, feature_shape=(6,)):
+def make_maps(num_frames, feature_shape=(6,), *, seed=1):
     """Makes frames of one length, so that the beginning of a clip is scaled like the whole."""
-    random = np.random.RandomState(1)
+    random = np.random.RandomState(seed)
     frames = [
         random.permutation(np.arange(1, np.prod(feature_shape) + 1)) for _ in range(num_frames)
     ]
@@ -61,14 +61,14 @@ def predict(head, maps):
 def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
     head, maps = build_random_head(**settings), make_maps(5)
     explainer = Explainer(head)
-    influence, class_id = explainer.measure_influence(maps)
+    influence, class_id = explainer.measure_influence([maps])
     answer = predict(head, maps)
     assert class_id == answer.argmax()
     gain = np.log(answer[class_id] / predict(head, 0 * maps)[class_id])
     assert abs(gain) > 0.01
     assert influence.sum() == pytest.approx(gain, abs=1e-4)
 
-    over_time = explainer.predict_over_time(maps)
+    over_time = explainer.predict_over_time([maps])
     if settings["rnn"] == "none":
         np.testing.assert_allclose(over_time.mean(axis=0), answer, atol=1e-5)
         alone = [predict(head, maps[t : t + 1]) for t in range(5)]
@@ -76,13 +76,32 @@ def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
     else:
         ended = [predict(head, maps[: t + 1]) for t in range(5)]
         np.testing.assert_allclose(over_time, ended, atol=1e-5)
-        chosen = explainer.predict_over_time(maps, after=np.array([1, 4]))
+        chosen = explainer.predict_over_time([maps], after=np.array([1, 4]))
         np.testing.assert_allclose(chosen, [ended[1], ended[4]], atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"rnn": "gru"}, {"rnn": "none", "output": "mean"}], ids=str)
+def test_several_views_are_explained_as_the_one_decision_that_they_make(settings):
+    head = build_random_head(**settings)
+    views = [make_maps(5, seed=seed) for seed in (6, 2, 4)]
+    answers = np.array([predict(head, maps) for maps in views])
+    answer = answers.mean(axis=0)
+    assert answers[0].argmax() != answer.argmax()  # the first view would call it otherwise
+    clock = (np.arange(5, dtype=np.int32), np.full(5, np.nan))
+    explanation = Explainer(head).explain([ClipFeatures(maps, *clock) for maps in views])
+    assert explanation.class_id == answer.argmax()
+    gain = np.log(answer / predict(head, 0 * views[0]))[explanation.class_id]
+    assert explanation.influence.sum() == pytest.approx(gain, abs=1e-3)
+    if settings["rnn"] == "none":
+        np.testing.assert_allclose(explanation.probabilities.mean(axis=0), answer, atol=1e-5)
+    else:
+        ended = [[predict(head, x[: t + 1]) for x in views] for t in range(5)]
+        np.testing.assert_allclose(explanation.probabilities, np.mean(ended, axis=1), atol=1e-5)
 
 
 def test_a_frame_that_is_not_looked_at_has_no_influence():
     head, maps = build_random_head(rnn="none", output="last"), make_maps(4)
-    influence, class_id = Explainer(head).measure_influence(maps)
+    influence, class_id = Explainer(head).measure_influence([maps])
     gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
     np.testing.assert_allclose(influence, [0, 0, 0, gain], atol=1e-5)
 
@@ -92,7 +111,7 @@ def test_influences_add_up_where_a_maximum_changes_its_frame():
     for weight in head.trainable_variables:
         weight.assign(4 * weight)
     maps = make_maps(12)
-    influence, class_id = Explainer(head).measure_influence(maps)
+    influence, class_id = Explainer(head).measure_influence([maps])
     gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
     assert influence.sum() == pytest.approx(gain, abs=0.01)
 
@@ -100,7 +119,7 @@ def test_influences_add_up_where_a_maximum_changes_its_frame():
 def test_influences_of_a_long_clip_add_up_as_well():
     """Its path is computed a point at a time."""
     head, maps = build_random_head(rnn="none", output="mean"), make_maps(1100)
-    influence, class_id = Explainer(head).measure_influence(maps)
+    influence, class_id = Explainer(head).measure_influence([maps])
     gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
     assert influence.sum() == pytest.approx(gain, abs=1e-4)
 
@@ -168,7 +187,7 @@ def read_rows(path):
 def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path):
     head, source = build_random_head(rnn="none"), clips_dir / "left" / "clip_0"
     features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
-    explanation = Explainer(head).explain(features)
+    explanation = Explainer(head).explain([features])
     hostile = tmp_path / "<i> $x$ \n"
     hostile.symlink_to(source)
     (tmp_path / ("long" * 60)).symlink_to(source)

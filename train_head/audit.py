@@ -15,9 +15,9 @@ _OUTPUT_DIR = flags.DEFINE_string(
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     None,
-    "Similarity from which a pair counts as near duplicate, 1 for the same frames. Where it is "
-    "given, the program fails (status 1) if a pair reaches it; left out, 0.95 counts and nothing "
-    "fails.",
+    "Similarity from which a pair counts as near duplicate, 1 for the same frames; of the closest "
+    "50, pairs with a frame in common count at any. Where it is given, the program fails (status "
+    "1) if a pair counts; left out, 0.95 counts and nothing fails.",
     lower_bound=-1.0,
     upper_bound=1.0,
 )
@@ -26,7 +26,8 @@ _THRESHOLD = flags.DEFINE_float(
 def main() -> int:
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
-    from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates, format_audit
+    from train_head.audit_text import format_audit
+    from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
     audit = find_near_duplicates(read_cache(_CACHE_DIR.value), threshold=threshold)
@@ -35,14 +36,15 @@ def main() -> int:
     write_json(path, audit)
     print(format_audit(audit))
     logging.info("Written: %s", path)
-    if _THRESHOLD.value is not None and audit["num_pairs"]:
-        logging.error(
-            "Near duplicates across splits make scores too good. Give them one group (the "
-            "manifest's group column, --group_regex) and extract or import again, or take one of "
-            "each pair out."
-        )
-        return 1
-    return 0
+    if not audit["num_pairs"]:
+        return 0
+    is_failure = _THRESHOLD.value is not None
+    logging.log(
+        logging.ERROR if is_failure else logging.WARNING,
+        "Near duplicates across splits make scores too good. Give them one group (the manifest's "
+        "group column, --group_regex) and extract or import again, or take one of each pair out.",
+    )
+    return 1 if is_failure else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
@@ -30,7 +31,7 @@ class Explanation:
         timestamp_sec: [T] float64, NaN where the clip has no clock.
         probabilities: [T, K] float32, see `Explainer.predict_over_time`.
         influence: [T] float32 nats, see `Explainer.measure_influence`.
-        attention: [T, h, w] float32, see `Explainer.find_attention`.
+        attention: [T, h, w] float32, see `Explainer.find_attention`; of the first view.
         class_id: The class predicted for the clip, whose influence it is.
     """
 
@@ -81,21 +82,23 @@ class Explainer:
             # What the frame encoder reads: above the top, at the scale of the whole clip.
             self._scale = keras.Model(head.input, head.get_layer("scale_clip").output)
 
-    def explain(self, features: ClipFeatures, *, after: np.ndarray | None = None) -> Explanation:
-        """Explains the decision on one clip.
+    def explain(
+        self, views: Sequence[ClipFeatures], *, after: np.ndarray | None = None
+    ) -> Explanation:
+        """Explains the decision on one clip, which is by the mean probabilities of its views.
 
         Args:
-            features: The frames that the head reads.
+            views: The frames that the head reads, in each view.
             after: [N] positions in [0, T) to tell of, None for all.
         """
-        maps = features.feature_maps
+        first, maps = views[0], [view.feature_maps for view in views]
         if after is None:
-            after = np.arange(len(maps))
+            after = np.arange(len(first.frame_index))
         influence, class_id = self.measure_influence(maps)
-        attention = self.find_attention(maps)
+        attention = self.find_attention(first.feature_maps)
         return Explanation(
-            frame_index=features.frame_index[after],
-            timestamp_sec=features.timestamp_sec[after],
+            frame_index=first.frame_index[after],
+            timestamp_sec=first.timestamp_sec[after],
             probabilities=self.predict_over_time(maps, after=after),
             influence=influence[after],
             attention=None if attention is None else attention[after],
@@ -103,16 +106,16 @@ class Explainer:
         )
 
     def predict_over_time(
-        self, feature_maps: np.ndarray, *, after: np.ndarray | None = None
+        self, views: Sequence[np.ndarray], *, after: np.ndarray | None = None
     ) -> np.ndarray:
-        """Returns the class probabilities after each frame.
+        """Returns the class probabilities after each frame, the mean over the views.
 
         They are what the head says of the clip if it ends there, at the scale of the whole clip;
         after the last frame, that is its answer. With `--output=mean` they are the softmax of each
         frame, whose mean is its answer.
 
         Args:
-            feature_maps: [T, ...], one clip's frames in order.
+            views: One clip's frames in order, [T, ...], in each view.
             after: [N] positions in [0, T), None for all. But for `--output=mean`, the time it
                 takes grows with their sum.
 
@@ -120,24 +123,25 @@ class Explainer:
             [N, K] float32.
         """
         if after is None:
-            after = np.arange(len(feature_maps))
-        vectors = self._encode(feature_maps)
+            after = np.arange(len(views[0]))
+        vectors = self._encode_views(views)
         if self._every_frame:
-            logits = tf.gather(self._classify(vectors)[0], after)
+            logits = tf.gather(self._classify(vectors), after, axis=1)
         else:
             # Each beginning anew, not one pass that returns sequences: after frame t, a backward
             # RNN of a clip that ends there has not seen what follows.
-            logits = tf.concat([self._classify(vectors[:, : end + 1]) for end in after], axis=0)
-        return tf.nn.softmax(logits).numpy()
+            logits = tf.stack([self._classify(vectors[:, : end + 1]) for end in after], axis=1)
+        return tf.reduce_mean(tf.nn.softmax(logits), axis=0).numpy()
 
-    def measure_influence(self, feature_maps: np.ndarray) -> tuple[np.ndarray, int]:
+    def measure_influence(self, views: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
         """Measures how much each frame moved the decision, by integrated gradients.
 
-        F is the log probability that the head gives the class it predicts, x_t the vector that
-        its frame encoder makes of frame t, and e the vector of an empty frame, whose features are
-        all zero: VGG16 finds nothing. The influence of frame t is
+        F is the log of the class' probability, the mean over the V views, where the class is the
+        most probable one; x_vt the vector that the frame encoder makes of frame t in view v, and e
+        the vector of an empty frame, whose features are all zero: VGG16 finds nothing. The
+        influence of frame t is
 
-            sum over d of (x_t - e)_d * integral for a from 0 to 1 of dF/dx_td at e + a (x - e)
+            sum over v, d of (x_vt - e)_d * integral for a from 0 to 1 of dF/dx_vtd at e + a (x - e)
 
         so that the influences add up to F(clip) - F(clip of empty frames): a positive one spoke
         for the class, a negative one against it. The integral is a Gauss-Legendre quadrature.
@@ -145,20 +149,21 @@ class Explainer:
         equation 1 and proposition 1.
 
         Args:
-            feature_maps: [T, ...], one clip's frames in order.
+            views: One clip's frames in order, [T, ...], in each view.
 
         Returns:
             [T] float32 in nats, and the id of the class predicted.
         """
-        vectors = self._encode(feature_maps)
-        empty = self._encode(np.zeros_like(feature_maps[:1]))
-        class_id = int(tf.argmax(self._decide(vectors)[0]))
-        vector_pair = tf.concat([vectors, tf.repeat(empty, vectors.shape[1], axis=1)], axis=0)
-        of_clip, of_empty = tf.nn.log_softmax(self._decide(vector_pair))[:, class_id].numpy()
+        vectors = self._encode_views(views)
+        empty = self._encode(np.zeros_like(views[0][:1]))
+        decided = self._decide_together(vectors[None])[0]
+        class_id = int(tf.argmax(decided))
+        of_empty = self._decide(tf.repeat(empty, vectors.shape[1], axis=1))
+        gain = float(decided[class_id] - tf.nn.log_softmax(of_empty)[0, class_id])
         num_points = _NUM_POINTS
         while True:
             influence = self._integrate(vectors, empty, class_id, num_points=num_points)
-            missing = abs(influence.sum() - (of_clip - of_empty))
+            missing = abs(influence.sum() - gain)
             # A maximum over time changes its frame along the way, and the gradient then leaps.
             if missing <= _TOLERANCE or num_points >= _MAX_POINTS:
                 break
@@ -172,16 +177,23 @@ class Explainer:
         points, weights = _make_quadrature(num_points)
         step = vectors - empty
         gradient = tf.zeros_like(step)
-        batch_size = max(1, _BATCH_FRAMES // vectors.shape[1])
+        batch_size = max(1, _BATCH_FRAMES // (vectors.shape[0] * vectors.shape[1]))
         for start in range(0, num_points, batch_size):
             chosen = slice(start, start + batch_size)
-            path = empty + tf.constant(points[chosen, None, None], step.dtype) * step
+            path = empty + tf.constant(points[chosen, None, None, None], step.dtype) * step
             with tf.GradientTape() as tape:
                 tape.watch(path)
-                log_probability = tf.nn.log_softmax(self._decide(path))[:, class_id]
+                log_probability = self._decide_together(path)[:, class_id]
                 weighted = tf.reduce_sum(tf.constant(weights[chosen], tf.float32) * log_probability)
-            gradient += tf.reduce_sum(tape.gradient(weighted, path), axis=0, keepdims=True)
-        return tf.reduce_sum(gradient * step, axis=2)[0].numpy()
+            gradient += tf.reduce_sum(tape.gradient(weighted, path), axis=0)
+        return tf.reduce_sum(gradient * step, axis=(0, 2)).numpy()
+
+    def _decide_together(self, vectors):
+        """Returns [N, K], the log of the mean probabilities over the views of [N, V, T, D]."""
+        num_views = vectors.shape[1]
+        rows = self._decide(tf.reshape(vectors, (-1, *vectors.shape[2:])))
+        by_view = tf.reshape(tf.nn.log_softmax(rows), (-1, num_views, rows.shape[-1]))
+        return tf.reduce_logsumexp(by_view, axis=1) - np.log(num_views)
 
     def find_attention(self, feature_maps: np.ndarray) -> np.ndarray | None:
         """Returns where in each frame the head looks.
@@ -198,6 +210,10 @@ class Explainer:
         scaled = self._scale(self._make_inputs(feature_maps), training=False)[0]
         attention = self._attention(scaled, training=False)[..., 0]
         return tf.cast(attention, tf.float32).numpy()
+
+    def _encode_views(self, views: Sequence[np.ndarray]):
+        # View by view, so that memory does not grow with their number.
+        return tf.concat([self._encode(maps) for maps in views], axis=0)
 
     def _encode(self, feature_maps: np.ndarray):
         return tf.cast(self._encoder(self._make_inputs(feature_maps), training=False), tf.float32)

@@ -1,9 +1,10 @@
 """Near duplicates across splits: clips so alike that a test clip is no test.
 
-A frame's vector is the signed square root of its features, so that the few large ones do not
-decide alone (power normalisation, Perronnin et al. 2010, "Improving the Fisher Kernel"), and a
-clip's is the mean of its frames'. The mean over all clips is taken off before the cosine: features
-behind a ReLU have a large part in common, and unrelated clips then lie around 0.
+A clip is scaled as a whole, as the head does (`layers.ScaleClip`), for which a clip of other
+contrast is the same. A frame's vector is the signed square root of its features, so that the few
+large ones do not decide alone (power normalisation, Perronnin et al. 2010, "Improving the Fisher
+Kernel"), and a clip's is the mean of its frames'. The mean over all clips is taken off before the
+cosine: features behind a ReLU have a large part in common, and unrelated clips then lie around 0.
 """
 
 import functools
@@ -25,9 +26,9 @@ from train_head.provenance import describe_data
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
 # of two groups of one class, and no two clips of different classes.
 NEAR_DUPLICATE = 0.95
-# What rounding takes off 1, at most.
+# What rounding takes off 1, at most; from here on, what is compared is the same.
 _ROUNDING = 1e-5
-_SAME_FRAMES = 1 - _ROUNDING
+SAME_FRAMES = 1 - _ROUNDING
 _NUM_PAIRS = 50
 # Evenly spaced frames that stand for a clip, in the search and in the pairs that are reported.
 _SEARCHED_FRAMES = 8
@@ -53,10 +54,12 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
     Returns:
         What `audit.json` holds: `num_clips`, `threshold`, `num_pairs` (how many reach it, those
         that are not listed by the estimate) and `pairs`, the closest 50 whether or not they reach
-        it, closest first: {clip_a, split_a, label_a, clip_b, split_b, label_b, similarity,
-        frame_similarity, frame_a, frame_b}. Similarities are cosines; the last three say which
-        frames of the two, numbered as in `frame_index`, are closest. And `data`, what was searched,
-        see `describe_data`.
+        it: {clip_a, split_a, label_a, clip_b, split_b, label_b, similarity, frame_similarity,
+        frame_a, frame_b}. Similarities are cosines; the last three say which frames of the two,
+        each scaled by itself and numbered as in `frame_index`, are closest. A listed pair that has
+        a frame in common counts whatever its similarity, since the one may be a part of the other;
+        pairs that count come first, then the closest. And `data`, what was searched, see
+        `describe_data`.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
@@ -85,14 +88,14 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
         len(pairs),
         time.monotonic() - compared_sec,
     )
-    # With a threshold of 1 it is all that are said to have the same frames.
-    num_listed = sum(pair["similarity"] >= min(threshold, _SAME_FRAMES) for pair in pairs)
+    counts = [_counts(pair, threshold) for pair in pairs]
+    # A stable sort: equals stay in the order of the manifest.
+    order = sorted(range(len(pairs)), key=lambda i: (not counts[i], -pairs[i]["similarity"]))
     return {
         "num_clips": len(clips),
         "threshold": threshold,
-        "num_pairs": num_listed + max(0, num_reaching - len(pairs)),
-        # A stable sort: equals stay in the order of the manifest.
-        "pairs": sorted(pairs, key=lambda pair: -pair["similarity"]),
+        "num_pairs": sum(counts) + max(0, num_reaching - len(pairs)),
+        "pairs": [pairs[i] for i in order],
         "data": describe_data(cache.contract, clips),
     }
 
@@ -126,30 +129,6 @@ def find_closest(
     return sorted(map(tuple, best.tolist())), num_reaching
 
 
-def format_audit(audit: dict) -> str:
-    """Renders what `find_near_duplicates` returns as a table for a terminal."""
-    width = max(len(pair["clip_a"]) for pair in audit["pairs"])
-    lines = ["similarity  of frames  clips (split, label)"]
-    for pair in audit["pairs"]:
-        first, second = (
-            f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
-        )
-        # A clip that is played backwards has them too.
-        same = "  same frames" if pair["similarity"] >= _SAME_FRAMES else ""
-        lines.append(
-            f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
-            f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{same}"
-        )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{audit['num_pairs']} pairs of the {audit['num_clips']} clips are in different splits "
-            f"and have a similarity of {audit['threshold']:g} or more.",
-        ]
-    )
-
-
 def _iter_blocks(splits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields the positions of two sets of clips, until each two of different splits have met."""
     for first, second in itertools.combinations(SPLITS, 2):
@@ -169,7 +148,8 @@ def _read_vectors(cache: FeatureCache, clips: list[Clip]) -> tuple[np.ndarray, n
     vectors = np.empty((len(clips), min(num_features, _MAX_DIMS)), np.float32)
     total = np.zeros(num_features, np.float64)
     for row, clip in zip(vectors, clips, strict=True):
-        vector = _embed(_read_frames(cache, clip, _SEARCHED_FRAMES).feature_maps).mean(axis=0)
+        roots, lengths = _embed(_read_frames(cache, clip, _SEARCHED_FRAMES).feature_maps)
+        vector = _scale(roots.mean(axis=0), lengths.mean())
         total += vector
         row[:] = vector if projection is None else projection @ vector
     vectors -= np.float32(_CENTRING) * vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -181,9 +161,12 @@ def _compare(cache: FeatureCache, clip_a: Clip, clip_b: Clip, mean: np.ndarray) 
     vectors, frames, frame_index = [], [], []
     for clip in (clip_a, clip_b):
         features = _read_frames(cache, clip, _COMPARED_FRAMES)
-        embedded = _embed(features.feature_maps) - mean
-        vectors.append(_normalise(embedded.mean(axis=0, keepdims=True)))
-        frames.append(_normalise(embedded))
+        roots, lengths = _embed(features.feature_maps)
+        vector = _scale(roots.mean(axis=0, keepdims=True), lengths.mean()) - mean
+        vectors.append(_normalise(vector))
+        # Each by itself, so that a frame is the same beside others, too; empty ones are like none.
+        scaled = _scale(roots, lengths[:, None]) - mean * (lengths[:, None] > 0)
+        frames.append(_normalise(scaled))
         frame_index.append(features.frame_index)
     cosines = frames[0] @ frames[1].T
     a, b = np.unravel_index(int(cosines.argmax()), cosines.shape)
@@ -195,6 +178,12 @@ def _compare(cache: FeatureCache, clip_a: Clip, clip_b: Clip, mean: np.ndarray) 
         "frame_a": int(frame_index[0][a]),
         "frame_b": int(frame_index[1][b]),
     }
+
+
+def _counts(pair: dict, threshold: float) -> bool:
+    # With a threshold of 1 it is all that are said to have the same frames.
+    reaches = pair["similarity"] >= min(threshold, SAME_FRAMES)
+    return reaches or pair["frame_similarity"] >= SAME_FRAMES
 
 
 def _describe(clip: Clip) -> dict[str, str]:
@@ -212,9 +201,15 @@ def _read_frames(cache: FeatureCache, clip: Clip, max_frames: int) -> ClipFeatur
     return cache.read_clip(clip.clip_id, frames=frames)
 
 
-def _embed(maps: np.ndarray) -> np.ndarray:
-    """Turns features [T, ...] float16 into vectors [T, D] float32."""
-    return _make_root_table()[maps.reshape(len(maps), -1).view(np.uint16)]
+def _embed(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turns features [T, ...] float16 into roots [T, D] and the lengths [T], both float32."""
+    roots = _make_root_table()[maps.reshape(len(maps), -1).view(np.uint16)]
+    return roots, np.linalg.norm(np.square(roots), axis=1)
+
+
+def _scale(roots: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Returns the roots of what is divided by this length; of length 0, zeros that stay."""
+    return roots / np.sqrt(np.maximum(length, np.finfo(np.float32).tiny))
 
 
 @functools.cache

@@ -34,8 +34,7 @@ _EXPLAIN = flags.DEFINE_string(
     "explain",
     None,
     "Folder to write for each clip how much each frame moved the decision and the probabilities "
-    "after it: a CSV file and a picture named after the clip. Of several views it explains the "
-    "first. Existing files are refused.",
+    "after it: a CSV file and a picture named after the clip. Existing files are refused.",
 )
 _TOP = flags.DEFINE_integer(
     "top",
@@ -95,7 +94,7 @@ def main(arguments: list[str]) -> int:
                 explanations.write(
                     number,
                     source=prediction.source,
-                    explanation=explainer.explain(prediction.sequences[0]),
+                    explanation=explainer.explain(prediction.sequences),
                     class_names=predictor.class_names,
                 )
     return 1 if failed else 0

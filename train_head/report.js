@@ -2,6 +2,7 @@
 // It goes on where report_tables.js ends.
 
 const PAGE = 60; // names added to a list at a time
+const LABEL_WIDTH = 130; // of the matrix, in pixels; longer names are cut
 
 // --- The confusion matrix ----------------------------------------------------------------------
 
@@ -19,21 +20,28 @@ const cellClips = (t, p) => cells.get(`${t},${p}`) ?? [];
 function describeCell(t, p) {
   const count = cellClips(t, p).length;
   const share = totals[t] ? ` (${percent(count / totals[t])})` : "";
-  const verb = t === p ? "named right" : `called ${classes[p]}`;
-  return `${classes[t]}: ${count} of ${totals[t]}${share} ${verb}`;
+  const verb = t === p ? "named right" : `called ${isolate(classes[p])}`;
+  return `${isolate(classes[t])}: ${count} of ${totals[t]}${share} ${verb}`;
 }
 
-function shorten(text, length) {
-  const letters = [...text];
-  return letters.length > length ? letters.slice(0, length - 1).join("") + "…" : text;
+const ruler = document.createElement("canvas").getContext("2d");
+ruler.font = "12px system-ui, sans-serif"; // of svg text in report.css
+const measure = (text) => ruler.measureText(text).width;
+
+// As many letters as have room, and an ellipsis where that is not all.
+function shorten(text, width) {
+  if (measure(text) <= width) return text;
+  const letters = [...text].slice(0, width);
+  while (letters.length && measure(letters.join("") + "…") > width) letters.pop();
+  return letters.join("") + "…";
 }
 
 function drawMatrix() {
   const count = classes.length;
-  const longest = Math.min(18, Math.max(...classes.map((name) => [...name].length)));
   const room = Math.min(620, byId("confusions").clientWidth - 8);
   const hasNames = count <= 40;
-  const margin = hasNames ? Math.ceil(14 + 7.4 * longest) : 0;
+  const names = hasNames ? classes.map((name) => shorten(name, LABEL_WIDTH)) : [];
+  const margin = hasNames ? Math.ceil(14 + Math.max(...names.map(measure))) : 0;
   const size = Math.min(72, Math.max(hasNames ? 16 : 8, Math.floor((room - margin) / count)));
   const [width, height] = [margin + count * size + 1, margin + count * size + 1];
   const svg = draw("svg", {
@@ -54,13 +62,11 @@ function drawMatrix() {
       svg.append(draw("text", { x: x + size / 2, y: y + size / 2 + 4, "text-anchor": "middle", class: colour }, String(numbers.length)));
     }
   }
-  if (hasNames) {
-    classes.forEach((name, k) => {
-      const middle = margin + (k + 0.5) * size;
-      svg.append(draw("text", { x: margin - 8, y: middle + 4, "text-anchor": "end" }, shorten(name, 18)));
-      svg.append(draw("text", { transform: `translate(${middle + 4} ${margin - 8}) rotate(-90)` }, shorten(name, 18)));
-    });
-  }
+  names.forEach((name, k) => {
+    const middle = margin + (k + 0.5) * size;
+    svg.append(draw("text", { x: margin - 8, y: middle + 4, "text-anchor": "end" }, isolate(name)));
+    svg.append(draw("text", { transform: `translate(${middle + 4} ${margin - 8}) rotate(-90)` }, isolate(name)));
+  });
   const cursor = draw("rect", { width: size, height: size, class: "cursor", visibility: "hidden" });
   svg.append(cursor);
 
@@ -128,17 +134,17 @@ function classKind(i, k) {
 function makeCard(i) {
   const [name, t, p, probabilityTrue, probability] = clips[i];
   const card = cards[i];
-  const said = make("p", {}, "it is ", make("span", { class: "is-true" }, classes[t]));
+  const said = make("p", {}, "it is ", make("bdi", { class: "is-true" }, classes[t]));
   if (t === p) said.append(`, named right, ${percent(probability)} sure`);
-  else said.append(` (${percent(probabilityTrue)}), called `, make("span", { class: "is-guess" }, classes[p]), ` (${percent(probability)})`);
+  else said.append(` (${percent(probabilityTrue)}), called `, make("bdi", { class: "is-guess" }, classes[p]), ` (${percent(probability)})`);
   const others = card.classes.filter((k) => k !== t && k !== p);
-  if (others.length) said.append(make("span", { class: "is-other" }, `, or ${others.map((k) => classes[k]).join(", ")}`));
+  if (others.length) said.append(make("span", { class: "is-other" }, `, or ${others.map((k) => isolate(classes[k])).join(", ")}`));
 
   const count = card.frames.length;
   const inner = make("div");
   inner.style.minWidth = `${count * 34}px`;
   if (card.strip) {
-    const strip = make("div", { class: "strip" }, make("img", { src: card.strip, alt: `${count} frames of ${name}` }));
+    const strip = make("div", { class: "strip" }, make("img", { src: card.strip, alt: `${count} frames of ${isolate(name)}` }));
     if (card.attention) strip.append(make("img", { class: "veil", src: card.attention, alt: "" }));
     // Few frames stay as large as many would be.
     strip.style.setProperty("--count", count);
@@ -154,7 +160,7 @@ function drawOverTime(i, card) {
   const [barsHeight, gap, linesHeight] = [36, 8, 60];
   const x = (frame) => (100 * (frame + 0.5)) / count;
   const y = (probability) => barsHeight + gap + linesHeight * (1 - probability);
-  const words = card.classes.map((k, row) => `${classes[k]} ${percent(card.over_time[row].at(-1))}`);
+  const words = card.classes.map((k, row) => `${isolate(classes[k])} ${percent(card.over_time[row].at(-1))}`);
   const svg = picture(100, barsHeight + gap + linesHeight, `After the last frame: ${words.join(", ")}`);
   svg.setAttribute("preserveAspectRatio", "none");
   const most = Math.max(0, ...card.influence);

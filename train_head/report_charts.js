@@ -5,7 +5,15 @@ const { classes, clips, cards } = data;
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
-const percent = (x) => (100 * x).toFixed(x > 0 && x < 0.1 ? 1 : 0) + " %";
+// A name that is read from right to left turns nothing around but itself, as in a <bdi>.
+const isolate = (name) => (/^[ -~]*$/.test(name) ? name : `\u2068${name}\u2069`);
+
+// 0 % is none and 100 % is all.
+function percent(x) {
+  if (x > 0 && x < 0.0005) return "< 0.1 %";
+  if (x >= 0.9995 && x < 1) return "> 99.9 %";
+  return (100 * x).toFixed((x > 0 && x < 0.1) || (x >= 0.995 && x < 1) ? 1 : 0) + " %";
+}
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);

@@ -123,11 +123,18 @@ def _make_environment() -> jinja2.Environment:
         "separators": (",", ":"),
     }
     environment.filters["percent"] = _format_percent
+    environment.filters["isolate"] = _isolate
     return environment
 
 
 def _format_percent(value: float | None) -> str:
     return "—" if value is None else f"{100 * value:.1f} %"
+
+
+def _isolate(name: str) -> str:
+    """Keeps a name that is read from right to left from turning the text around it, as <bdi>."""
+    # Invisible, but not in every window's title: only where there may be need.
+    return name if name.isascii() else f"\u2068{name}\u2069"
 
 
 def _replace_nan(value):

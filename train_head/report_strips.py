@@ -56,12 +56,12 @@ def make_cards(
         of the classes that matter, the influence of each, and as data URIs a strip of the frames
         and of the attention, both None where there are none; and why strips are missing.
     """
-    logging.info("Showing %d of %d clips frame by frame", len(numbers), len(scored.clips))
+    logging.info("Explaining %d of %d clips frame by frame", len(numbers), len(scored.clips))
     cards, frame_indices = {}, []
     for i in numbers:
-        features = _read_sequence(cache, scored.clips[i].clip_id, config)
-        after = _choose_frames(len(features.frame_index))
-        explanation = explainer.explain(features, after=after)
+        views = _read_sequence(cache, scored.clips[i].clip_id, config)
+        after = _choose_frames(len(views[0].frame_index))
+        explanation = explainer.explain(views, after=after)
         classes = _choose_classes(scored, i)
         frame_indices.append(explanation.frame_index.tolist())
         cards[i] = {
@@ -95,9 +95,11 @@ def make_pair_pictures(pairs: list[dict], *, clips: dict[str, Clip], cache: Feat
         pair["picture"] = _make_strip(pictures) if len(pictures) == 2 else None
 
 
-def _read_sequence(cache: FeatureCache, clip_id: str, config: TrainConfig) -> ClipFeatures:
+def _read_sequence(cache: FeatureCache, clip_id: str, config: TrainConfig) -> list[ClipFeatures]:
+    """Returns each view of what evaluation reads of the clip."""
     frames = sample_frames(cache.count_frames(clip_id), config, rng=None)
-    return cache.read_clip(clip_id, frames=frames)
+    views = range(cache.contract.num_views)
+    return [cache.read_clip(clip_id, frames=frames, view=view) for view in views]
 
 
 def _choose_frames(num_frames: int) -> np.ndarray:
@@ -168,7 +170,12 @@ def _round(values: np.ndarray) -> list:
     return np.round(values.astype(float), 3).tolist()
 
 
-def log_failures(failures: list[str]) -> None:
+def log_failures(failures: list[str], *, num_cards: int) -> None:
     """Says how many strips are missing, and why the first one is."""
     if failures:
-        logging.warning("%d clips go without pictures. The first: %s", len(failures), failures[0])
+        logging.warning(
+            "%d of these %d clips go without pictures. The first: %s",
+            len(failures),
+            num_cards,
+            failures[0],
+        )

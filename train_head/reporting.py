@@ -75,7 +75,7 @@ def _render_clip_page(
         explainer=explainer,
         config=config,
     )
-    log_failures(failures)
+    log_failures(failures, num_cards=len(cards))
     return render_page(
         run_name=run.path.resolve().name,
         scores=scores,

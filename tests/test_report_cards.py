@@ -1,0 +1,41 @@
+"""Tests what a report tells of single clips: it is of the decision that evaluation scored."""
+
+import json
+
+import numpy as np
+import pytest
+from small_data import make_config, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.run_dir import RunDir
+from train_head.prediction_file import read_predictions
+from train_head.reporting import write_report
+from train_head.train import train_run
+
+
+def read_cards(run):
+    text = run.report_path.read_text(encoding="utf-8")
+    return json.loads(text.split('id="data">')[1].split("</script>")[0])["cards"]
+
+
+def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
+    random = np.random.RandomState(0)
+    means = random.normal(size=(3, 1, 1, 8))
+    features = {}
+    for split, num_clips in {"train": 5, "val": 2, "test": 8}.items():
+        for i in range(3 * num_clips):
+            clip = Clip(f"{split}_{i}", f"{split}_{i}", "abc"[i % 3], split)
+            features[clip] = means[i % 3] + 2.5 * random.normal(size=(4, 2, 8))
+    cache = write_cache(tmp_path / "cache", features, views="flip")
+    run = RunDir(tmp_path / "run")
+    config = make_config(learning_rate=0.03, epochs=8)
+    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    write_report(run, cache)
+    probabilities = read_predictions(run.predictions_path("test")).probabilities
+    cards = read_cards(run)
+    assert len(cards) == 24
+    for i, card in cards.items():
+        ends = [row[-1] for row in card["over_time"]]
+        assert ends == pytest.approx(probabilities[int(i), card["classes"]], abs=1e-3)
+    # They have no pictures, and what is said before and after agrees.
+    assert "24 of these 24 clips go without pictures. The first: The features were" in caplog.text

@@ -1,0 +1,30 @@
+"""Near duplicates as a table for a terminal."""
+
+from train_head.near_duplicates import SAME_FRAMES
+
+
+def format_audit(audit: dict) -> str:
+    """Renders what `near_duplicates.find_near_duplicates` returns."""
+    width = max(len(pair["clip_a"]) for pair in audit["pairs"])
+    lines = ["similarity  of frames  clips (split, label)"]
+    for pair in audit["pairs"]:
+        first, second = (
+            f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
+        )
+        same = ""
+        if pair["similarity"] >= SAME_FRAMES:
+            same = "  same frames"  # a clip that is played backwards has them too
+        elif pair["frame_similarity"] >= SAME_FRAMES:
+            same = "  a frame in common"
+        lines.append(
+            f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
+            f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{same}"
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{audit['num_pairs']} pairs of the {audit['num_clips']} clips are in different splits "
+            f"and have a similarity of {audit['threshold']:g} or more, or a frame in common.",
+        ]
+    )
