@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import get_final_name, replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -152,7 +152,7 @@ def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> b
 
 def _holds_other_files(run: RunDir) -> bool:
     """Whether the folder has files that no training wrote that was killed at its very start."""
-    names = {path.name.removeprefix(".").removesuffix(".tmp") for path in run.path.iterdir()}
+    names = {get_final_name(path.name) for path in run.path.iterdir()}
     first = run.checkpoints_path.name
     at_start = {
         first,
