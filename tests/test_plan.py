@@ -59,25 +59,6 @@ def list_clip_files(cache_dir):
     return {str(x.relative_to(cache_dir)) for x in (cache_dir / "clips").rglob("*") if x.is_file()}
 
 
-@pytest.fixture
-def make_small_disk(tmp_path):
-    """Returns a function that makes a disk of so many KiB, where this user may."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def make(size_kib):
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", folder]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("only a user who may mount can make a small disk")
-        return folder
-
-    yield make
-    if os.path.ismount(folder):
-        subprocess.run(["umount", folder], check=True)
-
-
 def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
     (data / "left" / "broken.mp4").write_bytes(b"no video")
     cache = tmp_path / "new"
