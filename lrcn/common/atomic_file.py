@@ -52,7 +52,7 @@ def replace_file(path: Path, *, keep_ending: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def name_file(path: Path) -> Iterator[None]:
+def name_file(path: str | Path) -> Iterator[None]:
     """Names the file in an error of the block that names none.
 
     Writing to an open file, as on a full disk, fails without its name.
