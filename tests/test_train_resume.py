@@ -35,6 +35,14 @@ def test_run_that_was_cut_off_at_its_start_starts_anew(ramps, tmp_path, num_file
     assert not list(run.path.glob(".manifest*"))
 
 
+def test_checkpoints_that_a_kill_left_beside_the_model_go(ramps, tmp_path):
+    run = train(ramps, tmp_path / "run", epochs=1)
+    run.checkpoints_path.mkdir()
+    (run.checkpoints_path / "best_1.npz").touch()
+    train(ramps, run.path, epochs=1)
+    assert run.model_path.exists() and not run.checkpoints_path.exists()
+
+
 KILLED_FLAGS = (
     "--fc_units=64",
     "--rnn_units=8",

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def _start(
             raise ValueError(f"{run.path}: {problem}. {_NAME_ANOTHER}, or delete this one.")
         if run.model_path.exists():
             logging.info("%s: trained already", run.path)
+            # Of a training that was killed after the model was there.
+            shutil.rmtree(run.checkpoints_path, ignore_errors=True)
             return True
         # Gone where the model of a run that had ended was removed, to train it once more.
         run.checkpoints_path.mkdir(exist_ok=True)
