@@ -6,7 +6,7 @@ import sys
 import pytest
 from commands import ROOT
 
-from lrcn.common.atomic_file import get_final_name, replace_file
+from lrcn.common.atomic_file import check_can_write, get_final_name, replace_file
 
 
 def list_names(folder):
@@ -101,3 +101,11 @@ def test_the_file_that_a_temporary_one_was_to_become():
         "metrics.json.tmp": "metrics.json.tmp",
     }
     assert {name: get_final_name(name) for name in final_names} == final_names
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before(make_small_disk):
+    disk = make_small_disk(8)
+    check_can_write(disk)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with pytest.raises(PermissionError, match=f"this folder cannot be written to: '{disk}'"):
+        check_can_write(disk)

@@ -6,6 +6,7 @@ was left by one that was killed goes when the same file is written again.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -49,6 +50,18 @@ def replace_file(path: Path, *, keep_ending: bool = False) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def check_can_write(folder: Path) -> None:
+    """Checks that files can be made in a folder, before long work whose result goes there.
+
+    Nothing is written.
+
+    Raises:
+        PermissionError: If not, also where the disk is read-only.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "this folder cannot be written to", str(folder))
 
 
 @contextlib.contextmanager
