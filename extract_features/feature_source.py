@@ -10,6 +10,7 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
+from lrcn.common.frame import check_is_file
 
 
 def find_feature_source(features: Path, clip_id: str) -> Path:
@@ -33,6 +34,8 @@ def open_features(features: Path) -> Iterator[Callable]:
     Raises:
         OSError, ValueError: If `features` is not there, or neither HDF5 nor a folder.
     """
+    if features.exists():
+        check_is_file(features, features.stat().st_mode)
     if features.is_dir():
         yield lambda clip_id: _open_npy(_npy_path(features, clip_id))
         return
@@ -61,6 +64,7 @@ def open_features(features: Path) -> Iterator[Callable]:
 
 
 def _open_npy(path: Path) -> np.memmap:
+    check_is_file(path, path.stat().st_mode)
     try:
         # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
         return np.lib.format.open_memmap(path, mode="r")

@@ -6,7 +6,7 @@ import sys
 import pytest
 from commands import ROOT
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import check_can_write, get_final_name, replace_file
 
 
 def list_names(folder):
@@ -40,10 +40,25 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert path.read_text() == "old" and list_names(tmp_path) == ["old.txt"]
 
 
-def test_a_block_that_writes_nothing_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError), replace_file(tmp_path / "a.txt"):
+@pytest.mark.parametrize("keep_ending", [False, True])
+def test_a_block_that_writes_nothing_is_an_error(tmp_path, keep_ending):
+    with (
+        pytest.raises((ValueError, FileNotFoundError), match=r"a\.txt"),
+        replace_file(tmp_path / "a.txt", keep_ending=keep_ending),
+    ):
         pass
     assert list_names(tmp_path) == []
+
+
+def test_of_two_that_write_at_once_the_last_to_finish_wins(tmp_path):
+    path = tmp_path / "a.txt"
+    with replace_file(path) as slow:
+        slow.write_text("slow")
+        with replace_file(path) as quick:
+            quick.write_text("quick")
+            assert slow.read_text() == "slow"
+        assert path.read_text() == "quick"
+    assert path.read_text() == "slow" and list_names(tmp_path) == ["a.txt"]
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
@@ -59,13 +74,38 @@ def test_a_kill_leaves_the_old_file_and_the_next_write_clears_up(tmp_path):
     path.write_text("old")
     program = (
         "import os, sys\n"
-        "from lrcn.common.atomic_file import replace_file\n"
+        "from lrcn.common.atomic_file import get_final_name, replace_file\n"
         "with replace_file(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     assert subprocess.run([sys.executable, "-c", program, path], cwd=ROOT).returncode == -9
     assert path.read_text() == "old"
+    half, old = sorted(tmp_path.iterdir())
+    assert (half.read_text(), get_final_name(half.name), old) == ("half", "old.txt", path)
+    with replace_file(tmp_path / "other.old.txt") as temporary:
+        temporary.write_text("other")
+    assert half.exists()  # it is of another file
     with replace_file(path) as temporary:
         temporary.write_text("new")
-    assert path.read_text() == "new" and list_names(tmp_path) == ["old.txt"]
+    assert path.read_text() == "new" and list_names(tmp_path) == ["old.txt", "other.old.txt"]
+
+
+def test_the_file_that_a_temporary_one_was_to_become():
+    final_names = {
+        ".metrics.json.0123abcd.tmp": "metrics.json",
+        ".metrics.json.tmp": "metrics.json",  # of an earlier version
+        ".clip_1.h5.tmp": "clip_1.h5",
+        "metrics.json": "metrics.json",
+        ".metrics.json": ".metrics.json",
+        "metrics.json.tmp": "metrics.json.tmp",
+    }
+    assert {name: get_final_name(name) for name in final_names} == final_names
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before(make_small_disk):
+    disk = make_small_disk(8)
+    check_can_write(disk)
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with pytest.raises(PermissionError, match=f"this folder cannot be written to: '{disk}'"):
+        check_can_write(disk)

@@ -40,6 +40,15 @@ def get_maps(features, clip_id):
     return features[find_clip(features, clip_id)].astype(np.float32)
 
 
+def test_a_file_in_place_of_the_folder_is_told_before_clips_are_compared(tmp_path):
+    cache = write_cache(tmp_path / "cache", make_features())
+    (tmp_path / "mine").write_text("mine")
+    flags = (f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path / 'mine'}")
+    done = run_program("train_head.audit", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: [Errno 17] File exists: '{tmp_path}/mine'. Expected a f")
+
+
 def list_pairs(audit):
     return [(pair["clip_a"], pair["clip_b"]) for pair in audit["pairs"]]
 

@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import functools
 import re
 import shutil
+import subprocess
 
 import h5py
 import numpy as np
@@ -17,6 +19,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.sampling import place_windows
 from train_head.evaluation import evaluate_run
+from train_head.reporting import write_report
 from train_head.score_table import format_metrics
 from train_head.train import train_run
 
@@ -183,6 +186,14 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
     run.manifest_path.write_text("".join(line for line in lines if ",val," not in line))
     with pytest.raises(ValueError, match=r"manifest\.csv: has no clips of the split val\. Name an"):
         evaluate_run(run, read_cache(cache_dir), split="val")
+
+
+def test_a_run_on_a_read_only_disk_is_refused_at_once(run_dir, cache_dir, make_small_disk):
+    run = RunDir(shutil.copytree(run_dir, make_small_disk(16384) / "run"))
+    subprocess.run(["mount", "-o", "remount,ro", run.path.parent], check=True)
+    for make in (functools.partial(evaluate_run, split="test"), write_report):
+        with pytest.raises(PermissionError, match=f"cannot be written to: '{run.path}'"):
+            make(run, read_cache(cache_dir))
 
 
 def test_a_damaged_clip_is_named(run_dir, cache_dir, tmp_path):

@@ -203,3 +203,21 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path):
     assert {"_i_x_.csv", "_i_x__2.csv"} < set(written)
     with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already\. Name another --explain f"):
         ExplanationFolder(tmp_path / "why", sources)
+
+
+def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_disk):
+    disk, source = make_small_disk(256), clips_dir / "left" / "clip_0"
+    features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
+    explanation = Explainer(build_random_head(rnn="none")).explain(features)
+    folder = ExplanationFolder(disk / "why", [source] * 20)
+    with pytest.raises(OSError, match=r"No space left") as caught:
+        for number in range(20):
+            folder.write(number, source=source, explanation=explanation, class_names=["a"] * 3)
+    assert str(caught.value) == (
+        f"{disk}/why/clip_0_{number + 1}.png: No space left on device. The clips before are "
+        "explained. Make room there, and remove what was written or name another --explain folder "
+        "(and --output): files that exist are refused."
+    )
+    names = [path.name for path in (disk / "why").iterdir()]
+    assert 0 < number < 20 and len(names) == 2 * number
+    assert len({name.split(".")[0] for name in names}) == number

@@ -83,6 +83,7 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
     for name in (*contents, "objects", "truncated"):
         reasons[name] = rf"{name}\.npy: expected an array of numbers, as numpy\.save writes it \("
     reasons["missing"] = r"No such file.*missing\.npy"
+    reasons["pipe"] = r"pipe\.npy: expected a file, received a pipe, device or socket\."
     bad_manifest(reasons)
     folder = write_features(
         tmp_path / "features",
@@ -92,7 +93,14 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
         (folder / f"{name}.npy").write_bytes(content)
     np.save(folder / "objects.npy", np.array([[Unpickled()] * 5] * 4), allow_pickle=True)
     (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:-8])
+    os.mkfifo(folder / "pipe.npy")
     check_failures(run_import(folder, status=1), tmp_path, reasons)
+
+
+def test_a_pipe_in_place_of_the_features_is_refused_without_waiting_for_it(run_import, tmp_path):
+    os.mkfifo(tmp_path / "features.h5")
+    log = run_import(tmp_path / "features.h5", status=1)
+    assert f"error: {tmp_path}/features.h5: expected a file, received a pipe, device or" in log
 
 
 @pytest.mark.parametrize("name", ["f.h5", "f"])

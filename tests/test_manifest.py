@@ -1,5 +1,7 @@
 """Manifests: what is read, and what is refused."""
 
+import os
+
 import pytest
 from refusals import refusal
 from small_data import write_csv
@@ -156,6 +158,12 @@ def test_bad_headers(tmp_path, header, text):
     path = write_csv(tmp_path, header)
     with refusal(f"{path}{text}" if text[0] == ":" else text):
         read_manifest(path)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "clips.csv")
+    with refusal(f"{tmp_path}/clips.csv: expected a file, received a pipe, device or socket."):
+        read_manifest(tmp_path / "clips.csv")
 
 
 def test_files_that_are_not_utf8(tmp_path):

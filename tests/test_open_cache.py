@@ -39,6 +39,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert list_files(tmp_path) == ["thesis.txt"]
 
 
+def test_what_a_start_that_was_killed_left_is_no_file_of_others(tmp_path):
+    for name in (".lock", ".cache.json.0123abcd.tmp"):
+        (tmp_path / name).touch()
+    create_cache(tmp_path, contract=SMALL, data_root=tmp_path)
+    assert list_files(tmp_path) == [".lock", "cache.json"]
+
+
 def test_reading_where_there_is_no_cache(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "gone", tmp_path / "file"):

@@ -36,6 +36,13 @@ def test_sources(tmp_path):
         find_sources([str(tmp_path / "gone.mp4")])
 
 
+def test_a_pipe_among_images_is_left_to_the_decoder(tmp_path):
+    os.mkfifo(tmp_path / "x.gif")
+    assert find_sources([str(tmp_path)]) == [tmp_path]
+    with refusal(f"{tmp_path}/x.gif: expected a file, received a pipe"):
+        decode(tmp_path)
+
+
 def test_what_is_no_file_is_refused_or_left_to_the_decoder(tmp_path):
     os.mkfifo(tmp_path / "v.mp4")
     for path in (tmp_path / "v.mp4", "/dev/null"):

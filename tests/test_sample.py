@@ -178,6 +178,12 @@ def test_a_render_that_was_cut_off_goes_on(tmp_path):
     assert {path: content for path, (content, _) in snapshot(tmp_path).items()} == whole
 
 
+def test_a_render_that_was_cut_off_at_its_very_start_goes_on(tmp_path):
+    (tmp_path / ".sample.json.0123abcd.tmp").write_text("{")
+    render_sample(tmp_path, clips_per_class=3)
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.csv", "sample.json", *LABELS}
+
+
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"clips_per_class": 4}])
 def test_a_sample_of_other_settings_is_refused(tmp_path, settings):
     render_sample(tmp_path, clips_per_class=3)
@@ -192,6 +198,12 @@ def test_a_folder_of_anything_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: holds files, but no sample")):
         render_sample(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_disk_that_fills_up_names_the_frame(make_small_disk):
+    folder = make_small_disk(40) / "sample"
+    with pytest.raises(OSError, match=rf"No space left on device: '{folder}/\w+/clip_0/frame_"):
+        render_sample(folder, clips_per_class=3)
 
 
 @pytest.mark.parametrize("settings", [{"seed": -1}, {"clips_per_class": 2}])

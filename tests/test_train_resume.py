@@ -27,10 +27,20 @@ def test_run_that_was_cut_off_at_its_start_starts_anew(ramps, tmp_path, num_file
     run.checkpoints_path.mkdir(parents=True)
     for path in (run.classes_path, run.manifest_path, run.contract_path)[:num_files]:
         path.write_text("of other settings")
-    (run.path / ".versions.json.tmp").write_text("{")
+    (run.path / ".versions.json.tmp").write_text("{")  # of an earlier version
+    (run.path / ".manifest.csv.0123abcd.tmp").write_text("clip_id")
     train(ramps, run.path, epochs=1)
     assert run.model_path.exists()
     assert run.read_contract() == ramps.contract
+    assert not list(run.path.glob(".manifest*"))
+
+
+def test_checkpoints_that_a_kill_left_beside_the_model_go(ramps, tmp_path):
+    run = train(ramps, tmp_path / "run", epochs=1)
+    run.checkpoints_path.mkdir()
+    (run.checkpoints_path / "best_1.npz").touch()
+    train(ramps, run.path, epochs=1)
+    assert run.model_path.exists() and not run.checkpoints_path.exists()
 
 
 KILLED_FLAGS = (

@@ -24,15 +24,19 @@ _THRESHOLD = flags.DEFINE_float(
 
 
 def main() -> int:
+    from lrcn.common.atomic_file import check_can_write
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
     from train_head.audit_text import format_audit
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
-    audit = find_near_duplicates(read_cache(_CACHE_DIR.value), threshold=threshold)
+    cache = read_cache(_CACHE_DIR.value)
     path = Path(_OUTPUT_DIR.value) / "audit.json"
+    # Before all clips are compared: where it cannot be written, nobody waits for that.
     path.parent.mkdir(parents=True, exist_ok=True)
+    check_can_write(path.parent)
+    audit = find_near_duplicates(cache, threshold=threshold)
     write_json(path, audit)
     print(format_audit(audit))
     logging.info("Written: %s", path)

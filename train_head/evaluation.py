@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 from absl import logging
 
+from lrcn.common.atomic_file import check_can_write
 from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
@@ -91,8 +92,10 @@ def evaluate_run(
         FileNotFoundError: If run or clips are missing.
         ValueError: If the cache carries another contract or is damaged, the split has no clips, or
             several windows are asked of a head that labels every frame.
+        PermissionError: If the run cannot be written to.
     """
     check_cache(run, cache)
+    check_can_write(run.path)
     all_clips = read_manifest(run.manifest_path)
     warn_of_other_data(run, all_clips, cache)
     class_names = read_class_names(run.classes_path)

@@ -1,6 +1,7 @@
 """Writes explanations of new clips: a table and a picture of each."""
 
 import csv
+import errno
 import re
 import unicodedata
 from pathlib import Path
@@ -67,28 +68,45 @@ class ExplanationFolder:
             source: The clip.
             explanation: Of all frames that the head saw.
             class_names: The K names.
+
+        Raises:
+            OSError: If they cannot be written; neither is there then.
         """
         csv_path, png_path = self._paths[number]
-        with (
-            replace_file(csv_path) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(["frame_index", "timestamp_sec", "influence", *class_names])
-            for t, frame_index in enumerate(explanation.frame_index):
-                seconds = explanation.timestamp_sec[t]
-                writer.writerow(
-                    [
-                        frame_index,
-                        "" if np.isnan(seconds) else f"{seconds:.3f}",
-                        f"{explanation.influence[t]:.6f}",
-                        *(f"{p:.6f}" for p in explanation.probabilities[t]),
-                    ]
-                )
-        with replace_file(png_path) as temporary:
-            figure = _draw(explanation, source=source, class_names=class_names)
-            figure.savefig(temporary, format="png", dpi=110)
+        try:
+            _write_table(csv_path, explanation, class_names)
+            with replace_file(png_path) as temporary:
+                figure = _draw(explanation, source=source, class_names=class_names)
+                figure.savefig(temporary, format="png", dpi=110)
+        except BaseException as error:
+            csv_path.unlink(missing_ok=True)
+            if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(
+                f"{error.filename}: {error.strerror}. The clips before are explained. Make room "
+                "there, and remove what was written or name another --explain folder (and "
+                "--output): files that exist are refused."
+            ) from error
         logging.info("%s: explained in %s and %s", source, csv_path, png_path.name)
+
+
+def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
+    with (
+        replace_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["frame_index", "timestamp_sec", "influence", *class_names])
+        for t, frame_index in enumerate(explanation.frame_index):
+            seconds = explanation.timestamp_sec[t]
+            writer.writerow(
+                [
+                    frame_index,
+                    "" if np.isnan(seconds) else f"{seconds:.3f}",
+                    f"{explanation.influence[t]:.6f}",
+                    *(f"{p:.6f}" for p in explanation.probabilities[t]),
+                ]
+            )
 
 
 def _make_file_name(source: Path) -> str:

@@ -2,10 +2,13 @@
 
 import contextlib
 import csv
+import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
+from lrcn.common.atomic_file import name_file
 from train_head.frame_labels import find_runs
 from train_head.frame_prediction_file import format_clock
 from train_head.prediction import Prediction
@@ -54,32 +57,70 @@ def open_prediction_csv(
     """Yields a function that writes a prediction to a new CSV file, or does nothing without one.
 
     Rows appear as they are made, so a stop loses none. A clip that could not be read has a row
-    without a class.
+    without a class. A clip is in the file with all of its rows or not at all, also where the disk
+    is full; a file without a clip is removed where the block raises.
 
     Args:
         path: The file; None for none.
         class_names: The K names.
         labels_frames: Whether a row is a frame, and not a clip.
+
+    Raises:
+        OSError: If it cannot be written.
     """
     if path is None:
         yield lambda prediction: None
         return
     when = ["frame_index", "timestamp_sec"] if labels_frames else []
-    with open(
-        path, "x", encoding="utf-8", errors="backslashreplace", newline="", buffering=1
-    ) as file:
-        writer = csv.writer(file)
-        writer.writerow(["clip", *when, "predicted", *class_names])
+    num_clips = 0
+    # Unbuffered: what a buffer still holds when the disk is full can be neither kept nor counted.
+    with open(path, "xb", buffering=0) as file:
 
-        def write_rows(prediction) -> None:
-            if prediction.probabilities is None:
-                writer.writerow([prediction.source, *[""] * (len(when) + 1 + len(class_names))])
-                return
-            moments, rows = [()], [prediction.probabilities]
-            if labels_frames:
-                moments, rows = format_clock(prediction.clock), prediction.probabilities
-            for moment, row in zip(moments, rows, strict=True):
-                predicted = class_names[int(row.argmax())]
-                writer.writerow([prediction.source, *moment, predicted, *format_probabilities(row)])
+        def write_rows(prediction: Prediction) -> None:
+            nonlocal num_clips
+            try:
+                _append_rows(file, _make_rows(prediction, class_names, num_moments=len(when)))
+            except OSError as error:
+                if not num_clips:
+                    raise
+                raise OSError(
+                    f"{path}: {error.strerror}. It holds the {num_clips} clips before, whole. Make "
+                    "room there, and remove it or name another --output: one that exists is "
+                    "refused."
+                ) from error
+            num_clips += 1
 
-        yield write_rows
+        try:
+            _append_rows(file, [["clip", *when, "predicted", *class_names]])
+            yield write_rows
+        except BaseException:
+            if not num_clips:
+                Path(path).unlink(missing_ok=True)
+            raise
+
+
+def _make_rows(prediction: Prediction, class_names: list[str], *, num_moments: int) -> list[list]:
+    if prediction.probabilities is None:
+        return [[prediction.source, *[""] * (num_moments + 1 + len(class_names))]]
+    moments, answers = [()], [prediction.probabilities]
+    if num_moments:
+        moments, answers = format_clock(prediction.clock), prediction.probabilities
+    return [
+        [prediction.source, *moment, class_names[int(row.argmax())], *format_probabilities(row)]
+        for moment, row in zip(moments, answers, strict=True)
+    ]
+
+
+def _append_rows(file: io.FileIO, rows: list[list]) -> None:
+    """Writes all of the rows, or leaves the file as it is."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    end = file.tell()
+    left = text.getvalue().encode("utf-8", errors="backslashreplace")
+    try:
+        with name_file(file.name):
+            while left:  # a disk with too little room takes a part at first
+                left = left[file.write(left) :]
+    except BaseException:
+        file.truncate(end)
+        raise

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import check_can_write, replace_file
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
@@ -36,8 +36,10 @@ def write_report(
     Raises:
         FileNotFoundError: If run, clips, or the named results are missing.
         ValueError: If the cache is not that of the run, or as `report_data.read_scores`.
+        PermissionError: If the run cannot be written to.
     """
     check_cache(run, cache)
+    check_can_write(run.path)
     compare = None if compare_dir is None else report_data.read_compare(compare_dir, run)
     audit = None if audit_dir is None else report_data.read_audit(audit_dir, run)
     config = read_config(run)

@@ -28,7 +28,8 @@ def lock_run(run: RunDir) -> Iterator[None]:
             except BlockingIOError:
                 raise RuntimeError(
                     f"{run.path}: another training is writing to this run. Wait until it ends, or "
-                    "name another --run_dir."
+                    "name another folder (--run_dir, or --output_dir of programs that train "
+                    "several runs)."
                 ) from None
         yield
     finally:

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import get_final_name, replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -97,6 +98,8 @@ def _start(
             raise ValueError(f"{run.path}: {problem}. {_NAME_ANOTHER}, or delete this one.")
         if run.model_path.exists():
             logging.info("%s: trained already", run.path)
+            # Of a training that was killed after the model was there.
+            shutil.rmtree(run.checkpoints_path, ignore_errors=True)
             return True
         # Gone where the model of a run that had ended was removed, to train it once more.
         run.checkpoints_path.mkdir(exist_ok=True)
@@ -152,7 +155,7 @@ def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> b
 
 def _holds_other_files(run: RunDir) -> bool:
     """Whether the folder has files that no training wrote that was killed at its very start."""
-    names = {path.name.removeprefix(".").removesuffix(".tmp") for path in run.path.iterdir()}
+    names = {get_final_name(path.name) for path in run.path.iterdir()}
     first = run.checkpoints_path.name
     at_start = {
         first,

@@ -1,9 +1,21 @@
-"""Writes files so that a file that exists under its name is whole."""
+"""Writes files so that a file that exists under its name is whole.
+
+Two programs may write one file at once. Each has a temporary file with a name of its own, and the
+file is that of the last to finish. A lock on the temporary file says that its writer lives: what
+was left by one that was killed goes when the same file is written again.
+"""
 
 import contextlib
+import errno
+import fcntl
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+_TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?P<writer>\.[0-9a-f]{8})?\.tmp", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -16,30 +28,65 @@ def replace_file(path: Path, *, keep_ending: bool = False) -> Iterator[Path]:
     Args:
         path: The file's final path.
         keep_ending: Whether the temporary name ends like the final one, for Keras, which tells the
-            format by it. Not for files that others look for by their ending.
+            format by it. Not for files that others look for by their ending, nor for those that
+            two programs may write at once: the name is always the same.
 
     Raises:
         OSError: If the folder cannot be written; the caller's own errors pass through.
+        ValueError: If the block writes nothing.
     """
     path = Path(path)
-    temporary = path.with_name(f".tmp.{path.name}") if keep_ending else make_temporary_path(path)
+    with (
+        contextlib.nullcontext(path.with_name(f".tmp.{path.name}"))
+        if keep_ending
+        else _make_own_file(path)
+    ) as temporary:
+        try:
+            with name_file(path):
+                yield temporary
+                if not temporary.stat().st_size:
+                    raise ValueError(f"{path}: expected content, but nothing was written.")
+                commit_file(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def check_can_write(folder: Path) -> None:
+    """Checks that files can be made in a folder, before long work whose result goes there.
+
+    Nothing is written.
+
+    Raises:
+        PermissionError: If not, also where the disk is read-only.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "this folder cannot be written to", str(folder))
+
+
+@contextlib.contextmanager
+def name_file(path: str | Path) -> Iterator[None]:
+    """Names the file in an error of the block that names none.
+
+    Writing to an open file, as on a full disk, fails without its name.
+    """
     try:
-        yield temporary
-        commit_file(temporary, path)
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        # Writing to an open file, as on a full disk, fails without its name.
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def make_temporary_path(path: Path) -> Path:
-    """The name under which `path` is written before it exists."""
+    """The name under which `path` is written before it exists, where a lock allows one writer."""
     return path.with_name(f".{path.name}.tmp")
+
+
+def get_final_name(name: str) -> str:
+    """The name of the file that a temporary one was to become; any other name as it is."""
+    match = _TEMPORARY_PATTERN.fullmatch(name)
+    return match["final"] if match else name
 
 
 def commit_file(temporary: Path, path: Path) -> None:
@@ -47,6 +94,39 @@ def commit_file(temporary: Path, path: Path) -> None:
     _fsync(temporary, os.O_RDWR)
     os.replace(temporary, path)
     _fsync(path.parent, os.O_RDONLY)
+
+
+@contextlib.contextmanager
+def _make_own_file(path: Path) -> Iterator[Path]:
+    """Makes an empty temporary file that no other writer has, locked within the block."""
+    _remove_leftovers(path)
+    while True:
+        with _open_new_file(path) as file:
+            with contextlib.suppress(OSError):  # some network file systems lock no files
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Another writer may have taken it for a leftover before it was locked.
+            if os.path.exists(file.name):
+                yield Path(file.name)
+                return
+
+
+def _open_new_file(path: Path) -> BinaryIO:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        return open(temporary, "xb")
+    except OSError as error:  # with the name that users know
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _remove_leftovers(path: Path) -> None:
+    with contextlib.suppress(OSError):  # what is wrong with the folder, writing to it tells
+        for name in os.listdir(path.parent):
+            match = _TEMPORARY_PATTERN.fullmatch(name)
+            if match and match["final"] == path.name and match["writer"]:
+                # Not where the lock is held, or where there are no locks.
+                with contextlib.suppress(OSError), open(path.with_name(name), "r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(file.name)
 
 
 def _fsync(path: Path, mode: int) -> None:

@@ -19,9 +19,9 @@ def check_is_file(path: str | os.PathLike, mode: int) -> None:
     """Checks that opening what has this `st_mode` keeps nobody waiting, as a named pipe does.
 
     Raises:
-        UnreadableClipError: If it is no ordinary file.
+        UnreadableClipError: If it is a pipe, device or socket. A folder tells itself, when opened.
     """
-    if not stat.S_ISREG(mode):
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UnreadableClipError(
             f"{path}: expected a file, received a pipe, device or socket. Remove it, or write what "
             "comes out of it to a file."

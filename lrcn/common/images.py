@@ -79,6 +79,7 @@ def is_still(path: str | os.PathLike) -> bool:
 
 def _has_several_pictures(path: str | os.PathLike, image_format: str) -> bool:
     try:
+        check_is_file(path, os.stat(path).st_mode)
         with Image.open(path, formats=(image_format,)) as image:
             return image.is_animated
     except Exception:  # as in `read_image`, which names what is wrong with it

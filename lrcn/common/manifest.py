@@ -14,6 +14,7 @@ from pathlib import Path
 from lrcn.common.alike_names import check_one_form
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip, check_clips, check_label
+from lrcn.common.frame import check_is_file
 from lrcn.common.natural_sort import natural_key
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Clip))
@@ -201,8 +202,10 @@ def read_utf8(path: str | os.PathLike) -> str:
     """Reads a text file, with or without a byte order mark.
 
     Raises:
-        ValueError: If it is not UTF-8; the message names the file and the line.
+        ValueError: If it is not UTF-8; the message names the file and the line. Also if it is a
+            pipe, which may keep a program waiting for ever and gives its content only once.
     """
+    check_is_file(path, os.stat(path).st_mode)
     content = Path(path).read_bytes()
     try:
         return content.decode("utf-8-sig")

@@ -1,0 +1,68 @@
+"""The CSV file of new clips: whole rows and whole clips, also where the disk is full."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lrcn.common.clip_features import ClipClock
+from train_head.prediction import Prediction
+from train_head.prediction_output import open_prediction_csv
+
+CLASS_NAMES = ["left", "right"]
+
+
+def make_prediction(number, *, num_frames):
+    probabilities = np.full((num_frames or 1, 2), 0.5, np.float32)
+    clock = ClipClock(np.arange(num_frames, dtype=np.int32), np.full(num_frames, np.nan))
+    source = Path("clips" * 10) / f"clip_{number}"
+    return Prediction(source, probabilities if num_frames else probabilities[0], clock)
+
+
+def write_until_full(path, *, num_frames):
+    """Returns the error, and how many clips were written before."""
+    number = 0
+    with (
+        pytest.raises(OSError, match=re.escape(str(path))) as caught,
+        open_prediction_csv(
+            str(path), CLASS_NAMES, labels_frames=num_frames > 0
+        ) as write_prediction,
+    ):
+        for number in range(1000):
+            write_prediction(make_prediction(number, num_frames=num_frames))
+    return caught.value, number
+
+
+@pytest.mark.parametrize("num_frames", [0, 7])
+def test_a_disk_that_fills_up_leaves_whole_clips(make_small_disk, num_frames):
+    path = make_small_disk(8) / "p.csv"
+    error, num_clips = write_until_full(path, num_frames=num_frames)
+    assert str(error) == (
+        f"{path}: No space left on device. It holds the {num_clips} clips before, whole. Make room "
+        "there, and remove it or name another --output: one that exists is refused."
+    )
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file)
+    assert num_clips > 1 and path.read_bytes().endswith(b"\r\n")
+    assert {len(row) for row in rows} == {len(header)}
+    clips = [row[0].split("_")[1] for row in rows]
+    assert clips == [str(i) for i in range(num_clips) for _ in range(num_frames or 1)]
+
+
+def test_a_disk_that_is_full_at_once_leaves_no_file(make_small_disk):
+    disk = make_small_disk(8)
+    (disk / "others").write_bytes(bytes(8192))
+    error, num_clips = write_until_full(disk / "p.csv", num_frames=0)
+    assert str(error) == f"[Errno 28] No space left on device: '{disk}/p.csv'"
+    assert num_clips == 0 and [path.name for path in disk.iterdir()] == ["others"]
+
+
+def test_a_stop_before_the_first_clip_leaves_no_file(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_prediction_csv(str(tmp_path / "p.csv"), CLASS_NAMES, labels_frames=False),
+    ):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
