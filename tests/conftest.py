@@ -192,22 +192,3 @@ def strided(tmp_path_factory):
     """The same of every second frame, of clips of 11 and 7 frames."""
     folder = tmp_path_factory.mktemp("strided") / "cache"
     return write_cache(folder, FEATURES, fps=10, frame_stride=2)
-
-
-@pytest.fixture
-def make_small_disk(tmp_path):
-    """Returns a function that makes a disk of so many KiB, where this user may."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def make(size_kib):
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", folder]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("only a user who may mount can make a small disk")
-        return folder
-
-    yield make
-    if os.path.ismount(folder):
-        subprocess.run(["umount", folder], check=True)
