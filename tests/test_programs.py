@@ -86,7 +86,31 @@ def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     done = run_program(module, *needed, "clips", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: Expected flags only. Received: ['clips']." in done.stderr
+    assert "--name=value, --names=a,b." in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_help_says_which_flags_are_required(module):
+    help_text = run_program(module, "--help", check=False).stdout
+    said = re.findall(r"^  --(\w+): Required\. ", help_text, re.MULTILINE)
+    given, asked = [], []
+    while found := re.search(
+        r"Flag --(\w+) must have a value other",
+        run_program(module, "--only_check_args", *given, check=False).stderr,
+    ):
+        asked.append(found[1])
+        given.append(f"--{found[1]}=x")
+    assert sorted(said) == sorted(asked) != []
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(tmp_path, value):
+    flags = (f"--data={tmp_path}", f"--cache_dir={value}")
+    for more in ((), ("--only_check_args",)):
+        done = run_program("extract_features", *flags, *more, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: --cache_dir={value}: expected a value. Received: none." in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -38,24 +38,32 @@ def run_program(main: Callable[..., int | None], *, takes_arguments: bool = Fals
     """Parses the flags, runs `main` and exits with its status.
 
     Words that are no flags are refused, unless the program `takes_arguments`: `main` is given
-    their list then, and nothing otherwise.
+    their list then, and nothing otherwise. `--only_check_args` ends here, with status 1 if the
+    command line is refused.
 
     Logs go to stderr; stdout is for results. An expected error (bad input, a full disk, a
     contract that does not fit) ends with its message and status 1; `--verbosity=1` adds the
     traceback. Ctrl-C ends with status 130.
     """
 
+    def parse_flags(argv: list[str]) -> list[str]:
+        parsed = app.parse_flags_with_usage(argv)
+        try:
+            _check_values()
+            if parsed[1:] and not takes_arguments:
+                raise ValueError(
+                    f"Expected flags only. Received: {parsed[1:]}. A value follows the name of its "
+                    "flag and `=`, without a blank, and several are separated by commas: "
+                    "--name=value, --names=a,b."
+                )
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        return parsed
+
     def guarded_main(argv: list[str]) -> None:
         try:
-            _check_finite_flags()
-            if takes_arguments:
-                sys.exit(main(argv[1:]))
-            if argv[1:]:
-                raise ValueError(
-                    f"Expected flags only. Received: {argv[1:]}. A value follows the name of its "
-                    "flag and `=`, without a blank: --name=value."
-                )
-            sys.exit(main())
+            sys.exit(main(argv[1:]) if takes_arguments else main())
         except KeyboardInterrupt:
             print(
                 "Stopped. What was finished is kept. Extraction and training go on from there if "
@@ -81,7 +89,8 @@ def run_program(main: Callable[..., int | None], *, takes_arguments: bool = Fals
     handler = logging.get_absl_handler()
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    app.run(guarded_main)
+    _mark_required_flags()
+    app.run(guarded_main, flags_parser=parse_flags)
 
 
 def check_output(path: str) -> Path:
@@ -111,11 +120,24 @@ def _exit_at_once(status: int) -> None:
     os._exit(status)
 
 
-def _check_finite_flags() -> None:
-    # The bounds of absl's flags let `nan` through.
+def _mark_required_flags() -> None:
+    """Lets `--help` say which flags are required, which absl does not."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        # Of a flag that is required, absl knows no more than that None is refused so.
+        refusal = f"Flag --{name} must have a value other than None."
+        if any(validator.message == refusal for validator in flag.validators):
+            flag.help = f"Required. {flag.help}"
+
+
+def _check_values() -> None:
     for name, value in flags.FLAGS.flag_values_dict().items():
+        # The bounds of absl's flags let `nan` through.
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
+        # An empty path would be the current folder. absl's own flags may be empty by default.
+        if isinstance(value, str) and not value.strip() and flags.FLAGS[name].present:
+            raise ValueError(f"--{name}={value}: expected a value. Received: none. Name one.")
 
 
 def _describe_expected(error: Exception) -> str | None:
