@@ -80,7 +80,8 @@ def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
             + "\nGive each group's clips the same split or leave it empty, or correct the groups "
             "(the manifest's group column, --group_regex). Groups that share a file are one, "
             "called after the file. If all of this is meant, extract (or import) with "
-            "--allow_group_leak; scores will then be better than they should."
+            "--allow_group_leak; scores will then be better than they should (with make: make "
+            "features FLAGS=..., for both flags)."
         )
 
 
