@@ -22,6 +22,7 @@ PROGRAMS = {
     "train_head.fuse": ("weights", "weight"),
     "train_head.label_noise": ("folds", "fold"),
     "train_head.predict": ("run_dir", "rundir"),
+    "train_head.recut": ("new_cache_dir", "newcache_dir"),
     "train_head.report": ("run_dir", "rundir"),
 }
 
@@ -78,7 +79,7 @@ def test_a_flag_that_is_needed_is_asked_for(module):
 def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     # `--data clips` is a flag, but a blank beside it is not.
     flags = {"data", "cache_dir", "run_dir", "run_dirs", "features", "output_dir"}
-    flags |= {"lists", "manifests"}
+    flags |= {"lists", "manifests", "new_cache_dir"}
     help_text = run_program(module, "--help", check=False).stdout
     needed = [f"--{x}={tmp_path}/{x}" for x in sorted(flags) if f"--{x}:" in help_text]
     if module == "train_head.fuse":  # to training, --output is something else
