@@ -95,7 +95,8 @@ help:
 	@echo '  test       run the tests'
 	@echo '  lint       check style; format applies it'
 	@echo '  lock       write requirements.lock anew'
-	@echo '  bench      time both stages and fine-tuning beside other ways to do the same (benchmarks/)'
+	@echo '  bench      time both stages and fine-tuning beside other ways to do the same (benchmarks/);'
+	@echo '             FLAGS="--rounds=5" is for all that take rounds'
 	@echo '  clean      remove $(VENV) and what tools leave; never a cache or a run'
 	@echo
 	@echo 'Variables'
@@ -199,11 +200,15 @@ format: $(SETUP_DONE)
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
+# Those that time rows in rounds have FLAGS in common, and refuse what one of them does not know.
 bench: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m benchmarks.stage1_speed $(FLAGS) --only_check_args
+	@$(RUN_PYTHON) -m benchmarks.stage2_speed $(FLAGS) --only_check_args
+	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed $(FLAGS) --only_check_args
 	@$(RUN_PYTHON) -m benchmarks.stage1_speed $(FLAGS)
 	@$(RUN_PYTHON) -m benchmarks.cache_size
-	@$(RUN_PYTHON) -m benchmarks.stage2_speed
-	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed
+	@$(RUN_PYTHON) -m benchmarks.stage2_speed $(FLAGS)
+	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed $(FLAGS)
 
 # pip-tools is not part of the set-up; it runs in an environment of its own.
 lock:

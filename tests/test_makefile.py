@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_HEAD
+from commands import ROOT, SMALL_HEAD, run_program
 from media import write_frame_folder
 
 from lrcn.common.manifest import read_manifest
@@ -168,6 +168,19 @@ def test_a_wrong_flag_is_answered_before_anything_is_made(make, tmp_path, target
         done = make(target, data, f"FLAGS=--verbosity=0 --{flag}=1", status=2)
         assert f"error: --{flag} is a flag of stage 1. Give it to make features" in done.stderr
     assert not (tmp_path / "work").exists()
+
+
+def test_the_benchmarks_share_their_flags(make):
+    done = run_make("bench", "FLAGS=--rounds=5")
+    programs = ("stage1_speed", "stage2_speed", "fine_tune_speed")
+    for program in programs:
+        assert f"-m benchmarks.{program} --rounds=5\n" in done.stdout
+        shown = run_program(f"benchmarks.{program}", "--help", check=False).stdout
+        assert "  --rounds: Times that each row is timed." in shown
+    done = make("bench", "FLAGS=--round=5", status=2)
+    assert done.stdout == "" and "Did you mean: rounds ?" in done.stderr
+    done = make("bench", "FLAGS=--image_size=64", status=2)
+    assert "flag 'image_size'" in done.stderr and "make features" not in done.stderr
 
 
 def test_help_of_a_program_comes_before_anything_is_made(make, tmp_path):
