@@ -105,6 +105,42 @@ def test_help_says_which_flags_are_required(module):
     assert sorted(said) == sorted(asked) != []
 
 
+@pytest.mark.parametrize(
+    ("module", "refused"),
+    [
+        ("train_head.compare", {"labels", "frame_labels", "rnn", "frame_order"}),
+        ("train_head.label_noise", {"labels", "frame_labels"}),
+    ],
+)
+def test_help_leaves_out_what_is_refused(module, refused):
+    listed = {}
+    for name in (module, "train_head"):
+        help_text = run_program(name, "--help", check=False).stdout
+        listed[name] = {*re.findall(r"^  --(?:\[no\])?(\w+):", help_text, re.MULTILINE)}
+    of_the_run = {"run_dir", "manifest", "devices", "summary"}
+    assert listed["train_head"] - listed[module] - of_the_run == refused
+
+
+@pytest.mark.parametrize(
+    ("module", "flag"),
+    [
+        ("train_head", "--clipvalue=1"),
+        ("train_head.fine_tune", "--tune_clipvalue=1"),
+        ("train_head.cross_validate", "--clipvalue=1"),
+        ("train_head.label_noise", "--clipvalue=1"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_found_by_a_check_alone(module, flag):
+    needed = ("cache_dir", "run_dir", "output_dir", "manifests")
+    help_text = run_program(module, "--help", check=False).stdout
+    flags = [f"--{name}=x" for name in needed if f"--{name}:" in help_text]
+    norm = flag.replace("value", "norm")
+    done = run_program(module, *flags, flag, norm, "--only_check_args", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected clipping by norm or by value, not both." in done.stderr
+    assert run_program(module, *flags, flag, "--only_check_args").stderr == ""
+
+
 @pytest.mark.parametrize("value", ["", " "])
 def test_an_empty_name_is_not_the_current_folder(tmp_path, value):
     flags = (f"--data={tmp_path}", f"--cache_dir={value}")

@@ -12,6 +12,12 @@ _CACHE_DIR = flags.DEFINE_string(
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder of audit.json; made where there is none.", required=True
 )
+_MANIFEST = flags.DEFINE_string(
+    "manifest",
+    None,
+    "A .csv manifest of clips of the cache with a split for each, instead of the cache's own, such "
+    "as an official split.",
+)
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     None,
@@ -29,7 +35,11 @@ def main() -> int:
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates, format_audit
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
-    audit = find_near_duplicates(read_cache(_CACHE_DIR.value), threshold=threshold)
+    audit = find_near_duplicates(
+        read_cache(_CACHE_DIR.value),
+        threshold=threshold,
+        manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
+    )
     path = Path(_OUTPUT_DIR.value) / "audit.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, audit)

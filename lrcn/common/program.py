@@ -34,12 +34,18 @@ _REMEDIES = {
 }
 
 
-def run_program(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
+def run_program(
+    main: Callable[..., int | None],
+    *,
+    takes_arguments: bool = False,
+    check_flags: Callable[[], object] | None = None,
+) -> None:
     """Parses the flags, runs `main` and exits with its status.
 
     Words that are no flags are refused, unless the program `takes_arguments`: `main` is given
     their list then, and nothing otherwise. `--only_check_args` ends here, with status 1 if the
-    command line is refused.
+    command line is refused, also by `check_flags`, which raises ValueError for flags that do not
+    go together.
 
     Logs go to stderr; stdout is for results. An expected error (bad input, a full disk, a
     contract that does not fit) ends with its message and status 1; `--verbosity=1` adds the
@@ -56,6 +62,8 @@ def run_program(main: Callable[..., int | None], *, takes_arguments: bool = Fals
                     "flag and `=`, without a blank, and several are separated by commas: "
                     "--name=value, --names=a,b."
                 )
+            if check_flags is not None:
+                check_flags()
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)
