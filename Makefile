@@ -133,6 +133,8 @@ TRAIN = -m train_head --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,
 TUNE = -m train_head.fine_tune --cache_dir=$(call quote,$(TUNE_CACHE)) --run_dir=$(call quote,$(TUNE_RUN)) \
   $(if $(HEAD_LIST),--manifest=$(call quote,$(HEAD_LIST))) $(FLAGS)
 RECUT = -m train_head.recut --cache_dir=$(call quote,$(CACHE)) --new_cache_dir=$(call quote,$(TUNE_CACHE))
+TUNE_REMEDY = { status=$$?; [ $$status != 1 ] || echo 'error: fine-tuning follows' $(call quote,$(CACHE)). 'If' \
+  $(call quote,$(TUNE_CACHE)) 'was made with other settings, remove it and run this again.' >&2; exit $$status; }
 EVALUATE = -m train_head.evaluate --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
 PREDICT = -m train_head.predict --run_dir=$(call quote,$(RUN)) $(FLAGS) $(CLIPS)
 COMPARISON = -m train_head.compare --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(COMPARE)) $(FLAGS)
@@ -161,7 +163,7 @@ train: $(SETUP_DONE) $(SAMPLE_TARGET)
 finetune: $(SETUP_DONE) $(SAMPLE_TARGET)
 	$(call check_flags,$(TUNE))
 	@$(if $(HEAD_IS_VGG16),$(FILL_CACHE))
-	@$(if $(HEAD_IS_VGG16),recut=$$($(RUN_PYTHON) $(RECUT)); eval "$(RUN_PYTHON) $${recut#python }",\
+	@$(if $(HEAD_IS_VGG16),recut=$$($(RUN_PYTHON) $(RECUT)); eval "$(RUN_PYTHON) $${recut#python }" || $(TUNE_REMEDY),\
 	  $(EXTRACT) --cache_dir=$(call quote,$(TUNE_CACHE)) --cut=block4_pool)
 	@$(RUN_PYTHON) $(TUNE)
 

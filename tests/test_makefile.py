@@ -211,6 +211,12 @@ def test_fine_tuning_follows_the_cache_of_the_head(make, tmp_path):
     assert (tuned.contract.cut, tuned.contract.feature_shape) == ("block4_pool", (2, 2, 512))
     for name in ("image_size_px", "weights_sha256", "frame_selection", "views", "compute_dtype"):
         assert getattr(tuned.contract, name) == getattr(head.contract, name)
+    description = work / "cache_block4_pool" / "cache.json"
+    description.write_text(description.read_text().replace('"max_frames=3"', '"all"'))
+    done = make("finetune", data, status=2)
+    assert "made with frame_selection=all, but this command needs" in done.stderr
+    remedy = f"error: fine-tuning follows {work}/cache. If {work}/cache_block4_pool was made with"
+    assert remedy in done.stderr
     # Another cache that is named is left to itself.
     named = list_flags("finetune", data, f"WORK={tmp_path}/work", f"CACHE={tmp_path}/mine")
     assert named[:1] == [f"--cache_dir={tmp_path}/mine"] and len(named) == 2
