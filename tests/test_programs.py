@@ -148,6 +148,8 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path, value):
         done = run_program("extract_features", *flags, *more, check=False)
         assert (done.returncode, done.stdout) == (1, "")
         assert f"error: --cache_dir={value}: expected a value. Received: none." in done.stderr
+    flags = (f"--data={tmp_path}", f"--cache_dir={tmp_path}", "--group_regex=", "--only_check_args")
+    run_program("extract_features", *flags)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from absl import app, flags, logging
 
 from lrcn.common.interrupt import watch_interrupts
 
+# Names no path; empty, it is an answer of its own.
+_MAY_BE_EMPTY = ("group_regex",)
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -144,7 +146,8 @@ def _check_values() -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
         # An empty path would be the current folder. absl's own flags may be empty by default.
-        if isinstance(value, str) and not value.strip() and flags.FLAGS[name].present:
+        is_empty = isinstance(value, str) and not value.strip() and name not in _MAY_BE_EMPTY
+        if is_empty and flags.FLAGS[name].present:
             raise ValueError(f"--{name}={value}: expected a value. Received: none. Name one.")
 
 
