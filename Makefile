@@ -12,41 +12,63 @@ RUN_PYTHON := $(VENV)/bin/python
 SETUP_DONE := $(VENV)/.setup-done
 
 # A misspelt variable would be left out without a word, and the sample taken for DATA.
-VARIABLES := DATA CACHE RUN WEIGHTS FLAGS CLIPS PYTHON
+VARIABLES := DATA CACHE RUN COMPARE AUDIT WEIGHTS FLAGS CLIPS PYTHON
 given = $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-UNKNOWN := $(filter-out $(VARIABLES) WORK VENV COMPARE AUDIT TUNE_CACHE TUNE_RUN SHELL,$(given))
+UNKNOWN := $(filter-out $(VARIABLES) WORK VENV TUNE_CACHE TUNE_RUN SHELL,$(given))
 $(if $(UNKNOWN),$(error Unknown variable $(UNKNOWN). Expected some of $(VARIABLES)))
 
 # What users name may hold blanks and quotes: one word of the shell, and of make where it cuts words.
 quote = '$(subst ','\'',$(1))'
 exists = $(shell test -e $(call quote,$(1)) && echo yes)
 EMPTY :=
+COMMA := ,
 BLANK := $(EMPTY) $(EMPTY)
+# The path as a whole, as `..` and `.` are no names; make's own folder may have blanks too.
+whole = $(subst $(BLANK),?,$(abspath $(subst $(BLANK),?,$(1))))
+# An empty folder would be the current one.
+refuse_empty = $(if $(filter-out undefined,$(origin $(1))),$(if $(strip $($(1))),,$(error $(1) is empty. $(2))))
+$(call refuse_empty,DATA,Name a folder or a .csv$(COMMA) or leave DATA out for the sample)
+$(foreach name,CACHE RUN COMPARE AUDIT,$(call refuse_empty,$(name),Name a folder$(COMMA) or leave $(name) out))
 
 # Without DATA, everything runs on the built-in sample, which needs no download.
 WORK := work
 ifneq ($(origin DATA),undefined)
-$(if $(strip $(DATA)),,$(error DATA is empty. Name a folder or a .csv, or leave DATA out for the sample))
-# The path as a whole, as `..` and `.` are no names; make's own folder may have blanks too.
-WHOLE_DATA := $(abspath $(patsubst %.csv,%,$(subst $(BLANK),?,$(DATA))))
-NAME := $(subst ?,$(BLANK),$(notdir $(subst $(BLANK),?,$(WHOLE_DATA))))
+NAME := $(subst ?,$(BLANK),$(notdir $(patsubst %.CSV,%,$(patsubst %.csv,%,$(call whole,$(DATA))))))
 else
 NAME := sample
 override DATA := $(WORK)/sample/data/manifest.csv
 WEIGHTS ?= random
 SAMPLE_TARGET := sample
 SAMPLE_FLAGS := --image_size=64
+# A run does not say which cache it is of; taken for the sample's, it would be scored on other clips.
+ifeq ($(origin CACHE),undefined)
+ifneq ($(origin RUN),undefined)
+need_cache = $(if $(filter $(call whole,$(WORK)/sample)/%,$(call whole,$(RUN))),,$(error RUN=$(RUN) is \
+  not of the sample. Name the clips that it was trained on (DATA=...) or their cache (CACHE=...)))
+endif
+endif
 endif
 # Left out, the weights are what the cache has, else ImageNet's.
 WEIGHTS_FLAG := $(if $(WEIGHTS),--weights=$(call quote,$(WEIGHTS)))
-# Fine-tuning starts from another cut, and so from another cache.
-TUNE_CACHE := $(or $(CACHE),$(WORK)/$(NAME)/cache_block4_pool)
+# Fine-tuning starts from another cut, and so from another cache. Unless that is named, it follows
+# the cache of the head, where there is one: with other splits, clips that are tested there would be
+# trained on here. Of imported features it takes the splits alone.
 TUNE_RUN := $(or $(RUN),$(WORK)/$(NAME)/finetuned)
-CACHE ?= $(WORK)/$(NAME)/cache
+ifeq ($(origin CACHE),undefined)
+CACHE := $(WORK)/$(NAME)/cache
+TUNE_CACHE := $(CACHE)_block4_pool
+HEAD_LIST = $(if $(call exists,$(CACHE)/manifest.csv),$(CACHE)/manifest.csv)
+HEAD_IS_VGG16 = $(if $(HEAD_LIST),$(shell grep -s '"backbone": "vgg16"' $(call quote,$(CACHE)/cache.json)))
+else
+TUNE_CACHE := $(CACHE)
+endif
 # What uses a run trains one first. One that was named is there, or its name is wrong.
 ifeq ($(origin RUN),undefined)
 RUN := $(WORK)/$(NAME)/run
-NEED_RUN = @test -e $(call quote,$(RUN)/model.keras) || $(MAKE) --no-print-directory train FLAGS= >&2
+define need_run
+$(call check_flags,$(1))
+@test -e $(call quote,$(RUN)/model.keras) || $(MAKE) --no-print-directory train FLAGS= >&2
+endef
 endif
 # What the report shows beside the run, where it has been made.
 COMPARE ?= $(WORK)/$(NAME)/compare
@@ -63,7 +85,8 @@ help:
 	@echo '  sample     render the built-in sample'
 	@echo '  features   stage 1: frozen VGG16 over every frame, into CACHE'
 	@echo '  train      stage 2: train the head on CACHE, score it on the test clips, into RUN'
-	@echo '  finetune   train the head and the last layers of VGG16, into RUN'
+	@echo '  finetune   train the head and the last layers of VGG16, into RUN; on the clips, splits and settings'
+	@echo '             of train where that has been run, unless CACHE is named'
 	@echo '  evaluate   print the scores of RUN as a table'
 	@echo '  predict    name the class of new videos: make predict RUN=... CLIPS="a.mp4 folder/"'
 	@echo '  compare    does the RNN earn its place? Nine models, several seeds, one verdict'
@@ -72,7 +95,8 @@ help:
 	@echo '  test       run the tests'
 	@echo '  lint       check style; format applies it'
 	@echo '  lock       write requirements.lock anew'
-	@echo '  bench      time both stages and fine-tuning beside other ways to do the same (benchmarks/)'
+	@echo '  bench      time both stages and fine-tuning beside other ways to do the same (benchmarks/);'
+	@echo '             FLAGS="--rounds=5" is for all that take rounds'
 	@echo '  clean      remove $(VENV) and what tools leave; never a cache or a run'
 	@echo
 	@echo 'Variables'
@@ -82,8 +106,9 @@ help:
 	@echo '  COMPARE    what compare makes; AUDIT what audit makes  (beside the run)'
 	@echo '  WEIGHTS    imagenet, random or a file           (what CACHE has, else imagenet)'
 	@echo '  CLIPS      what to predict; in quotes of its own where a name has blanks: CLIPS="'\''a b.mp4'\''"'
-	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32"; in quotes of'
-	@echo '             its own what the shell would read: FLAGS="'\''--group_regex=s([0-9]+)'\''"'
+	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32". Those of stage 1'
+	@echo '             go to features, which train, finetune, compare and audit then follow. In quotes of its'
+	@echo '             own what the shell would read: make features FLAGS="'\''--group_regex=s([0-9]+)'\''"'
 	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up   (python3)'
 
 setup: $(SETUP_DONE)
@@ -102,39 +127,69 @@ sample: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m extract_features.render_sample --output_dir=$(WORK)/sample/data >&2
 
 EXTRACT = $(RUN_PYTHON) -m extract_features --data=$(call quote,$(DATA)) $(WEIGHTS_FLAG) $(SAMPLE_FLAGS)
+FILL_CACHE = $(EXTRACT) --cache_dir=$(call quote,$(CACHE))
+# Programs, each with the flags that name its folders.
+TRAIN = -m train_head --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
+TUNE = -m train_head.fine_tune --cache_dir=$(call quote,$(TUNE_CACHE)) --run_dir=$(call quote,$(TUNE_RUN)) \
+  $(if $(HEAD_LIST),--manifest=$(call quote,$(HEAD_LIST))) $(FLAGS)
+RECUT = -m train_head.recut --cache_dir=$(call quote,$(CACHE)) --new_cache_dir=$(call quote,$(TUNE_CACHE))
+TUNE_REMEDY = { status=$$?; [ $$status != 1 ] || echo 'error: fine-tuning follows' $(call quote,$(CACHE)). 'If' \
+  $(call quote,$(TUNE_CACHE)) 'was made with other settings, remove it and run this again.' >&2; exit $$status; }
+EVALUATE = -m train_head.evaluate --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
+PREDICT = -m train_head.predict --run_dir=$(call quote,$(RUN)) $(FLAGS) $(CLIPS)
+COMPARISON = -m train_head.compare --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(COMPARE)) $(FLAGS)
+AUDITING = -m train_head.audit --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(AUDIT)) $(FLAGS)
+REPORT = -m train_head.report --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) \
+  $(if $(call exists,$(COMPARE)/compare.json),--compare_dir=$(call quote,$(COMPARE))) \
+  $(if $(call exists,$(AUDIT)/audit.json),--audit_dir=$(call quote,$(AUDIT))) $(FLAGS)
+
+# A wrong flag is answered before hours of extraction, and one of stage 1 is sent to where it goes.
+define check_flags
+@{ problem=$$($(RUN_PYTHON) $(1) --only_check_args 2>&1 >&3); } 3>&1 || { echo "$$problem" >&2; \
+  name=$$(sed -n "s/.*Unknown command line flag '\([a-z0-9_]*\)'.*/\1/p" <<< "$$problem"); \
+  if [ "$$name" ] && grep -Eq -- "^ +--(\[no\])?$$name:" <<< "$$($(RUN_PYTHON) -m extract_features --help)"; then \
+    echo "error: --$$name is a flag of stage 1. Give it to make features (with the same DATA and CACHE), then run this again without it." >&2; \
+  fi; exit 1; }
+endef
 
 features: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE)) $(FLAGS)
+	@$(FILL_CACHE) $(FLAGS)
 
 train: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE))
-	@$(RUN_PYTHON) -m train_head --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
+	$(call check_flags,$(TRAIN))
+	@$(FILL_CACHE)
+	@$(RUN_PYTHON) $(TRAIN)
 
 finetune: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir=$(call quote,$(TUNE_CACHE)) --cut=block4_pool
-	@$(RUN_PYTHON) -m train_head.fine_tune --cache_dir=$(call quote,$(TUNE_CACHE)) --run_dir=$(call quote,$(TUNE_RUN)) $(FLAGS)
+	$(call check_flags,$(TUNE))
+	@$(if $(HEAD_IS_VGG16),$(FILL_CACHE))
+	@$(if $(HEAD_IS_VGG16),recut=$$($(RUN_PYTHON) $(RECUT)); eval "$(RUN_PYTHON) $${recut#python }" || $(TUNE_REMEDY),\
+	  $(EXTRACT) --cache_dir=$(call quote,$(TUNE_CACHE)) --cut=block4_pool)
+	@$(RUN_PYTHON) $(TUNE)
 
 evaluate: $(SETUP_DONE)
-	$(NEED_RUN)
-	@$(RUN_PYTHON) -m train_head.evaluate --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
+	$(need_cache)
+	$(call need_run,$(EVALUATE))
+	@$(RUN_PYTHON) $(EVALUATE)
 
 predict: $(SETUP_DONE)
-	$(NEED_RUN)
-	@$(RUN_PYTHON) -m train_head.predict --run_dir=$(call quote,$(RUN)) $(FLAGS) $(CLIPS)
+	$(call need_run,$(PREDICT))
+	@$(RUN_PYTHON) $(PREDICT)
 
 compare: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE))
-	@$(RUN_PYTHON) -m train_head.compare --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(COMPARE)) $(FLAGS)
+	$(call check_flags,$(COMPARISON))
+	@$(FILL_CACHE)
+	@$(RUN_PYTHON) $(COMPARISON)
 
 audit: $(SETUP_DONE) $(SAMPLE_TARGET)
-	@$(EXTRACT) --cache_dir=$(call quote,$(CACHE))
-	@$(RUN_PYTHON) -m train_head.audit --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(AUDIT)) $(FLAGS)
+	$(call check_flags,$(AUDITING))
+	@$(FILL_CACHE)
+	@$(RUN_PYTHON) $(AUDITING)
 
 report: $(SETUP_DONE)
-	$(NEED_RUN)
-	@$(RUN_PYTHON) -m train_head.report --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) \
-	  $(if $(call exists,$(COMPARE)/compare.json),--compare_dir=$(call quote,$(COMPARE))) \
-	  $(if $(call exists,$(AUDIT)/audit.json),--audit_dir=$(call quote,$(AUDIT))) $(FLAGS)
+	$(need_cache)
+	$(call need_run,$(REPORT))
+	@$(RUN_PYTHON) $(REPORT)
 
 test: $(SETUP_DONE)
 	@$(RUN_PYTHON) -m pytest $(FLAGS)
@@ -147,11 +202,15 @@ format: $(SETUP_DONE)
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
+# Those that time rows in rounds have FLAGS in common, and refuse what one of them does not know.
 bench: $(SETUP_DONE)
+	@$(RUN_PYTHON) -m benchmarks.stage1_speed $(FLAGS) --only_check_args
+	@$(RUN_PYTHON) -m benchmarks.stage2_speed $(FLAGS) --only_check_args
+	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed $(FLAGS) --only_check_args
 	@$(RUN_PYTHON) -m benchmarks.stage1_speed $(FLAGS)
 	@$(RUN_PYTHON) -m benchmarks.cache_size
-	@$(RUN_PYTHON) -m benchmarks.stage2_speed
-	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed
+	@$(RUN_PYTHON) -m benchmarks.stage2_speed $(FLAGS)
+	@$(RUN_PYTHON) -m benchmarks.fine_tune_speed $(FLAGS)
 
 # pip-tools is not part of the set-up; it runs in an environment of its own.
 lock:

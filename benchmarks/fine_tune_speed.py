@@ -19,8 +19,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags, logging
 
-from benchmarks.timing import measure_rates
+from benchmarks import timing
 from lrcn.common.program import run_program
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(timing)
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
 _COMPUTE_DTYPE = flags.DEFINE_string("compute_dtype", "auto", "What VGG16 multiplies in.")
@@ -38,7 +41,7 @@ _MIXED = ", --mixed_precision"
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        rates = measure_rates(_build_rows(Path(folder)))
+        rates = timing.measure_rates(_build_rows(Path(folder)))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print(f"{'frames a second of fine-tuning':67} {'median':>8} {'min':>8} {'max':>8} {'ratio':>8}")
     for name, values in rates.items():

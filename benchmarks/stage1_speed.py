@@ -22,9 +22,12 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from benchmarks import timing
 from benchmarks.synthetic_cache import ZERO_PART
-from benchmarks.timing import measure_rates
 from lrcn.common.program import run_program
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(timing)
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
 _CLIPS = flags.DEFINE_integer("clips", 8, "Clips of each kind for the end-to-end rows.")
@@ -36,7 +39,7 @@ _BATCH_SIZE = 16
 def main() -> None:
     _load_triton_first()
     with tempfile.TemporaryDirectory() as folder:
-        rates = measure_rates(_build_rows(Path(folder)))
+        rates = timing.measure_rates(_build_rows(Path(folder)))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     bare = max(rate for name, rate in medians.items() if name.startswith("bare graph"))
     print(f"{'frames a second':44} {'median':>8} {'min':>8} {'max':>8} {'of bare':>8}")

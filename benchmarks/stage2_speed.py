@@ -15,8 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags, logging
 
-from benchmarks.timing import measure_rates
+from benchmarks import timing
 from lrcn.common.program import run_program
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(timing)
 
 _CLIPS = flags.DEFINE_integer("clips", 48, "Clips in the cache.", lower_bound=16)
 _PIXEL_CLIPS = flags.DEFINE_integer("pixel_clips", 2, "Clips of a step of the row on pixels.")
@@ -47,7 +50,7 @@ class _Row(NamedTuple):
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = _build_rows(Path(folder))
-        rates = measure_rates({row.name: row.train for row in rows})
+        rates = timing.measure_rates({row.name: row.train for row in rows})
     first = statistics.median(rates[rows[0].name])
     print(f"{'useful frames a second':42} {'median':>8} {'of first':>8} {'padded':>8}")
     for row in rows:

@@ -99,5 +99,8 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
     )
     if summary.skip_unreadable:
         return 0
-    logging.error("Mend or remove them and run again, or go on without: --skip_unreadable")
+    logging.error(
+        "Mend or remove them and run again, or go on without: --skip_unreadable (with make: make "
+        "features FLAGS=--skip_unreadable)"
+    )
     return 1

@@ -1,5 +1,6 @@
 """Near duplicates across splits: planted ones are found, and the search agrees with brute force."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ from commands import run_program
 from small_data import write_cache
 
 from lrcn.common.clip import Clip
+from lrcn.common.manifest import write_manifest
 from lrcn.common.run_dir import read_json
 from train_head.audit_text import format_audit
 from train_head.near_duplicates import find_closest, find_near_duplicates
@@ -97,6 +99,13 @@ def test_planted_duplicates_across_splits_come_first_and_those_within_one_do_not
     ]
     assert "same frames" not in lines[2]
     assert lines[-1].startswith("2 pairs of the 21 clips are in different splits and have a simi")
+    # In one split they are no leak.
+    other = tmp_path / "other.csv"
+    move = {"test_0": "train", "val_2": "train"}
+    clips = [dataclasses.replace(x, split=move.get(x.clip_id, x.split)) for x in features]
+    write_manifest(other, clips)
+    run_program("train_head.audit", *flags, "--threshold=0.9", f"--manifest={other}")
+    assert read_json(tmp_path / "new" / "audit" / "audit.json")["num_pairs"] == 0
     # The same again is the same file, and without a threshold nothing fails.
     assert find_near_duplicates(cache, threshold=0.9) == audit
     done = run_program("train_head.audit", *flags)

@@ -115,7 +115,7 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
     assert "8 of 10 clips to extract" in log
     assert "4 clips done, 0 skipped (already there), 6 failed" in log
     assert f"Failed clips: 6, all listed in {cache_dir}/failures.csv" in log
-    assert "Mend or remove them and run again, or go on without: --skip_unreadable" in log
+    assert "go on without: --skip_unreadable (with make: make features FLAGS=--skip_unr" in log
     expected = {
         "no_frames": f"{data}/walk/no_frames: no frames. Expected image files (",
         "truncated": f"{folder}/1.jpg (frame 1): ",

@@ -11,12 +11,13 @@ from commands import run_program
 from PIL import Image
 from small_data import make_config, make_ramps, write_cache
 
-from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.comparison import MODELS, compare_models
 from train_head.comparison_text import find_verdict, format_table
 from train_head.prediction_file import Predictions, write_predictions
+from train_head.provenance import describe_data
 
 SEEDS = [5, 6]
 CONFIG = make_config(epochs=1, seed=SEEDS[0])
@@ -34,15 +35,15 @@ NUM_RIGHT = {
 }
 
 
-def write_finished_run(run, config, cache, *, num_right):
+def write_finished_run(run, config, cache, *, num_right, manifest_path=None):
     """Writes what training and scoring leave, but for the model's content."""
     run.path.mkdir(parents=True)
-    shutil.copy(cache.manifest_path, run.manifest_path)
+    shutil.copy(manifest_path or cache.manifest_path, run.manifest_path)
     shutil.copy(cache.classes_path, run.classes_path)
     write_json(run.contract_path, cache.contract)
     write_json(run.config_path, config)
     run.model_path.write_bytes(b"a model")
-    clips = [clip for clip in read_manifest(cache.manifest_path) if clip.split == "test"]
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "test"]
     labels, names = [clip.label for clip in clips], read_class_names(cache.classes_path)
     is_true = np.array([[label == name for name in names] for label in labels])
     probabilities = np.where(np.arange(len(clips))[:, None] < num_right, is_true, ~is_true)
@@ -160,6 +161,36 @@ def test_runs_of_other_settings_are_refused(folder):
         compare(folder, rnn_units=9)
 
 
+def test_other_splits_of_the_cache_are_compared_on(folder):
+    cache, path = read_cache(folder / "cache"), folder / "split_1.csv"
+    clips = read_manifest(cache.manifest_path)
+    swap = {"test": "val", "val": "test", "train": "train"}
+    clips = [dataclasses.replace(clip, split=swap[clip.split]) for clip in clips[:-1]]
+    write_manifest(path, clips)
+    for model in MODELS:
+        if not model.needs_positions:
+            write_finished_run(
+                RunDir(folder / "other" / model.name / "seed_5"),
+                make_config(epochs=1, seed=5, **{"learning_rate": 3e-4, **model.settings}),
+                cache,
+                num_right=7,
+                manifest_path=path,
+            )
+    arguments = {"num_seeds": 1, "checkpoint_sec": 60, "manifest_path": path}
+    config = dataclasses.replace(CONFIG, learning_rate=3e-4)
+    content = compare_models(config, cache=cache, output_dir=folder / "other", **arguments)
+    assert content["num_clips"] == 8
+    assert {model["top1"][0] for model in content["models"]} == {7 / 8}
+    assert content["data"] == describe_data(cache.contract, clips)
+    # Those of the cache's splits are others.
+    flags = (f"--cache_dir={folder}/cache", f"--output_dir={folder}/compare", *FLAGS)
+    done = run_program(
+        "train_head.compare", *flags, "--seeds=1", "--seed=5", f"--manifest={path}", check=False
+    )
+    assert done.returncode == 1
+    assert f"made with other clips or splits, or in another order, than {path}" in done.stderr
+
+
 def test_without_held_out_clips_there_is_nothing_to_compare_on(tmp_path):
     cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
     with pytest.raises(ValueError, match=r"manifest\.csv: expected clips of the split test.*train"):
@@ -229,8 +260,9 @@ def test_few_clips_are_said_to_be_few():
     )
 
 
-def test_flags_in_which_the_models_differ_are_refused():
-    flags = ("--cache_dir=a", "--output_dir=b", "--frame_order=forward")
+@pytest.mark.parametrize("more", [(), ("--only_check_args",)])
+def test_flags_in_which_the_models_differ_are_refused(more):
+    flags = ("--cache_dir=a", "--output_dir=b", "--frame_order=forward", *more)
     done = run_program("train_head.compare", *flags, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert (

@@ -2,6 +2,7 @@
 
 import dataclasses
 import statistics
+from pathlib import Path
 
 import pytest
 from commands import SMALL_HEAD, run_program
@@ -12,7 +13,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.cross_validation import cross_validate
+from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
 from train_head.run_clips import read_run_clips
 from train_head.train import train_run
@@ -41,15 +42,17 @@ def write_splits(cache, path, *, test, val=(), change=None):
 
 
 def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path):
+    (tmp_path / "splits").mkdir()
     paths = [
-        write_splits(cache, tmp_path / "first.csv", test=range(4), val=range(4, 8)),
-        write_splits(cache, tmp_path / "second.csv", test=range(8, 11)),
+        write_splits(cache, tmp_path / "splits" / "first.csv", test=range(4), val=range(4, 8)),
+        write_splits(cache, tmp_path / "splits" / "second.csv", test=range(8, 11)),
     ]
+    (tmp_path / "splits" / "readme.txt").touch()
     output_dir = tmp_path / "runs"
     done = run_program(
         "train_head.cross_validate",
         f"--cache_dir={cache.cache_dir}",
-        f"--manifests={paths[0]},{paths[1]}",
+        f"--manifests={tmp_path / 'splits'}",
         f"--output_dir={output_dir}",
         *SMALL_HEAD,
     )
@@ -81,6 +84,18 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     )
     assert again == content
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_folder_stands_for_its_manifests_in_natural_order(tmp_path):
+    for name in ("split_10.csv", "split_2.CSV", "split_1.csv", "notes.md"):
+        (tmp_path / name).touch()
+    names = ["split_1.csv", "split_2.CSV", "split_10.csv"]
+    assert find_manifests([str(tmp_path)]) == [tmp_path / name for name in names]
+    named = [str(tmp_path / name) for name in ("split_2.CSV", "gone.csv", "split_1.csv")]
+    assert find_manifests([*named, ""]) == [*map(Path, named), Path("")]
+    (tmp_path / "new").mkdir()
+    with pytest.raises(ValueError, match=r"new: expected \.csv files in this folder. Received: no"):
+        find_manifests([str(tmp_path / "new")])
 
 
 def refuse(cache, paths, tmp_path, text):

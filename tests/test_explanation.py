@@ -208,7 +208,7 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path):
 def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_disk):
     disk, source = make_small_disk(256), clips_dir / "left" / "clip_0"
     features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
-    explanation = Explainer(build_random_head(rnn="none")).explain(features)
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
     folder = ExplanationFolder(disk / "why", [source] * 20)
     with pytest.raises(OSError, match=r"No space left") as caught:
         for number in range(20):

@@ -31,9 +31,9 @@ def test_other_settings_are_refused_by_name(clips_dir, cache_copy):
     assert (done.returncode, done.stdout) == (1, "")
     assert (
         f"error: {cache_copy}/cache.json: made with cut=block5_pool, image_size_px=32, "
-        "feature_shape=(1, 1, 512), but this run needs cut=block4_pool, image_size_px=64, "
+        "feature_shape=(1, 1, 512), but this command needs cut=block4_pool, image_size_px=64, "
         "feature_shape=(4, 4, 512). Leave out the flags that differ to use the cache as it is, or "
-        "name another --cache_dir."
+        "name another --cache_dir (with make: CACHE=...)."
     ) in done.stderr
     assert snapshot_clips(cache_copy) == before
 

@@ -106,7 +106,7 @@ def test_a_resume_goes_on_under_the_selection_of_the_cache(clips_dir, thinned_di
 )
 def test_another_selection_is_refused_by_name(clips_dir, thinned_dir, selection, text):
     message = (
-        rf"made with frame_selection=stride=2,max_frames=3, but this run needs "
+        rf"made with frame_selection=stride=2,max_frames=3, but this command needs "
         rf"frame_selection={text}\. Leave out the flags that differ"
     )
     with pytest.raises(ValueError, match=message):

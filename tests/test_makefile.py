@@ -4,9 +4,16 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 
+import numpy as np
 import pytest
-from commands import ROOT
+from commands import ROOT, SMALL_HEAD, run_program
+from media import write_frame_folder
+
+from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
+from lrcn.common.run_dir import RunDir
 
 # What `make test` itself was given is not meant for these.
 _OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "FLAGS", "PYTHON"}
@@ -17,6 +24,27 @@ def run_make(*arguments, cwd=ROOT):
     return subprocess.run(
         ["make", "-n", *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=60
     )
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs make in earnest, on the environment of these tests and in `tmp_path/work`."""
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "venv" / ".setup-done").touch()
+
+    def run(*arguments, status=0):
+        env = {name: value for name, value in os.environ.items() if name not in _OUTER}
+        command = ["make", f"VENV={tmp_path}/venv", f"WORK={tmp_path}/work", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == status, done.stderr
+        return done
+
+    return run
 
 
 def list_flags(*arguments, cwd=ROOT):
@@ -59,6 +87,7 @@ def test_what_users_name_stays_one_word(data, name):
         ("x/..", "a b"),
         ("clips/../../it's", "it's"),
         ("./c d.csv", "c d"),
+        ("x/train.CSV", "train"),
         ("clips//", "clips"),
     ],
 )
@@ -83,7 +112,15 @@ def test_flags_of_the_readme_reach_the_program():
 def test_an_empty_name_is_not_the_sample(data):
     done = run_make("train", f"DATA={data}")
     assert done.returncode == 2 and done.stdout == ""
-    assert "*** DATA is empty. Name a folder or a .csv" in done.stderr
+    assert "*** DATA is empty. Name a folder or a .csv, or leave DATA out for the" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["CACHE", "RUN", "COMPARE", "AUDIT"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_folder_is_not_the_current_one(name, value):
+    done = run_make("train", "DATA=clips", f"{name}={value}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"*** {name} is empty. Name a folder, or leave {name} out.  Stop." in done.stderr
 
 
 def test_the_report_has_what_was_made_of_data_with_a_blank(tmp_path):
@@ -102,4 +139,98 @@ def test_the_report_has_what_was_made_of_data_with_a_blank(tmp_path):
 def test_an_unknown_variable_is_named():
     done = run_make("train", "DAT=clips")
     assert done.returncode == 2 and done.stdout == ""
-    assert "*** Unknown variable DAT. Expected some of DATA CACHE RUN WEIGHTS" in done.stderr
+    expected = "DATA CACHE RUN COMPARE AUDIT WEIGHTS FLAGS CLIPS PYTHON"
+    assert f"*** Unknown variable DAT. Expected some of {expected}.  Stop." in done.stderr
+
+
+@pytest.mark.parametrize("target", ["evaluate", "report"])
+def test_a_run_of_unknown_data_is_not_scored_on_the_sample(target):
+    done = run_make(target, "RUN=work/clips/run")
+    assert done.returncode == 2 and "train_head" not in done.stdout
+    assert "*** RUN=work/clips/run is not of the sample. Name the clips that it was" in done.stderr
+    flags = list_flags(target, "RUN=work/sample/run_1")
+    assert flags == ["--cache_dir=work/sample/cache", "--run_dir=work/sample/run_1"]
+    flags = list_flags(target, "RUN=mine", "DATA=clips")
+    assert flags == ["--cache_dir=work/clips/cache", "--run_dir=mine"]
+
+
+@pytest.mark.parametrize("target", ["train", "finetune", "compare", "audit", "evaluate", "report"])
+def test_a_wrong_flag_is_answered_before_anything_is_made(make, tmp_path, target):
+    data = f"DATA={tmp_path}/clips"
+    done = make(target, data, "FLAGS=--sed=1", status=2)
+    assert "Unknown command line flag 'sed'" in done.stderr and "stage 1" not in done.stderr
+    done = make(target, data, "FLAGS=--seq_len=8,9", status=2)
+    assert "Flags parsing error" in done.stderr
+    done = make(target, data, "FLAGS=seed", status=2)
+    assert "error: Expected flags only. Received: ['seed']." in done.stderr
+    # It knows them all by their names, but only stage 1 takes them.
+    for flag in ("image_size", "skip_unreadable"):
+        done = make(target, data, f"FLAGS=--verbosity=0 --{flag}=1", status=2)
+        assert f"error: --{flag} is a flag of stage 1. Give it to make features" in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_benchmarks_share_their_flags(make):
+    done = run_make("bench", "FLAGS=--rounds=5")
+    programs = ("stage1_speed", "stage2_speed", "fine_tune_speed")
+    for program in programs:
+        assert f"-m benchmarks.{program} --rounds=5\n" in done.stdout
+        shown = run_program(f"benchmarks.{program}", "--help", check=False).stdout
+        assert "  --rounds: Times that each row is timed." in shown
+    done = make("bench", "FLAGS=--round=5", status=2)
+    assert done.stdout == "" and "Did you mean: rounds ?" in done.stderr
+    done = make("bench", "FLAGS=--image_size=64", status=2)
+    assert "flag 'image_size'" in done.stderr and "make features" not in done.stderr
+
+
+def test_help_of_a_program_comes_before_anything_is_made(make, tmp_path):
+    done = make("train", f"DATA={tmp_path}/clips", "FLAGS=--help", status=2)
+    assert "--seq_len: " in done.stdout
+    assert "stage 1" not in done.stderr and not (tmp_path / "work").exists()
+
+
+def test_fine_tuning_follows_the_cache_of_the_head(make, tmp_path):
+    random = np.random.RandomState(0)
+    for label in ("left", "right"):
+        for i in range(10):
+            clip = tmp_path / "my clips" / label / f"s{i % 5}_{label}_{i}"
+            write_frame_folder(clip, random.randint(0, 256, (4, 32, 32, 3), np.uint8))
+    data = f"DATA={tmp_path}/my clips"
+    flags = "'--group_regex=s([0-9])' --image_size=32 --compute_dtype=float32 --seed=3"
+    make("features", data, "WEIGHTS=random", f"FLAGS={flags} --max_frames=3")
+    work = tmp_path / "work" / "my clips"
+    (tmp_path / "my clips" / "left" / "s1_left_1").rename(tmp_path / "my clips/left/s1_left_11")
+    done = make("finetune", data, f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1")
+    assert done.stdout.startswith("top-1 ")
+    head, tuned = read_cache(work / "cache"), read_cache(work / "cache_block4_pool")
+    clips = read_manifest(head.manifest_path)
+    assert "left/s1_left_11" in {clip.clip_id for clip in clips}
+    assert {clip.group for clip in clips} == set("01234")
+    assert read_manifest(RunDir(work / "finetuned").manifest_path) == clips
+    assert read_manifest(tuned.manifest_path) == clips
+    assert (tuned.contract.cut, tuned.contract.feature_shape) == ("block4_pool", (2, 2, 512))
+    for name in ("image_size_px", "weights_sha256", "frame_selection", "views", "compute_dtype"):
+        assert getattr(tuned.contract, name) == getattr(head.contract, name)
+    description = work / "cache_block4_pool" / "cache.json"
+    description.write_text(description.read_text().replace('"max_frames=3"', '"all"'))
+    done = make("finetune", data, status=2)
+    assert "made with frame_selection=all, but this command needs" in done.stderr
+    remedy = f"error: fine-tuning follows {work}/cache. If {work}/cache_block4_pool was made with"
+    assert remedy in done.stderr
+    # Another cache that is named is left to itself.
+    named = list_flags("finetune", data, f"WORK={tmp_path}/work", f"CACHE={tmp_path}/mine")
+    assert named[:1] == [f"--cache_dir={tmp_path}/mine"] and len(named) == 2
+
+
+def test_without_a_cache_of_the_head_fine_tuning_extracts_by_itself():
+    done = run_make("finetune", "DATA=clips", "WORK=gone")
+    assert "--cache_dir='gone/clips/cache_block4_pool' --cut=block4_pool\n" in done.stdout
+    assert "recut" not in done.stdout and "--manifest" not in done.stdout
+
+
+def test_imported_features_give_fine_tuning_their_splits_alone(ramps, tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "cache").symlink_to(ramps.cache_dir)
+    arguments = ("finetune", "DATA=clips", f"WORK={tmp_path}")
+    assert "recut" not in run_make(*arguments).stdout
+    assert list_flags(*arguments)[2] == f"--manifest={tmp_path}/clips/cache/manifest.csv"

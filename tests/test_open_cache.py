@@ -21,8 +21,8 @@ def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_pat
     before = (cache.cache_dir / "cache.json").read_bytes()
     with refusal(
         f"{cache.cache_dir}/cache.json: made with cut=block5_pool, image_size_px=224, but this "
-        "run needs cut=fc1, image_size_px=32. Leave out the flags that differ to use the cache "
-        "as it is, or name another --cache_dir."
+        "command needs cut=fc1, image_size_px=32. Leave out the flags that differ to use the cache "
+        "as it is, or name another --cache_dir (with make: CACHE=...)."
     ):
         create_cache(
             cache.cache_dir,

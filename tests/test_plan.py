@@ -90,7 +90,7 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     found = plan_here(clips_dir, cache_dir)
     assert (found.clips, found.skipped, found.frames, found.needed_bytes) == (0, 16, 0, 0)
     assert not found.has_failures
-    with pytest.raises(ValueError, match="made with frame_selection=all, but this run needs"):
+    with pytest.raises(ValueError, match="made with frame_selection=all, but this command needs"):
         plan_here(clips_dir, cache_dir, selection=FrameSelection(max_frames=4))
     data = shutil.copytree(clips_dir, tmp_path / "data")
     (data / "left" / "clip_7.mp4").write_bytes(b"no video")

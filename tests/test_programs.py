@@ -22,6 +22,7 @@ PROGRAMS = {
     "train_head.fuse": ("weights", "weight"),
     "train_head.label_noise": ("folds", "fold"),
     "train_head.predict": ("run_dir", "rundir"),
+    "train_head.recut": ("new_cache_dir", "newcache_dir"),
     "train_head.report": ("run_dir", "rundir"),
 }
 
@@ -78,7 +79,7 @@ def test_a_flag_that_is_needed_is_asked_for(module):
 def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     # `--data clips` is a flag, but a blank beside it is not.
     flags = {"data", "cache_dir", "run_dir", "run_dirs", "features", "output_dir"}
-    flags |= {"lists", "manifests"}
+    flags |= {"lists", "manifests", "new_cache_dir"}
     help_text = run_program(module, "--help", check=False).stdout
     needed = [f"--{x}={tmp_path}/{x}" for x in sorted(flags) if f"--{x}:" in help_text]
     if module == "train_head.fuse":  # to training, --output is something else
@@ -86,7 +87,69 @@ def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     done = run_program(module, *needed, "clips", check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: Expected flags only. Received: ['clips']." in done.stderr
+    assert "--name=value, --names=a,b." in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_help_says_which_flags_are_required(module):
+    help_text = run_program(module, "--help", check=False).stdout
+    said = re.findall(r"^  --(\w+): Required\. ", help_text, re.MULTILINE)
+    given, asked = [], []
+    while found := re.search(
+        r"Flag --(\w+) must have a value other",
+        run_program(module, "--only_check_args", *given, check=False).stderr,
+    ):
+        asked.append(found[1])
+        given.append(f"--{found[1]}=x")
+    assert sorted(said) == sorted(asked) != []
+
+
+@pytest.mark.parametrize(
+    ("module", "refused"),
+    [
+        ("train_head.compare", {"labels", "frame_labels", "rnn", "frame_order"}),
+        ("train_head.label_noise", {"labels", "frame_labels"}),
+    ],
+)
+def test_help_leaves_out_what_is_refused(module, refused):
+    listed = {}
+    for name in (module, "train_head"):
+        help_text = run_program(name, "--help", check=False).stdout
+        listed[name] = {*re.findall(r"^  --(?:\[no\])?(\w+):", help_text, re.MULTILINE)}
+    of_the_run = {"run_dir", "manifest", "devices", "summary"}
+    assert listed["train_head"] - listed[module] - of_the_run == refused
+
+
+@pytest.mark.parametrize(
+    ("module", "flag"),
+    [
+        ("train_head", "--clipvalue=1"),
+        ("train_head.fine_tune", "--tune_clipvalue=1"),
+        ("train_head.cross_validate", "--clipvalue=1"),
+        ("train_head.label_noise", "--clipvalue=1"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_found_by_a_check_alone(module, flag):
+    needed = ("cache_dir", "run_dir", "output_dir", "manifests")
+    help_text = run_program(module, "--help", check=False).stdout
+    flags = [f"--{name}=x" for name in needed if f"--{name}:" in help_text]
+    norm = flag.replace("value", "norm")
+    done = run_program(module, *flags, flag, norm, "--only_check_args", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected clipping by norm or by value, not both." in done.stderr
+    assert run_program(module, *flags, flag, "--only_check_args").stderr == ""
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(tmp_path, value):
+    flags = (f"--data={tmp_path}", f"--cache_dir={value}")
+    for more in ((), ("--only_check_args",)):
+        done = run_program("extract_features", *flags, *more, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: --cache_dir={value}: expected a value. Received: none." in done.stderr
+    flags = (f"--data={tmp_path}", f"--cache_dir={tmp_path}", "--group_regex=", "--only_check_args")
+    run_program("extract_features", *flags)
 
 
 @pytest.mark.parametrize(

@@ -163,10 +163,10 @@ def test_a_resume_goes_on_with_the_views_of_the_cache(data, flip_dir, tmp_path):
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        ("one", "made with views=flip, but this run needs views=one. Leave out the flags that"),
+        ("one", "made with views=flip, but this command needs views=one. Leave out the flags that"),
         (
             "five_crop",
-            "made with resize=stretch_bilinear, views=flip, but this run needs "
+            "made with resize=stretch_bilinear, views=flip, but this command needs "
             "resize=stretch_bilinear_8/7, views=five_crop. Leave out",
         ),
     ],

@@ -10,8 +10,12 @@ flags.adopt_module_key_flags(run_flags)
 flags.adopt_module_key_flags(train_flags)
 
 
+def _read_config():
+    return train_flags.read_train_config(takes_frame_labels=True)
+
+
 def main() -> int:
-    config = train_flags.read_train_config(takes_frame_labels=True)
+    config = _read_config()
 
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
@@ -28,4 +32,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, check_flags=_read_config)

@@ -12,6 +12,12 @@ _CACHE_DIR = flags.DEFINE_string(
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder of audit.json; made where there is none.", required=True
 )
+_MANIFEST = flags.DEFINE_string(
+    "manifest",
+    None,
+    "A .csv manifest of clips of the cache with a split for each, instead of the cache's own, such "
+    "as an official split.",
+)
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     None,
@@ -36,7 +42,11 @@ def main() -> int:
     # Before all clips are compared: where it cannot be written, nobody waits for that.
     path.parent.mkdir(parents=True, exist_ok=True)
     check_can_write(path.parent)
-    audit = find_near_duplicates(cache, threshold=threshold)
+    audit = find_near_duplicates(
+        cache,
+        threshold=threshold,
+        manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
+    )
     write_json(path, audit)
     print(format_audit(audit))
     logging.info("Written: %s", path)

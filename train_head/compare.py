@@ -12,8 +12,11 @@ from absl import flags
 from lrcn.common.program import run_program
 from train_head import train_flags
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(train_flags)
+# --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
+_REFUSED = ("labels", "frame_labels", "rnn", "frame_order")
+for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
+    if _flag.name not in _REFUSED:
+        flags.declare_key_flag(_flag.name)
 
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
@@ -24,6 +27,12 @@ _OUTPUT_DIR = flags.DEFINE_string(
     "Folder of the comparison and its runs; made where there is none.",
     required=True,
 )
+_MANIFEST = flags.DEFINE_string(
+    "manifest",
+    None,
+    "A .csv manifest of clips of the cache with a split for each, instead of the cache's own, such "
+    "as an official split.",
+)
 _SEEDS = flags.DEFINE_integer(
     "seeds",
     3,
@@ -32,13 +41,18 @@ _SEEDS = flags.DEFINE_integer(
 )
 
 
-def main() -> int:
+def _read_config():
     config = train_flags.read_train_config()
     for name in ("rnn", "frame_order"):
         if flags.FLAGS[name].present:
             raise ValueError(f"--{name}: the models of the comparison differ in it. Leave it out.")
     if config.seed + _SEEDS.value > 2**32:
         raise ValueError(f"--seed={config.seed}: expected {_SEEDS.value} seeds from it below 2^32.")
+    return config
+
+
+def main() -> int:
+    config = _read_config()
 
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
@@ -51,6 +65,7 @@ def main() -> int:
         config,
         cache=read_cache(_CACHE_DIR.value),
         output_dir=output_dir,
+        manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
         num_seeds=_SEEDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
         weights=train_flags.WEIGHTS.value,
@@ -62,4 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, check_flags=_read_config)

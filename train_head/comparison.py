@@ -15,7 +15,6 @@ from absl import logging
 
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
-from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
@@ -24,6 +23,7 @@ from train_head.intervals import measure_difference
 from train_head.layers import keras
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
+from train_head.run_clips import read_run_clips
 from train_head.train import train_run
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
@@ -77,6 +77,7 @@ def compare_models(
     output_dir: Path,
     num_seeds: int,
     checkpoint_sec: float,
+    manifest_path: Path | None = None,
     weights: str | None = None,
 ) -> dict:
     """Trains and scores every model with every seed, and compares them on the same clips.
@@ -89,6 +90,7 @@ def compare_models(
         output_dir: Where the runs go.
         num_seeds: How many seeds, at least 1.
         checkpoint_sec: Seconds between checkpoints.
+        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
         weights: As `train_run`.
 
     Returns:
@@ -101,12 +103,13 @@ def compare_models(
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If no clip is held out, or as `train_run`.
     """
-    clips = read_manifest(cache.manifest_path)
+    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
+    clips = read_run_clips(cache, manifest_path)
     splits = {clip.split for clip in clips}
     split = next((x for x in ("test", "val") if x in splits), None)
     if split is None:
         raise ValueError(
-            f"{cache.manifest_path}: expected clips of the split test, or at least of val, to "
+            f"{manifest_path}: expected clips of the split test, or at least of val, to "
             f"compare on. Received: {sorted(splits)}."
         )
     if split == "val":
@@ -126,6 +129,7 @@ def compare_models(
         output_dir=output_dir,
         split=split,
         checkpoint_sec=checkpoint_sec,
+        manifest_path=manifest_path,
         weights=weights,
     )
     is_right = {
@@ -153,6 +157,7 @@ def _train_runs(
     output_dir: Path,
     split: str,
     checkpoint_sec: float,
+    manifest_path: Path,
     weights: str | None,
 ) -> None:
     """Trains and scores the runs that have not ended, and logs the time left after each."""
@@ -161,7 +166,14 @@ def _train_runs(
     for key, config in runs.items():
         run, start_sec = _make_run(output_dir, *key), time.monotonic()
         # A run that has ended is checked to be one of these settings and clips.
-        train_run(config, cache=cache, run=run, checkpoint_sec=checkpoint_sec, weights=weights)
+        train_run(
+            config,
+            cache=cache,
+            run=run,
+            checkpoint_sec=checkpoint_sec,
+            manifest_path=manifest_path,
+            weights=weights,
+        )
         if key in left:
             scores = evaluate_run(run, cache, split=split)
             keras.backend.clear_session()  # else every run's graph stays in memory

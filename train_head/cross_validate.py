@@ -17,7 +17,8 @@ _MANIFESTS = flags.DEFINE_list(
     "manifests",
     None,
     "Manifests of the cache's clips, with a split for each clip, such as those that "
-    "extract_features.official_splits writes; separated by commas.",
+    "extract_features.official_splits writes; separated by commas. A folder stands for the .csv "
+    "files in it.",
     required=True,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -29,17 +30,21 @@ _OUTPUT_DIR = flags.DEFINE_string(
 )
 
 
+def _read_config():
+    return train_flags.read_train_config(takes_frame_labels=True)
+
+
 def main() -> None:
-    config = train_flags.read_train_config(takes_frame_labels=True)
+    config = _read_config()
 
     from lrcn.common.open_cache import read_cache
-    from train_head.cross_validation import cross_validate
+    from train_head.cross_validation import cross_validate, find_manifests
     from train_head.score_table import format_headline
 
     content = cross_validate(
         config,
         cache=read_cache(_CACHE_DIR.value),
-        manifest_paths=[Path(path) for path in _MANIFESTS.value],
+        manifest_paths=find_manifests(_MANIFESTS.value),
         output_dir=Path(_OUTPUT_DIR.value),
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
         weights=train_flags.WEIGHTS.value,
@@ -58,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, check_flags=_read_config)

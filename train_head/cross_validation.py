@@ -1,12 +1,14 @@
 """One recipe on several splits of the clips of one cache, and the mean of its scores."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names
+from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
 from train_head.evaluation import score_run
@@ -18,6 +20,26 @@ _AVERAGED = {
     "clip": ("top1", "top5", "mean_class_accuracy"),
     "frame": ("frame_accuracy", "mean_class_accuracy", "mean_average_precision", *OVERLAPS),
 }
+
+
+def find_manifests(named: Sequence[str]) -> list[Path]:
+    """Finds the manifests that are named; a folder stands for the .csv files in it.
+
+    Raises:
+        ValueError: If a folder has none.
+    """
+    paths = []
+    for name in named:
+        found = [Path(name)]
+        if name and found[0].is_dir():
+            found = [path for path in Path(name).iterdir() if path.suffix.lower() == ".csv"]
+            if not found:
+                raise ValueError(
+                    f"--manifests: {name}: expected .csv files in this folder. Received: none. "
+                    "Name another, or the manifests themselves."
+                )
+        paths += sorted(found, key=lambda path: natural_key(path.name))
+    return paths
 
 
 def cross_validate(

@@ -165,7 +165,8 @@ def check_cache(run: RunDir, cache: FeatureCache) -> None:
     if cache.contract != contract:
         raise ValueError(
             f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
-            "--cache_dir that the run was trained on, or make one with these settings."
+            "--cache_dir that the run was trained on (with make: CACHE=...), or make one with "
+            "these settings."
         )
 
 

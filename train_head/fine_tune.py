@@ -48,8 +48,12 @@ flags.DEFINE_float(
 flags.DEFINE_float("tune_clipvalue", _DEFAULTS.tune_clipvalue, "As --clipvalue.", lower_bound=0.0)
 
 
+def _read_config():
+    return train_flags.read_train_config(FineTuneConfig, takes_frame_labels=True)
+
+
 def main() -> int:
-    config = train_flags.read_train_config(FineTuneConfig, takes_frame_labels=True)
+    config = _read_config()
 
     from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
@@ -68,4 +72,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, check_flags=_read_config)

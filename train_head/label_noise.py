@@ -11,8 +11,11 @@ from absl import flags, logging
 from lrcn.common.program import run_program
 from train_head import train_flags
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(train_flags)
+# --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
+_REFUSED = ("labels", "frame_labels")
+for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
+    if _flag.name not in _REFUSED:
+        flags.declare_key_flag(_flag.name)
 
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
@@ -59,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_program(main)
+    run_program(main, check_flags=train_flags.read_train_config)

@@ -11,6 +11,7 @@ import functools
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -19,9 +20,9 @@ from sklearn.random_projection import SparseRandomProjection
 from lrcn.common.clip import SPLITS, Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
 from train_head.provenance import describe_data
+from train_head.run_clips import read_run_clips
 
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
 # of two groups of one class, and no two clips of different classes.
@@ -39,7 +40,9 @@ _CENTRING = 0.999
 _CLIPS_AT_ONCE = 1024
 
 
-def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICATE) -> dict:
+def find_near_duplicates(
+    cache: FeatureCache, *, threshold: float = NEAR_DUPLICATE, manifest_path: Path | None = None
+) -> dict:
     """Finds the pairs of clips in different splits that are most alike, in their first view.
 
     The search takes 8 frames of each clip, evenly spaced, and brings vectors of more than 2,048
@@ -50,6 +53,7 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
     Args:
         cache: A cache that holds all of its clips.
         threshold: Similarity from which a pair counts as near duplicate, in [-1, 1].
+        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
 
     Returns:
         What `audit.json` holds: `num_clips`, `threshold`, `num_pairs` (how many reach it, those
@@ -65,11 +69,12 @@ def find_near_duplicates(cache: FeatureCache, *, threshold: float = NEAR_DUPLICA
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If all clips are in one split, or a clip's file is damaged.
     """
-    clips = read_manifest(cache.manifest_path)
+    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
+    clips = read_run_clips(cache, manifest_path)
     splits = np.array([clip.split for clip in clips])
     if len(set(splits)) < 2:
         raise ValueError(
-            f"{cache.manifest_path}: expected clips in at least two splits, since duplicates are "
+            f"{manifest_path}: expected clips in at least two splits, since duplicates are "
             f"looked for across them. Received: {clips[0].split!r} for all {len(clips)}."
         )
     start_sec = time.monotonic()

@@ -101,14 +101,14 @@ class Contract:
             )
         return cls(**fields)
 
-    def describe_differences(self, wanted: "Contract") -> str:
+    def describe_differences(self, wanted: "Contract", *, wanted_by: str = "this run") -> str:
         """Names each compared field that differs: `cut=a, but this run needs cut=b`."""
         found, needed = [], []
         for name in COMPARED_FIELDS:
             if getattr(self, name) != getattr(wanted, name):
                 found.append(f"{name}={_shorten(getattr(self, name))}")
                 needed.append(f"{name}={_shorten(getattr(wanted, name))}")
-        return f"made with {', '.join(found)}, but this run needs {', '.join(needed)}"
+        return f"made with {', '.join(found)}, but {wanted_by} needs {', '.join(needed)}"
 
 
 COMPARED_FIELDS = tuple(field.name for field in dataclasses.fields(Contract) if field.compare)

@@ -91,7 +91,7 @@ def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
             "(the manifest's group column, --group_regex). Groups that share a file are one, "
             "called after the file (where links give it several names, after the first). If all of "
             "this is meant, extract (or import) with --allow_group_leak; scores will then be "
-            "better than they should."
+            "better than they should (with make: make features FLAGS=..., for both flags)."
         )
 
 

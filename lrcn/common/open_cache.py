@@ -31,7 +31,7 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
         raise FileNotFoundError(
             f"{path}: there is no cache here. Make it with "
             f"`python -m extract_features --data=... --cache_dir={cache_dir}`, or name the "
-            "folder that holds it as --cache_dir."
+            "folder that holds it as --cache_dir (with make: CACHE=...)."
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid JSON ({error}). Rebuild the cache.") from error
@@ -73,7 +73,8 @@ def _check_free(cache_dir: Path) -> None:
     if has_others and not path.exists():  # by now another shard may have made the cache
         raise ValueError(
             f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
-            "folder, so that nothing of yours is overwritten. Name another --cache_dir."
+            "folder, so that nothing of yours is overwritten. Name another --cache_dir (with "
+            "make: CACHE=...)."
         )
 
 
@@ -84,10 +85,10 @@ def check_contract(cache: FeatureCache, contract: Contract) -> None:
         ValueError: If not; the differing fields are named.
     """
     if cache.contract != contract:
+        differences = cache.contract.describe_differences(contract, wanted_by="this command")
         raise ValueError(
-            f"{cache.cache_dir / 'cache.json'}: {cache.contract.describe_differences(contract)}. "
-            "Leave out the flags that differ to use the cache as it is, or name another "
-            "--cache_dir."
+            f"{cache.cache_dir / 'cache.json'}: {differences}. Leave out the flags that differ to "
+            "use the cache as it is, or name another --cache_dir (with make: CACHE=...)."
         )
 
 

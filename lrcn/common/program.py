@@ -14,6 +14,8 @@ from absl import app, flags, logging
 
 from lrcn.common.interrupt import is_interrupted, watch_interrupts
 
+# Names no path; empty, it is an answer of its own.
+_MAY_BE_EMPTY = ("group_regex",)
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -38,30 +40,45 @@ _REMEDIES = {
 _TENSORFLOW_MARKS = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
 
 
-def run_program(main: Callable[..., int | None], *, takes_arguments: bool = False) -> None:
+def run_program(
+    main: Callable[..., int | None],
+    *,
+    takes_arguments: bool = False,
+    check_flags: Callable[[], object] | None = None,
+) -> None:
     """Parses the flags, runs `main` and exits with its status.
 
     Words that are no flags are refused, unless the program `takes_arguments`: `main` is given
-    their list then, and nothing otherwise.
+    their list then, and nothing otherwise. `--only_check_args` ends here, with status 1 if the
+    command line is refused, also by `check_flags`, which raises ValueError for flags that do not
+    go together.
 
     Logs go to stderr; stdout is for results. An expected error (bad input, a full disk, a
     contract that does not fit) ends with its message and status 1; `--verbosity=1` adds the
     traceback. Ctrl-C ends with status 130.
     """
 
+    def parse_flags(argv: list[str]) -> list[str]:
+        parsed = app.parse_flags_with_usage(argv)
+        try:
+            _check_values()
+            if parsed[1:] and not takes_arguments:
+                raise ValueError(
+                    f"Expected flags only. Received: {parsed[1:]}. A value follows the name of its "
+                    "flag and `=`, without a blank, and several are separated by commas: "
+                    "--name=value, --names=a,b."
+                )
+            if check_flags is not None:
+                check_flags()
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        return parsed
+
     def guarded_main(argv: list[str]) -> None:
         try:
-            _check_finite_flags()
             _check_encoding()
-            if takes_arguments:
-                status = main(argv[1:])
-            elif argv[1:]:
-                raise ValueError(
-                    f"Expected flags only. Received: {argv[1:]}. A value follows the name of its "
-                    "flag and `=`, without a blank: --name=value."
-                )
-            else:
-                status = main()
+            status = main(argv[1:]) if takes_arguments else main()
             # At exit it is too late to tell of a full disk, or of a reader that has enough.
             sys.stdout.flush()
             sys.exit(status)
@@ -89,7 +106,8 @@ def run_program(main: Callable[..., int | None], *, takes_arguments: bool = Fals
     handler = logging.get_absl_handler()
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    app.run(guarded_main)
+    _mark_required_flags()
+    app.run(guarded_main, flags_parser=parse_flags)
 
 
 def check_output(path: str) -> Path:
@@ -140,6 +158,16 @@ def _exit_at_once(status: int) -> None:
     os._exit(status)
 
 
+def _mark_required_flags() -> None:
+    """Lets `--help` say which flags are required, which absl does not."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        # Of a flag that is required, absl knows no more than that None is refused so.
+        refusal = f"Flag --{name} must have a value other than None."
+        if any(validator.message == refusal for validator in flag.validators):
+            flag.help = f"Required. {flag.help}"
+
+
 def _check_encoding() -> None:
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
@@ -149,11 +177,15 @@ def _check_encoding() -> None:
         )
 
 
-def _check_finite_flags() -> None:
-    # The bounds of absl's flags let `nan` through.
+def _check_values() -> None:
     for name, value in flags.FLAGS.flag_values_dict().items():
+        # The bounds of absl's flags let `nan` through.
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
+        # An empty path would be the current folder. absl's own flags may be empty by default.
+        is_empty = isinstance(value, str) and not value.strip() and name not in _MAY_BE_EMPTY
+        if is_empty and flags.FLAGS[name].present:
+            raise ValueError(f"--{name}={value}: expected a value. Received: none. Name one.")
 
 
 def _describe_expected(error: Exception) -> str | None:

@@ -193,5 +193,5 @@ class _Draw:
         raise ValueError(
             f"class {label!r}: no clip for {split}. It has {problem} cannot be both trained on and "
             "tested. Add clips of other groups, give the splits in the manifest, or draw no test "
-            "split (--test_fraction=0)."
+            "split: --test_fraction=0 (with make: make features FLAGS=--test_fraction=0)."
         )

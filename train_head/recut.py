@@ -1,0 +1,29 @@
+"""Prints the command that extracts the clips of a cache once more, cut for fine-tuning.
+
+`make finetune` runs it: clips, splits and all else that decides a feature are those of the cache
+that the head is trained on, so what is tested there is not trained on here.
+"""
+
+from absl import flags
+
+from lrcn.common.program import run_program
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Feature cache that extract_features made.", required=True
+)
+_NEW_CACHE_DIR = flags.DEFINE_string(
+    "new_cache_dir", None, "Feature cache that the command makes.", required=True
+)
+_CUT = "block4_pool"
+
+
+def main() -> None:
+    from lrcn.common.open_cache import read_cache
+    from train_head.reproduction import make_extraction_command
+
+    cache = read_cache(_CACHE_DIR.value)
+    print(make_extraction_command(cache, cache_dir=_NEW_CACHE_DIR.value, cut=_CUT))
+
+
+if __name__ == "__main__":
+    run_program(main)
