@@ -1,5 +1,6 @@
 """What several test files share: a small data set, and the cache of its features."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 from browser import find_chromium, open_page
-from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
+from commands import SMALL_HEAD, run_program
 from frame_data import write_walks
 from media import write_frame_folder, write_video
 from small_cache import SMALL
 from small_data import make_ramps, write_cache
+from small_extraction import SMALL_SETTINGS, extract
 from small_imports import CLIP_IDS, SPLITS
 from small_labels import FEATURES
 
@@ -43,7 +45,7 @@ def clips_dir(tmp_path_factory):
 def cache_dir(clips_dir, tmp_path_factory):
     """The cache of `clips_dir`, not to be changed: copy it first (`shutil.copytree`)."""
     folder = tmp_path_factory.mktemp("features") / "cache"
-    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={folder}", *SMALL_BACKBONE)
+    extract(clips_dir, folder)
     return folder
 
 
@@ -110,8 +112,7 @@ def cache(tmp_path):
 def block4_dir(clips_dir, tmp_path_factory):
     """The cache of `clips_dir` cut at block4_pool, not to be changed."""
     folder = tmp_path_factory.mktemp("block4") / "cache"
-    flags = (f"--data={clips_dir}", f"--cache_dir={folder}", "--cut=block4_pool")
-    run_program("extract_features", *flags, *SMALL_BACKBONE)
+    extract(clips_dir, folder, dataclasses.replace(SMALL_SETTINGS, cut="block4_pool"))
     return folder
 
 

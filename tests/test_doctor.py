@@ -23,7 +23,7 @@ def test_doctor_names_device_versions_and_every_check():
 
 
 class HalfBroken(keras.layers.Layer):
-    """A GRU that minds the mask in the forward or the backward pass only, or in neither.
+    """A GRU that minds the mask in the forward or the backward pass only.
 
     Where every frame counts it reads backward too: forward alone, no frame comes after padding.
     """
@@ -47,7 +47,7 @@ class HalfBroken(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize(("forward", "backward"), [(False, False), (False, True), (True, False)])
+@pytest.mark.parametrize(("forward", "backward"), [(False, True), (True, False)])
 def test_rnn_that_ignores_the_mask_is_found(forward, backward, return_sequences):
     rnn = HalfBroken(forward=forward, backward=backward, return_sequences=return_sequences)
     check = check_rnn("broken", rnn)

@@ -239,7 +239,7 @@ def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(d
     flags = (f"--cache_dir={cache_copy}",)
     damaged = data / "left" / "clip_3" / "5.png"
     damaged.write_bytes(b"no picture")
-    run_program("extract_features", f"--data={data}", *flags, "--skip_unreadable")
+    extract(data, cache_copy, skip_unreadable=True)
     manifest = read_manifest(cache_copy / "manifest.csv")
     listed = data / "clips.csv"
     shutil.copy(cache_copy / "manifest.csv", listed)

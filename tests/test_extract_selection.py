@@ -45,8 +45,7 @@ def read_all(cache_dir):
 def thinned_dir(clips_dir, tmp_path_factory):
     """The cache of every second frame, at most 3 a clip, of `clips_dir`; not to be changed."""
     folder = tmp_path_factory.mktemp("thinned") / "cache"
-    flags = (*SMALL_BACKBONE, "--frame_stride=2", "--max_frames=3")
-    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={folder}", *flags)
+    extract(clips_dir, folder, frame_stride=2, max_frames=3)
     return folder
 
 

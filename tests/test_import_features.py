@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from commands import read_state
+from small_extraction import snapshot_clips
 from small_imports import CLIP_IDS, SPLITS, make_features, write_features
 
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -48,13 +49,13 @@ def test_running_again_redoes_only_what_changed(run_import, tmp_path):
     folder = write_features(tmp_path / "features", features)
     run_import(folder)
     cache = read_cache(tmp_path / "cache")
-    before = {clip_id: cache.clip_path(clip_id).stat().st_ino for clip_id in CLIP_IDS}
+    before = snapshot_clips(cache.cache_dir)
     assert "0 clips done, 6 skipped (already there), 0 failed" in run_import(folder)
     changed = CLIP_IDS[2]
     np.save(folder / f"{changed}.npy", features[changed] + 1)
     assert "1 clips done, 5 skipped (already there), 0 failed" in run_import(folder)
-    after = {clip_id: cache.clip_path(clip_id).stat().st_ino for clip_id in CLIP_IDS}
-    assert {clip_id for clip_id in CLIP_IDS if before[clip_id] != after[clip_id]} == {changed}
+    after = snapshot_clips(cache.cache_dir)
+    assert {name for name in before if before[name] != after[name]} == {f"{changed}.h5"}
     np.testing.assert_array_equal(
         cache.read_clip(changed).feature_maps, (features[changed] + 1).astype(np.float16)
     )

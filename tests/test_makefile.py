@@ -199,12 +199,10 @@ def test_fine_tuning_follows_the_cache_of_the_head(make, tmp_path):
     flags = "'--group_regex=s([0-9])' --image_size=32 --compute_dtype=float32 --seed=3"
     make("features", data, "WEIGHTS=random", f"FLAGS={flags} --max_frames=3")
     work = tmp_path / "work" / "my clips"
-    (tmp_path / "my clips" / "left" / "s1_left_1").rename(tmp_path / "my clips/left/s1_left_11")
     done = make("finetune", data, f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1")
     assert done.stdout.startswith("top-1 ")
     head, tuned = read_cache(work / "cache"), read_cache(work / "cache_block4_pool")
     clips = read_manifest(head.manifest_path)
-    assert "left/s1_left_11" in {clip.clip_id for clip in clips}
     assert {clip.group for clip in clips} == set("01234")
     assert read_manifest(RunDir(work / "finetuned").manifest_path) == clips
     assert read_manifest(tuned.manifest_path) == clips

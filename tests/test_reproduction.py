@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import numpy as np
-from commands import ROOT, SMALL_BACKBONE, SMALL_HEAD, run_program
+from commands import ROOT, SMALL_HEAD, run_program
+from small_extraction import SMALL_SETTINGS, extract
 
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
@@ -24,8 +26,9 @@ def swap_splits(clips, one, other):
 
 def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, monkeypatch):
     cache_dir, run_dir, manifest = tmp_path / "cache", tmp_path / "a run", tmp_path / "other.csv"
-    flags = (*SMALL_BACKBONE, "--views=flip", "--frame_stride=2")
-    run_program("extract_features", f"--data={clips_dir}", f"--cache_dir={cache_dir}", *flags)
+    selection = FrameSelection(frame_stride=2)
+    settings = dataclasses.replace(SMALL_SETTINGS, views="flip", selection=selection)
+    extract(clips_dir, cache_dir, settings)
     cache = read_cache(cache_dir)
     write_manifest(manifest, swap_splits(read_manifest(cache.manifest_path), "val", "test"))
     flags = (f"--run_dir={run_dir}", f"--manifest={manifest}", *SMALL_HEAD)

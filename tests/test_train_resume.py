@@ -15,6 +15,7 @@ from small_data import assert_equal_training, train
 from lrcn.common import interrupt
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
+from train_head.evaluation import evaluate_run
 from train_head.recorder import read_history
 from train_head.train import train_run
 
@@ -43,23 +44,22 @@ def test_checkpoints_that_a_kill_left_beside_the_model_go(ramps, tmp_path):
     assert run.model_path.exists() and not run.checkpoints_path.exists()
 
 
-KILLED_FLAGS = (
-    "--fc_units=64",
-    "--rnn_units=8",
-    "--seq_len=4",
-    "--epochs=12",
-    "--patience=12",
-    "--batch_size=8",
-    "--learning_rate=0.01",
-    "--checkpoint_sec=0",
+KILLED_SETTINGS = {
+    "fc_units": 64,
+    "rnn_units": 8,
+    "seq_len": 4,
+    "epochs": 12,
+    "patience": 12,
+    "batch_size": 8,
+    "learning_rate": 0.01,
     # All that draws or counts.
-    "--rnn_layers=2",
-    "--recurrent_dropout=0.2",
-    "--balanced_sampling",
-    "--min_span=0.5",
-    "--drop_frames=0.2",
-    "--warmup_epochs=1.5",
-)
+    "rnn_layers": 2,
+    "recurrent_dropout": 0.2,
+    "balanced_sampling": True,
+    "min_span": 0.5,
+    "drop_frames": 0.2,
+    "warmup_epochs": 1.5,
+}
 
 
 def kill_training(flags, run: RunDir, *, when):
@@ -88,13 +88,13 @@ def count_rows(run: RunDir) -> int:
 
 
 def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
-    flags = (f"--cache_dir={ramps.cache_dir}", *KILLED_FLAGS)
-    whole = RunDir(tmp_path / "whole")
-    run_program("train_head", *flags, f"--run_dir={whole.path}")
+    whole = train(ramps, tmp_path / "whole", **KILLED_SETTINGS)
+    evaluate_run(whole, ramps, split="test")
     assert count_rows(whole) == 12
 
     run = RunDir(tmp_path / "run")
-    flags = (*flags, f"--run_dir={run.path}")
+    flags = [f"--{name}={value}" for name, value in KILLED_SETTINGS.items()]
+    flags += [f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", "--checkpoint_sec=0"]
 
     def is_writing(prefix):
         return run.checkpoints_path.is_dir() and any(

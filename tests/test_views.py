@@ -6,7 +6,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from commands import SMALL_BACKBONE, SMALL_HEAD, run_program
+from commands import SMALL_HEAD, run_program
 from media import write_frame_folder
 from PIL import Image, ImageOps
 
@@ -21,6 +21,7 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.views import VIEWS
+from train_head.evaluation import evaluate_run
 
 NUM_CLIPS = 5  # a class
 # Batches of another size add up in another order; float16 neighbours are 2^-10 apart.
@@ -94,8 +95,7 @@ def data(tmp_path_factory):
 def flip_dir(data, tmp_path_factory):
     """The cache of `data` and its mirror images; not to be changed."""
     folder = tmp_path_factory.mktemp("flip") / "cache"
-    flags = (f"--data={data}", f"--cache_dir={folder}", *SMALL_BACKBONE, "--views=flip")
-    run_program("extract_features", *flags)
+    extract(data, folder, views="flip")
     return folder
 
 
@@ -244,7 +244,7 @@ def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
             expected = float(of_all[clip.clip_id]["ahead"])
             assert float(row["ahead"]) == pytest.approx(expected, abs=1e-3)
 
-    run_program("train_head.evaluate", *flags, "--views=first")
+    evaluate_run(run, read_cache(flip_dir), split="test", first_view_only=True)
     assert read_json(run.metrics_path("test", first_view_only=True))["provenance"]["views"] == 1
     of_first = read_predictions(run.predictions_path("test", first_view_only=True))
     moved = [abs(float(of_all[x]["ahead"]) - float(of_first[x]["ahead"])) for x in of_all]
