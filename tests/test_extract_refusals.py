@@ -11,6 +11,8 @@ from refusals import refusal
 from small_extraction import NUM_CLIPS, extract, list_files, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
+from extract_features.clip_list import DataSettings, read_split_clips
+from extract_features.same_data import check_data_root
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard, lock_cache
 from lrcn.common.clip import Clip
@@ -89,7 +91,8 @@ def test_a_manifest_whose_paths_start_elsewhere_is_refused_at_once(clips_dir, tm
     ) in done.stderr
     assert " tensorflow\n" not in done.stderr
     assert not (tmp_path / "cache").exists()
-    run_program(module, *flags, f"--data_root={clips_dir}")
+    settings = DataSettings(data=manifest, data_root=clips_dir).complete(None)
+    check_data_root(manifest, *read_split_clips(settings), None)
 
 
 def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):

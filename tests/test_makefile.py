@@ -1,16 +1,20 @@
 """What make hands to the programs, as `make -n` prints it."""
 
+import dataclasses
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from commands import ROOT, SMALL_HEAD, run_program
-from media import write_frame_folder
+from small_extraction import SMALL_SETTINGS
 
+from extract_features.clip_list import DataSettings
+from extract_features.extract import extract_features
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
@@ -189,35 +193,45 @@ def test_help_of_a_program_comes_before_anything_is_made(make, tmp_path):
     assert "stage 1" not in done.stderr and not (tmp_path / "work").exists()
 
 
-def test_fine_tuning_follows_the_cache_of_the_head(make, tmp_path):
-    random = np.random.RandomState(0)
-    for label in ("left", "right"):
-        for i in range(10):
-            clip = tmp_path / "my clips" / label / f"s{i % 5}_{label}_{i}"
-            write_frame_folder(clip, random.randint(0, 256, (4, 32, 32, 3), np.uint8))
-    data = f"DATA={tmp_path}/my clips"
-    flags = "'--group_regex=s([0-9])' --image_size=32 --compute_dtype=float32 --seed=3"
-    make("features", data, "WEIGHTS=random", f"FLAGS={flags} --max_frames=3")
-    work = tmp_path / "work" / "my clips"
-    done = make("finetune", data, f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1")
+def test_fine_tuning_follows_the_cache_of_the_head(make, clips_dir, tmp_path):
+    work = tmp_path / "work" / "clips"
+    selection = FrameSelection(max_frames=3)
+    settings = DataSettings(data=clips_dir, seed=3, group_regex="clip_([0-9])")
+    extract_features(
+        settings,
+        dataclasses.replace(SMALL_SETTINGS, selection=selection),
+        cache_dir=work / "cache",
+        batch_size=16,
+        num_decode_threads=2,
+    )
+    flags = f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1"
+    done = make("finetune", f"DATA={clips_dir}", flags)
     assert done.stdout.startswith("top-1 ")
     head, tuned = read_cache(work / "cache"), read_cache(work / "cache_block4_pool")
     clips = read_manifest(head.manifest_path)
-    assert {clip.group for clip in clips} == set("01234")
+    assert {clip.group for clip in clips} == set("01234567")
     assert read_manifest(RunDir(work / "finetuned").manifest_path) == clips
     assert read_manifest(tuned.manifest_path) == clips
     assert (tuned.contract.cut, tuned.contract.feature_shape) == ("block4_pool", (2, 2, 512))
     for name in ("image_size_px", "weights_sha256", "frame_selection", "views", "compute_dtype"):
         assert getattr(tuned.contract, name) == getattr(head.contract, name)
-    description = work / "cache_block4_pool" / "cache.json"
-    description.write_text(description.read_text().replace('"max_frames=3"', '"all"'))
-    done = make("finetune", data, status=2)
-    assert "made with frame_selection=all, but this command needs" in done.stderr
+    # Another cache that is named is left to itself.
+    named = list_flags(
+        "finetune", f"DATA={clips_dir}", f"WORK={tmp_path}/work", f"CACHE={tmp_path}/mine"
+    )
+    assert named[:1] == [f"--cache_dir={tmp_path}/mine"] and len(named) == 2
+
+
+def test_a_cache_for_fine_tuning_that_fits_no_more_has_its_remedy(make, cache_dir, tmp_path):
+    work = tmp_path / "work" / "clips"
+    shutil.copytree(cache_dir, work / "cache")
+    (work / "cache_block4_pool").mkdir()
+    (work / "cache_block4_pool" / "mine.txt").write_text("mine")
+    data = read_cache(cache_dir).data_root
+    done = make("finetune", f"DATA={data}", status=2)
+    assert "holds files, but no cache" in done.stderr
     remedy = f"error: fine-tuning follows {work}/cache. If {work}/cache_block4_pool was made with"
     assert remedy in done.stderr
-    # Another cache that is named is left to itself.
-    named = list_flags("finetune", data, f"WORK={tmp_path}/work", f"CACHE={tmp_path}/mine")
-    assert named[:1] == [f"--cache_dir={tmp_path}/mine"] and len(named) == 2
 
 
 def test_without_a_cache_of_the_head_fine_tuning_extracts_by_itself():
