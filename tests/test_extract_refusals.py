@@ -1,20 +1,17 @@
-"""What an extraction refuses, and which clips it leaves out."""
+"""What an extraction refuses, before anything is changed or paid."""
 
 import csv
 import os
 import shutil
 
-import keras
 import pytest
 from commands import SMALL_BACKBONE, read_state, run_program
 from refusals import refusal
-from small_extraction import NUM_CLIPS, extract, list_files, snapshot_clips
+from small_extraction import extract, list_files, snapshot_clips
 
-from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings, read_split_clips
 from extract_features.same_data import check_data_root
-from lrcn.common import backbone
-from lrcn.common.cache_lock import Shard, lock_cache
+from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.discover import find_clips
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -185,96 +182,3 @@ def test_a_second_extraction_at_once_is_refused(clips_dir, cache_copy):
         )
     assert done.returncode == 1
     assert f"error: {cache_copy}: another extraction is writing to this cache." in done.stderr
-
-
-def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
-    path = tmp_path / "vgg16.weights.h5"
-    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
-    random = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    vgg16.set_weights(random.get_weights())
-    kernel = vgg16.get_layer("block5_conv3").kernel
-    kernel.assign(kernel * 1e6)
-    vgg16.save_weights(path)
-    settings = BackboneSettings(weights=str(path), image_size=32, compute_dtype="float32")
-    summary = extract(clips_dir, tmp_path / "cache", settings)
-    path.unlink()
-    assert summary.result.clips_done == 0 and len(summary.result.failures) == NUM_CLIPS
-    for clip, reason in summary.result.failures:
-        assert reason.startswith(f"{clip.clip_id}: a feature of the frames ")
-        assert "is not finite in float16" in reason
-    assert snapshot_clips(tmp_path / "cache") == {}
-    assert not list((tmp_path / "cache").rglob("*.tmp"))
-
-
-def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
-    frame = data / "left" / "clip_3" / "5.png"
-    content = frame.read_bytes()
-    frame.write_bytes(content[:60])
-    flags = (f"--data={data}", f"--cache_dir={cache_copy}")
-    # What the cache had of it before it was damaged is not what the clip is now.
-    done = run_program("extract_features", *flags, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert not (cache_copy / "clips" / "left" / "clip_3.h5").exists()
-    assert "0 clips done, 15 skipped (already there), 1 failed" in done.stderr
-    reason = f"{frame} (frame 5): "
-    assert f"failed: left/clip_3: {reason}" in done.stderr
-    assert f"Failed clips: 1, all listed in {cache_copy}/failures.csv" in done.stderr
-    assert "Mend or remove them and run again, or go on without: --skip_unreadable" in done.stderr
-    with open(cache_copy / "failures.csv", newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert (row["clip_id"], row["path"]) == ("left/clip_3", "left/clip_3")
-    assert row["reason"].startswith(reason)
-    assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS
-
-    summary = extract(data, cache_copy, skip_unreadable=True)
-    assert len(summary.result.failures) == 1
-    left = {clip.clip_id for clip in read_manifest(cache_copy / "manifest.csv")}
-    assert len(left) == NUM_CLIPS - 1 and "left/clip_3" not in left
-
-    frame.write_bytes(content)
-    summary = extract(data, cache_copy)
-    assert (summary.result.clips_done, summary.skipped) == (1, NUM_CLIPS - 1)
-    assert not (cache_copy / "failures.csv").exists()
-    assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS
-
-
-def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(data, cache_copy):
-    flags = (f"--cache_dir={cache_copy}",)
-    damaged = data / "left" / "clip_3" / "5.png"
-    damaged.write_bytes(b"no picture")
-    extract(data, cache_copy, skip_unreadable=True)
-    manifest = read_manifest(cache_copy / "manifest.csv")
-    listed = data / "clips.csv"
-    shutil.copy(cache_copy / "manifest.csv", listed)
-    (data / "right").rename(data.parent / "elsewhere")
-    (data / "left" / "clip_1" / os.fsdecode(b"\xff3.png")).write_bytes(b"")  # there, unreadable
-    (data / "left" / "clip_2").rename(data.parent / "clip_2")
-    (cache_copy / "clips" / "left" / "clip_2.h5").unlink()
-    done = run_program(
-        "extract_features", f"--data={listed}", *flags
-    )  # the cache remembers the rest
-    assert "0 clips done, 5 skipped (already there), 10 failed" in done.stderr
-    gone = {"left/clip_1", "left/clip_2"}
-    assert read_manifest(cache_copy / "manifest.csv") == [
-        clip for clip in manifest if clip.clip_id not in gone
-    ]
-    for index in range(2):  # and each shard tells alike of what is not its own
-        extract(listed, cache_copy, shard=Shard(index, 2))
-        assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 2
-
-
-def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
-    for path in data.glob("*/*/*.png"):
-        path.write_bytes(b"")
-    for path in data.glob("*/*.mp4"):
-        path.write_bytes(b"")
-    with refusal(
-        f"{tmp_path}/cache: expected a clip that can be read. Received 16 that cannot, such as "
-    ):
-        extract(data, tmp_path / "cache", skip_unreadable=True)
-    # A shard without clips has no reason of its own.
-    with refusal("Received 16 that cannot\nMend them, or name the folder that they are in."):
-        extract(data, tmp_path / "cache", skip_unreadable=True, shard=Shard(0, 1000))
-    with open(tmp_path / "cache" / "failures.csv", newline="") as file:
-        assert len(list(csv.DictReader(file))) == NUM_CLIPS
-    assert len(read_manifest(tmp_path / "cache" / "manifest.csv")) == NUM_CLIPS
