@@ -14,6 +14,7 @@ FLAG_FILES = (
     "extract_features.data_flags",
     "lrcn.common.program",
     "train_head.head_flags",
+    "train_head.manifest_flag",
     "train_head.run_flags",
     "train_head.train_flags",
 )

@@ -5,18 +5,17 @@ from pathlib import Path
 from absl import flags, logging
 
 from lrcn.common.program import run_program
+from train_head import manifest_flag
+from train_head.manifest_flag import read_manifest_path
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(manifest_flag)
 
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
 )
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder of audit.json; made where there is none.", required=True
-)
-_MANIFEST = flags.DEFINE_string(
-    "manifest",
-    None,
-    "A .csv manifest of clips of the cache with a split for each, instead of the cache's own, such "
-    "as an official split.",
 )
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
@@ -45,7 +44,7 @@ def main() -> int:
     audit = find_near_duplicates(
         cache,
         threshold=threshold,
-        manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
+        manifest_path=read_manifest_path(),
     )
     write_json(path, audit)
     print(format_audit(audit))

@@ -10,13 +10,15 @@ from pathlib import Path
 from absl import flags
 
 from lrcn.common.program import run_program
-from train_head import train_flags
+from train_head import manifest_flag, train_flags
+from train_head.manifest_flag import read_manifest_path
 
 # --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
 _REFUSED = ("labels", "frame_labels", "rnn", "frame_order")
 for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
     if _flag.name not in _REFUSED:
         flags.declare_key_flag(_flag.name)
+flags.adopt_module_key_flags(manifest_flag)
 
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
@@ -26,12 +28,6 @@ _OUTPUT_DIR = flags.DEFINE_string(
     None,
     "Folder of the comparison and its runs; made where there is none.",
     required=True,
-)
-_MANIFEST = flags.DEFINE_string(
-    "manifest",
-    None,
-    "A .csv manifest of clips of the cache with a split for each, instead of the cache's own, such "
-    "as an official split.",
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds",
@@ -65,7 +61,7 @@ def main() -> int:
         config,
         cache=read_cache(_CACHE_DIR.value),
         output_dir=output_dir,
-        manifest_path=None if _MANIFEST.value is None else Path(_MANIFEST.value),
+        manifest_path=read_manifest_path(),
         num_seeds=_SEEDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
         weights=train_flags.WEIGHTS.value,
