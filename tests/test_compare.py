@@ -17,6 +17,7 @@ from train_head.comparison import MODELS, compare_models
 from train_head.comparison_text import format_table
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import describe_data
+from train_head.training_data import TrainingData
 
 SEEDS = [5, 6]
 CONFIG = make_config(epochs=1, seed=SEEDS[0])
@@ -75,7 +76,7 @@ def folder(tmp_path):
 def compare(folder, **settings):
     return compare_models(
         dataclasses.replace(CONFIG, **{"learning_rate": 3e-4, **settings}),
-        cache=read_cache(folder / "cache"),
+        TrainingData(read_cache(folder / "cache")),
         output_dir=folder / "compare",
         num_seeds=2,
         checkpoint_sec=60,
@@ -175,9 +176,13 @@ def test_other_splits_of_the_cache_are_compared_on(folder):
                 num_right=7,
                 manifest_path=path,
             )
-    arguments = {"num_seeds": 1, "checkpoint_sec": 60, "manifest_path": path}
-    config = dataclasses.replace(CONFIG, learning_rate=3e-4)
-    content = compare_models(config, cache=cache, output_dir=folder / "other", **arguments)
+    content = compare_models(
+        dataclasses.replace(CONFIG, learning_rate=3e-4),
+        TrainingData(cache, manifest_path=path),
+        output_dir=folder / "other",
+        num_seeds=1,
+        checkpoint_sec=60,
+    )
     assert content["num_clips"] == 8
     assert {model["top1"][0] for model in content["models"]} == {7 / 8}
     assert content["data"] == describe_data(cache.contract, clips)
@@ -194,7 +199,11 @@ def test_without_held_out_clips_there_is_nothing_to_compare_on(tmp_path):
     cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
     with pytest.raises(ValueError, match=r"manifest\.csv: expected clips of the split test.*train"):
         compare_models(
-            CONFIG, cache=cache, output_dir=tmp_path / "out", num_seeds=1, checkpoint_sec=60
+            CONFIG,
+            TrainingData(cache),
+            output_dir=tmp_path / "out",
+            num_seeds=1,
+            checkpoint_sec=60,
         )
     assert not (tmp_path / "out").exists()
 

@@ -17,6 +17,7 @@ from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
 from train_head.run_clips import read_run_clips
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     # The second run is what it would be by itself, and the run holds the manifest's splits.
     run = RunDir(tmp_path / "alone")
     config = dataclasses.replace(make_config(), batch_size=16, learning_rate=3e-4)
-    train_run(config, cache=cache, run=run, checkpoint_sec=60, manifest_path=paths[1])
+    train_run(config, TrainingData(cache, manifest_path=paths[1]), run=run, checkpoint_sec=60)
     alone = evaluate_run(run, cache, split="test")
     # The commit would tell of edits made meanwhile.
     alone["provenance"]["git_commit"] = runs[1]["provenance"]["git_commit"]
@@ -80,7 +81,11 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     # Again is nothing new.
     before = {path: path.stat().st_mtime_ns for path in output_dir.glob("*/*") if path.is_file()}
     again = cross_validate(
-        config, cache=cache, manifest_paths=paths, output_dir=output_dir, checkpoint_sec=60
+        config,
+        TrainingData(cache),
+        manifest_paths=paths,
+        output_dir=output_dir,
+        checkpoint_sec=60,
     )
     assert again == content
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -102,7 +107,7 @@ def refuse(cache, paths, tmp_path, text):
     with pytest.raises(ValueError, match=text):
         cross_validate(
             make_config(),
-            cache=cache,
+            TrainingData(cache),
             manifest_paths=paths,
             output_dir=tmp_path / "runs",
             checkpoint_sec=60,

@@ -15,6 +15,7 @@ from lrcn.common.devices import find_memory_bytes, import_tensorflow, make_strat
 from lrcn.common.run_dir import RunDir
 from train_head.recorder import read_history
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 tf = import_tensorflow()
 
@@ -49,14 +50,17 @@ from small_data import make_config
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.train import train_run
-options = dict(cache=read_cache(sys.argv[1]), run=RunDir(sys.argv[2]), checkpoint_sec=60)
+from train_head.training_data import TrainingData
+cache = read_cache(sys.argv[1])
+options = dict(run=RunDir(sys.argv[2]), checkpoint_sec=60)
 try:
-    train_run(make_config(batch_size=5), devices="all", **options)
+    train_run(make_config(batch_size=5), TrainingData(cache), devices="all", **options)
 except ValueError as error:
     print(error)
-train_run(make_config(**{SETTINGS}), devices="2", **options)
-options |= dict(run=RunDir(sys.argv[3]), frame_labels_path=Path(sys.argv[4]))
-train_run(make_config(**{FRAME_SETTINGS}), devices="2", **options)
+train_run(make_config(**{SETTINGS}), TrainingData(cache), devices="2", **options)
+options["run"] = RunDir(sys.argv[3])
+data = TrainingData(cache, frame_labels_path=Path(sys.argv[4]))
+train_run(make_config(**{FRAME_SETTINGS}), data, devices="2", **options)
 """
 
 
@@ -86,10 +90,9 @@ def test_two_devices_train_like_one(tmp_path):
         "Expected a --batch_size that 2 devices can share equally. Received: 5. Take a multiple "
         "of 2.\n"
     )
-    options = {"cache": cache, "checkpoint_sec": 60}
-    train_run(make_config(**SETTINGS), run=runs["one"], **options)
-    config = make_config(**FRAME_SETTINGS)
-    train_run(config, run=runs["one_frames"], frame_labels_path=labels_path, **options)
+    train_run(make_config(**SETTINGS), TrainingData(cache), run=runs["one"], checkpoint_sec=60)
+    data = TrainingData(cache, frame_labels_path=labels_path)
+    train_run(make_config(**FRAME_SETTINGS), data, run=runs["one_frames"], checkpoint_sec=60)
     histories = {name: read_history(run.history_path) for name, run in runs.items()}
     for one, two in (("one", "two"), ("one_frames", "two_frames")):
         for name in ("val_loss", "val_top1", "learning_rate"):

@@ -22,6 +22,7 @@ from train_head.evaluation import evaluate_run
 from train_head.reporting import write_report
 from train_head.score_table import format_metrics
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 def read_predictions(path):
@@ -137,7 +138,7 @@ def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
     cache = write_cache(tmp_path / "cache", features)
     run = RunDir(tmp_path / "run")
     config = make_config(sequence=sequence, epochs=1)
-    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     evaluate_run(run, cache, split="test", num_windows=3)
     rows = read_predictions(run.predictions_path("test", num_windows=3))
     spans = {}

@@ -23,6 +23,7 @@ from train_head.reproduction import list_commands
 from train_head.score_table import format_headline
 from train_head.split_reader import read_split
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 SMALL_FLAGS = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=2", "--tune_epochs=3")
 
@@ -44,10 +45,9 @@ def fine_tune(cache, folder, *, checkpoint_sec=60.0, frame_labels_path=None, **s
     config = FineTuneConfig(**fields)
     fine_tune_run(
         config,
-        cache=cache,
+        TrainingData(cache, frame_labels_path=frame_labels_path),
         run=run,
         checkpoint_sec=checkpoint_sec,
-        frame_labels_path=frame_labels_path,
     )
     return run
 
@@ -124,7 +124,7 @@ def test_only_the_asked_for_layers_are_tuned(tuned_dir, block4_dir, tmp_path):
 def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_path):
     runs = [RunDir(tmp_path / name) for name in ("block4", "block5")]
     for run, folder in zip(runs, (block4_dir, cache_dir), strict=True):
-        train_run(SMALL_CONFIG, cache=read_cache(folder), run=run, checkpoint_sec=60)
+        train_run(SMALL_CONFIG, TrainingData(read_cache(folder)), run=run, checkpoint_sec=60)
     losses = [[row["loss"] for row in read_history(run.history_path)] for run in runs]
     # Only the rounding of the cached values differs.
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
@@ -222,10 +222,9 @@ def test_other_weights_are_refused(block4_dir, tmp_path):
     with pytest.raises(ValueError, match=r"cache\.json: made with weights_sha256=.*as --weights\."):
         train_run(
             SMALL_CONFIG,
-            cache=cache,
+            TrainingData(cache, weights=str(weights)),
             run=RunDir(tmp_path / "run"),
             checkpoint_sec=60,
-            weights=str(weights),
         )
 
 

@@ -19,6 +19,7 @@ from train_head.frame_report import find_least_right
 from train_head.provenance import describe_data
 from train_head.reporting import write_report
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
@@ -42,10 +43,9 @@ def run_and_cache(tmp_path_factory):
     run = RunDir(folder / "run")
     train_run(
         make_config(labels="frame", sequence="ragged", epochs=2),
-        cache=cache,
+        TrainingData(cache, frame_labels_path=folder / "labels.csv"),
         run=run,
         checkpoint_sec=60,
-        frame_labels_path=folder / "labels.csv",
     )
     write_report(run, cache)
     return run, cache

@@ -22,6 +22,7 @@ from train_head.prediction import Predictor
 from train_head.prediction_file import read_predictions
 from train_head.recorder import read_history
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 LEARNING = {
     "labels": "frame",
@@ -39,10 +40,9 @@ def train(walks, folder, **settings):
     run = RunDir(folder)
     train_run(
         make_config(**{**LEARNING, **settings}),
-        cache=cache,
+        TrainingData(cache, frame_labels_path=labels_path),
         run=run,
         checkpoint_sec=0,
-        frame_labels_path=labels_path,
     )
     return run
 
@@ -95,7 +95,7 @@ def test_labels_that_follow_from_what_came_before_are_learnt(walks, tmp_path):
     moved = labels_path.rename(labels_path.with_name("moved.csv"))
     try:
         config = TrainConfig(**read_json(run.config_path))
-        train_run(config, cache=cache, run=run, checkpoint_sec=60)
+        train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
         table = run_program("train_head.evaluate", *flags[:2], "--split=val").stdout
     finally:
         moved.rename(labels_path)
@@ -209,11 +209,10 @@ def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     write_manifest(paths[1], [dataclasses.replace(x, split=swapped[x.split]) for x in clips])
     content = cross_validate(
         make_config(**LEARNING, epochs=1),
-        cache=cache,
+        TrainingData(cache, frame_labels_path=labels_path),
         manifest_paths=paths,
         output_dir=tmp_path / "runs",
         checkpoint_sec=60,
-        frame_labels_path=labels_path,
     )
     assert [run["num_clips"] for run in content["runs"]] == [9, 8]
     for name in ("frame_accuracy", "mean_average_precision", "segment_f1_50"):

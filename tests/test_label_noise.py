@@ -16,6 +16,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.label_doubt import draw_folds, rank_labels
 from train_head.label_doubt_sheet import draw_doubts
+from train_head.training_data import TrainingData
 
 WRONG = {"left_2", "right_7", "left_11"}  # one in each split
 
@@ -42,8 +43,9 @@ def list_times(folder):
 
 def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
     config = make_config(rnn="none", output="mean", epochs=10)
-    how = {"cache": cache, "output_dir": tmp_path / "noise", "num_folds": 2, "checkpoint_sec": 60}
-    doubts = rank_labels(config, **how)
+    data = TrainingData(cache)
+    how = {"output_dir": tmp_path / "noise", "num_folds": 2, "checkpoint_sec": 60}
+    doubts = rank_labels(config, data, **how)
     assert {doubt.clip_id for doubt in doubts[:3]} == WRONG
     assert sorted(doubt.clip_id for doubt in doubts) == sorted(
         clip.clip_id for clip in read_manifest(cache.manifest_path)
@@ -56,12 +58,12 @@ def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
         assert doubt.predicted_probability >= 0.5
     # What has ended is not done again, and other settings or folds are not mixed in.
     before = list_times(tmp_path / "noise" / "fold_1")
-    assert rank_labels(config, **how) == doubts
+    assert rank_labels(config, data, **how) == doubts
     assert list_times(tmp_path / "noise" / "fold_1") == before
     with pytest.raises(ValueError, match="fold_1: made with epochs=10, but this command says epoc"):
-        rank_labels(dataclasses.replace(config, epochs=11), **how)
+        rank_labels(dataclasses.replace(config, epochs=11), data, **how)
     with pytest.raises(ValueError, match=r"fold_1\.csv: made of other clips or with other --folds"):
-        rank_labels(config, **{**how, "num_folds": 3})
+        rank_labels(config, data, **{**how, "num_folds": 3})
     # Which pictures imported features are of is not known.
     assert not draw_doubts(tmp_path / "sheet.png", doubts[:2], cache=cache)
     assert not (tmp_path / "sheet.png").exists()

@@ -22,6 +22,7 @@ from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
 from train_head.prediction_sources import find_sources
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 def read_rows(path):
@@ -95,7 +96,7 @@ def test_clips_are_predicted_as_evaluated(
 ):
     run = RunDir(tmp_path / "run")
     config = make_config(sequence=sequence, epochs=1, frame_order=frame_order)
-    train_run(config, cache=read_cache(cache_dir), run=run, checkpoint_sec=60)
+    train_run(config, TrainingData(read_cache(cache_dir)), run=run, checkpoint_sec=60)
     expected = evaluate_all(run, cache_dir, num_windows=num_windows)
     sources = find_sources([str(clips_dir)])
     clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
@@ -121,7 +122,7 @@ def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
 ):
     run = RunDir(tmp_path / "run")
     config = make_config(sequence=sequence, seq_len=3, epochs=2, frame_order="reversed")
-    train_run(config, cache=thinned_cache, run=run, checkpoint_sec=60)
+    train_run(config, TrainingData(thinned_cache), run=run, checkpoint_sec=60)
     expected = evaluate_all(run, thinned_cache.cache_dir)
     clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
     found = {}
@@ -220,7 +221,7 @@ def test_run_of_imported_features_is_refused(tmp_path):
     clips = {**make_ramps(2, split="train"), **make_ramps(1, split="test")}
     cache = write_cache(tmp_path / "cache", clips)
     run = RunDir(tmp_path / "run")
-    train_run(make_config(epochs=1), cache=cache, run=run, checkpoint_sec=60)
+    train_run(make_config(epochs=1), TrainingData(cache), run=run, checkpoint_sec=60)
     with pytest.raises(ValueError, match=r"trained on features imported from .*somewhere\.h5, and"):
         Predictor(run)
 

@@ -19,6 +19,7 @@ from lrcn.common.source_stat import read_source_stat
 from train_head.provenance import describe_data
 from train_head.reporting import write_report
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
@@ -194,7 +195,7 @@ def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
     cache = write_cache(tmp_path / "cache", maps)
     run = RunDir(tmp_path / "run")
     config = make_config(rnn="none", output="mean", frame_pooling="attention", epochs=1)
-    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     write_report(run, cache)
     page.open(run.report_path)
     assert "The features were imported" in page.evaluate("document.body.innerText")

@@ -11,6 +11,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.prediction_file import read_predictions
 from train_head.reporting import write_report
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 def read_cards(run):
@@ -29,7 +30,7 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
     cache = write_cache(tmp_path / "cache", features, views="flip")
     run = RunDir(tmp_path / "run")
     config = make_config(learning_rate=0.03, epochs=8)
-    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     write_report(run, cache)
     probabilities = read_predictions(run.predictions_path("test")).probabilities
     cards = read_cards(run)

@@ -8,6 +8,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.run_dir import RunDir
 from train_head.reporting import write_report
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 # Long without a blank, from right to left, from right to left by a control letter, and wide.
 CLASS_NAMES = ["W" * 150, "المشي في الشارع", "a\u202egnp.exe", "走る人" * 7]
@@ -24,7 +25,7 @@ def report_path(tmp_path_factory):
             clip = Clip(f"{split}_{i}", f"{split}_{i}", CLASS_NAMES[i % 4], split)
             features[clip] = random.normal(size=(3, 8))
     cache, run = write_cache(folder / "cache", features), RunDir(folder / "run")
-    train_run(make_config(epochs=1), cache=cache, run=run, checkpoint_sec=60)
+    train_run(make_config(epochs=1), TrainingData(cache), run=run, checkpoint_sec=60)
     write_report(run, cache)
     return run.report_path
 

@@ -18,6 +18,7 @@ from train_head.config import read_config
 from train_head.evaluation import evaluate_run
 from train_head.recorder import read_history
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 _WAIT_SEC = 100
 
@@ -179,5 +180,5 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
         content = path.read_bytes()
         path.write_bytes(content[:100])
         with refusal(f"{path}: expected what training wrote there. Received: another or half a"):
-            train_run(read_config(run), cache=ramps, run=run, checkpoint_sec=60)
+            train_run(read_config(run), TrainingData(ramps), run=run, checkpoint_sec=60)
         path.write_bytes(content)

@@ -18,6 +18,7 @@ from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.normalization import measure_features
 from train_head.padding import pad_clips
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 LENGTHS = [9, 3, 12, 5, 1]
 
@@ -129,7 +130,7 @@ def test_evaluation_averages_the_probabilities_over_views(tmp_path):
     cache = write_cache(tmp_path / "cache", clips, views="flip")
     run = RunDir(tmp_path / "run")
     config = make_config(sequence="ragged", epochs=1)
-    train_run(config, cache=cache, run=run, checkpoint_sec=60)
+    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     head = load_model(run)
     for first_view_only, batch_size in ((False, 100), (False, 3), (True, 3)):
         num_views = 1 if first_view_only else 2

@@ -17,15 +17,14 @@ def _read_config():
 def main() -> int:
     config = _read_config()
 
-    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import score_held_out
     from train_head.score_table import format_headline
     from train_head.train import train_run
 
-    cache, run = read_cache(run_flags.CACHE_DIR.value), RunDir(run_flags.RUN_DIR.value)
-    train_run(config, cache=cache, run=run, **run_flags.read_options())
-    scores = score_held_out(run, cache)
+    data, run = run_flags.read_training_data(), RunDir(run_flags.RUN_DIR.value)
+    train_run(config, data, run=run, **run_flags.read_options())
+    scores = score_held_out(run, data.cache)
     if scores is not None:
         print(f"{format_headline(scores)}, run in {run.path}")
     return 0

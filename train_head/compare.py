@@ -55,16 +55,19 @@ def main() -> int:
     from train_head.comparison import compare_models
     from train_head.comparison_plot import draw_comparison
     from train_head.comparison_text import format_table
+    from train_head.training_data import TrainingData
 
     output_dir = Path(_OUTPUT_DIR.value)
     comparison = compare_models(
         config,
-        cache=read_cache(_CACHE_DIR.value),
+        TrainingData(
+            read_cache(_CACHE_DIR.value),
+            manifest_path=read_manifest_path(),
+            weights=train_flags.WEIGHTS.value,
+        ),
         output_dir=output_dir,
-        manifest_path=read_manifest_path(),
         num_seeds=_SEEDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
-        weights=train_flags.WEIGHTS.value,
     )
     write_json(output_dir / "compare.json", comparison)
     draw_comparison(output_dir / "compare.png", comparison)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.run_dir import RunDir
@@ -25,6 +26,7 @@ from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
 from train_head.run_clips import read_run_clips
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
 # The very one that is scored, also in training.
@@ -72,13 +74,11 @@ MODELS = (
 
 def compare_models(
     config: TrainConfig,
+    data: TrainingData,
     *,
-    cache: FeatureCache,
     output_dir: Path,
     num_seeds: int,
     checkpoint_sec: float,
-    manifest_path: Path | None = None,
-    weights: str | None = None,
 ) -> dict:
     """Trains and scores every model with every seed, and compares them on the same clips.
 
@@ -86,12 +86,10 @@ def compare_models(
 
     Args:
         config: What all models share; its seed is the first one.
-        cache: A cache that holds all of its clips.
+        data: What all models are trained on.
         output_dir: Where the runs go.
         num_seeds: How many seeds, at least 1.
         checkpoint_sec: Seconds between checkpoints.
-        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
-        weights: As `train_run`.
 
     Returns:
         `split`, `leaking_groups` (how many are in several splits), `num_clips`, `seeds`, `models`
@@ -103,39 +101,22 @@ def compare_models(
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If no clip is held out, or as `train_run`.
     """
-    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
-    clips = read_run_clips(cache, manifest_path)
-    splits = {clip.split for clip in clips}
-    split = next((x for x in ("test", "val") if x in splits), None)
-    if split is None:
-        raise ValueError(
-            f"{manifest_path}: expected clips of the split test, or at least of val, to "
-            f"compare on. Received: {sorted(splits)}."
-        )
-    if split == "val":
-        logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
-    has_positions = len(cache.contract.feature_shape) > 1
+    clips = read_run_clips(data.cache, data.manifest_path)
+    split = _find_held_out(clips, data.manifest_path)
+    contract = data.cache.contract
+    has_positions = len(contract.feature_shape) > 1
     models = [model for model in MODELS if has_positions or not model.needs_positions]
     seeds = [config.seed + i for i in range(num_seeds)]
     # Seed by seed, so that the time of the runs that are done says that of those to come.
-    runs = {
+    configs = {
         (model.name, seed): dataclasses.replace(config, **model.settings, seed=seed)
         for seed in seeds
         for model in models
     }
-    _train_runs(
-        runs,
-        cache=cache,
-        output_dir=output_dir,
-        split=split,
-        checkpoint_sec=checkpoint_sec,
-        manifest_path=manifest_path,
-        weights=weights,
-    )
+    runs = {(name, seed): RunDir(output_dir / name / f"seed_{seed}") for name, seed in configs}
+    _train_runs(runs, configs, data, split=split, checkpoint_sec=checkpoint_sec)
     is_right = {
-        model.name: np.stack(
-            [_read_is_right(_make_run(output_dir, model.name, seed), split) for seed in seeds]
-        )
+        model.name: np.stack([_read_is_right(runs[model.name, seed], split) for seed in seeds])
         for model in models
     }
     groups = [clip.source_group for clip in clips if clip.split == split]
@@ -146,36 +127,41 @@ def compare_models(
         "seeds": seeds,
         "models": [_summarise(model, is_right, groups) for model in models],
         "verdict": find_verdict(is_right, groups),
-        "data": describe_data(cache.contract, clips),
+        "data": describe_data(contract, clips),
     }
 
 
+def _find_held_out(clips: list[Clip], manifest_path: Path) -> str:
+    """Returns the split to compare on: test, or else val."""
+    splits = {clip.split for clip in clips}
+    if "test" in splits:
+        return "test"
+    if "val" in splits:
+        logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
+        return "val"
+    raise ValueError(
+        f"{manifest_path}: expected clips of the split test, or at least of val, to "
+        f"compare on. Received: {sorted(splits)}."
+    )
+
+
 def _train_runs(
-    runs: Mapping[tuple[str, int], TrainConfig],
+    runs: Mapping[tuple[str, int], RunDir],
+    configs: Mapping[tuple[str, int], TrainConfig],
+    data: TrainingData,
     *,
-    cache: FeatureCache,
-    output_dir: Path,
     split: str,
     checkpoint_sec: float,
-    manifest_path: Path,
-    weights: str | None,
 ) -> None:
     """Trains and scores the runs that have not ended, and logs the time left after each."""
     durations_sec = []
-    left = [key for key in runs if not _is_scored(_make_run(output_dir, *key), cache, split)]
-    for key, config in runs.items():
-        run, start_sec = _make_run(output_dir, *key), time.monotonic()
+    left = [key for key, run in runs.items() if not _is_scored(run, data.cache, split)]
+    for key, run in runs.items():
+        start_sec = time.monotonic()
         # A run that has ended is checked to be one of these settings and clips.
-        train_run(
-            config,
-            cache=cache,
-            run=run,
-            checkpoint_sec=checkpoint_sec,
-            manifest_path=manifest_path,
-            weights=weights,
-        )
+        train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)
         if key in left:
-            scores = evaluate_run(run, cache, split=split)
+            scores = evaluate_run(run, data.cache, split=split)
             keras.backend.clear_session()  # else every run's graph stays in memory
             durations_sec.append(time.monotonic() - start_sec)
             num_left = len(left) - len(durations_sec)
@@ -191,10 +177,6 @@ def _train_runs(
 
 def _is_scored(run: RunDir, cache: FeatureCache, split: str) -> bool:
     return run.model_path.exists() and read_known_scores(run, cache, split=split) is not None
-
-
-def _make_run(output_dir: Path, name: str, seed: int) -> RunDir:
-    return RunDir(output_dir / name / f"seed_{seed}")
 
 
 def _read_is_right(run: RunDir, split: str) -> np.ndarray:

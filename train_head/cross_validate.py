@@ -40,15 +40,18 @@ def main() -> None:
     from lrcn.common.open_cache import read_cache
     from train_head.cross_validation import cross_validate, find_manifests
     from train_head.score_table import format_headline
+    from train_head.training_data import TrainingData
 
     content = cross_validate(
         config,
-        cache=read_cache(_CACHE_DIR.value),
+        TrainingData(
+            read_cache(_CACHE_DIR.value),
+            frame_labels_path=train_flags.read_frame_labels_path(),
+            weights=train_flags.WEIGHTS.value,
+        ),
         manifest_paths=find_manifests(_MANIFESTS.value),
         output_dir=Path(_OUTPUT_DIR.value),
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
-        weights=train_flags.WEIGHTS.value,
-        frame_labels_path=train_flags.read_frame_labels_path(),
     )
     width = max(len(run["name"]) for run in content["runs"])
     for run in content["runs"]:

@@ -1,12 +1,12 @@
 """One recipe on several splits of the clips of one cache, and the mean of its scores."""
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, write_json
@@ -15,6 +15,7 @@ from train_head.evaluation import score_run
 from train_head.frame_metrics import OVERLAPS
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 _AVERAGED = {
     "clip": ("top1", "top5", "mean_class_accuracy"),
@@ -44,13 +45,11 @@ def find_manifests(named: Sequence[str]) -> list[Path]:
 
 def cross_validate(
     config: TrainConfig,
+    data: TrainingData,
     *,
-    cache: FeatureCache,
     manifest_paths: list[Path],
     output_dir: Path,
     checkpoint_sec: float,
-    weights: str | None = None,
-    frame_labels_path: Path | None = None,
 ) -> dict:
     """Trains and scores a run for each manifest, in the folder of its name.
 
@@ -58,12 +57,10 @@ def cross_validate(
 
     Args:
         config: The settings of every run.
-        cache: The cache with the features of all clips.
+        data: What every run is trained on, but for its manifest.
         manifest_paths: Manifests with the splits; their names, without `.csv`, must differ.
         output_dir: Where the runs and `cross_validation.json` go, made where there is none.
         checkpoint_sec: Seconds between checkpoints.
-        weights: As `train_run`.
-        frame_labels_path: As `train_run`.
 
     Returns:
         The content of `cross_validation.json`: `runs`, the `name` and the content of
@@ -83,8 +80,29 @@ def cross_validate(
             f"Expected manifests of different names, since a run is called after its own. "
             f"Received: {', '.join(names)}. Rename or remove one."
         )
+    folds = [dataclasses.replace(data, manifest_path=path) for path in manifest_paths]
+    _check_folds(config, folds)
+    runs = []
+    for name, fold in zip(names, folds, strict=True):
+        logging.info("%s (%d of %d)", name, len(runs) + 1, len(names))
+        run = RunDir(output_dir / name)
+        train_run(config, fold, run=run, checkpoint_sec=checkpoint_sec)
+        runs.append({"name": name, **score_run(run, data.cache)})
+    values = {score: [run[score] for run in runs] for score in _AVERAGED[config.labels]}
+    content = {
+        "runs": runs,
+        "mean": {score: statistics.fmean(x) for score, x in values.items()},
+        "std": {score: statistics.stdev(x) if len(x) > 1 else None for score, x in values.items()},
+    }
+    write_json(output_dir / "cross_validation.json", content)
+    return content
+
+
+def _check_folds(config: TrainConfig, folds: list[TrainingData]) -> None:
+    """Checks that every fold can be trained and scored, all of them on clips of one split."""
     with_test, without_test = [], []
-    for manifest_path in manifest_paths:  # a bad one is named before hours are spent on others
+    for fold in folds:  # a bad one is named before hours are spent on others
+        cache, manifest_path = fold.cache, fold.manifest_path
         clips = read_run_clips(cache, manifest_path)
         check_cached(clips, cache, listed_in=cache.manifest_path)
         if config.labels == "clip":
@@ -104,25 +122,3 @@ def cross_validate(
         )
     if without_test:
         logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
-    runs = []
-    for name, manifest_path in zip(names, manifest_paths, strict=True):
-        logging.info("%s (%d of %d)", name, len(runs) + 1, len(names))
-        run = RunDir(output_dir / name)
-        train_run(
-            config,
-            cache=cache,
-            run=run,
-            checkpoint_sec=checkpoint_sec,
-            weights=weights,
-            manifest_path=manifest_path,
-            frame_labels_path=frame_labels_path,
-        )
-        runs.append({"name": name, **score_run(run, cache)})
-    values = {score: [run[score] for run in runs] for score in _AVERAGED[config.labels]}
-    content = {
-        "runs": runs,
-        "mean": {score: statistics.fmean(x) for score, x in values.items()},
-        "std": {score: statistics.stdev(x) if len(x) > 1 else None for score, x in values.items()},
-    }
-    write_json(output_dir / "cross_validation.json", content)
-    return content

@@ -55,17 +55,16 @@ def _read_config():
 def main() -> int:
     config = _read_config()
 
-    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import score_held_out, score_run
     from train_head.fine_tuning import fine_tune_run
     from train_head.score_table import format_headline
 
-    cache, run = read_cache(run_flags.CACHE_DIR.value), RunDir(run_flags.RUN_DIR.value)
-    fine_tune_run(config, cache=cache, run=run, **run_flags.read_options())
-    scores = score_held_out(run, cache)
+    data, run = run_flags.read_training_data(), RunDir(run_flags.RUN_DIR.value)
+    fine_tune_run(config, data, run=run, **run_flags.read_options())
+    scores = score_held_out(run, data.cache)
     if scores is not None:
-        before = score_run(RunDir(run.head_path), cache)
+        before = score_run(RunDir(run.head_path), data.cache)
         score = "frame_accuracy" if config.labels == "frame" else "top1"
         print(f"{format_headline(scores)} ({before[score]:.1%} before tuning), run in {run.path}")
     return 0

@@ -1,6 +1,6 @@
 """Fine-tuning as one function: the head on frozen VGG16, then block 5 and head together."""
 
-from pathlib import Path
+import dataclasses
 
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
@@ -13,19 +13,17 @@ from train_head.reproduction import make_extraction_command
 from train_head.run_start import open_run
 from train_head.split_reader import read_split
 from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 _CUT = "block4_pool"
 
 
 def fine_tune_run(
     config: FineTuneConfig,
+    data: TrainingData,
     *,
-    cache: FeatureCache,
     run: RunDir,
     checkpoint_sec: float,
-    manifest_path: Path | None = None,
-    frame_labels_path: Path | None = None,
-    weights: str | None = None,
     devices: str = "1",
     summary: bool = False,
 ) -> None:
@@ -36,12 +34,9 @@ def fine_tune_run(
 
     Args:
         config: The settings.
-        cache: A cache cut at `block4_pool` that holds all of its clips.
+        data: What it is trained on; the cache is cut at `block4_pool`.
         run: Where the run goes, made where there is none.
         checkpoint_sec: Seconds between checkpoints. This and what follows as `train_run`.
-        manifest_path: The clips and their splits; None takes the cache's.
-        frame_labels_path: With a label for every frame, where these are.
-        weights: Where VGG16's weights are now.
         devices: How many devices share each batch.
         summary: Log every layer's output shape.
 
@@ -50,27 +45,18 @@ def fine_tune_run(
         ValueError: If the cache is cut elsewhere, and as `train_run`.
         RuntimeError: As `train_run`.
     """
-    _check_cut(cache)
+    _check_cut(data.cache)
     strategy = make_checked_strategy(config, devices)
-    with open_run(
-        run,
-        config=config,
-        cache=cache,
-        manifest_path=manifest_path,
-        frame_labels_path=frame_labels_path,
-    ) as has_ended:
+    with open_run(run, config=config, data=data) as has_ended:
         if has_ended:
             return
         head_run = RunDir(run.head_path)
         train_run(
             config.first_phase(),
-            cache=cache,
+            # The labels of this run; those outside may have changed since it was started.
+            dataclasses.replace(data, frame_labels_path=run.frame_labels_path),
             run=head_run,
             checkpoint_sec=checkpoint_sec,
-            manifest_path=manifest_path,
-            # The labels of this run; those outside may have changed since it was started.
-            frame_labels_path=run.frame_labels_path if config.labels == "frame" else None,
-            weights=weights,
             devices=devices,
             summary=summary,
         )
@@ -84,7 +70,7 @@ def fine_tune_run(
             checkpoint_sec=checkpoint_sec,
             first_phase=read_history(head_run.history_path),
         )
-        train, val = (read_split(run, cache, name, phase) for name in ("train", "val"))
+        train, val = (read_split(run, data.cache, name, phase) for name in ("train", "val"))
         fit_model(
             model,
             phase,

@@ -14,12 +14,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.prediction_file import Predictions, read_predictions
+from train_head.training_data import TrainingData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +45,11 @@ class DoubtedLabel:
 
 def rank_labels(
     config: TrainConfig,
+    data: TrainingData,
     *,
-    cache: FeatureCache,
     output_dir: Path,
     num_folds: int,
     checkpoint_sec: float,
-    weights: str | None = None,
 ) -> list[DoubtedLabel]:
     """Trains a head for each fold on the other folds, and ranks all clips by what it says of them.
 
@@ -60,11 +59,10 @@ def rank_labels(
 
     Args:
         config: The settings of every fold; the seed draws the folds too.
-        cache: A cache that holds all of its clips.
+        data: What the folds are trained on, but for its manifest.
         output_dir: Where the folds go, made where there is none.
         num_folds: K, at least 2.
         checkpoint_sec: Seconds between checkpoints.
-        weights: As `train_run`.
 
     Returns:
         An element for each clip, the most doubted label first.
@@ -74,7 +72,7 @@ def rank_labels(
         ValueError: If a class has too few groups, the folder holds folds of other clips or
             settings, or as `train_run`.
     """
-    clips = read_manifest(cache.manifest_path)
+    clips = read_manifest(data.cache.manifest_path)
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed)
     output_dir.mkdir(parents=True, exist_ok=True)
     manifest_paths = [output_dir / f"fold_{i + 1}.csv" for i in range(num_folds)]
@@ -88,11 +86,10 @@ def rank_labels(
             )
     cross_validate(
         config,
-        cache=cache,
+        data,
         manifest_paths=manifest_paths,
         output_dir=output_dir,
         checkpoint_sec=checkpoint_sec,
-        weights=weights,
     )
     doubts = []
     for path in manifest_paths:

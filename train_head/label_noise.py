@@ -42,15 +42,15 @@ def main() -> int:
     from lrcn.common.open_cache import read_cache
     from train_head.label_doubt import format_doubts, rank_labels, write_doubts
     from train_head.label_doubt_sheet import draw_doubts
+    from train_head.training_data import TrainingData
 
     cache, output_dir = read_cache(_CACHE_DIR.value), Path(_OUTPUT_DIR.value)
     doubts = rank_labels(
         config,
-        cache=cache,
+        TrainingData(cache, weights=train_flags.WEIGHTS.value),
         output_dir=output_dir,
         num_folds=_FOLDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
-        weights=train_flags.WEIGHTS.value,
     )
     table_path, sheet_path = output_dir / "label_noise.csv", output_dir / "label_noise.png"
     write_doubts(table_path, doubts)

@@ -7,7 +7,7 @@ from train_head.manifest_flag import read_manifest_path
 
 flags.adopt_module_key_flags(manifest_flag)
 
-CACHE_DIR = flags.DEFINE_string(
+_CACHE_DIR = flags.DEFINE_string(
     "cache_dir", None, "Feature cache that extract_features made.", required=True
 )
 RUN_DIR = flags.DEFINE_string(
@@ -34,13 +34,23 @@ flags.register_validator(
 )
 
 
+def read_training_data():
+    """Returns the flags' `TrainingData`."""
+    from lrcn.common.open_cache import read_cache
+    from train_head.training_data import TrainingData
+
+    return TrainingData(
+        read_cache(_CACHE_DIR.value),
+        manifest_path=read_manifest_path(),
+        frame_labels_path=train_flags.read_frame_labels_path(),
+        weights=train_flags.WEIGHTS.value,
+    )
+
+
 def read_options() -> dict:
-    """Returns what training takes beside settings, cache and run."""
+    """Returns what training takes beside settings, data and run."""
     return {
         "checkpoint_sec": train_flags.CHECKPOINT_SEC.value,
-        "manifest_path": read_manifest_path(),
-        "frame_labels_path": train_flags.read_frame_labels_path(),
-        "weights": train_flags.WEIGHTS.value,
         "devices": _DEVICES.value,
         "summary": _SUMMARY.value,
     }

@@ -25,6 +25,7 @@ from train_head.label_coverage import check_read_labels
 from train_head.provenance import digest_trained_sources, list_versions
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
+from train_head.training_data import TrainingData
 
 _NAME_ANOTHER = (
     "Name another folder (--run_dir, or --output_dir of programs that train several runs; with "
@@ -33,24 +34,14 @@ _NAME_ANOTHER = (
 
 
 @contextlib.contextmanager
-def open_run(
-    run: RunDir,
-    *,
-    config: TrainConfig,
-    cache: FeatureCache,
-    manifest_path: Path | None,
-    frame_labels_path: Path | None,
-) -> Iterator[bool]:
+def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData) -> Iterator[bool]:
     """Writes what is known before training, or checks that the run is the same; none other may
     train it within the block.
 
     Args:
         run: Where the run goes, made where there is none.
         config: The settings.
-        cache: The cache to train on.
-        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
-        frame_labels_path: With a label for every frame, where these are, see `frame_labels`; None
-            takes those that the run has.
+        data: What it is trained on.
 
     Yields:
         Whether the run has ended, so that nothing is left to do.
@@ -63,53 +54,60 @@ def open_run(
     """
     # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
-        yield _start(run, config, cache, manifest_path, frame_labels_path)
+        clips = read_run_clips(data.cache, data.manifest_path)
+        if run.config_path.exists():
+            difference = _find_difference(run, config, data, clips)
+            if difference:
+                raise ValueError(f"{run.path}: {difference}. {_NAME_ANOTHER}, or delete this one.")
+            yield _resume(run)
+        else:
+            _start(run, config, data, clips)
+            yield False
 
 
-def _start(
-    run: RunDir,
-    config: TrainConfig,
-    cache: FeatureCache,
-    manifest_path: Path | None,
-    frame_labels_path: Path | None,
-) -> bool:
-    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
-    clips = read_run_clips(cache, manifest_path)
-    if run.config_path.exists():
-        existing = read_config(run)
-        contract = run.read_contract()
-        problem = ""
-        if existing != config:
-            problem = existing.describe_differences(config)
-        elif contract != cache.contract:
-            problem = contract.describe_differences(cache.contract)
-        elif read_manifest(run.manifest_path) != clips:
-            problem = (
-                f"made with other clips or splits, or in another order, than {manifest_path} lists "
-                "now"
-            )
-        elif _has_other_sources(run, cache, clips):
-            problem = f"made of other contents of these clips than {cache.cache_dir} has now"
-        elif config.labels == "frame":
-            problem = _find_other_labels(run, cache, clips, frame_labels_path)
-        elif read_class_names(run.classes_path) != read_class_names(cache.classes_path):
-            problem = f"made with other classes, or in another order, than {cache.classes_path} has"
-        if problem:
-            raise ValueError(f"{run.path}: {problem}. {_NAME_ANOTHER}, or delete this one.")
-        if run.model_path.exists():
-            logging.info("%s: trained already", run.path)
-            # Of a training that was killed after the model was there.
-            shutil.rmtree(run.checkpoints_path, ignore_errors=True)
-            return True
-        # Gone where the model of a run that had ended was removed, to train it once more.
-        run.checkpoints_path.mkdir(exist_ok=True)
-        run.remove_scores()
-        return False
+def _find_difference(
+    run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]
+) -> str:
+    """Says in what a started run is another one than is asked for, empty where in nothing."""
+    cache, existing, contract = data.cache, read_config(run), run.read_contract()
+    if existing != config:
+        return existing.describe_differences(config)
+    if contract != cache.contract:
+        return contract.describe_differences(cache.contract)
+    if read_manifest(run.manifest_path) != clips:
+        return (
+            f"made with other clips or splits, or in another order, than {data.manifest_path} "
+            "lists now"
+        )
+    if _has_other_sources(run, cache, clips):
+        return f"made of other contents of these clips than {cache.cache_dir} has now"
+    if config.labels == "frame":
+        return _find_other_labels(run, data, clips)
+    if read_class_names(run.classes_path) != read_class_names(cache.classes_path):
+        return f"made with other classes, or in another order, than {cache.classes_path} has"
+    return ""
+
+
+def _resume(run: RunDir) -> bool:
+    """Makes a started run ready to go on, and returns whether it has ended."""
+    if run.model_path.exists():
+        logging.info("%s: trained already", run.path)
+        # Of a training that was killed after the model was there.
+        shutil.rmtree(run.checkpoints_path, ignore_errors=True)
+        return True
+    # Gone where the model of a run that had ended was removed, to train it once more.
+    run.checkpoints_path.mkdir(exist_ok=True)
+    run.remove_scores()
+    return False
+
+
+def _start(run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]) -> None:
     if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
         )
+    cache = data.cache
     check_cached(clips, cache, listed_in=cache.manifest_path)
     if not any(clip.split == "val" for clip in clips):
         logging.warning(
@@ -118,13 +116,13 @@ def _start(
         )
     frame_labels = None
     if config.labels == "frame":
-        frame_labels = _read_labels(clips, cache, frame_labels_path)
-        check_trainable(frame_labels, clips, where=frame_labels_path)
-        check_read_labels(frame_labels, clips, config, where=frame_labels_path)
+        frame_labels = _read_labels(data, clips)
+        check_trainable(frame_labels, clips, where=data.frame_labels_path)
+        check_read_labels(frame_labels, clips, config, where=data.frame_labels_path)
         class_names = frame_labels.class_names
     else:
         class_names = read_class_names(cache.classes_path)
-        check_classes(clips, class_names, cache, manifest_path)
+        check_classes(clips, class_names, cache, data.manifest_path)
     run.checkpoints_path.mkdir(parents=True, exist_ok=True)
     write_class_names(run.classes_path, class_names)
     run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off
@@ -138,7 +136,6 @@ def _start(
     _write_text(run.flags_path, "\n".join(lines) + "\n")
     # Last, since its presence says that the rest is there.
     write_json(run.config_path, config)
-    return False
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -171,26 +168,24 @@ def _holds_other_files(run: RunDir) -> bool:
     return bool(names) and not (first in names and names <= at_start)
 
 
-def _read_labels(
-    clips: list[Clip], cache: FeatureCache, frame_labels_path: Path | None
-) -> FrameLabels:
-    if frame_labels_path is None:
+def _read_labels(data: TrainingData, clips: list[Clip]) -> FrameLabels:
+    if data.frame_labels_path is None:
         raise ValueError(
             "Expected --frame_labels with --labels=frame: a .csv file of intervals with labels, or "
             "a folder of label files. Received: none."
         )
-    clip_ids = [clip.clip_id for clip in clips]
+    clip_ids, cache = [clip.clip_id for clip in clips], data.cache
     known_ids = {*clip_ids, *(clip.clip_id for clip in read_manifest(cache.manifest_path))}
-    return read_frame_labels(frame_labels_path, clip_ids=clip_ids, known_ids=known_ids, cache=cache)
+    return read_frame_labels(
+        data.frame_labels_path, clip_ids=clip_ids, known_ids=known_ids, cache=cache
+    )
 
 
-def _find_other_labels(
-    run: RunDir, cache: FeatureCache, clips: list[Clip], frame_labels_path: Path | None
-) -> str:
+def _find_other_labels(run: RunDir, data: TrainingData, clips: list[Clip]) -> str:
     """Says what is wrong with labels that are given anew, empty where nothing is."""
-    if frame_labels_path is None:
+    if data.frame_labels_path is None:
         return ""
-    given = format_frame_labels(_read_labels(clips, cache, frame_labels_path))
+    given = format_frame_labels(_read_labels(data, clips))
     if given == run.frame_labels_path.read_text(encoding="utf-8"):
         return ""
-    return f"made with other frame labels than {frame_labels_path} has now"
+    return f"made with other frame labels than {data.frame_labels_path} has now"

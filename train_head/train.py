@@ -1,9 +1,7 @@
 """Stage 2 as one function: from a cache to a run."""
 
 import functools
-from pathlib import Path
 
-from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.config import TrainConfig
@@ -14,18 +12,16 @@ from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
 from train_head.run_start import open_run
 from train_head.split_reader import read_split
+from train_head.training_data import TrainingData
 from train_head.vgg16 import rebuild_top
 
 
 def train_run(
     config: TrainConfig,
+    data: TrainingData,
     *,
-    cache: FeatureCache,
     run: RunDir,
     checkpoint_sec: float,
-    manifest_path: Path | None = None,
-    frame_labels_path: Path | None = None,
-    weights: str | None = None,
     devices: str = "1",
     summary: bool = False,
 ) -> None:
@@ -38,14 +34,9 @@ def train_run(
 
     Args:
         config: The settings.
-        cache: A cache that holds all of its clips.
+        data: What it is trained on.
         run: Where the run goes, made where there is none.
         checkpoint_sec: Seconds between checkpoints.
-        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
-        frame_labels_path: With a label for every frame, where these are, see `frame_labels`; None
-            takes those that the run has.
-        weights: Where VGG16's weights are now, None for where the cache found them. Needed only
-            where layers lie above the cut.
         devices: How many devices share each batch, or `all`.
         summary: Log every layer's output shape for the first batch.
 
@@ -56,17 +47,11 @@ def train_run(
             other settings, clips or labels, the weights are not the cache's, or the loss stops
             being finite.
     """
-    strategy = make_checked_strategy(config, devices)
-    with open_run(
-        run,
-        config=config,
-        cache=cache,
-        manifest_path=manifest_path,
-        frame_labels_path=frame_labels_path,
-    ) as has_ended:
+    strategy, cache = make_checked_strategy(config, devices), data.cache
+    with open_run(run, config=config, data=data) as has_ended:
         if has_ended:
             return
-        top = rebuild_top(cache.contract, weights, where=cache.cache_dir / "cache.json")
+        top = rebuild_top(cache.contract, data.weights, where=cache.cache_dir / "cache.json")
         train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
         build = functools.partial(
             build_head,
