@@ -21,7 +21,7 @@ from train_head.prediction import Predictor
 from train_head.recorder import RunRecorder, read_history
 from train_head.reproduction import list_commands
 from train_head.score_table import format_headline
-from train_head.split_reader import read_split
+from train_head.split_reader import read_training_splits
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -110,9 +110,8 @@ def test_only_the_asked_for_layers_are_tuned(tuned_dir, block4_dir, tmp_path):
     fit_model(
         model,
         make_config(epochs=1),
+        read_training_splits(tuned, cache, SMALL_CONFIG),
         strategy=make_checked_strategy(SMALL_CONFIG, "1"),
-        train=read_split(tuned, cache, "train", SMALL_CONFIG),
-        val=read_split(tuned, cache, "val", SMALL_CONFIG),
         recorder=RunRecorder(run, patience=1, seed=0, checkpoint_sec=60),
         summary=False,
     )

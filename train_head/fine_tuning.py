@@ -11,7 +11,7 @@ from train_head.fitting import fit_model, make_checked_strategy, save_model
 from train_head.recorder import RunRecorder, read_history
 from train_head.reproduction import make_extraction_command
 from train_head.run_start import open_run
-from train_head.split_reader import read_split
+from train_head.split_reader import read_training_splits
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -70,16 +70,8 @@ def fine_tune_run(
             checkpoint_sec=checkpoint_sec,
             first_phase=read_history(head_run.history_path),
         )
-        train, val = (read_split(run, data.cache, name, phase) for name in ("train", "val"))
-        fit_model(
-            model,
-            phase,
-            strategy=strategy,
-            train=train,
-            val=val,
-            recorder=recorder,
-            summary=summary,
-        )
+        splits = read_training_splits(run, data.cache, phase)
+        fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
         finished = load_model(head_run)  # without the optimizer
         finished.set_weights(model.get_weights())
         save_model(finished, run)

@@ -17,7 +17,7 @@ from train_head.layers import keras, tf
 from train_head.loss_guard import LossGuard
 from train_head.optimizer import build_optimizer
 from train_head.recorder import RunRecorder
-from train_head.split_reader import Split
+from train_head.split_reader import TrainingSplits
 
 
 def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.Strategy:
@@ -39,10 +39,9 @@ def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.St
 def fit_model(
     model,
     config: TrainConfig,
+    splits: TrainingSplits,
     *,
     strategy: tf.distribute.Strategy,
-    train: Split,
-    val: Split,
     recorder: RunRecorder,
     summary: bool,
 ) -> None:
@@ -51,15 +50,15 @@ def fit_model(
     Args:
         model: From features as the splits' readers give them to logits, made under the strategy.
         config: Of this phase: its epochs, batches and optimizer.
+        splits: The clips.
         strategy: From `make_checked_strategy`.
-        train: The clips that it learns from.
-        val: The clips that the best epoch is chosen on; may be empty.
         recorder: Knows the epochs that are done.
         summary: Log every layer's output shape for the first batch.
 
     Raises:
         ValueError: If a clip is damaged or the loss stops being finite.
     """
+    train, val = splits
     num_devices = strategy.num_replicas_in_sync
     with strategy.scope():
         _compile(model, config, num_clips=len(train.reader))

@@ -1,4 +1,4 @@
-"""The clips of one split of a run, ready to be read."""
+"""The train and val clips of a run, ready to be read."""
 
 from typing import NamedTuple
 
@@ -22,21 +22,35 @@ class Split(NamedTuple):
     class_ids: ClassIds
 
 
-def read_split(
-    run: RunDir,
-    cache: FeatureCache,
-    name: str,
-    config: TrainConfig,
-    *,
-    top: FrozenTop | None = None,
-) -> Split:
-    """Makes a split of a started run ready, with the top's features in place of the cached ones."""
-    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == name]
+class TrainingSplits(NamedTuple):
+    """The clips that a model learns from, and those, if any, that its best epoch is chosen on."""
+
+    train: Split
+    val: Split
+
+
+def read_training_splits(
+    run: RunDir, cache: FeatureCache, config: TrainConfig, *, top: FrozenTop | None = None
+) -> TrainingSplits:
+    """Makes the splits of a started run ready, with the top's features in place of the cached ones.
+
+    Args:
+        run: Whose splits, classes and labels.
+        cache: Holds the clips.
+        config: Labels.
+        top: The layers above the cut; None reads what is cached.
+    """
+    run_clips, class_names = read_manifest(run.manifest_path), read_class_names(run.classes_path)
     # For the train and the val clips each, so together at most a third of the memory.
     budget_bytes = find_memory_bytes() // 6
-    clip_ids = [clip.clip_id for clip in clips]
-    reader = ClipReader(cache, clip_ids, memory_bytes=budget_bytes, top=top)
-    if config.labels == "frame":
-        return Split(reader, list(read_run_labels(run, cache, clips).class_ids.values()))
-    class_names = read_class_names(run.classes_path)
-    return Split(reader, np.array(find_class_ids(clips, class_names), np.int32))
+    splits = {}
+    for name in TrainingSplits._fields:
+        clips = [clip for clip in run_clips if clip.split == name]
+        clip_ids = [clip.clip_id for clip in clips]
+        reader = ClipReader(cache, clip_ids, memory_bytes=budget_bytes, top=top)
+        if config.labels == "frame":
+            class_ids = list(read_run_labels(run, cache, clips).class_ids.values())
+        else:
+            class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+        splits[name] = Split(reader, class_ids)
+    return TrainingSplits(**splits)

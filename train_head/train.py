@@ -11,7 +11,7 @@ from train_head.model import build_head
 from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
 from train_head.run_start import open_run
-from train_head.split_reader import read_split
+from train_head.split_reader import read_training_splits
 from train_head.training_data import TrainingData
 from train_head.vgg16 import rebuild_top
 
@@ -52,13 +52,14 @@ def train_run(
         if has_ended:
             return
         top = rebuild_top(cache.contract, data.weights, where=cache.cache_dir / "cache.json")
-        train, val = (read_split(run, cache, name, config, top=top) for name in ("train", "val"))
+        splits = read_training_splits(run, cache, config, top=top)
+        reader = splits.train.reader
         build = functools.partial(
             build_head,
             config,
-            feature_shape=train.reader.feature_shape,
+            feature_shape=reader.feature_shape,
             num_classes=len(read_class_names(run.classes_path)),
-            statistics=measure_features(train.reader),
+            statistics=measure_features(reader),
         )
         recorder = RunRecorder(
             run, patience=config.patience, seed=config.seed, checkpoint_sec=checkpoint_sec
@@ -66,15 +67,7 @@ def train_run(
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
             model = build(dtype_policy=choose_policy(config))
-        fit_model(
-            model,
-            config,
-            strategy=strategy,
-            train=train,
-            val=val,
-            recorder=recorder,
-            summary=summary,
-        )
+        fit_model(model, config, splits, strategy=strategy, recorder=recorder, summary=summary)
         # Not the compiled model: the file is for use on any device, and without the optimizer's
         # state a third of the size.
         finished = build(top=None if top is None else top.model)
