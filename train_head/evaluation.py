@@ -6,7 +6,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.atomic_file import check_can_write
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
@@ -15,15 +15,13 @@ from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig, read_config
 from train_head.frame_labels import read_run_labels
 from train_head.frame_metrics import compute_frame_metrics
-from train_head.frame_prediction import predict_frames
+from train_head.frame_prediction import iter_probabilities, predict_frames
 from train_head.frame_prediction_file import write_frame_predictions
 from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
 from train_head.run_clips import check_cached
-
-tf = import_tensorflow()
 
 
 def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
@@ -98,7 +96,6 @@ def evaluate_run(
     check_can_write(run.path)
     all_clips = read_manifest(run.manifest_path)
     warn_of_other_data(run, all_clips, cache)
-    class_names = read_class_names(run.classes_path)
     clips = [clip for clip in all_clips if clip.split == split]
     if not clips:
         raise ValueError(
@@ -109,30 +106,23 @@ def evaluate_run(
     check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
     num_views = 1 if first_view_only else reader.num_views
-    groups = [clip.source_group for clip in clips]
     if config.labels == "frame":
         labels = read_run_labels(run, cache, clips)
         predictions = predict_frames(load_model(run), reader, labels, config, num_views=num_views)
-        write = write_frame_predictions
-        measured = compute_frame_metrics(
-            predictions.probabilities, predictions.class_ids, class_names, groups=groups
-        )
+        compute, write = compute_frame_metrics, write_frame_predictions
     else:
-        class_ids = np.array(find_class_ids(clips, class_names), np.int32)
-        dataset = make_eval_dataset(
-            reader, class_ids, config, num_windows=num_windows, num_views=num_views
+        predictions = _predict_clips(
+            run, reader, clips, config, num_windows=num_windows, num_views=num_views
         )
-        with raise_read_errors(reader):
-            probabilities = predict_dataset(
-                load_model(run), dataset, rows_per_clip=num_windows * num_views
-            )
-        clip_labels = [clip.label for clip in clips]
-        predictions = Predictions(reader.clip_ids, clip_labels, class_names, probabilities)
-        write = write_predictions
-        measured = compute_metrics(probabilities, class_ids, class_names, groups=groups)
+        compute, write = compute_metrics, write_predictions
     scores = {
         "split": split,
-        **measured,
+        **compute(
+            predictions.probabilities,
+            predictions.class_ids,
+            predictions.class_names,
+            groups=[clip.source_group for clip in clips],
+        ),
         "provenance": {
             "data": cache.data_root,
             "cache_dir": str(cache.cache_dir.resolve()),
@@ -151,6 +141,27 @@ def evaluate_run(
     write(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
+
+
+def _predict_clips(
+    run: RunDir,
+    reader: ClipReader,
+    clips: list[Clip],
+    config: TrainConfig,
+    *,
+    num_windows: int,
+    num_views: int,
+) -> Predictions:
+    """Predicts each of the reader's clips once: the mean over its windows and their views."""
+    class_names = read_class_names(run.classes_path)
+    class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+    dataset = make_eval_dataset(
+        reader, class_ids, config, num_windows=num_windows, num_views=num_views
+    )
+    with raise_read_errors(reader):
+        rows = np.stack([*iter_probabilities(load_model(run), dataset)])
+    probabilities = rows.reshape(-1, num_windows * num_views, rows.shape[-1]).mean(axis=1)
+    return Predictions(reader.clip_ids, [clip.label for clip in clips], class_names, probabilities)
 
 
 def check_cache(run: RunDir, cache: FeatureCache) -> None:
@@ -200,24 +211,3 @@ def load_model(run: RunDir):
             f"{run.model_path}: expected a model. Received: a file that is cut off or another. "
             "Copy the run again, or remove the file and train again."
         ) from error
-
-
-def predict_dataset(model, dataset, *, rows_per_clip: int = 1) -> np.ndarray:
-    """Runs the model over batches of (inputs, class ids).
-
-    Args:
-        model: From feature maps to logits.
-        dataset: As `make_eval_dataset` makes it.
-        rows_per_clip: How many rows in turn show one clip; its probabilities are their mean.
-
-    Returns:
-        [N, K] float32 probabilities, a row for each clip.
-    """
-
-    # Ragged batches differ in length; one trace serves them all.
-    @tf.function(reduce_retracing=True)
-    def forward(inputs):
-        return tf.nn.softmax(model(inputs, training=False))
-
-    rows = np.concatenate([forward(inputs).numpy() for inputs, _ in dataset])
-    return rows.reshape(-1, rows_per_clip, rows.shape[-1]).mean(axis=1)

@@ -32,7 +32,7 @@ def predict_frames(
     dataset = make_eval_dataset(reader, class_ids, config, num_views=num_views)
     probabilities = []
     with raise_read_errors(reader):
-        rows = _iter_rows(model, dataset)
+        rows = iter_probabilities(model, dataset)
         for num_frames in reader.num_frames.tolist():
             views = [answer_all_frames(next(rows), num_frames, config) for _ in range(num_views)]
             probabilities.append(np.mean(views, axis=0))
@@ -57,8 +57,11 @@ def answer_all_frames(rows: np.ndarray, num_frames: int, config: TrainConfig) ->
     return rows[:num_frames] if read is None else rows[find_nearest(read, num_frames)]
 
 
-def _iter_rows(model, dataset) -> Iterator[np.ndarray]:
-    """Yields the probabilities of each row of each batch, [T, K] float32, padding among them."""
+def iter_probabilities(model, dataset) -> Iterator[np.ndarray]:
+    """Yields the probabilities of each row of each batch of (inputs, targets).
+
+    They are [K] float32, or of a model that labels every frame [T, K], padding among them.
+    """
 
     # Ragged batches differ in length; one trace serves them all.
     @tf.function(reduce_retracing=True)
