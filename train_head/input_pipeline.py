@@ -8,18 +8,18 @@ sees.
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
 from lrcn.common.devices import import_tensorflow
+from train_head.batch_loader import BatchLoader, ClipTargets, round_up
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.frame_choice import sample_frames, sample_windows
 from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
-from train_head.padding import allocate_padded
 
 tf = import_tensorflow()
 
@@ -88,19 +88,17 @@ def make_train_dataset(
         weights = np.ones(len(class_ids)) if num_devices > 1 else None
         if is_balanced:
             weights = compute_sample_weight("balanced", class_ids)
-        targets = _ClipTargets(class_ids, weights)
+        targets = ClipTargets(class_ids, weights)
 
-    # A step follows the mean over the rows that count.
-    dataset = _make_dataset(
-        reader,
-        config,
-        iter_plan,
-        choose_frames,
+    loader = BatchLoader(
+        reader=reader,
+        choose_frames=choose_frames,
         targets=targets,
         num_devices=num_devices,
+        # A step follows the mean over the rows that count.
         find_scale=lambda num_rows, num_filled: num_filled / num_rows,
     )
-    return dataset, count_batches(len(reader), config)
+    return _make_dataset(iter_plan, loader, config), count_batches(len(reader), config)
 
 
 def make_eval_dataset(
@@ -139,85 +137,42 @@ def make_eval_dataset(
         targets = FrameTargets(class_ids, count_epoch=lambda _: counts)
     else:
         weights = np.ones(num_rows) if num_devices > 1 else None
-        targets = _ClipTargets(np.repeat(class_ids, num_windows * num_views), weights)
+        targets = ClipTargets(np.repeat(class_ids, num_windows * num_views), weights)
     # Keras averages the loss over all rows of all batches, also those of weight 0.
-    scale = _round_up(num_rows, num_devices) / num_rows
-    dataset = _make_dataset(
-        reader,
-        config,
-        iter_plan,
-        choose_frames,
+    scale = round_up(num_rows, num_devices) / num_rows
+    loader = BatchLoader(
+        reader=reader,
+        choose_frames=choose_frames,
         targets=targets,
         num_devices=num_devices,
         find_scale=lambda _num_rows, _num_filled: scale,
     )
     num_batches = count_batches(num_rows, config)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
-
-
-class _ClipTargets:
-    """Gives batches class ids, and weights where there are any: draw d has number d % N of N."""
-
-    def __init__(self, class_ids: np.ndarray, weights: np.ndarray | None):
-        self._values = [np.asarray(class_ids, np.int32)]
-        if weights is not None:
-            self._values.append(weights.astype(np.float32))
-
-    @property
-    def arrays(self):
-        return [(x.dtype, x.ndim) for x in self._values]
-
-    def make_batch(self, _epoch, draws, _chosen):
-        return [x[draws % len(x)] for x in self._values]
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
+    return _make_dataset(iter_plan, loader, config).apply(
+        tf.data.experimental.assert_cardinality(num_batches)
+    )
 
 
 def _make_dataset(
-    reader, config, iter_plan, choose_frames, *, targets, num_devices: int, find_scale
+    iter_plan: Callable[[], Iterator[tuple[int, np.ndarray]]],
+    loader: BatchLoader,
+    config: TrainConfig,
 ):
-    """Makes the batches of a plan of (epoch, [b] draws): inputs, and what the targets make of them.
-
-    `choose_frames` says of an epoch and a draw which clip it is, and which of its frames and views
-    it takes. A batch that the devices cannot share equally is filled up by some of its rows once
-    more, with weight 0, and the weights of the others grow by what `find_scale` says of the numbers
-    of rows before and after.
-    """
-    shape = (None, None, *reader.feature_shape)
+    """Makes the batches of a plan of (epoch, [b] draws): inputs and the loader's targets."""
+    shape = (None, None, *loader.reader.feature_shape)
+    dtypes, ranks = zip(*loader.targets.arrays, strict=True)
 
     def load(epoch, draws):
-        dtypes = [tf.float16, tf.bool, *(tf.as_dtype(dtype) for dtype, _ in targets.arrays)]
-        maps, mask, *wanted = tf.numpy_function(load_batch, [epoch, draws], dtypes)
-        maps = tf.ensure_shape(maps, shape)
-        inputs = maps
+        loaded = (tf.float16, tf.bool, *map(tf.as_dtype, dtypes))
+        maps, mask, *wanted = tf.numpy_function(loader.load, [epoch, draws], loaded)
+        inputs = maps = tf.ensure_shape(maps, shape)
         if config.sequence == "ragged":
             mask = tf.ensure_shape(mask, shape[:2])
-            if num_devices > 1:
+            if loader.num_devices > 1:
                 # Keras averages the first batch over the devices, which it cannot for bool.
                 mask = tf.cast(mask, tf.int32)
             inputs = {"feature_maps": maps, "frame_mask": mask}
-        ranks = [num_axes for _, num_axes in targets.arrays]
         return inputs, *map(tf.ensure_shape, wanted, [(None,) * rank for rank in ranks])
-
-    def load_batch(epoch, draws):
-        chosen = [choose_frames(int(epoch), int(draw)) for draw in draws]
-        lengths = [
-            int(reader.num_frames[clip_number]) if frames is None else len(frames)
-            for clip_number, frames, _ in chosen
-        ]
-        num_rows, num_filled = len(draws), _round_up(len(draws), num_devices)
-        maps, mask = allocate_padded(np.resize(lengths, num_filled), reader.feature_shape)
-        for row, (clip_number, frames, view) in enumerate(chosen):
-            reader.read(clip_number, frames, view=view, out=maps[row, : lengths[row]])
-        for row in range(num_rows, num_filled):
-            maps[row] = maps[row - num_rows]
-        wanted = targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
-        if num_devices > 1:
-            scale = find_scale(num_rows, num_filled)
-            wanted = _fill_targets(*wanted, num_filled=num_filled, scale=scale)
-        return maps, mask, *wanted
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)
@@ -227,12 +182,3 @@ def _make_dataset(
     options.autotune.enabled = False
     dataset = plan.map(load, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
     return dataset.prefetch(_PARALLEL_BATCHES).with_options(options)
-
-
-def _fill_targets(
-    class_ids: np.ndarray, weights: np.ndarray, *, num_filled: int, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Adds rows that count nothing, and multiplies the weights of the others."""
-    filled = np.zeros((num_filled, *weights.shape[1:]), np.float32)
-    filled[: len(weights)] = weights * scale
-    return np.resize(class_ids, filled.shape), filled

@@ -1,0 +1,90 @@
+"""One batch: its clips read into one array, and what they are trained and scored against."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from train_head.clip_reader import ClipReader
+from train_head.frame_targets import FrameTargets
+from train_head.padding import allocate_padded
+
+
+class ClipTargets:
+    """Gives batches class ids, and weights where there are any: draw d has number d % N of N.
+
+    Attributes:
+        arrays: The dtype and the number of axes of each array of a batch.
+    """
+
+    def __init__(self, class_ids: np.ndarray, weights: np.ndarray | None):
+        """Takes [N] class ids, and their [N] weights in the loss."""
+        self._values = [np.asarray(class_ids, np.int32)]
+        if weights is not None:
+            self._values.append(weights.astype(np.float32))
+        self.arrays = [(x.dtype, x.ndim) for x in self._values]
+
+    def make_batch(self, _epoch: int, draws: np.ndarray, _chosen) -> list[np.ndarray]:
+        """Makes the targets of a batch of [b] draws: [b] int32, and weights [b] float32."""
+        return [x[draws % len(x)] for x in self._values]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchLoader:
+    """Loads any batch of draws.
+
+    A batch that the devices cannot share equally is filled up by some of its rows once more, with
+    weight 0, and the weights of the others grow.
+
+    Attributes:
+        reader: The clips.
+        choose_frames: Says of an epoch and a draw which clip it is, which of its frames are taken,
+            None for all, and which view of them.
+        targets: What the draws are trained and scored against; of several devices with weights.
+        num_devices: How many share a batch.
+        find_scale: By how much weights grow in a batch of so many rows, filled up to so many.
+    """
+
+    reader: ClipReader
+    choose_frames: Callable[[int, int], tuple[int, np.ndarray | None, int]]
+    targets: ClipTargets | FrameTargets
+    num_devices: int
+    find_scale: Callable[[int, int], float]
+
+    def load(self, epoch: int, draws: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Loads the batch of [b] int64 draws.
+
+        Returns:
+            Feature maps [B, T, ...] float16, the mask [B, T] bool of those that are no padding, and
+            the targets. B is b, rounded up to a multiple of the devices.
+        """
+        chosen = [self.choose_frames(int(epoch), int(draw)) for draw in draws]
+        lengths = [
+            int(self.reader.num_frames[clip_number]) if frames is None else len(frames)
+            for clip_number, frames, _ in chosen
+        ]
+        num_rows, num_filled = len(draws), round_up(len(draws), self.num_devices)
+        maps, mask = allocate_padded(np.resize(lengths, num_filled), self.reader.feature_shape)
+        for row, (clip_number, frames, view) in enumerate(chosen):
+            self.reader.read(clip_number, frames, view=view, out=maps[row, : lengths[row]])
+        for row in range(num_rows, num_filled):
+            maps[row] = maps[row - num_rows]
+        wanted = self.targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
+        if self.num_devices > 1:
+            scale = self.find_scale(num_rows, num_filled)
+            wanted = _fill_targets(*wanted, num_filled=num_filled, scale=scale)
+        return maps, mask, *wanted
+
+
+def round_up(number: int, multiple: int) -> int:
+    """Returns the lowest multiple that is not below the number."""
+    return -(-number // multiple) * multiple
+
+
+def _fill_targets(
+    class_ids: np.ndarray, weights: np.ndarray, *, num_filled: int, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds rows that count nothing, and multiplies the weights of the others."""
+    filled = np.zeros((num_filled, *weights.shape[1:]), np.float32)
+    filled[: len(weights)] = weights * scale
+    return np.resize(class_ids, filled.shape), filled
