@@ -76,9 +76,9 @@ def test_what_lies_beside_the_frames_of_clips_is_said_once(tmp_path, caplog):
     make_tree(tmp_path, "a/x.mp4", "a/y/1.jpg", "a/y/notes.txt", "a/z/frames/1.jpg")
     find_clips(tmp_path)
     assert caplog.messages == [
-        f"{tmp_path}/a/c1: taken for one clip, of the 1 images in it; 1 folders or videos beside "
-        "them are passed over, such as frames, and 2 more clips likewise. Name those that are "
-        "clips, or move them out of there"
+        f"{tmp_path}/a/c1: taken for one clip. Images in it: 1; folders and videos beside them, "
+        "which are passed over: 1, such as frames. Other such clips: 2. Name those that are clips, "
+        "or move them out of there"
     ]
 
 

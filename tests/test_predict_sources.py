@@ -72,8 +72,9 @@ def test_folders_beside_the_frames_of_a_clip_are_named(tmp_path, caplog):
     write_video(tmp_path / "more" / "day_1" / "v.mp4", [*frame] * 2)
     assert find_sources([str(tmp_path / "more")]) == [tmp_path / "more"]
     assert caplog.messages == [
-        f"{tmp_path}/more: taken for one clip, of the 1 images in it; 1 folders or videos beside "
-        "them are passed over, such as day_1. Name those that are clips, or move them out of there"
+        f"{tmp_path}/more: taken for one clip. Images in it: 1; folders and videos beside them, "
+        "which are passed over: 1, such as day_1. Name those that are clips, or move them out of "
+        "there"
     ]
 
 
@@ -88,8 +89,8 @@ def test_images_beside_videos(tmp_path, caplog, num_images, num_videos, is_clip)
         write_video(path, make_numbered_frames(2))
     assert find_sources([str(clip)]) == ([clip] if is_clip else videos)
     warning = (
-        f"{clip}: taken for one clip, of the 3 images in it; 1 folders or videos beside them are "
-        "passed over, such as v0.mp4. Name those that are clips, or move them out of there"
+        f"{clip}: taken for one clip. Images in it: 3; folders and videos beside them, which are "
+        "passed over: 1, such as v0.mp4. Name those that are clips, or move them out of there"
     )
     assert caplog.messages == [warning] * is_clip
     caplog.clear()

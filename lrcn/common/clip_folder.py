@@ -108,11 +108,11 @@ def warn_of_passed_over(sources: Iterable[Path]) -> None:
     source, contents = first
     beside = contents.folders + contents.videos
     logging.warning(
-        "%s: taken for one clip, of the %d images in it; %d folders or videos beside them are "
-        "passed over, such as %s%s. Name those that are clips, or move them out of there",
+        "%s: taken for one clip. Images in it: %d; folders and videos beside them, which are "
+        "passed over: %d, such as %s%s. Name those that are clips, or move them out of there",
         escape_control(str(source)),
         len(contents.images),
         len(beside),
         escape_control(beside[0]),
-        f", and {num_more} more clips likewise" if num_more else "",
+        f". Other such clips: {num_more}" if num_more else "",
     )
