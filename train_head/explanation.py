@@ -1,25 +1,15 @@
 """Why a head decided as it did: frame by frame, from the features that it saw."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
-from absl import logging
 
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
+from train_head.integrated_gradients import integrate_gradients
 from train_head.layers import keras, tf
-
-# Points of the quadrature. On trained GRUs the influences then add up to some thousandths of a nat;
-# with 32 points a tenth was missing.
-_NUM_POINTS = 64
-# Four times as many are taken until the influences add up to so few nats, or there are too many.
-_TOLERANCE = 0.01
-_MAX_POINTS = 1024
-# Frames in a batch of points, so that memory does not grow with a clip's length.
-_BATCH_FRAMES = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,19 +124,10 @@ class Explainer:
         return tf.reduce_mean(tf.nn.softmax(logits), axis=0).numpy()
 
     def measure_influence(self, views: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-        """Measures how much each frame moved the decision, by integrated gradients.
+        """Measures how much each frame moved the decision, see `integrate_gradients`.
 
-        F is the log of the class' probability, the mean over the V views, where the class is the
-        most probable one; x_vt the vector that the frame encoder makes of frame t in view v, and e
-        the vector of an empty frame, whose features are all zero: VGG16 finds nothing. The
-        influence of frame t is
-
-            sum over v, d of (x_vt - e)_d * integral for a from 0 to 1 of dF/dx_vtd at e + a (x - e)
-
-        so that the influences add up to F(clip) - F(clip of empty frames): a positive one spoke
-        for the class, a negative one against it. The integral is a Gauss-Legendre quadrature.
-        Source: Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks",
-        equation 1 and proposition 1.
+        The vectors are those that the frame encoder makes, and the decision is by the mean
+        probability over the views. Of an empty frame all features are zero: VGG16 finds nothing.
 
         Args:
             views: One clip's frames in order, [T, ...], in each view.
@@ -154,39 +135,8 @@ class Explainer:
         Returns:
             [T] float32 in nats, and the id of the class predicted.
         """
-        vectors = self._encode_views(views)
         empty = self._encode(np.zeros_like(views[0][:1]))
-        decided = self._decide_together(vectors[None])[0]
-        class_id = int(tf.argmax(decided))
-        of_empty = self._decide(tf.repeat(empty, vectors.shape[1], axis=1))
-        gain = float(decided[class_id] - tf.nn.log_softmax(of_empty)[0, class_id])
-        num_points = _NUM_POINTS
-        while True:
-            influence = self._integrate(vectors, empty, class_id, num_points=num_points)
-            missing = abs(influence.sum() - gain)
-            # A maximum over time changes its frame along the way, and the gradient then leaps.
-            if missing <= _TOLERANCE or num_points >= _MAX_POINTS:
-                break
-            num_points *= 4
-        if missing > _TOLERANCE:
-            logging.warning("The influences of a clip's frames add up but for %.3f nats", missing)
-        return influence, class_id
-
-    def _integrate(self, vectors, empty, class_id: int, *, num_points: int) -> np.ndarray:
-        """Returns [T] float32, the influences by a quadrature of so many points."""
-        points, weights = _make_quadrature(num_points)
-        step = vectors - empty
-        gradient = tf.zeros_like(step)
-        batch_size = max(1, _BATCH_FRAMES // (vectors.shape[0] * vectors.shape[1]))
-        for start in range(0, num_points, batch_size):
-            chosen = slice(start, start + batch_size)
-            path = empty + tf.constant(points[chosen, None, None, None], step.dtype) * step
-            with tf.GradientTape() as tape:
-                tape.watch(path)
-                log_probability = self._decide_together(path)[:, class_id]
-                weighted = tf.reduce_sum(tf.constant(weights[chosen], tf.float32) * log_probability)
-            gradient += tf.reduce_sum(tape.gradient(weighted, path), axis=0)
-        return tf.reduce_sum(gradient * step, axis=(0, 2)).numpy()
+        return integrate_gradients(self._decide_together, self._encode_views(views), empty)
 
     def _decide_together(self, vectors):
         """Returns [N, K], the log of the mean probabilities over the views of [N, V, T, D]."""
@@ -223,12 +173,6 @@ class Explainer:
         if self._is_ragged:
             return {"feature_maps": maps, "frame_mask": np.ones(maps.shape[:2], bool)}
         return maps
-
-
-@functools.cache
-def _make_quadrature(num_points: int) -> tuple[np.ndarray, np.ndarray]:
-    points, weights = np.polynomial.legendre.leggauss(num_points)
-    return (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
 
 
 def _compile(model):
