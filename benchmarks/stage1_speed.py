@@ -156,8 +156,9 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
     import os
     import shutil
 
+    from extract_features.backbone_settings import Backbone
     from extract_features.batches import Job
-    from extract_features.pipeline import run_pipeline
+    from extract_features.pipeline import PipelineSettings, run_pipeline
     from extract_features.progress import ExtractionProgress
     from lrcn.common.clip import Clip
     from lrcn.common.contract import Contract
@@ -187,10 +188,8 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
         result = run_pipeline(
             jobs,
             cache=FeatureCache(cache_dir, contract=contract, data_root=""),
-            forward=forward,
-            batch_size=_BATCH_SIZE,
-            num_decode_threads=len(os.sched_getaffinity(0)),
-            compression="gzip",
+            backbone=Backbone(contract, forward, _BATCH_SIZE),
+            settings=PipelineSettings(num_decode_threads=len(os.sched_getaffinity(0))),
             progress=progress,
         )
     if result.failures:

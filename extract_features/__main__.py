@@ -38,6 +38,7 @@ def main() -> int:
     data_settings, cache_dir = data_flags.read_data_settings()
     backbone_settings, batch_options = backbone_flags.read_backbone_settings()
     from extract_features.extract import extract_features
+    from extract_features.pipeline import PipelineSettings
     from extract_features.summary import report_summary
     from lrcn.common.cache_lock import Shard
     from lrcn.common.devices import count_cores
@@ -45,11 +46,13 @@ def main() -> int:
     summary = extract_features(
         data_settings,
         backbone_settings,
+        PipelineSettings(
+            num_decode_threads=_NUM_DECODE_THREADS.value or count_cores(),
+            keep_partial=_KEEP_PARTIAL.value,
+            **batch_options,
+        ),
         cache_dir=cache_dir,
-        num_decode_threads=_NUM_DECODE_THREADS.value or count_cores(),
-        keep_partial=_KEEP_PARTIAL.value,
         shard=Shard(_SHARD_INDEX.value, _NUM_SHARDS.value),
-        **batch_options,
     )
     return report_summary(summary, cache_dir)
 

@@ -87,18 +87,27 @@ def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
     )
 
 
-def build_forward(
-    settings: BackboneSettings, batch_size: int | None
-) -> tuple[Contract, Callable, int]:
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A built backbone.
+
+    Attributes:
+        contract: Of its features.
+        forward: `backbone.make_forward`'s function.
+        batch_size: Frames that it takes: all of their views are the rows of its batch.
+    """
+
+    contract: Contract
+    forward: Callable
+    batch_size: int
+
+
+def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbone:
     """Builds the backbone.
 
     Args:
         settings: Complete ones.
         batch_size: Views of frames that it sees at once, None for what suits the machine.
-
-    Returns:
-        Its contract, `backbone.make_forward`'s function, and how many frames that takes: their
-        views are the rows of its batch.
     """
     from lrcn.common import backbone  # imports TensorFlow
     from lrcn.common.batch_size import find_batch_size
@@ -131,7 +140,7 @@ def build_forward(
         batch_size = find_batch_size(bottom)
     frames_per_batch = views.find_frames_per_batch(batch_size)
     forward = backbone.make_forward(bottom, batch_size=frames_per_batch * views.num_views)
-    return contract, forward, frames_per_batch
+    return Backbone(contract, forward, frames_per_batch)
 
 
 def _name_weights(weights: str) -> str:

@@ -17,6 +17,7 @@ from lrcn.common.feature_cache import FeatureCache
 def write_batches(
     computed: BoundedQueue,
     cache: FeatureCache,
+    *,
     compression: str,
     result: ExtractionResult,
     progress,

@@ -1,7 +1,6 @@
 """Makes a cache from features that another tool computed."""
 
 import collections
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from extract_features.batches import Job
 from extract_features.clip_list import (
     DataSettings,
     leave_out_clips,
@@ -28,8 +28,9 @@ from extract_features.feature_source import (
 )
 from extract_features.same_data import check_moved_data, check_same_data
 from extract_features.summary import ExtractionResult, Summary
+from extract_features.worklist import find_work
 from lrcn.common.cache_lock import lock_cache
-from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.clip import Clip
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
@@ -61,48 +62,38 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     start_sec = time.monotonic()
     data_settings = data_settings.complete(find_cache(cache_dir))
     clips, data_root = read_split_clips(data_settings, paths_are_sources=False)
-    result, skipped = ExtractionResult(), 0
     with lock_cache(cache_dir), open_features(features) as read_array:
         existing = find_cache(cache_dir)
         if existing is not None:
             check_same_data(existing, clips)
         contract = _make_contract(features, clips, read_array)
+        jobs, unreadable = _find_jobs(features, clips)
         if existing is not None:
             check_contract(existing, contract)
             if existing.contract.weights != contract.weights:
-                was, sources = existing.contract.weights, _read_feature_stats(features, clips)
-                check_moved_data(existing, clips, sources, was=was, now=features)
+                was = existing.contract.weights
+                check_moved_data(existing, clips, jobs, was=was, now=features)
         cache = create_cache(
             cache_dir,
             contract=contract,
             data_root=data_root,
             data_settings=data_settings.to_remember(),
         )
-        pending = []
-        for clip in clips:
-            source = find_feature_source(features, clip.clip_id)
-            try:
-                source_stat = read_feature_stat(source)
-            except OSError as error:
-                result.failures.append((clip, str(error)))
-                continue
-            if cache.is_current(clip.clip_id, source_stat):
-                skipped += 1
-            else:
-                pending.append((clip, source_stat))
+        work = find_work(jobs, unreadable, cache)
         # Before the first is copied, as in `extract_features`: an import may be stopped.
-        for clip, _ in pending:
-            cache.remove_clip(clip.clip_id)
+        for job in work.pending:
+            cache.remove_clip(job.clip.clip_id)
         write_clip_list(cache, clips)
+        result = ExtractionResult(failures=[*work.unreadable])
         num_values = np.zeros(3, np.int64)
-        for clip, source_stat in pending:
+        for job in work.pending:
             try:
-                array = read_array(clip.clip_id)
-                check_shape(array, clip, cache.contract)
+                array = read_array(job.clip.clip_id)
+                check_shape(array, job.clip, cache.contract)
             except (ValueError, OSError) as error:
-                result.failures.append((clip, str(error)))
+                result.failures.append((job.clip, str(error)))
                 continue
-            num_values += _copy_clip(array, clip, cache, source_stat, result)
+            num_values += _copy_clip(array, job, cache, result)
         _warn_if_small(num_values)
         write_failures(cache, result.failures)
         result.elapsed_sec = time.monotonic() - start_sec
@@ -115,25 +106,27 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
             leave_out_clips(cache, clips, left_out, result.failures)
     return Summary(
         result,
-        skipped=skipped,
+        skipped=work.num_current,
         elapsed_sec=time.monotonic() - start_sec,
         skip_unreadable=data_settings.skip_unreadable,
     )
 
 
-def _read_feature_stats(features: Path, clips: list[Clip]) -> dict[str, SourceStat]:
-    stats = {}
+def _find_jobs(features: Path, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
+    """As `worklist.find_jobs`, of the files with their features."""
+    jobs, unreadable = [], []
     for clip in clips:
-        with contextlib.suppress(OSError):
-            stats[clip.clip_id] = read_feature_stat(find_feature_source(features, clip.clip_id))
-    return stats
+        source = find_feature_source(features, clip.clip_id)
+        try:
+            jobs.append(Job(clip, source, read_feature_stat(source)))
+        except OSError as error:
+            unreadable.append((clip, str(error)))
+    return jobs, unreadable
 
 
-def _copy_clip(
-    array, clip: Clip, cache: FeatureCache, source_stat: SourceStat, result: ExtractionResult
-) -> np.ndarray:
+def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:
     """Returns the sum of `_count_values`, zeros where the clip fails."""
-    num_values = np.zeros(3, np.int64)
+    clip, num_values = job.clip, np.zeros(3, np.int64)
     writer = cache.open_writer(clip.clip_id)
     try:
         for start in range(0, len(array), _ROWS_AT_ONCE):
@@ -151,7 +144,7 @@ def _copy_clip(
                 f"{clip.clip_id}: expected values that float16 can hold. Received: {num_values[0]} "
                 f"that are not 0, of which all become 0 in it. {_SCALE}"
             )
-        result.size_bytes += writer.commit(source_stat)
+        result.size_bytes += writer.commit(job.source_stat)
     except ValueError as error:
         writer.discard()
         result.failures.append((clip, str(error)))

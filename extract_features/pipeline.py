@@ -4,6 +4,7 @@ The parts run at once behind bounded queues, so memory depends neither on the le
 nor on the number of clips, and the backbone waits for nobody who can keep up.
 """
 
+import dataclasses
 import functools
 import threading
 import time
@@ -13,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from absl import logging
 
+from extract_features.backbone_settings import Backbone
 from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, Job, iter_batches
 from extract_features.summary import ExtractionResult
-from extract_features.workers import BoundedQueue, SharedIterator, StoppedError, Worker
+from extract_features.workers import BoundedQueue, SharedIterator, StoppedError, Worker, run_workers
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
@@ -28,28 +30,41 @@ _QUEUED_BATCHES = 4
 _BATCHES_AT_ONCE = 2
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PipelineSettings:
+    """How the work is done, which no feature's value depends on.
+
+    Attributes:
+        num_decode_threads: Threads that decode, each a clip of its own.
+        batch_size: Views of frames that the backbone sees at once, of one or several clips. The
+            largest whole number of frames is taken, at least one; None is what suits the machine.
+        compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
+        keep_partial: Keep the frames of a video up to where it breaks off. Such a clip is current
+            for later runs too.
+    """
+
+    num_decode_threads: int
+    batch_size: int | None = None
+    compression: str = "gzip"
+    keep_partial: bool = False
+
+
 def run_pipeline(
     jobs: list[Job],
     *,
     cache: FeatureCache,
-    forward: Callable,
-    batch_size: int,
-    num_decode_threads: int,
-    compression: str,
+    backbone: Backbone,
+    settings: PipelineSettings,
     progress,
-    keep_partial: bool = False,
 ) -> ExtractionResult:
     """Extracts the clips of `jobs` into the cache.
 
     Args:
         jobs: Clips in the order of work.
         cache: Where the clips go; its contract gives image size and views.
-        forward: From `backbone.make_forward` for all views of `batch_size` frames.
-        batch_size: Frames in a batch.
-        num_decode_threads: Threads that decode, each a clip of its own.
-        compression: One of `clip_file.COMPRESSIONS`.
+        backbone: What computes them.
+        settings: How; the batch is the backbone's.
         progress: Told of frames and clips, see `ExtractionProgress`.
-        keep_partial: Keep the frames of a video up to where it breaks off.
 
     Returns:
         Counts, failures and waiting times. An unreadable clip is a failure, not an error.
@@ -61,59 +76,64 @@ def run_pipeline(
     result = ExtractionResult()
     start_sec = time.monotonic()
     stop = threading.Event()
-    decoded = BoundedQueue(_QUEUED_BATCHES * batch_size, stop)
+    decoded = BoundedQueue(_QUEUED_BATCHES * backbone.batch_size, stop)
     computed = BoundedQueue(_QUEUED_BATCHES, stop)
-    contract = cache.contract
-    image_size = contract.image_size_px
-    selection = FrameSelection.parse(
-        contract.frame_selection, where=str(cache.cache_dir / "cache.json")
+    decode_clips = functools.partial(
+        _decode_clips,
+        SharedIterator(jobs),
+        decoded,
+        decode=_make_decode(cache, decoded),
+        result=result,
+        keep_partial=settings.keep_partial,
     )
-    views = VIEWS[contract.views]
-    decode = functools.partial(
-        iter_frames,
-        image_size=views.find_resized_px(image_size),
-        selection=selection,
-        on_decoded=decoded.check_running,
+    write = functools.partial(
+        write_batches,
+        computed,
+        cache,
+        compression=settings.compression,
+        result=result,
+        progress=progress,
     )
-    remaining = SharedIterator(jobs)
-    threads = [
-        Worker(
-            stop,
-            lambda: _decode_clips(remaining, decoded, decode, result, keep_partial=keep_partial),
-        )
-        for _ in range(num_decode_threads)
-    ]
-    writer = Worker(stop, lambda: write_batches(computed, cache, compression, result, progress))
-    for thread in [*threads, writer]:
-        thread.start()
-    backbone = ThreadPoolExecutor(_BATCHES_AT_ONCE)
-    try:
-        items = _iter_items(decoded, num_clips=len(jobs))
-        for batch in iter_batches(items, batch_size, views=views, image_size=image_size):
-            maps = backbone.submit(_compute_maps, forward, batch.pixels)
-            computed.put((maps, batch.items))
-        computed.put(None)
-        writer.join()
-    except StoppedError:
-        pass  # a worker failed; its error is raised below
-    finally:
-        stop.set()
-        backbone.shutdown(cancel_futures=True)
-        for thread in [*threads, writer]:
-            thread.join()
-    for thread in [*threads, writer]:
-        if thread.error is not None:
-            raise thread.error
+    decoders = [Worker(stop, decode_clips) for _ in range(settings.num_decode_threads)]
+    writer = Worker(stop, write)
+    batches = iter_batches(
+        _iter_items(decoded, num_clips=len(jobs)),
+        backbone.batch_size,
+        views=VIEWS[cache.contract.views],
+        image_size=cache.contract.image_size_px,
+    )
+    with run_workers([*decoders, writer], stop):
+        threads = ThreadPoolExecutor(_BATCHES_AT_ONCE)
+        try:
+            for batch in batches:
+                maps = threads.submit(_compute_maps, backbone.forward, batch.pixels)
+                computed.put((maps, batch.items))
+            computed.put(None)
+            writer.join()
+        finally:
+            threads.shutdown(cancel_futures=True)
     result.elapsed_sec = time.monotonic() - start_sec
     return result
+
+
+def _make_decode(cache: FeatureCache, decoded: BoundedQueue) -> Callable:
+    """Returns `iter_frames` for the frames of the cache's contract, which stops with the queue."""
+    contract = cache.contract
+    where = str(cache.cache_dir / "cache.json")
+    return functools.partial(
+        iter_frames,
+        image_size=VIEWS[contract.views].find_resized_px(contract.image_size_px),
+        selection=FrameSelection.parse(contract.frame_selection, where=where),
+        on_decoded=decoded.check_running,
+    )
 
 
 def _decode_clips(
     jobs: Iterator[Job],
     decoded: BoundedQueue,
+    *,
     decode: Callable,
     result: ExtractionResult,
-    *,
     keep_partial: bool,
 ) -> None:
     for job in jobs:

@@ -5,14 +5,14 @@ import itertools
 import math
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from extract_features.backbone_settings import (
+    Backbone,
     BackboneSettings,
-    build_forward,
+    build_backbone,
     complete_settings,
 )
 from extract_features.batches import Job
@@ -24,11 +24,10 @@ from extract_features.disk_space import (
     find_free_bytes,
     take_evenly,
 )
-from extract_features.extract import find_jobs
 from extract_features.same_data import check_data_root, check_same_data
+from extract_features.worklist import find_jobs, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
-from lrcn.common.contract import Contract
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
 from lrcn.common.devices import count_cores
 from lrcn.common.open_cache import check_contract, find_cache
@@ -107,24 +106,17 @@ def make_plan(
         check_same_data(existing, clips)
     settings = complete_settings(backbone_settings, existing)
     jobs, unreadable = find_jobs(clips, data_root)
-    contract, forward, frames_per_batch = build_forward(settings, batch_size)
-    pending = jobs
+    backbone = build_backbone(settings, batch_size)
     if existing is not None:
-        check_contract(existing, contract)
-        pending = [x for x in jobs if not existing.is_current(x.clip.clip_id, x.source_stat)]
-    count = count_frames_of(pending, settings.selection)
-    rates = measure_rates(
-        pending,
-        contract=contract,
-        forward=forward,
-        batch_size=frames_per_batch,
-        compression=compression,
-    )
+        check_contract(existing, backbone.contract)
+    work = find_work(jobs, unreadable, existing)
+    count = count_frames_of(work.pending, settings.selection)
+    rates = measure_rates(work.pending, backbone, compression=compression)
     folder = Path.cwd() if cache_dir is None else cache_dir
     plan = Plan(
         count.clips,
-        skipped=len(jobs) - len(pending),
-        unreadable=unreadable + count.unreadable,
+        skipped=work.num_current,
+        unreadable=work.unreadable + count.unreadable,
         skip_unreadable=data_settings.skip_unreadable,
         frames=count.frames,
         folder=folder,
@@ -162,27 +154,19 @@ class Rates:
         return max(count.frames * self.forward_sec + shared_sec, write_sec)
 
 
-def measure_rates(
-    jobs: list[Job],
-    *,
-    contract: Contract,
-    forward: Callable,
-    batch_size: int,
-    compression: str,
-) -> Rates | None:
+def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> Rates | None:
     """Extracts the first frames of some clips into a temporary folder, one step at a time.
 
     Args:
         jobs: The clips; some of them, spread evenly, are taken.
-        contract: What is extracted.
-        forward: From `backbone.make_forward` for all views of `batch_size` frames.
-        batch_size: Frames in a batch.
+        backbone: What computes them.
         compression: One of `clip_file.COMPRESSIONS`.
 
     Returns:
         None if no frame could be read.
     """
     start_sec = time.monotonic()
+    contract, batch_size = backbone.contract, backbone.batch_size
     views, image_size = VIEWS[contract.views], contract.image_size_px
     frames = _read_some_frames(
         jobs, views.find_resized_px(image_size), batch_size * _BATCHES_MEASURED
@@ -191,13 +175,13 @@ def measure_rates(
     if not frames:
         return None
     pixels = np.zeros((batch_size * views.num_views, image_size, image_size, 3), np.uint8)
-    np.asarray(forward(pixels))  # the first call compiles
+    np.asarray(backbone.forward(pixels))  # the first call compiles
     maps, start_sec = [], time.monotonic()
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
         rows = np.concatenate([views.cut(frame.pixels, image_size) for frame in batch])
         pixels[: len(rows)] = rows
-        batch_maps = np.asarray(forward(pixels)).reshape(-1, *contract.frame_shape)
+        batch_maps = np.asarray(backbone.forward(pixels)).reshape(-1, *contract.frame_shape)
         maps.append(batch_maps[: len(batch)])
     forward_sec = (time.monotonic() - start_sec) / (len(maps) * batch_size)
     with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:

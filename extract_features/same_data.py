@@ -1,10 +1,10 @@
 """Whether data is where its paths say, and what a cache was made of: by names and by content."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from lrcn.common.clip import Clip, SourceStat
+from extract_features.batches import Job
+from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 
@@ -65,12 +65,7 @@ def _is_there(source: Path) -> bool:
 
 
 def check_moved_data(
-    existing: FeatureCache,
-    clips: list[Clip],
-    sources: Mapping[str, SourceStat],
-    *,
-    was: str,
-    now: Path,
+    existing: FeatureCache, clips: list[Clip], jobs: list[Job], *, was: str, now: Path
 ) -> None:
     """Checks that data in another place is what the cache was made of, not of the same names alone.
 
@@ -79,13 +74,14 @@ def check_moved_data(
     Args:
         existing: The cache.
         clips: The data's clips.
-        sources: The state of each clip's source, by clip_id, where there is one.
+        jobs: Those of them whose sources are there.
         was: Where the data was.
         now: Where it is.
 
     Raises:
         ValueError: If the sources of more than half of the cached clips are others.
     """
+    sources = {job.clip.clip_id: job.source_stat for job in jobs}
     cached = [clip.clip_id for clip in clips if existing.clip_path(clip.clip_id).exists()]
     changed = [x for x in cached if x not in sources or not existing.is_current(x, sources[x])]
     if 2 * len(changed) > len(cached):

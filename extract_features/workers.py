@@ -1,8 +1,9 @@
 """Threads behind bounded queues that all end when one of them fails."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from lrcn.common.interrupt import raise_if_interrupted
 
@@ -72,3 +73,25 @@ class Worker(threading.Thread):
         except BaseException as error:  # raised again by the main thread
             self.error = error
             self._stop_pipeline.set()
+
+
+@contextlib.contextmanager
+def run_workers(workers: Sequence[Worker], stop: threading.Event) -> Iterator[None]:
+    """Runs the workers beside the block; when it ends, however it does, they are stopped.
+
+    Raises:
+        BaseException: What the first of them, in their order, has failed with.
+    """
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    except StoppedError:
+        pass  # a worker failed; its error is raised below
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    for worker in workers:
+        if worker.error is not None:
+            raise worker.error

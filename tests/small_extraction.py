@@ -5,25 +5,32 @@ import numpy as np
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.pipeline import PipelineSettings
+from lrcn.common.cache_lock import ALL_CLIPS
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 
 SMALL_SETTINGS = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
+SMALL_PIPELINE = PipelineSettings(num_decode_threads=2, batch_size=16)
 NUM_CLIPS = 16
 
 
-def extract(data, cache_dir, settings=SMALL_SETTINGS, **options):
+def extract(
+    data,
+    cache_dir,
+    settings=SMALL_SETTINGS,
+    pipeline_settings=SMALL_PIPELINE,
+    *,
+    skip_unreadable=None,
+    shard=ALL_CLIPS,
+):
     """Extracts in this process."""
     return extract_features(
-        DataSettings(data=data, skip_unreadable=options.pop("skip_unreadable", None)),
+        DataSettings(data=data, skip_unreadable=skip_unreadable),
         settings,
+        pipeline_settings,
         cache_dir=cache_dir,
-        **{
-            "batch_size": 16,
-            "num_decode_threads": 2,
-            "compression": "gzip",
-            **options,
-        },
+        shard=shard,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from small_extraction import (
     FLOAT16_TOLERANCE,
     NUM_CLIPS,
+    SMALL_PIPELINE,
     SMALL_SETTINGS,
     assert_same_features,
     extract,
@@ -84,7 +85,8 @@ def test_batches_that_span_clips_give_what_each_clip_gives_alone(cache_dir, clip
 
 @pytest.mark.parametrize("num_decode_threads", [1, 4])
 def test_the_number_of_threads_changes_nothing(cache_dir, clips_dir, tmp_path, num_decode_threads):
-    summary = extract(clips_dir, tmp_path / "new", num_decode_threads=num_decode_threads)
+    threads = dataclasses.replace(SMALL_PIPELINE, num_decode_threads=num_decode_threads)
+    summary = extract(clips_dir, tmp_path / "new", pipeline_settings=threads)
     assert (summary.result.clips_done, summary.result.frames) == (NUM_CLIPS, NUM_FRAMES)
     assert_same_features(tmp_path / "new", cache_dir)
 
@@ -98,10 +100,8 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
     extract_features(
         DataSettings(data=tmp_path / "spans.csv", data_root=clips_dir, val_fraction=0),
         SMALL_SETTINGS,
+        SMALL_PIPELINE,
         cache_dir=tmp_path / "new",
-        batch_size=16,
-        num_decode_threads=1,
-        compression="gzip",
     )
     whole, spans = read_cache(cache_dir), read_all(tmp_path / "new")
     for clip_id, source, rows in (
@@ -117,10 +117,8 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
     summary = extract_features(
         DataSettings(data=tmp_path / "spans.csv"),  # the rest the cache remembers
         SMALL_SETTINGS,
+        SMALL_PIPELINE,
         cache_dir=tmp_path / "new",
-        batch_size=16,
-        num_decode_threads=1,
-        compression="gzip",
     )
     assert (summary.result.clips_done, summary.skipped) == (1, 1)
     assert read_cache(tmp_path / "new").count_frames("start") == 3
@@ -131,9 +129,8 @@ def test_an_empty_group_regex_takes_back_what_the_cache_remembers(clips_dir, cac
         extract_features(
             DataSettings(data=clips_dir, group_regex=group_regex),
             SMALL_SETTINGS,
+            SMALL_PIPELINE,
             cache_dir=cache_copy,
-            batch_size=16,
-            num_decode_threads=1,
         )
         return {clip.group for clip in read_manifest(cache_copy / "manifest.csv")}
 

@@ -11,6 +11,7 @@ from media import make_numbered_frames, write_frame_folder, write_video
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.pipeline import PipelineSettings
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
@@ -27,12 +28,8 @@ def extract(data, cache_dir, **options):
         BackboneSettings(
             weights="random", image_size=32, compute_dtype="float32", selection=selection
         ),
+        PipelineSettings(num_decode_threads=2, batch_size=16, **options),
         cache_dir=cache_dir,
-        **{
-            "batch_size": 16,
-            "num_decode_threads": 2,
-            **options,
-        },
     )
 
 

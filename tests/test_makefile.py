@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from commands import ROOT, SMALL_HEAD, run_program
-from small_extraction import SMALL_SETTINGS
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
@@ -200,9 +200,8 @@ def test_fine_tuning_follows_the_cache_of_the_head(make, clips_dir, tmp_path):
     extract_features(
         settings,
         dataclasses.replace(SMALL_SETTINGS, selection=selection),
+        SMALL_PIPELINE,
         cache_dir=work / "cache",
-        batch_size=16,
-        num_decode_threads=2,
     )
     flags = f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1"
     done = make("finetune", f"DATA={clips_dir}", flags)

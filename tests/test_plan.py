@@ -11,6 +11,7 @@ import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from media import make_numbered_frames, write_video
 from small_data import read_cache_bytes
+from small_extraction import SMALL_PIPELINE
 
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
@@ -48,9 +49,8 @@ def resume(data, cache_dir):
     summary = extract_features(
         DataSettings(data=data),
         BackboneSettings(),
+        SMALL_PIPELINE,
         cache_dir=cache_dir,
-        batch_size=16,
-        num_decode_threads=2,
     )
     return summary.result.clips_done, summary.skipped
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_data import read_cache_bytes
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
-from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
 from lrcn.common.cache_lock import Shard, lock_cache
@@ -144,10 +144,9 @@ def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_p
     def extract(index, **settings):
         extract_features(
             DataSettings(data=data, **settings),
-            BackboneSettings(weights="random", image_size=32, compute_dtype="float32"),
+            SMALL_SETTINGS,
+            SMALL_PIPELINE,
             cache_dir=cache,
-            batch_size=16,
-            num_decode_threads=2,
             shard=Shard(index, 2),
         )
 

@@ -14,6 +14,7 @@ from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import DataSettings
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES
 from extract_features.extract import extract_features
+from extract_features.pipeline import PipelineSettings
 from extract_features.planning import make_plan
 from extract_features.verification import iter_findings
 from lrcn.common.frame import resize_picture
@@ -68,9 +69,8 @@ def extract(data, cache_dir, *, views=None, batch_size=16):
     return extract_features(
         DataSettings(data=data),
         make_settings(views),
+        PipelineSettings(num_decode_threads=2, batch_size=batch_size),
         cache_dir=cache_dir,
-        batch_size=batch_size,
-        num_decode_threads=2,
     )
 
 
