@@ -14,7 +14,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run, score_run
 
-SETTINGS = {"epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
+SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):
 def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path):
     # Large steps of the whole set at once: soon an epoch is worse than the one before.
     settings = {"epochs": 30, "patience": 1, "learning_rate": 1.0, "batch_size": 1000}
-    run = train(ramps, tmp_path / "run", **settings)
+    run = train(ramps, tmp_path / "run", rnn="gru", **settings)
     history = read_history(run.history_path)
     best = min(history, key=lambda row: (-row["val_top1"], -row["epoch"]))
     assert len(history) < 30
@@ -103,17 +103,10 @@ def test_statistics_are_those_of_the_train_clips(run_dir, cache_dir):
 
 
 def test_order_is_learnt_where_a_frame_tells_nothing(ramps, tmp_path):
-    gru = train(ramps, tmp_path / "gru", epochs=15, dropout=0.0, input_dropout=0.0)
+    settings = {"epochs": 15, "dropout": 0.0, "input_dropout": 0.0}
+    gru = train(ramps, tmp_path / "gru", rnn="gru", **settings)
     assert evaluate_run(gru, ramps, split="test")["top1"] > 0.9
-    mean = train(
-        ramps,
-        tmp_path / "mean",
-        epochs=15,
-        dropout=0.0,
-        input_dropout=0.0,
-        rnn="none",
-        output="mean",
-    )
+    mean = train(ramps, tmp_path / "mean", output="mean", **settings)
     assert evaluate_run(mean, ramps, split="test")["top1"] <= 0.6
 
 
@@ -122,6 +115,7 @@ def test_whole_clips_train_in_ragged_batches(ramps, tmp_path, batch_size):
     run = train(
         ramps,
         tmp_path / "run",
+        rnn="gru",
         sequence="ragged",
         batch_size=batch_size,
         epochs=6,
@@ -134,7 +128,7 @@ def test_whole_clips_train_in_ragged_batches(ramps, tmp_path, batch_size):
 def test_seed_decides_everything(ramps, tmp_path):
     runs = {}
     for name, seed in (("first", 0), ("again", 0), ("other", 1)):
-        runs[name] = train(ramps, tmp_path / name, epochs=2, seed=seed)
+        runs[name] = train(ramps, tmp_path / name, rnn="gru", epochs=2, seed=seed)
     assert_equal_training(runs["again"], runs["first"])
     assert runs["other"].history_path.read_bytes() != runs["first"].history_path.read_bytes()
 
@@ -177,7 +171,7 @@ def test_without_held_out_clips_the_last_epoch_is_kept_and_there_is_no_score(tmp
 
 def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
     with caplog.at_level("INFO", logger="absl"):
-        run = train(ramps, tmp_path / "run", mixed_precision=True, epochs=2)
+        run = train(ramps, tmp_path / "run", rnn="gru", mixed_precision=True, epochs=2)
     assert caplog.text.count("Mixed precision: the FC layer computes in") == 1
     model = load_model(run)
     encoder = model.get_layer("per_frame").model

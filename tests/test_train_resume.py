@@ -49,12 +49,12 @@ KILLED_SETTINGS = {
     "fc_units": 64,
     "rnn_units": 8,
     "seq_len": 4,
-    "epochs": 12,
-    "patience": 12,
+    "epochs": 10,
+    "patience": 10,
     "batch_size": 8,
     "learning_rate": 0.01,
     # All that draws or counts.
-    "rnn_layers": 2,
+    "rnn": "gru",
     "recurrent_dropout": 0.2,
     "balanced_sampling": True,
     "min_span": 0.5,
@@ -91,7 +91,7 @@ def count_rows(run: RunDir) -> int:
 def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
     whole = train(ramps, tmp_path / "whole", **KILLED_SETTINGS)
     evaluate_run(whole, ramps, split="test")
-    assert count_rows(whole) == 12
+    assert count_rows(whole) == 10
 
     run = RunDir(tmp_path / "run")
     flags = [f"--{name}={value}" for name, value in KILLED_SETTINGS.items()]
@@ -121,7 +121,7 @@ def test_killed_training_goes_on_as_if_nothing_had_happened(ramps, tmp_path):
 
 def test_a_disk_that_a_checkpoint_fills_up_loses_nothing(ramps, make_small_disk, tmp_path):
     disk = make_small_disk(1024)
-    settings = {"fc_units": 4096, "epochs": 2, "checkpoint_sec": 0}
+    settings = {"rnn": "gru", "fc_units": 4096, "epochs": 2, "checkpoint_sec": 0}
     # The best weights take 0.5 MB, and the checkpoint with the optimizer's moments 1.5.
     with refusal(f"No space left on device: '{disk}/run/checkpoints/last_1.npz'", OSError):
         train(ramps, disk / "run", **settings)
