@@ -211,5 +211,5 @@ def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
         )
     return UnreadableClipError(
         f"{place}: expected a whole image ({', '.join(_FORMATS)}), but decoding it failed: "
-        f"{error or type(error).__name__}. Replace or remove the file."
+        f"{str(error) or type(error).__name__}. Replace or remove the file."
     )
