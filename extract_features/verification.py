@@ -98,7 +98,10 @@ def remove_file(cache: FeatureCache, finding: Finding) -> bool:
 
 
 def _check_clip(cache: FeatureCache, clip: Clip) -> Finding | None:
-    source, source_stat = _read_source(cache, clip)
+    try:
+        source, source_stat = _read_source(cache, clip)
+    except OSError as error:  # of too many open files, which say nothing of the source
+        return Finding("unreadable", clip.clip_id, str(error))
     problem = _check_file(cache, clip, source, source_stat)
     if problem is not None:
         kind, reason = problem

@@ -79,3 +79,14 @@ def test_decompression_bomb(tmp_path, limit, monkeypatch):
         UnreadableClipError, match=r"0\.png .*178956970.*900000000.*Scale|900000000.*178956970"
     ):
         decode(folder)
+
+
+def test_an_error_of_pillow_without_words_has_its_name(tmp_path, monkeypatch):
+    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
+
+    def open_image(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", open_image)
+    with pytest.raises(UnreadableClipError, match=r"decoding it failed: MemoryError\. Replace"):
+        decode(folder)

@@ -1,18 +1,23 @@
 """Clips that fail: they are listed with the reason, may be skipped, and hold up no other."""
 
 import csv
+import errno
 import os
 import shutil
 
 import keras
+import pytest
 from commands import run_program
-from refusals import refusal
+from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
+from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
+from lrcn.common.decode import estimate_num_frames
 from lrcn.common.manifest import read_manifest
+from lrcn.common.source_stat import read_source_stat
 
 
 def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
@@ -106,3 +111,23 @@ def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
     with open(tmp_path / "cache" / "failures.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == NUM_CLIPS
     assert len(read_manifest(tmp_path / "cache" / "manifest.csv")) == NUM_CLIPS
+
+
+@pytest.mark.parametrize("name", ["clip", "clip/0.png", "clip.gif", "clip.mp4"])
+def test_clips_do_not_fail_where_no_more_files_can_be_opened(tmp_path, name):
+    """It is no fault of theirs, and --skip_unreadable would leave whole clips out."""
+    write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
+    write_gif(tmp_path / "clip.gif", 2, duration=40)
+    write_video(tmp_path / "clip.mp4", make_numbered_frames(2))
+    source = tmp_path / name
+    steps = [decode]
+    if name == "clip":
+        steps.append(read_source_stat)
+    if name == "clip.mp4":
+        steps.append(estimate_num_frames)
+    for step in steps:
+        before = step(source)
+        with pytest.raises(OSError, match="Too many open files") as caught, no_more_open_files():
+            step(source)
+        assert caught.value.errno == errno.EMFILE
+        assert len(step(source)) == len(before)

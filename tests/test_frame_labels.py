@@ -124,3 +124,30 @@ def test_intervals_behind_the_clip_are_told_of(timed, tmp_path, caplog, columns,
     assert bool(caplog.text) == (found is not None)
     if found is not None:
         assert re.search(found, caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("num_lines", "found"),
+    [
+        ({"walk/a": 12, "b": 4}, r"1 of 2 label files .*walk/a\.txt: .* in line 12, .* 6\. "),
+        ({"walk/a": 7, "b": 5}, r"2 of 2 label files .*walk/a\.txt: .* in line 7, .* 6\. "),
+        ({"walk/a": 6, "b": 4}, None),
+    ],
+)
+def test_labels_of_more_frames_than_the_clip_has_are_told_of(
+    untimed, tmp_path, caplog, num_lines, found
+):
+    texts = {clip_id: "sit\n" * number + "\n\n" for clip_id, number in num_lines.items()}
+    with caplog.at_level("WARNING", logger="absl"):
+        read(write_files(tmp_path, texts), untimed)
+    assert bool(caplog.text) == (found is not None)
+    if found is not None:
+        assert re.search(found, caplog.text)
+
+
+def test_frames_behind_the_last_that_is_selected_may_have_labels(strided, tmp_path, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        read(write_files(tmp_path, {"walk/a": "sit\n" * 12}), strided, clip_ids=["walk/a"])
+        assert not caplog.text
+        read(write_files(tmp_path, {"walk/a": "sit\n" * 13}), strided, clip_ids=["walk/a"])
+    assert "in line 13, where the last frame that the cache has is in line 11." in caplog.text

@@ -49,6 +49,17 @@ def test_leaking_groups_are_said(tmp_path):
     assert done.stdout.endswith("\ngroups in several splits: 1, so the scores are too good\n")
 
 
+def test_a_run_without_its_manifest_is_refused_before_anything_is_written(tmp_path):
+    runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
+    RunDir(runs[1]).manifest_path.unlink()
+    output = tmp_path / "fused.csv"
+    done = run_program(
+        "train_head.fuse", f"--run_dirs={runs[0]},{runs[1]}", f"--output={output}", check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "") and not output.exists()
+    assert f"{runs[1]}/manifest.csv'. Check that it exists" in done.stderr
+
+
 def test_program_writes_the_average_and_prints_all_scores(tmp_path):
     rgb, flow = write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)
     output = tmp_path / "fused.csv"

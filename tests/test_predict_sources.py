@@ -36,6 +36,13 @@ def test_sources(tmp_path):
         find_sources([str(tmp_path / "gone.mp4")])
 
 
+def test_an_empty_argument_is_not_the_current_folder(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4", make_numbered_frames(2))
+    monkeypatch.chdir(tmp_path)
+    with refusal("expected videos or clips as arguments, received an empty one. Name a path, or"):
+        find_sources(["a.mp4", ""])
+
+
 def test_a_pipe_among_images_is_left_to_the_decoder(tmp_path):
     os.mkfifo(tmp_path / "x.gif")
     assert find_sources([str(tmp_path)]) == [tmp_path]

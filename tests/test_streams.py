@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from commands import ROOT, make_command
 
 
@@ -82,6 +83,21 @@ except KeyboardInterrupt:
     assert done.returncode == 130
     assert done.stderr.startswith("Stopped. What was finished is kept.")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'RuntimeError("can\'t start new thread")',
+        'ImportError("libtensorflow_cc.so.2: failed to map segment from shared object")',
+    ],
+)
+def test_limits_that_are_too_low_for_the_program_have_their_remedy(error):
+    done = run_main(f"raise {error}")
+    assert done.returncode == 1 and done.stderr.startswith("error: ")
+    assert done.stderr.endswith(
+        ". Raise the limits of memory (`ulimit -v`) and of threads (`ulimit -u`).\n"
+    )
 
 
 def test_errors_of_the_system_that_tensorflow_meets_have_their_remedy(tmp_path):

@@ -77,7 +77,9 @@ def read_frame_labels(
     """
     clocks = {clip_id: cache.read_clock(clip_id) for clip_id in clip_ids}
     if path.is_dir():
-        names = {x: _read_label_file(path / f"{x}.txt", clocks[x]) for x in clip_ids}
+        lines = {x: _read_label_file(path / f"{x}.txt", clocks[x]) for x in clip_ids}
+        names = {x: [lines[x][index] for index in clocks[x].frame_index] for x in clip_ids}
+        _warn_of_long(lines, clocks, folder=path)
     elif path.exists():
         columns, intervals = read_intervals(path, known_ids)
         names = {
@@ -153,7 +155,7 @@ def find_runs(class_ids: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
-    """Returns the label of each cached frame, empty where there is none."""
+    """Returns the label of each frame in the file, empty where there is none."""
     try:
         text = read_utf8(path)
     except FileNotFoundError:
@@ -172,7 +174,7 @@ def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
     for number, label in enumerate(lines, start=1):
         if label:
             check_label(label, place=f"{path}:{number}")
-    return [lines[index] for index in clock.frame_index]
+    return lines
 
 
 def _label_by_intervals(
@@ -219,4 +221,24 @@ def _warn_of_late(
             "s" if in_sec else "frames",
             last,
             "seconds" if in_sec else "frames",
+        )
+
+
+def _warn_of_long(lines: dict[str, list[str]], clocks: dict[str, ClipClock], folder: Path) -> None:
+    """Warns of label files of more frames than their clip has, as of another frame rate."""
+    longer = []
+    for clip_id, of_clip in lines.items():
+        index = clocks[clip_id].frame_index
+        last = max((number for number, label in enumerate(of_clip) if label), default=0)
+        # Behind the last frame that is selected there are no more than between two that are.
+        if len(index) > 1 and last >= index[-1] + np.diff(index).max():
+            longer.append((folder / f"{clip_id}.txt", last + 1, index[-1] + 1))
+    if longer:
+        logging.warning(
+            "%d of %d label files have labels of more frames than their clip, such as %s: one in "
+            "line %d, where the last frame that the cache has is in line %d. They label nothing. "
+            "Check whether there is a line for each frame of the source",
+            len(longer),
+            len(lines),
+            *longer[0],
         )

@@ -43,10 +43,10 @@ def main() -> int:
         name: read_run_predictions(RunDir(name), split=_SPLIT.value) for name in _RUN_DIRS.value
     }
     fused = fuse_predictions(named, weights)
-    write_predictions(output, fused)
-    print(format_fusion(named, weights, fused))
     manifests = [RunDir(name).manifest_path for name in named]
     leaking_groups = max(len(find_group_leaks(read_manifest(x))) for x in manifests)
+    write_predictions(output, fused)
+    print(format_fusion(named, weights, fused))
     if leaking_groups:
         print(format_leaks(leaking_groups))
     logging.info("Written: %s", output)

@@ -25,10 +25,15 @@ def find_sources(arguments: list[str]) -> list[Path]:
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If a folder holds no clip, or a path is a pipe or device.
+        ValueError: If a path is empty, a folder holds no clip, or a path is a pipe or device.
     """
     sources = []
     for argument in arguments:
+        if not argument:  # of a variable that is not set; Path takes it for the current folder
+            raise ValueError(
+                "expected videos or clips as arguments, received an empty one. Name a path, or `.` "
+                "for the current folder."
+            )
         path = Path(argument)
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder. Expected a video or clips.")

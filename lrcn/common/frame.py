@@ -1,5 +1,6 @@
 """One decoded frame of a clip, and the rule by which it becomes a square."""
 
+import errno
 import os
 import stat
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from PIL import Image
 
 # Goes into the cache contract: another rule gives other features.
 RESIZE_RULE = "stretch_bilinear"
+
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 
 
 class UnreadableClipError(ValueError):
@@ -26,6 +29,15 @@ def check_is_file(path: str | os.PathLike, mode: int) -> None:
             f"{path}: expected a file, received a pipe, device or socket. Remove it, or write what "
             "comes out of it to a file."
         )
+
+
+def raise_if_no_more_files(error: Exception) -> None:
+    """Raises the error itself where no more files can be opened, which is no fault of the clip's.
+
+    Any clip would seem unreadable then, and would be left out where such clips are skipped.
+    """
+    if getattr(error, "errno", None) in _NO_MORE_FILES:
+        raise error
 
 
 class Frame(NamedTuple):

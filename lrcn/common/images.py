@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
-from lrcn.common.frame import UnreadableClipError, check_is_file
+from lrcn.common.frame import UnreadableClipError, check_is_file, raise_if_no_more_files
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.span import find_borders
@@ -41,6 +41,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
     try:
         files, videos, folders = contents = list_clip_folder(folder)
     except OSError as error:
+        raise_if_no_more_files(error)
         raise UnreadableClipError(
             f"{folder}: expected a folder of images, received: {error.strerror}. Check that it "
             "exists and that its permissions let you list it."
@@ -202,6 +203,7 @@ def _convert_16_bit_to_grey(image: Image.Image, *, place: str) -> Image.Image:
 
 
 def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
+    raise_if_no_more_files(error)
     if isinstance(error, Image.DecompressionBombError):
         return UnreadableClipError(
             f"{place}: expected at most {MAX_IMAGE_PIXELS} pixels, but: {error} Scale the image "
@@ -209,5 +211,5 @@ def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
         )
     return UnreadableClipError(
         f"{place}: expected a whole image ({', '.join(_FORMATS)}), but decoding it failed: "
-        f"{error or type(error).__name__}. Replace or remove the file."
+        f"{str(error) or type(error).__name__}. Replace or remove the file."
     )

@@ -35,6 +35,8 @@ _REMEDIES = {
     errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",
     errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
 }
+# What says that there is too little room to start, and has no number.
+_LIMITS = ("can't start new thread", "failed to map segment from shared object")
 
 # Where in a graph an error was.
 _TENSORFLOW_MARKS = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
@@ -202,6 +204,8 @@ def _describe_expected(error: Exception) -> str | None:
             f"out of memory ({str(error).strip().splitlines()[0] if str(error) else 'no details'})."
             " Lower --batch_size; in stage 1 also --image_size, in stage 2 --seq_len or --fc_units."
         )
+    if any(reason in str(error) for reason in _LIMITS):
+        return f"{error}. Raise the limits of memory (`ulimit -v`) and of threads (`ulimit -u`)."
     if isinstance(error, (ValueError, OSError, RuntimeError)):
         remedy = _REMEDIES.get(getattr(error, "errno", None))
         return str(error) if remedy is None else f"{error}. {remedy}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lrcn.common import images
 from lrcn.common.clip import Clip, SourceStat, escape_control
-from lrcn.common.frame import UnreadableClipError
+from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
 
 
 def read_source_stat(source: Path) -> SourceStat:
@@ -48,6 +48,7 @@ def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> 
 
 def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
     """Makes the error of a source that is not there, or cannot be looked at."""
+    raise_if_no_more_files(error)
     link = _find_link_to_nothing(Path(path)) if isinstance(error, FileNotFoundError) else None
     if link is not None:
         return UnreadableClipError(

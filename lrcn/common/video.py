@@ -14,7 +14,7 @@ from av.sidedata import sidedata
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
-from lrcn.common.frame import UnreadableClipError, resize_picture
+from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.video_stream import Clock, find_stated_duration, find_stream
 
@@ -161,6 +161,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             if (clock.end_sec or seek_sec == 0) and stated.sec - end_sec > tolerance_sec:
                 raise _DamageError(f"its header states {stated.sec:.3f} s")
     except (av.error.FFmpegError, _DamageError) as error:
+        raise_if_no_more_files(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
         raise UnreadableClipError(
             f"{path}: expected a whole video, but it ended {reached}: {reason}. The file is "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import av
 from av.stream import Disposition
 
-from lrcn.common.frame import UnreadableClipError
+from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
 
 # What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
 # FFmpeg guesses it from the file that is there.
@@ -55,6 +55,7 @@ def estimate_num_frames(
                 sizes = [packet.size for packet in packets if packet.size]
                 num_frames = round(container.size * len(sizes) / max(1, sum(sizes)))
     except av.error.FFmpegError as error:
+        raise_if_no_more_files(error)
         raise UnreadableClipError(
             f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
         ) from error
