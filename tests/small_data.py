@@ -132,7 +132,7 @@ def copy_cache(cache, folder):
 
 def assert_equal_training(found: RunDir, wanted: RunDir):
     """Both went the same way and have the same weights."""
-    from train_head.evaluation import load_model
+    from train_head.run_model import load_model
 
     assert found.history_path.read_bytes() == wanted.history_path.read_bytes()
     weights = [load_model(run).get_weights() for run in (found, wanted)]

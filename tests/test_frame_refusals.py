@@ -5,7 +5,7 @@ from commands import run_program
 from small_data import make_config
 
 from train_head.config import FineTuneConfig, TrainConfig
-from train_head.evaluation import check_windows
+from train_head.frame_choice import check_windows
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,14 @@ def test_what_is_needed_without_tensorflow_does_not_import_it(module):
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
 
 
+def test_new_videos_are_named_without_what_keras_would_import_beside_it():
+    names = {"matplotlib", "sklearn"}
+    program = f"import sys, train_head.prediction; print({names} & set(sys.modules))\n"
+    program += "import matplotlib.figure, sklearn.metrics  # where they are used"
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == "set()\n"
+
+
 def test_there_is_no_catch_all_module_and_no_assert():
     for name, path in MODULES.items():
         assert name.rsplit(".", 1)[-1] not in {"utils", "util", "helpers", "misc"}, path

@@ -14,8 +14,8 @@ from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.evaluation import load_model
 from train_head.reproduction import list_commands
+from train_head.run_model import load_model
 
 
 def swap_splits(clips, one, other):

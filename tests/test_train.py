@@ -21,9 +21,10 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
-from train_head.evaluation import evaluate_run, load_model
+from train_head.evaluation import evaluate_run
 from train_head.normalization import measure_features
 from train_head.recorder import read_history
+from train_head.run_model import load_model
 
 
 def test_run_holds_all_that_is_needed(run_dir, cache_dir):

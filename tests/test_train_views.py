@@ -13,10 +13,11 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.clip_reader import ClipReader
-from train_head.evaluation import evaluate_run, load_model
+from train_head.evaluation import evaluate_run
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.normalization import measure_features
 from train_head.padding import pad_clips
+from train_head.run_model import load_model
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 

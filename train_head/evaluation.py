@@ -1,7 +1,5 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
-import zipfile
-
 import numpy as np
 from absl import logging
 
@@ -13,6 +11,7 @@ from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig, read_config
+from train_head.frame_choice import check_windows
 from train_head.frame_labels import read_run_labels
 from train_head.frame_metrics import compute_frame_metrics
 from train_head.frame_prediction import iter_probabilities, predict_frames
@@ -22,6 +21,7 @@ from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
 from train_head.run_clips import check_cached
+from train_head.run_model import load_model
 
 
 def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
@@ -179,35 +179,3 @@ def check_cache(run: RunDir, cache: FeatureCache) -> None:
             "--cache_dir that the run was trained on (with make: CACHE=...), or make one with "
             "these settings."
         )
-
-
-def check_windows(config: TrainConfig, num_windows: int) -> None:
-    """Checks that the head can read a clip in so many windows.
-
-    Raises:
-        ValueError: If there are several, and it labels every frame.
-    """
-    if config.labels == "frame" and num_windows != 1:
-        raise ValueError(
-            f"Expected --windows=1 for a run with --labels=frame: windows are averaged to one "
-            f"answer for the clip. Received: --windows={num_windows}. Leave it out."
-        )
-
-
-def load_model(run: RunDir):
-    """Loads `model.keras`, from feature maps to logits; nothing in it is unpickled."""
-    import keras
-
-    # They register the layers that the file names.
-    from train_head import layers, rnn_layers  # noqa: F401
-
-    try:
-        return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
-    except ValueError as error:
-        if zipfile.is_zipfile(run.model_path):
-            raise
-        # Keras then says that there is no such file.
-        raise ValueError(
-            f"{run.model_path}: expected a model. Received: a file that is cut off or another. "
-            "Copy the run again, or remove the file and train again."
-        ) from error

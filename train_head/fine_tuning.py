@@ -6,10 +6,10 @@ from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
-from train_head.evaluation import load_model
 from train_head.fitting import fit_model, make_checked_strategy, save_model
 from train_head.recorder import RunRecorder, read_history
 from train_head.reproduction import make_extraction_command
+from train_head.run_model import load_model
 from train_head.run_start import open_run
 from train_head.split_reader import read_training_splits
 from train_head.train import train_run

@@ -48,3 +48,16 @@ def sample_windows(
     if frames is None:
         frames = np.arange(window_len)
     return [start + frames for start in starts]
+
+
+def check_windows(config: TrainConfig, num_windows: int) -> None:
+    """Checks that the head can read a clip in so many windows.
+
+    Raises:
+        ValueError: If there are several, and it labels every frame.
+    """
+    if config.labels == "frame" and num_windows != 1:
+        raise ValueError(
+            f"Expected --windows=1 for a run with --labels=frame: windows are averaged to one "
+            f"answer for the clip. Received: --windows={num_windows}. Leave it out."
+        )

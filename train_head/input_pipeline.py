@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from sklearn.utils.class_weight import compute_sample_weight
 
 from lrcn.common.devices import import_tensorflow
 from train_head.batch_loader import BatchLoader, ClipTargets, round_up
@@ -87,7 +86,7 @@ def make_train_dataset(
     else:
         weights = np.ones(len(class_ids)) if num_devices > 1 else None
         if is_balanced:
-            weights = compute_sample_weight("balanced", class_ids)
+            weights = balance_classes([class_ids])[class_ids]
         targets = ClipTargets(class_ids, weights)
 
     loader = BatchLoader(

@@ -15,11 +15,11 @@ from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS
 from train_head.config import read_config
-from train_head.evaluation import check_windows, load_model
-from train_head.frame_choice import sample_windows
+from train_head.frame_choice import check_windows, sample_windows
 from train_head.frame_prediction import answer_all_frames
 from train_head.layers import tf
 from train_head.padding import pad_clips
+from train_head.run_model import load_model
 from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16

@@ -10,11 +10,12 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head import report_data
 from train_head.config import TrainConfig, read_config
-from train_head.evaluation import check_cache, load_model
+from train_head.evaluation import check_cache
 from train_head.explanation import Explainer
 from train_head.frame_report import render_frame_page
 from train_head.report_page import render_page
 from train_head.report_strips import log_failures, make_cards, make_pair_pictures
+from train_head.run_model import load_model
 
 
 def write_report(

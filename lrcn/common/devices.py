@@ -27,7 +27,8 @@ def import_tensorflow():
         is_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
         # What matters of its errors comes as an exception; the rest are slower ways that it takes.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _hide_native_stderr() if is_quiet else contextlib.nullcontext(), _keep_all_objects():
+        quiet = _hide_native_stderr() if is_quiet else contextlib.nullcontext()
+        with quiet, _keep_all_objects(), _hide_packages("sklearn", "matplotlib"):
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -51,6 +52,19 @@ def _keep_all_objects():
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextlib.contextmanager
+def _hide_packages(*names: str):
+    # Keras imports them where they are installed, for what is not used here: 0.8 of the 2.7 s.
+    # What uses them imports them by itself, before or after.
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _is_no_retracing_warning(record) -> bool:
