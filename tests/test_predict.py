@@ -121,7 +121,8 @@ def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
     thinned_cache, clips_dir, tmp_path, sequence
 ):
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence=sequence, seq_len=3, epochs=2, frame_order="reversed")
+    settings = {"rnn": "none", "seq_len": 3, "epochs": 2, "frame_order": "reversed"}
+    config = make_config(sequence=sequence, **settings)
     train_run(config, TrainingData(thinned_cache), run=run, checkpoint_sec=60)
     expected = evaluate_all(run, thinned_cache.cache_dir)
     clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
