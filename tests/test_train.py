@@ -22,6 +22,7 @@ from lrcn.common.run_dir import RunDir, read_json
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
+from train_head.layers import keras
 from train_head.normalization import measure_features
 from train_head.recorder import read_history
 from train_head.run_model import load_model
@@ -124,6 +125,19 @@ def test_whole_clips_train_in_ragged_batches(ramps, tmp_path, batch_size):
         input_dropout=0.0,
     )
     assert evaluate_run(run, ramps, split="test")["top1"] > 0.9
+
+
+def test_a_step_is_traced_once(ramps, tmp_path, monkeypatch):
+    traced = []
+    train_step = keras.Model.train_step
+
+    def count_and_train(model, data):
+        traced.append(model)
+        return train_step(model, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", count_and_train)
+    train(ramps, tmp_path / "run", epochs=2)
+    assert len(traced) == 1
 
 
 def test_seed_decides_everything(ramps, tmp_path):

@@ -139,3 +139,6 @@ def _compile(model, config: TrainConfig, *, num_clips: int) -> None:
         weighted_metrics=[CountedAccuracy(name="top1")],
         jit_compile=False,  # batches differ in length
     )
+    # A step that makes the optimizer's variables is traced twice, which takes longer than to train
+    # on a small set.
+    model.optimizer.build(model.trainable_variables)

@@ -87,7 +87,6 @@ class RunRecorder(keras.callbacks.Callback):
         if num_epochs:
             last_path, best_path = self._checkpoint_paths(num_epochs)
             self.rows = self._read_rows(num_epochs)
-            model.optimizer.build(model.trainable_variables)
             with self._explain_damage(last_path):
                 values = _read_arrays(last_path)
                 num_weights = len(model.weights)
