@@ -1,18 +1,22 @@
 """Spans that end far beyond their video are told of."""
 
-import pytest
-from commands import SMALL_BACKBONE, run_program
-from media import make_numbered_frames, write_video
+import dataclasses
 
+import pytest
+from media import make_numbered_frames, write_video
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, extract
+
+from extract_features.summary import report_summary
 from lrcn.common.clip import Clip
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import write_manifest
 
 
 @pytest.mark.parametrize(
     ("selection", "num_short"),
-    [(["--frame_stride=6"], 2), (["--max_frames=1"], 0)],
+    [(FrameSelection(frame_stride=6), 2), (FrameSelection(max_frames=1), 0)],
 )
-def test_an_end_far_beyond_that_of_the_video_is_told(tmp_path, selection, num_short):
+def test_an_end_far_beyond_that_of_the_video_is_told(tmp_path, caplog, selection, num_short):
     spans = {
         "walk/long": (None, 500.0),
         "walk/late": (0.2, 20.0),
@@ -27,10 +31,13 @@ def test_an_end_far_beyond_that_of_the_video_is_told(tmp_path, selection, num_sh
         write_video(tmp_path / path, make_numbered_frames(20), fps=10)
         clips.append(Clip(clip_id, path, label, "train", start_sec=start_sec, end_sec=end_sec))
     write_manifest(tmp_path / "clips.csv", clips)
-    flags = (f"--data={tmp_path}/clips.csv", f"--cache_dir={tmp_path}/cache", *SMALL_BACKBONE)
-    done = run_program("extract_features", *flags, "--num_decode_threads=1", *selection)
-    assert "6 clips done" in done.stderr
-    warned = [line for line in done.stderr.splitlines() if "as long as their spans" in line]
+    settings = dataclasses.replace(SMALL_SETTINGS, selection=selection)
+    pipeline_settings = dataclasses.replace(SMALL_PIPELINE, num_decode_threads=1)
+    summary = extract(tmp_path / "clips.csv", tmp_path / "cache", settings, pipeline_settings)
+    with caplog.at_level("INFO", logger="absl"):
+        assert report_summary(summary, tmp_path / "cache") == 0
+    assert "6 clips done" in caplog.text
+    warned = [line for line in caplog.text.splitlines() if "as long as their spans" in line]
     assert len(warned) == (num_short > 0)
     if num_short:
         assert (

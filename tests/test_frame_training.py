@@ -126,7 +126,8 @@ def test_without_memory_such_labels_are_not_learnt(walks, tmp_path):
 
 
 def test_stopped_training_goes_on_as_if_nothing_had_happened(walks, tmp_path, monkeypatch):
-    settings = {"epochs": 4, "sequence": "fixed", "class_weights": "balanced", "dropout": 0.2}
+    settings = {"rnn": "none", "epochs": 4, "sequence": "fixed", "dropout": 0.2}
+    settings["class_weights"] = "balanced"
     whole = train(walks, tmp_path / "whole", **settings)
     run = RunDir(tmp_path / "run")
 
@@ -209,7 +210,7 @@ def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     write_manifest(paths[0], clips)
     write_manifest(paths[1], [dataclasses.replace(x, split=swapped[x.split]) for x in clips])
     content = cross_validate(
-        make_config(**LEARNING, epochs=1),
+        make_config(**LEARNING, rnn="none", epochs=1),
         TrainingData(cache, frame_labels_path=labels_path),
         manifest_paths=paths,
         output_dir=tmp_path / "runs",

@@ -1,5 +1,6 @@
 """What every command line does alike: it answers quickly, and keeps stdout for results."""
 
+import functools
 import re
 
 import pytest
@@ -35,6 +36,11 @@ def run_and_list_imports(module, *flags):
     assert "absl.flags" in imported
     done.stderr = "\n".join(x for x in lines if not x.startswith("import time:"))
     return done, imported
+
+
+@functools.cache
+def read_help(module):
+    return run_program(module, "--help", check=False).stdout
 
 
 def find_programs():
@@ -80,7 +86,7 @@ def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
     # `--data clips` is a flag, but a blank beside it is not.
     flags = {"data", "cache_dir", "run_dir", "run_dirs", "features", "output_dir"}
     flags |= {"lists", "manifests", "new_cache_dir"}
-    help_text = run_program(module, "--help", check=False).stdout
+    help_text = read_help(module)
     needed = [f"--{x}={tmp_path}/{x}" for x in sorted(flags) if f"--{x}:" in help_text]
     if module == "train_head.fuse":  # to training, --output is something else
         needed.append(f"--output={tmp_path}/fused.csv")
@@ -93,7 +99,7 @@ def test_a_word_that_is_no_flag_is_refused(module, tmp_path):
 
 @pytest.mark.parametrize("module", PROGRAMS)
 def test_help_says_which_flags_are_required(module):
-    help_text = run_program(module, "--help", check=False).stdout
+    help_text = read_help(module)
     said = re.findall(r"^  --(\w+): Required\. ", help_text, re.MULTILINE)
     given, asked = [], []
     while found := re.search(
@@ -115,8 +121,7 @@ def test_help_says_which_flags_are_required(module):
 def test_help_leaves_out_what_is_refused(module, refused):
     listed = {}
     for name in (module, "train_head"):
-        help_text = run_program(name, "--help", check=False).stdout
-        listed[name] = {*re.findall(r"^  --(?:\[no\])?(\w+):", help_text, re.MULTILINE)}
+        listed[name] = {*re.findall(r"^  --(?:\[no\])?(\w+):", read_help(name), re.MULTILINE)}
     of_the_run = {"run_dir", "manifest", "devices", "summary"}
     assert listed["train_head"] - listed[module] - of_the_run == refused
 
@@ -132,7 +137,7 @@ def test_help_leaves_out_what_is_refused(module, refused):
 )
 def test_flags_that_do_not_go_together_are_found_by_a_check_alone(module, flag):
     needed = ("cache_dir", "run_dir", "output_dir", "manifests")
-    help_text = run_program(module, "--help", check=False).stdout
+    help_text = read_help(module)
     flags = [f"--{name}=x" for name in needed if f"--{name}:" in help_text]
     norm = flag.replace("value", "norm")
     done = run_program(module, *flags, flag, norm, "--only_check_args", check=False)

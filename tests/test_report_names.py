@@ -25,7 +25,7 @@ def report_path(tmp_path_factory):
             clip = Clip(f"{split}_{i}", f"{split}_{i}", CLASS_NAMES[i % 4], split)
             features[clip] = random.normal(size=(3, 8))
     cache, run = write_cache(folder / "cache", features), RunDir(folder / "run")
-    train_run(make_config(epochs=1), TrainingData(cache), run=run, checkpoint_sec=60)
+    train_run(make_config(rnn="none", epochs=1), TrainingData(cache), run=run, checkpoint_sec=60)
     write_report(run, cache)
     return run.report_path
 

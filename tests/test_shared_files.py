@@ -8,9 +8,9 @@ import re
 import shutil
 
 import pytest
-from commands import SMALL_HEAD, run_program
+from commands import run_program
 from refusals import refusal
-from small_data import change_manifest
+from small_data import change_manifest, train
 from small_imports import make_features, write_features
 
 from extract_features.clip_list import DataSettings, read_split_clips
@@ -196,9 +196,8 @@ def test_a_run_on_a_file_in_two_splits_is_refused(cache_copy, tmp_path):
         return dataclasses.replace(clip, path="v.mp4", group=groups[clip.clip_id])
 
     change_manifest(cache, share)
-    flags = (f"--cache_dir={cache_copy}", f"--run_dir={tmp_path}/run", *SMALL_HEAD)
-    done = run_program("train_head", *flags, check=False)
-    assert done.returncode == 1 and "received 1 in several:\n  'v.mp4' (" in done.stderr
+    with refusal("received 1 in several:\n  'v.mp4' ("):
+        train(cache, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -208,9 +207,8 @@ def test_paths_of_imported_features_say_nothing_of_groups(run_import, manifest, 
     write_manifest(manifest, clips)
     run_import(write_features(tmp_path / "features.h5", make_features()))
     assert read_manifest(tmp_path / "cache" / "manifest.csv") == clips
-    flags = (f"--cache_dir={tmp_path}/cache", f"--run_dir={tmp_path}/run", *SMALL_HEAD)
-    run_program("train_head", *flags)
-    assert read_manifest(tmp_path / "run" / "manifest.csv") == clips
+    run = train(read_cache(tmp_path / "cache"), tmp_path / "run", epochs=1)
+    assert read_manifest(run.manifest_path) == clips
 
 
 def test_a_group_that_the_expression_finds_is_checked_too(tmp_path):

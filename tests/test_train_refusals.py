@@ -9,13 +9,18 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT, SMALL_HEAD, make_command, read_state, run_program
+from refusals import refusal
 from small_data import change_manifest, copy_cache, make_config, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import plan_epoch
+from train_head.config import read_config
 from train_head.run_lock import lock_run
+from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):
@@ -31,23 +36,14 @@ def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_p
 
 
 def test_other_settings_are_refused_by_name(run_dir, cache_dir):
-    before = read_state(run_dir)
-    done = run_program(
-        "train_head",
-        f"--cache_dir={cache_dir}",
-        f"--run_dir={run_dir}",
-        *SMALL_HEAD,
-        "--seq_len=5",
-        "--rnn=lstm",
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert (
-        f"error: {run_dir}: made with seq_len=4, rnn=gru, but this command says seq_len=5, "
+    before, run = read_state(run_dir), RunDir(run_dir)
+    config = dataclasses.replace(read_config(run), seq_len=5, rnn="lstm")
+    with refusal(
+        f"{run_dir}: made with seq_len=4, rnn=gru, but this command says seq_len=5, "
         "rnn=lstm. Name another folder (--run_dir, or --output_dir of programs that train several "
-        "runs; with make: RUN=..., COMPARE=...), or delete this one." in done.stderr
-    )
+        "runs; with make: RUN=..., COMPARE=...), or delete this one."
+    ):
+        train_run(config, TrainingData(read_cache(cache_dir)), run=run, checkpoint_sec=60)
     assert read_state(run_dir) == before
 
 

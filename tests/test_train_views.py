@@ -130,7 +130,7 @@ def test_evaluation_averages_the_probabilities_over_views(tmp_path):
     clips = {**make_two_views("train", 4), **make_two_views("test", 4)}
     cache = write_cache(tmp_path / "cache", clips, views="flip")
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence="ragged", epochs=1)
+    config = make_config(sequence="ragged", rnn="none", epochs=1)
     train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     head = load_model(run)
     for first_view_only, batch_size in ((False, 100), (False, 3), (True, 3)):
