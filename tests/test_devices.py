@@ -31,6 +31,7 @@ SETTINGS = {
 FRAME_SETTINGS = {
     **SETTINGS,
     "labels": "frame",
+    "rnn": "none",
     "fc_units": 24,
     "optimizer": "sgd",
     "clipnorm": 0.0,

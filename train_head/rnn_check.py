@@ -62,6 +62,7 @@ def check_rnn(name: str, rnn) -> RnnCheck:
     # The padding is as large as the frames: read by mistake, it shows.
     vectors = np.random.RandomState(0).normal(size=(*mask.shape, _NUM_FEATURES))
     vectors = vectors.astype(np.float32)
+    rnn.build(vectors.shape)  # else the first step makes the weights, and is traced twice
     run = _make_run(rnn)
     outputs, gradients = run(vectors, mask)
     wanted_outputs, wanted_gradients = np.zeros_like(outputs), [np.zeros_like(x) for x in gradients]
