@@ -53,12 +53,12 @@ class Explainer:
     """A head taken apart into what reads one frame and what reads the frames in order."""
 
     def __init__(self, head):
-        """Takes the head of a run of `check_explainable`, as `evaluation.load_model` gives it."""
+        """Takes the head of a run of `check_explainable`, as `run_model.load_model` gives it."""
         encoded = head.get_layer("per_frame")
         logits = head.get_layer("logits").output
         self._is_ragged = isinstance(head.input, dict)
         self._every_frame = len(logits.shape) == 3
-        self._encoder = keras.Model(head.input, encoded.output)
+        self._encode_inputs = _compile_encoder(keras.Model(head.input, encoded.output))
         inputs = [encoded.output, head.input["frame_mask"]] if self._is_ragged else encoded.output
         self._decide = _compile(keras.Model(inputs, head.output))
         self._classify = self._decide
@@ -166,13 +166,23 @@ class Explainer:
         return tf.concat([self._encode(maps) for maps in views], axis=0)
 
     def _encode(self, feature_maps: np.ndarray):
-        return tf.cast(self._encoder(self._make_inputs(feature_maps), training=False), tf.float32)
+        return self._encode_inputs(self._make_inputs(feature_maps))
 
     def _make_inputs(self, feature_maps: np.ndarray):
         maps = feature_maps[None]
         if self._is_ragged:
             return {"feature_maps": maps, "frame_mask": np.ones(maps.shape[:2], bool)}
         return maps
+
+
+def _compile_encoder(model):
+    """Returns a function from the head's inputs to vectors [1, T, D] float32."""
+
+    @tf.function(reduce_retracing=True)  # clips differ in length
+    def run(inputs):
+        return tf.cast(model(inputs, training=False), tf.float32)
+
+    return run
 
 
 def _compile(model):

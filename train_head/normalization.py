@@ -46,7 +46,7 @@ def measure_features(reader: ClipReader) -> FeatureStatistics:
 
 
 def scale_clip(maps: np.ndarray) -> np.ndarray:
-    """Does in NumPy what `model.ScaleClip` does: [T, ...] float32 to the same."""
+    """Does in NumPy what `layers.ScaleClip` does: [T, ...] float32 to the same."""
     length = np.linalg.norm(maps.reshape(len(maps), -1), axis=1).mean()
     return maps / length if length > 0 else maps
 
