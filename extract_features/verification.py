@@ -137,7 +137,7 @@ def _check_file(
         raise
     except Exception as error:
         kind = "damaged" if is_damage(error) else "unreadable"
-        return kind, f"{path}: {error or type(error).__name__}"
+        return kind, f"{path}: {str(error) or type(error).__name__}"
     return None
 
 

@@ -184,7 +184,7 @@ def read_rows(path):
         return list(csv.DictReader(file))
 
 
-def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path):
+def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplog):
     head, source = build_random_head(rnn="none"), clips_dir / "left" / "clip_0"
     features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
     explanation = Explainer(head).explain([features])
@@ -194,8 +194,10 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path):
     sources = [hostile, tmp_path / ("long" * 60), hostile, source / ".."]
     folder = ExplanationFolder(tmp_path / "why", sources)
     class_names = ["$", "_", "<b>"]
-    for number, clip in enumerate(sources[:3]):
-        folder.write(number, source=clip, explanation=explanation, class_names=class_names)
+    with caplog.at_level("INFO", logger="absl"):
+        for number, clip in enumerate(sources[:3]):
+            folder.write(number, source=clip, explanation=explanation, class_names=class_names)
+    assert f"{tmp_path}/<i> $x$ \\n: explained in {tmp_path}/why/_i_x_.csv and" in caplog.text
     written = {path.name: path.read_bytes() for path in (tmp_path / "why").iterdir()}
     assert len(written) == 6 and all(written.values())
     for name in written:

@@ -87,7 +87,8 @@ class ExplanationFolder:
                 "there, and remove what was written or name another --explain folder (and "
                 "--output): files that exist are refused."
             ) from error
-        logging.info("%s: explained in %s and %s", source, csv_path, png_path.name)
+        told = f"{source}: explained in {csv_path} and {png_path.name}"
+        logging.info("%s", escape_control(told))
 
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
