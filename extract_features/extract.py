@@ -1,5 +1,6 @@
 """Stage 1 as one function: from data to a cache that holds every clip's features."""
 
+import os
 import time
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import check_contract, create_cache, find_cache
 from lrcn.common.source_stat import read_clip_stat
 
@@ -67,6 +69,17 @@ def extract_features(
     data_settings = data_settings.complete(existing)
     clips, data_root = read_split_clips(data_settings)
     check_data_root(data_settings.data, clips, data_root, existing)
+    if existing is not None and not os.access(cache_dir, os.W_OK):
+        # Shared by many, say. With anything to write, the lock says that it cannot be.
+        work = find_work(*find_jobs(clips, data_root), existing)
+        if _is_finished(existing, work, clips, data_root) and may_hold(existing, backbone_settings):
+            logging.info("%s: cannot be written, and is finished", cache_dir)
+            return Summary(
+                ExtractionResult(kept=work.kept),
+                skipped=work.num_current,
+                elapsed_sec=time.monotonic() - start_sec,
+                skip_unreadable=data_settings.skip_unreadable,
+            )
     with lock_cache(cache_dir, shard) as lock:
         existing = find_cache(cache_dir)
         if existing is not None:
@@ -122,6 +135,18 @@ def extract_features(
         skipped=work.num_current,
         elapsed_sec=time.monotonic() - start_sec,
         skip_unreadable=data_settings.skip_unreadable,
+    )
+
+
+def _is_finished(
+    existing: FeatureCache, work: Worklist, clips: list[Clip], data_root: Path
+) -> bool:
+    return (
+        not work.pending
+        and not work.unreadable
+        and existing.data_root == str(data_root.resolve())
+        and existing.manifest_path.exists()
+        and read_manifest(existing.manifest_path) == clips
     )
 
 

@@ -1,6 +1,7 @@
 """An extraction that was stopped, killed or is run again: what is done is not done twice."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import re
@@ -12,7 +13,15 @@ import time
 import numpy as np
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
-from small_extraction import assert_same_features, list_files, read_all, snapshot_clips
+from small_extraction import (
+    NUM_CLIPS,
+    SMALL_SETTINGS,
+    assert_same_features,
+    extract,
+    list_files,
+    read_all,
+    snapshot_clips,
+)
 
 _PATIENCE_SEC = 90
 
@@ -32,6 +41,21 @@ def test_running_again_redoes_nothing_and_imports_no_tensorflow(clips_dir, cache
     assert re.search(r"\| +numpy\n", done.stderr)
     assert not re.search(r"\| +(tensorflow|keras)\n", done.stderr)
     assert done.stdout == ""
+
+
+def test_a_finished_cache_may_be_read_only(data, cache_dir, make_small_disk):
+    cache = shutil.copytree(cache_dir, make_small_disk(8192) / "cache")
+    extract(data, cache)  # so that it is of this copy of the clips
+    subprocess.run(["mount", "-o", "remount,ro", cache.parent], check=True)
+    summary = extract(data, cache)
+    assert (summary.skipped, summary.result.clips_done) == (NUM_CLIPS, 0)
+    # Else it has to be written.
+    larger = dataclasses.replace(SMALL_SETTINGS, image_size=64)
+    with pytest.raises(OSError, match="Read-only file system"):
+        extract(data, cache, larger)
+    (data / "left" / "clip_0" / "0.png").unlink()
+    with pytest.raises(OSError, match="Read-only file system"):
+        extract(data, cache)
 
 
 def test_only_new_and_changed_clips_are_done_under_the_settings_of_the_cache(data, cache_copy):
