@@ -14,7 +14,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import FineTuneConfig, TrainConfig
 from train_head.evaluation import evaluate_run
-from train_head.fine_tuning import fine_tune_run, load_tunable_model
+from train_head.fine_tuning import fine_tune_run
 from train_head.fitting import fit_model, make_checked_strategy
 from train_head.layers import keras
 from train_head.prediction import Predictor
@@ -23,6 +23,7 @@ from train_head.reproduction import list_commands
 from train_head.run_model import load_model
 from train_head.score_table import format_headline
 from train_head.split_reader import read_training_splits
+from train_head.top_training import load_tunable_model
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 

@@ -12,7 +12,8 @@ from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.evaluation import evaluate_run, score_run
+from train_head.evaluation import evaluate_run
+from train_head.held_out import score_run
 
 SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 

@@ -72,9 +72,13 @@ def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):
         f"--cache_dir={cache_dir}",
         f"--run_dir={run_dir}",
         f"--flagfile={run_dir / 'flags.txt'}",
+        env={"PYTHONPROFILEIMPORTTIME": "1"},
     )
     assert done.stdout == (run_dir.parent / "stdout.txt").read_text()
     assert "trained already" in done.stderr
+    # It takes seconds, for nothing.
+    assert re.search(r"\| +numpy\n", done.stderr)
+    assert not re.search(r"\| +(tensorflow|keras)\n", done.stderr)
     assert read_state(run_dir) == before
 
 

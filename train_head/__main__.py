@@ -18,7 +18,7 @@ def main() -> int:
     config = _read_config()
 
     from lrcn.common.run_dir import RunDir
-    from train_head.evaluation import score_held_out
+    from train_head.held_out import score_held_out
     from train_head.score_table import format_headline
     from train_head.train import train_run
 

@@ -19,7 +19,8 @@ from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.run_dir import RunDir
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
-from train_head.evaluation import evaluate_run, read_known_scores
+from train_head.evaluation import evaluate_run
+from train_head.held_out import read_known_scores
 from train_head.intervals import measure_difference
 from train_head.layers import keras
 from train_head.prediction_file import read_predictions

@@ -1,6 +1,6 @@
 """The accuracy that training measures."""
 
-import keras
+from train_head.layers import keras
 
 
 class CountedAccuracy(keras.metrics.SparseCategoricalAccuracy):

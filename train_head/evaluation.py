@@ -1,14 +1,13 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
 import numpy as np
-from absl import logging
 
 from lrcn.common.atomic_file import check_can_write
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
-from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.run_dir import RunDir, write_json
 from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig, read_config
 from train_head.frame_choice import check_windows
@@ -22,45 +21,6 @@ from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
 from train_head.run_clips import check_cached
 from train_head.run_model import load_model
-
-
-def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
-    """Returns the scores of a run's test clips, else of its val clips, and None if it has neither.
-
-    Scores that were written before are read, not computed again, if they are of the clips that the
-    cache has now. Errors as `evaluate_run`.
-    """
-    splits = {clip.split for clip in read_manifest(run.manifest_path)}
-    for split in ("test", "val"):
-        if split in splits:
-            known = read_known_scores(run, cache, split=split)
-            return evaluate_run(run, cache, split=split) if known is None else known
-    return None
-
-
-def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict | None:
-    """Returns a run's scores on a split as they were written, None if they have to be made anew."""
-    path = run.metrics_path(split)
-    if not path.exists() or not run.predictions_path(split).exists():
-        return None
-    scores = read_json(path)
-    is_current = scores.get("provenance", {}).get("sources") == _digest_sources(run, cache, split)
-    return scores if is_current else None
-
-
-def _digest_sources(run: RunDir, cache: FeatureCache, split: str) -> str:
-    clips = read_manifest(run.manifest_path)
-    return cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
-
-
-def score_held_out(run: RunDir, cache: FeatureCache) -> dict | None:
-    """As `score_run`, with a warning where no test clip gives the score."""
-    scores = score_run(run, cache)
-    if scores is None:
-        logging.warning("No clip is held out, so there is no score; the run is in %s", run.path)
-    elif scores["split"] == "val":
-        logging.warning("No test clips: the score is of the val clips that chose the epoch.")
-    return scores
 
 
 def evaluate_run(

@@ -56,8 +56,8 @@ def main() -> int:
     config = _read_config()
 
     from lrcn.common.run_dir import RunDir
-    from train_head.evaluation import score_held_out, score_run
     from train_head.fine_tuning import fine_tune_run
+    from train_head.held_out import score_held_out, score_run
     from train_head.score_table import format_headline
 
     data, run = run_flags.read_training_data(), RunDir(run_flags.RUN_DIR.value)

@@ -6,12 +6,8 @@ from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
-from train_head.fitting import fit_model, make_checked_strategy, save_model
-from train_head.recorder import RunRecorder, read_history
 from train_head.reproduction import make_extraction_command
-from train_head.run_model import load_model
 from train_head.run_start import open_run
-from train_head.split_reader import read_training_splits
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -46,10 +42,16 @@ def fine_tune_run(
         RuntimeError: As `train_run`.
     """
     _check_cut(data.cache)
-    strategy = make_checked_strategy(config, devices)
-    with open_run(run, config=config, data=data) as has_ended:
-        if has_ended:
+    with open_run(run, config=config, data=data) as begin:
+        if begin is None:
             return
+        # TensorFlow comes with them, as in `train_run`.
+        from train_head.fitting import make_checked_strategy
+        from train_head.recorder import RunRecorder, read_history
+        from train_head.top_training import fit_top
+
+        strategy = make_checked_strategy(config, devices)
+        begin()
         head_run = RunDir(run.head_path)
         train_run(
             config.first_phase(),
@@ -60,35 +62,14 @@ def fine_tune_run(
             devices=devices,
             summary=summary,
         )
-        phase = config.second_phase()
-        with strategy.scope():
-            model = load_tunable_model(head_run, tune_layers=config.tune_layers)
         recorder = RunRecorder(
             run,
-            patience=phase.patience,
-            seed=phase.seed,
+            patience=config.second_phase().patience,
+            seed=config.seed,
             checkpoint_sec=checkpoint_sec,
             first_phase=read_history(head_run.history_path),
         )
-        splits = read_training_splits(run, data.cache, phase)
-        fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
-        finished = load_model(head_run)  # without the optimizer
-        finished.set_weights(model.get_weights())
-        save_model(finished, run)
-
-
-def load_tunable_model(run: RunDir, *, tune_layers: int):
-    """Loads the model of a run on `block4_pool`, with its last layers of VGG16 free to learn.
-
-    Args:
-        run: The first phase's, ended.
-        tune_layers: How many of VGG16's last layers, see `FineTuneConfig`.
-    """
-    model = load_model(run)
-    top = model.get_layer("top").model
-    for layer in top.layers[-tune_layers:]:
-        layer.trainable = True
-    return model
+        fit_top(config, data, strategy=strategy, recorder=recorder, summary=summary)
 
 
 def _check_cut(cache: FeatureCache) -> None:

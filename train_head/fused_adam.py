@@ -1,8 +1,7 @@
 """Adam whose update is one pass over the weights, and the clipping of all optimizers."""
 
-import keras
-
 from lrcn.common.devices import import_tensorflow
+from train_head.layers import keras
 
 tf = import_tensorflow()
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-import keras
+from train_head.layers import keras
 
 _MAX_NAMED_CLIPS = 16
 _REMEDY = (

@@ -13,13 +13,13 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 from absl import logging
 
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.interrupt import raise_if_interrupted
 from lrcn.common.run_dir import RunDir
+from train_head.layers import keras
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
 _COUNTS = ("epoch", "phase")

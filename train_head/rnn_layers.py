@@ -6,7 +6,7 @@ a gradient of the input kernel, 1.6 million numbers by default, for each frame. 
 product for the batch. Weights, results (but for rounding) and cuDNN's kernels on a GPU are Keras'.
 """
 
-import keras
+from train_head.layers import keras
 
 ops = keras.ops
 

@@ -1,9 +1,10 @@
-"""The start of a run: what is checked and written before the first step."""
+"""The start of a run: what is checked and written before the first step, without TensorFlow."""
 
 import contextlib
 import dataclasses
+import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import logging
@@ -34,17 +35,19 @@ _NAME_ANOTHER = (
 
 
 @contextlib.contextmanager
-def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData) -> Iterator[bool]:
-    """Writes what is known before training, or checks that the run is the same; none other may
-    train it within the block.
+def open_run(
+    run: RunDir, *, config: TrainConfig, data: TrainingData
+) -> Iterator[Callable[[], None] | None]:
+    """Checks that training may start, or go on; none other may train the run within the block.
 
     Args:
-        run: Where the run goes, made where there is none.
+        run: Where the run goes.
         config: The settings.
         data: What it is trained on.
 
     Yields:
-        Whether the run has ended, so that nothing is left to do.
+        What writes all that is known before the first step, to be called before it, and makes the
+        run where there is none; None where the run has ended, so that nothing is left to do.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
@@ -59,10 +62,9 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData) -> Iterato
             difference = _find_difference(run, config, data, clips)
             if difference:
                 raise ValueError(f"{run.path}: {difference}. {_NAME_ANOTHER}, or delete this one.")
-            yield _resume(run)
+            yield None if _has_ended(run) else functools.partial(_resume, run)
         else:
-            _start(run, config, data, clips)
-            yield False
+            yield _prepare(run, config, data, clips)
 
 
 def _find_difference(
@@ -88,20 +90,25 @@ def _find_difference(
     return ""
 
 
-def _resume(run: RunDir) -> bool:
-    """Makes a started run ready to go on, and returns whether it has ended."""
-    if run.model_path.exists():
-        logging.info("%s: trained already", run.path)
-        # Of a training that was killed after the model was there.
-        shutil.rmtree(run.checkpoints_path, ignore_errors=True)
-        return True
+def _has_ended(run: RunDir) -> bool:
+    if not run.model_path.exists():
+        return False
+    logging.info("%s: trained already", run.path)
+    # Of a training that was killed after the model was there.
+    shutil.rmtree(run.checkpoints_path, ignore_errors=True)
+    return True
+
+
+def _resume(run: RunDir) -> None:
     # Gone where the model of a run that had ended was removed, to train it once more.
     run.checkpoints_path.mkdir(exist_ok=True)
     run.remove_scores()
-    return False
 
 
-def _start(run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]) -> None:
+def _prepare(
+    run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]
+) -> Callable[[], None]:
+    """Checks what a new run is trained on, and returns what starts it."""
     if run.path.is_dir() and _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
@@ -123,6 +130,17 @@ def _start(run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Cli
     else:
         class_names = read_class_names(cache.classes_path)
         check_classes(clips, class_names, cache, data.manifest_path)
+    return functools.partial(_start, run, config, cache, clips, class_names, frame_labels)
+
+
+def _start(
+    run: RunDir,
+    config: TrainConfig,
+    cache: FeatureCache,
+    clips: list[Clip],
+    class_names: list[str],
+    frame_labels: FrameLabels | None,
+) -> None:
     run.checkpoints_path.mkdir(parents=True, exist_ok=True)
     write_class_names(run.classes_path, class_names)
     run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off

@@ -1,0 +1,58 @@
+"""What training a head is: statistics, the model, its epochs, and the file that they end as."""
+
+import functools
+
+from lrcn.common.manifest import read_class_names
+from train_head.config import TrainConfig
+from train_head.fitting import choose_policy, fit_model, save_model
+from train_head.layers import keras, tf
+from train_head.model import build_head
+from train_head.normalization import measure_features
+from train_head.recorder import RunRecorder
+from train_head.split_reader import read_training_splits
+from train_head.training_data import TrainingData
+from train_head.vgg16 import rebuild_top
+
+
+def fit_head(
+    config: TrainConfig,
+    data: TrainingData,
+    *,
+    strategy: tf.distribute.Strategy,
+    recorder: RunRecorder,
+    summary: bool,
+) -> None:
+    """Trains the head of a run that was started, and writes its model.
+
+    Args:
+        config: The settings.
+        data: What it is trained on.
+        strategy: From `fitting.make_checked_strategy`.
+        recorder: Knows the run and its epochs that are done.
+        summary: Log every layer's output shape for the first batch.
+
+    Raises:
+        FileNotFoundError: If VGG16's weights are missing.
+        ValueError: If they are not the cache's, a clip is damaged or the loss stops being finite.
+    """
+    run, cache = recorder.run, data.cache
+    top = rebuild_top(cache.contract, data.weights, where=cache.cache_dir / "cache.json")
+    splits = read_training_splits(run, cache, config, top=top)
+    reader = splits.train.reader
+    build = functools.partial(
+        build_head,
+        config,
+        feature_shape=reader.feature_shape,
+        num_classes=len(read_class_names(run.classes_path)),
+        statistics=measure_features(reader),
+    )
+    with strategy.scope():
+        keras.utils.set_random_seed(config.seed)
+        model = build(dtype_policy=choose_policy(config))
+    fit_model(model, config, splits, strategy=strategy, recorder=recorder, summary=summary)
+    # Not the compiled model: the file is for use on any device, and without the optimizer's
+    # state a third of the size.
+    finished = build(top=None if top is None else top.model)
+    top_weights = [] if top is None else top.model.get_weights()
+    finished.set_weights(top_weights + model.get_weights())
+    save_model(finished, run)

@@ -1,0 +1,51 @@
+"""The scores of a run on its held-out clips: those that are known, else made now."""
+
+from absl import logging
+
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.run_dir import RunDir, read_json
+
+
+def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
+    """Returns the scores of a run's test clips, else of its val clips, and None if it has neither.
+
+    Scores that were written before are read, not computed again, if they are of the clips that the
+    cache has now. Errors as `evaluate_run`.
+    """
+    splits = {clip.split for clip in read_manifest(run.manifest_path)}
+    for split in ("test", "val"):
+        if split in splits:
+            known = read_known_scores(run, cache, split=split)
+            if known is not None:
+                return known
+            # TensorFlow comes with it, which a score that is known does not need.
+            from train_head.evaluation import evaluate_run
+
+            return evaluate_run(run, cache, split=split)
+    return None
+
+
+def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict | None:
+    """Returns a run's scores on a split as they were written, None if they have to be made anew."""
+    path = run.metrics_path(split)
+    if not path.exists() or not run.predictions_path(split).exists():
+        return None
+    scores = read_json(path)
+    is_current = scores.get("provenance", {}).get("sources") == _digest_sources(run, cache, split)
+    return scores if is_current else None
+
+
+def _digest_sources(run: RunDir, cache: FeatureCache, split: str) -> str:
+    clips = read_manifest(run.manifest_path)
+    return cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
+
+
+def score_held_out(run: RunDir, cache: FeatureCache) -> dict | None:
+    """As `score_run`, with a warning where no test clip gives the score."""
+    scores = score_run(run, cache)
+    if scores is None:
+        logging.warning("No clip is held out, so there is no score; the run is in %s", run.path)
+    elif scores["split"] == "val":
+        logging.warning("No test clips: the score is of the val clips that chose the epoch.")
+    return scores

@@ -1,0 +1,55 @@
+"""The second phase of fine-tuning: VGG16's last layers and the head, trained together."""
+
+from lrcn.common.run_dir import RunDir
+from train_head.config import FineTuneConfig
+from train_head.fitting import fit_model, save_model
+from train_head.layers import tf
+from train_head.recorder import RunRecorder
+from train_head.run_model import load_model
+from train_head.split_reader import read_training_splits
+from train_head.training_data import TrainingData
+
+
+def fit_top(
+    config: FineTuneConfig,
+    data: TrainingData,
+    *,
+    strategy: tf.distribute.Strategy,
+    recorder: RunRecorder,
+    summary: bool,
+) -> None:
+    """Goes on from the best epoch of the first phase, and writes the run's model.
+
+    Args:
+        config: The settings of both phases.
+        data: What it is trained on; the cache is cut at `block4_pool`.
+        strategy: From `fitting.make_checked_strategy`.
+        recorder: Knows the run, and the epochs of both phases that are done.
+        summary: Log every layer's output shape for the first batch.
+
+    Raises:
+        ValueError: If a clip is damaged or the loss stops being finite.
+    """
+    run, phase = recorder.run, config.second_phase()
+    head_run = RunDir(run.head_path)
+    with strategy.scope():
+        model = load_tunable_model(head_run, tune_layers=config.tune_layers)
+    splits = read_training_splits(run, data.cache, phase)
+    fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
+    finished = load_model(head_run)  # without the optimizer
+    finished.set_weights(model.get_weights())
+    save_model(finished, run)
+
+
+def load_tunable_model(run: RunDir, *, tune_layers: int):
+    """Loads the model of a run on `block4_pool`, with its last layers of VGG16 free to learn.
+
+    Args:
+        run: The first phase's, ended.
+        tune_layers: How many of VGG16's last layers, see `FineTuneConfig`.
+    """
+    model = load_model(run)
+    top = model.get_layer("top").model
+    for layer in top.layers[-tune_layers:]:
+        layer.trainable = True
+    return model
