@@ -3,11 +3,12 @@
 import csv
 import dataclasses
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
-from commands import run_program
+from commands import ROOT, run_program
 from conftest import make_moving_square
 from media import write_frame_folder
 from small_data import make_config, make_ramps, write_cache
@@ -244,3 +245,15 @@ def test_other_weights_are_refused(run_dir, tmp_path):
 def test_moved_weights_are_named(run_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"moved\.h5: expected a VGG16 weights file\. Rece"):
         Predictor(RunDir(run_dir), weights=str(tmp_path / "moved.h5"))
+
+
+def test_the_readme_names_videos_from_python(run_dir, clips_dir, tmp_path, monkeypatch, capsys):
+    program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "run").symlink_to(run_dir)
+    (tmp_path / "new.mp4").write_bytes(b"no video")
+    (tmp_path / "folder_of_frames").symlink_to(clips_dir / "left" / "clip_0")
+    monkeypatch.chdir(tmp_path)
+    exec(program, {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("new.mp4 cannot be read: new.mp4: ")
+    assert second in ("folder_of_frames left", "folder_of_frames right")
