@@ -90,7 +90,11 @@ def read_data(
     else:
         clips, root = read_manifest(data), Path(data.parent if data_root is None else data_root)
         if not root.is_dir():
-            raise NotADirectoryError(f"{root}: expected --data_root to be a folder. Correct it.")
+            raise NotADirectoryError(
+                f"{root}: expected --data_root, given or remembered by the cache, to be a folder. "
+                "Name the one that the clips are in now: --data_root=... (with make: make features "
+                "FLAGS=--data_root=...)."
+            )
     return _add_groups(clips, group_regex), root
 
 
