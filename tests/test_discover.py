@@ -140,11 +140,16 @@ def test_a_manifest_has_its_own_folder_or_the_data_root(tmp_path):
         read_data(path, data_root=tmp_path / "gone")
 
 
-def test_a_cache_or_run_within_the_data_is_no_class(tmp_path):
+def test_a_cache_or_run_within_the_data_is_no_class_and_is_named(tmp_path, caplog):
     make_tree(tmp_path, "walk/v.mp4", "run/v.mp4")
     expected = read_data(tmp_path)
     make_tree(tmp_path, "cache/cache.json", "cache/clips/walk/v.h5", "mine/contract.json", "mine/a")
-    assert read_data(tmp_path) == expected
+    assert not caplog.text
+    with caplog.at_level("INFO"):
+        assert read_data(tmp_path) == expected
+    assert f"{tmp_path}: no classes, having a cache.json or contract.json: cache, mine" in (
+        caplog.text
+    )
 
 
 def test_data_that_is_neither_folder_nor_manifest(tmp_path):

@@ -115,7 +115,11 @@ def find_clips(folder: Path) -> list[Clip]:
             only still images, or two clips would have the same clip_id.
     """
     folders, files = list_folder(folder)
-    folders = [name for name in folders if not _is_cache_or_run(folder / name)]
+    caches_and_runs = [name for name in folders if _is_cache_or_run(folder / name)]
+    if caches_and_runs:  # said, as a class may hold a file of such a name
+        names = ", ".join(map(escape_control, caches_and_runs))
+        logging.info("%s: no classes, having a cache.json or contract.json: %s", folder, names)
+    folders = [name for name in folders if name not in caches_and_runs]
     passed_over = [name for name in files if _is_clip_file(name)]
     split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
     class_folders = [name for name in folders if name not in split_folders]
