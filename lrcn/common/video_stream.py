@@ -104,7 +104,8 @@ class Clock:
         if self._last_sec is not None:
             gap_sec = timestamp_sec - self._last_sec
             self.longest_gap_sec = max(self.longest_gap_sec, gap_sec)
-            frame_sec = self._frame_sec or 1 / _DEFAULT_RATE_FPS
+            # A rate may be stated far too high, or not at all.
+            frame_sec = max(self._frame_sec, 1 / _DEFAULT_RATE_FPS)
             self.starts_anew = -gap_sec > _MAX_REORDERED * frame_sec
         self._last_sec = timestamp_sec
         self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
