@@ -108,9 +108,12 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
     Args:
         settings: Complete ones.
         batch_size: Views of frames that it sees at once, None for what suits the machine.
+
+    Raises:
+        ValueError: If weights or batch size do not fit.
     """
     from lrcn.common import backbone  # imports TensorFlow
-    from lrcn.common.batch_size import find_batch_size
+    from lrcn.common.batch_size import check_batch_size, find_batch_size
     from lrcn.common.devices import choose_compute_dtype
 
     compute_dtype = choose_compute_dtype(settings.compute_dtype)
@@ -138,6 +141,7 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
     )
     if batch_size is None:
         batch_size = find_batch_size(bottom)
+    check_batch_size(vgg16, batch_size)
     frames_per_batch = views.find_frames_per_batch(batch_size)
     forward = backbone.make_forward(bottom, batch_size=frames_per_batch * views.num_views)
     return Backbone(contract, forward, frames_per_batch)

@@ -127,6 +127,12 @@ def read_split_clips(
             "some to the train split, or take the classes out",
             name_some([*map(repr, untrained)]),
         )
+    if len(counts) == 1:
+        logging.warning(
+            "All clips are of one class, %r: training tells two or more apart, unless frames have "
+            "labels. If a file says what each clip is, make a .csv manifest of it",
+            clips[0].label,
+        )
     leaks = find_group_leaks(clips)
     if leaks:
         logging.warning("Groups that straddle splits: %d. Scores will be too good", len(leaks))

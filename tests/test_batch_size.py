@@ -1,7 +1,11 @@
-"""Tests how many images VGG16 sees at once where nobody says."""
+"""Tests how many images VGG16 sees at once where nobody says, and at most."""
+
+import dataclasses
 
 import pytest
+from refusals import refusal
 
+from extract_features.backbone_settings import DEFAULT_BACKBONE, build_backbone
 from lrcn.common.batch_size import find_first_that_fits
 from lrcn.common.devices import import_tensorflow
 
@@ -35,3 +39,12 @@ def test_no_memory_at_all_is_said():
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     with pytest.raises(ZeroDivisionError):
         find_first_that_fits((2, 1), lambda size: size / 0)
+
+
+def test_a_batch_with_which_tensorflow_would_crash_is_refused():
+    settings = dataclasses.replace(
+        DEFAULT_BACKBONE, weights="random", compute_dtype="float32", image_size=32
+    )
+    assert build_backbone(settings, 32767).batch_size == 32767
+    with refusal("batch_size of at most 32767 images"):
+        build_backbone(settings, 32768)

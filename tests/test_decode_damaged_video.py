@@ -218,6 +218,22 @@ def test_gap_that_the_decoder_does_not_see_is_an_error(tmp_path):
         decode(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("clip.mpg", "mpeg1video"), ("clip.vob", "mpeg2video"), ("clip.webm", "libvpx")],
+)
+def test_videos_joined_as_files_are_an_error_since_their_times_start_anew(tmp_path, name, codec):
+    # With --fps, no frame of the second would be taken; and 0.1 s are two moments.
+    path = write_video(tmp_path / name, make_numbered_frames(20), codec=codec)
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(
+        UnreadableClipError,
+        match=r"ended at 0\.760 s, after frame 19: the next frame is at 0\.000 s, as where videos "
+        r"were joined.*re-encode",
+    ):
+        decode(path)
+
+
 def test_cut_off_matroska_that_states_only_the_duration_of_the_file(tmp_path):
     path = write_video(tmp_path / "clip.mkv", make_noise(25), fps=5)
     path.write_bytes(path.read_bytes().replace(b"DURATION", b"OTHERTAG"))

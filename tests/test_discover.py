@@ -29,6 +29,7 @@ def test_a_tree_of_classes(tmp_path):
         *["3_walk/loop.gif", "3_walk/x.tar.mkv", "3_walk/poster.jpg", "3_walk/notes.txt"],
         *["README.txt", "Thumbs.db", "classes.txt", "top.jpg", ".hidden/a/", "3_walk/.DS_Store"],
         *["3_walk/._v.mp4", "empty_class/", "docs/list.txt", "__MACOSX/3_walk/a/"],
+        *["@eaDir/a.mp4/", "3_walk/@eaDir/a.mp4/1.jpg"],
     )
     clips, root = read_data(tmp_path)
     assert root == tmp_path
@@ -133,15 +134,22 @@ def test_a_manifest_has_its_own_folder_or_the_data_root(tmp_path):
     (tmp_path / "videos").mkdir()
     assert read_data(path) == ([Clip("a", "a.mp4", "walk")], tmp_path)
     assert read_data(str(path), data_root=tmp_path / "videos")[1] == tmp_path / "videos"
-    with pytest.raises(NotADirectoryError, match="expected --data_root to be a folder"):
+    with pytest.raises(
+        NotADirectoryError, match="--data_root, given or remembered by the cache, to"
+    ):
         read_data(path, data_root=tmp_path / "gone")
 
 
-def test_a_cache_or_run_within_the_data_is_no_class(tmp_path):
+def test_a_cache_or_run_within_the_data_is_no_class_and_is_named(tmp_path, caplog):
     make_tree(tmp_path, "walk/v.mp4", "run/v.mp4")
     expected = read_data(tmp_path)
     make_tree(tmp_path, "cache/cache.json", "cache/clips/walk/v.h5", "mine/contract.json", "mine/a")
-    assert read_data(tmp_path) == expected
+    assert not caplog.text
+    with caplog.at_level("INFO"):
+        assert read_data(tmp_path) == expected
+    assert f"{tmp_path}: no classes, having a cache.json or contract.json: cache, mine" in (
+        caplog.text
+    )
 
 
 def test_data_that_is_neither_folder_nor_manifest(tmp_path):

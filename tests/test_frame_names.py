@@ -23,26 +23,29 @@ def write_frames(folder, names):
     [
         (
             ["img_00001.png", "img_00002.png", "flow_x_00001.png", "flow_x_00002.png"],
-            "2 with the same 2 numbers: flow_x_#.png, img_#.png. Keep one of them",
+            "2 with 2 numbers in common: flow_x_#.png, img_#.png. Keep one of them",
         ),
-        # Optical flow has a picture less than the video.
+        # Optical flow has a picture less than the video, and only some frames have a mask.
         (
-            [
-                "img_1.png",
-                "img_2.png",
-                "img_3.png",
-                *[f"f{x}_{i}.png" for x in "xy" for i in (1, 2)],
-            ],
-            "2 with the same 2 numbers: fx_#.png, fy_#.png.",
+            [*[f"img_{i}.png" for i in range(5)], *[f"flow_{i}.png" for i in range(4)]],
+            "2 with 4 numbers in common: flow_#.png, img_#.png.",
         ),
-        (["1.png", "2.png", "01.jpg", "02.JPG"], "2 with the same 2 numbers: #.jpg, #.png."),
+        (
+            [*[f"{i}.png" for i in range(5)], "0_mask.png", "4_mask.png"],
+            "2 with 2 numbers in common: #.png, #_mask.png.",
+        ),
+        (
+            ["img_1.png", "img_2.png", *[f"f{x}_{i}.png" for x in "xy" for i in (1, 2, 3)]],
+            "3 with 3 numbers in common: fx_#.png, fy_#.png, img_#.png.",
+        ),
+        (["1.png", "2.png", "01.jpg", "02.JPG"], "2 with 2 numbers in common: #.jpg, #.png."),
         (
             ["1_depth.png", "2_depth.png", "1.png", "2.png"],
-            "2 with the same 2 numbers: #.png, #_depth.png.",
+            "2 with 2 numbers in common: #.png, #_depth.png.",
         ),
         (
             [f"{x}{i}.png" for x in "abcdef" for i in (1, 2)],
-            "6 with .* a#.png, b#.png, c#.png, d#.p",
+            "6 with 2 .* a#.png, b#.png, c#.png, d#.p",
         ),
     ],
 )
@@ -70,6 +73,10 @@ def test_several_sequences_in_one_folder_are_refused(tmp_path, names, received):
         ["1.1.png", "1.2.png", "1.9.png", "1.10.png"],  # The tenth of the first, or a tenth?
         ["v1.2.9.png", "v1.2.10.png"],
         ["a0.5.png", "b0.25.png"],
+        ["0,1.png", "0,9.png", "0,10.png"],
+        ["img-1.png", "img-2.png", "img-10.png"],  # All have the dash.
+        ["10a0.png", "10ff.png", "20a0.png"],  # Hexadecimal or not, it is the same order.
+        ["cafe.png", "9b.png", "9a.png", "10.png"],
     ],
 )
 def test_other_names_are_taken_in_natural_order(tmp_path, names):
@@ -85,9 +92,13 @@ def test_other_names_are_taken_in_natural_order(tmp_path, names):
         (["0.05.png", "0.1.png", "0.15.png"], "0.1.png", "0.05.png"),
         (["t=9.5.png", "t=9.75.png", "t=10.0.png", "t=10.25.png", "t=10.5.png"], "", ""),
         (["0.png", "0.5.png", "1.png"], "0.5.png", "0.png"),
+        (["1,5.png", "1,75.png", "2,0.png", "1,25.png"], "1,5.png", "1,25.png"),
+        (["-2.png", "-1.png", "0.png"], "0.png", "-1.png"),
+        (["t-s_-10.5.png", "t-s_0.5.png"], "t-s_0.5.png", "t-s_-10.5.png"),
+        ([f"Frame_{i:02X}.png" for i in range(17)], "Frame_0F.png", "Frame_01.png"),
     ],
 )
-def test_decimal_numbers_of_unequal_length_are_refused(tmp_path, names, first, second):
+def test_numbers_that_rise_otherwise_than_whole_ones_are_refused(tmp_path, names, first, second):
     folder = write_frames(tmp_path / "clip", names)
     with pytest.raises(
         UnreadableClipError,

@@ -181,7 +181,10 @@ def test_another_shape_into_the_same_cache_is_refused(run_import, tmp_path):
 def test_features_of_another_tool_are_refused_by_their_name(run_import, tmp_path):
     run_import(write_features(tmp_path / "a.h5", make_features((5,))))
     log = run_import(write_features(tmp_path / "b.h5", make_features((5,))), status=1)
-    assert "made with cut=a.h5, but this command needs cut=b.h5." in log
+    assert (
+        "made with cut=a.h5, but this command needs cut=b.h5. Give the features that it was made "
+        "of, under the name that they had, or name another --cache_dir"
+    ) in log
 
 
 def test_imported_and_extracted_features_do_not_mix(run_import, manifest, tmp_path):

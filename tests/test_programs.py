@@ -3,8 +3,12 @@
 import functools
 import re
 
+import numpy as np
 import pytest
 from commands import ROOT, run_program
+from small_data import write_cache
+
+from lrcn.common.clip import Clip
 
 # A flag of each program, and that flag misspelt.
 PROGRAMS = {
@@ -204,6 +208,16 @@ def test_a_file_where_a_folder_would_go(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert f"File exists: '{tmp_path}/mine'. Expected a folder or nothing there" in done.stderr
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_stdout_that_takes_no_name_is_told(tmp_path):
+    cache = write_cache(tmp_path / "cache", {Clip("é", "é", "walk", "train"): np.zeros((1, 2))})
+    cache.clip_path("é").unlink()
+    module, flag = "extract_features.verify", f"--cache_dir={cache.cache_dir}"
+    done = run_program(module, flag, env={"PYTHONIOENCODING": "ascii"}, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "can't encode character" in done.stderr
+    assert "Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8." in done.stderr
 
 
 def test_the_traceback_is_shown_where_it_is_wanted(tmp_path):

@@ -150,6 +150,16 @@ def test_given_classes_without_train_clips_are_said_when_they_are_read(tmp_path,
         )
 
 
+def test_one_class_alone_is_said_when_it_is_read(tmp_path, caplog):
+    # As of a folder `videos` beside a file of labels.
+    for labels, is_said in ((["videos"], True), (["walk", "run"], False)):
+        caplog.clear()
+        clips = [clip for label in labels for clip in make_clips(label, 3)]
+        write_manifest(tmp_path / "clips.csv", clips)
+        read_split_clips(DataSettings(data=tmp_path / "clips.csv").complete(None))
+        assert (f"All clips are of one class, {labels[0]!r}: training" in caplog.text) == is_said
+
+
 def test_given_splits_stay_and_count():
     clips = make_clips("walk", 20, split="test") + make_clips("walk", 80)
     drawn = draw_splits(clips, seed=0)

@@ -1,5 +1,6 @@
-"""How many images VGG16 should see at once on this machine."""
+"""How many images VGG16 should see at once on this machine, and may."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from absl import logging
@@ -11,6 +12,8 @@ tf = import_tensorflow()
 
 _CPU_BATCH_SIZE = 16
 _GPU_BATCH_SIZES = (128, 64, 32, 16, 8, 4, 2, 1)
+# TensorFlow counts what a convolution reads on a CPU with 32 bits, and crashes beyond.
+_MAX_VALUES = 2**31 - 1
 
 
 def find_batch_size(part) -> int:
@@ -30,6 +33,21 @@ def find_batch_size(part) -> int:
         forward(tf.zeros((2 * batch_size, *part.input.shape[1:]), part.input.dtype)).numpy()
 
     return find_first_that_fits(_GPU_BATCH_SIZES, try_two)
+
+
+def check_batch_size(vgg16, batch_size: int) -> None:
+    """Checks that the network can see so many images at once, whatever the memory.
+
+    Raises:
+        ValueError: If not.
+    """
+    largest = max(math.prod(layer.output.shape[1:]) for layer in vgg16.layers)
+    if batch_size * largest > _MAX_VALUES:
+        raise ValueError(
+            f"Expected a batch_size of at most {_MAX_VALUES // largest} images of this size, as a "
+            f"layer gives {largest} values for each and TensorFlow takes 2^31 at once. Received: "
+            f"{batch_size}. Lower it; more than some dozens are no faster."
+        )
 
 
 def find_first_that_fits(sizes: Sequence[int], run: Callable[[int], object]) -> int:

@@ -76,8 +76,12 @@ def list_clip_folder(folder: Path) -> FolderContents:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether an entry is none of the data; the Mac's archiver leaves `__MACOSX` beside it."""
-    return name.startswith((".", "__MACOSX"))
+    """Whether an entry is none of the data.
+
+    The Mac's archiver leaves `__MACOSX` beside it, and Synology's servers put `@eaDir` with
+    thumbnails into every folder.
+    """
+    return name.startswith((".", "__MACOSX", "@eaDir"))
 
 
 def is_folder(entry: os.DirEntry) -> bool:

@@ -90,7 +90,11 @@ def read_data(
     else:
         clips, root = read_manifest(data), Path(data.parent if data_root is None else data_root)
         if not root.is_dir():
-            raise NotADirectoryError(f"{root}: expected --data_root to be a folder. Correct it.")
+            raise NotADirectoryError(
+                f"{root}: expected --data_root, given or remembered by the cache, to be a folder. "
+                "Name the one that the clips are in now: --data_root=... (with make: make features "
+                "FLAGS=--data_root=...)."
+            )
     return _add_groups(clips, group_regex), root
 
 
@@ -111,7 +115,11 @@ def find_clips(folder: Path) -> list[Clip]:
             only still images, or two clips would have the same clip_id.
     """
     folders, files = list_folder(folder)
-    folders = [name for name in folders if not _is_cache_or_run(folder / name)]
+    caches_and_runs = [name for name in folders if _is_cache_or_run(folder / name)]
+    if caches_and_runs:  # said, as a class may hold a file of such a name
+        names = ", ".join(map(escape_control, caches_and_runs))
+        logging.info("%s: no classes, having a cache.json or contract.json: %s", folder, names)
+    folders = [name for name in folders if name not in caches_and_runs]
     passed_over = [name for name in files if _is_clip_file(name)]
     split_folders = [name for name in folders if name.lower() in _SPLIT_OF_FOLDER]
     class_folders = [name for name in folders if name not in split_folders]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lrcn.common.atomic_file import get_final_name, replace_file
 from lrcn.common.cache_lock import LOCK_NAME
-from lrcn.common.contract import Contract
+from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
 
 FORMAT_VERSION = 1
@@ -86,9 +86,12 @@ def check_contract(cache: FeatureCache, contract: Contract) -> None:
     """
     if cache.contract != contract:
         differences = cache.contract.describe_differences(contract, wanted_by="this command")
+        remedy = "Leave out the flags that differ to use the cache as it is"
+        if contract.backbone == IMPORTED_BACKBONE:
+            remedy = "Give the features that it was made of, under the name that they had"
         raise ValueError(
-            f"{cache.cache_dir / 'cache.json'}: {differences}. Leave out the flags that differ to "
-            "use the cache as it is, or name another --cache_dir (with make: CACHE=...)."
+            f"{cache.cache_dir / 'cache.json'}: {differences}. {remedy}, or name another "
+            "--cache_dir (with make: CACHE=...)."
         )
 
 

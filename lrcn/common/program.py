@@ -204,6 +204,8 @@ def _describe_expected(error: Exception) -> str | None:
             f"out of memory ({str(error).strip().splitlines()[0] if str(error) else 'no details'})."
             " Lower --batch_size; in stage 1 also --image_size, in stage 2 --seq_len or --fc_units."
         )
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        return f"{error}. Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8."
     if any(reason in str(error) for reason in _LIMITS):
         return f"{error}. Raise the limits of memory (`ulimit -v`) and of threads (`ulimit -u`)."
     if isinstance(error, (ValueError, OSError, RuntimeError)):

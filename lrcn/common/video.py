@@ -150,6 +150,10 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             frames = _iter_av_frames(packets, stream, strict=strict, sought=seek_sec > 0)
             for i, frame in enumerate(frames):
                 timestamp_sec = clock.read_time(frame)
+                if clock.starts_anew:
+                    raise _DamageError(
+                        f"the next frame is at {timestamp_sec:.3f} s, as where videos were joined"
+                    )
                 yield timestamp_sec, frame
                 reached = f"at {timestamp_sec:.3f} s"
                 if seek_sec == 0:

@@ -23,6 +23,10 @@ _MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9.]+)")  # 00:00:02.4000
 # What FFmpeg paints text with: by its suffix, a .txt or .nfo file is a video of characters to it.
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}
 
+# H.264 and HEVC put at most so many pictures into another order. A time that lies further back is
+# no slip of a container's: another video begins.
+_MAX_REORDERED = 16
+
 # For an estimate of how many frames there are: what is assumed of a video that states no rate, and
 # how many packets tell the size of the others.
 _DEFAULT_RATE_FPS = 25.0
@@ -72,6 +76,7 @@ class Clock:
         others_end_sec: When what was read of other streams ends.
         longest_gap_sec: The longest time between two frames so far.
         knows_start: Whether times are right where reading does not start with the first frame.
+        starts_anew: Whether the last frame's time lies far before that of the frame before it.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
@@ -84,6 +89,7 @@ class Clock:
         self._field = "dts" if is_avi else "pts"
         self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
         self.end_sec = self.others_end_sec = self.longest_gap_sec = 0.0
+        self.starts_anew = False
         self._last_sec: float | None = None
 
     def read_time(self, frame: av.VideoFrame) -> float:
@@ -96,7 +102,11 @@ class Clock:
         self._next_pts = pts + (frame.duration or 0)
         timestamp_sec = self._to_sec(pts)
         if self._last_sec is not None:
-            self.longest_gap_sec = max(self.longest_gap_sec, timestamp_sec - self._last_sec)
+            gap_sec = timestamp_sec - self._last_sec
+            self.longest_gap_sec = max(self.longest_gap_sec, gap_sec)
+            # A rate may be stated far too high, or not at all.
+            frame_sec = max(self._frame_sec, 1 / _DEFAULT_RATE_FPS)
+            self.starts_anew = -gap_sec > _MAX_REORDERED * frame_sec
         self._last_sec = timestamp_sec
         self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
         return timestamp_sec
