@@ -60,6 +60,14 @@ def build_optimizer(
     return optimizer
 
 
+def read_learning_rate(optimizer) -> float:
+    """Returns the learning rate of an optimizer's next step, on any number of devices."""
+    import keras
+
+    # Of several devices, a constant rate is a variable that float() alone takes for no number.
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
 def _build_schedule(config: TrainConfig, steps_per_epoch: int):
     import keras
 
