@@ -27,13 +27,14 @@ SETTINGS = {
     "clipnorm": 0.1,
     "class_weights": "balanced",
 }
-# Of another size, and clipped another way.
+# Of another size, clipped another way, and at a rate that is a number and no function of the step.
 FRAME_SETTINGS = {
     **SETTINGS,
     "labels": "frame",
     "rnn": "none",
     "fc_units": 24,
     "optimizer": "sgd",
+    "schedule": "constant",
     "clipnorm": 0.0,
     "clipvalue": 0.01,
 }

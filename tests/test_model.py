@@ -1,12 +1,14 @@
 """Tests the head."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 from small_data import make_config
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
+from lrcn.common.devices import import_tensorflow
 from lrcn.common.run_dir import RunDir
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.layers import keras, tf
@@ -132,6 +134,13 @@ def test_poolings_over_time_without_rnn_and_fc_layer_are_linear(output):
     pooled = (vectors * weights).sum(axis=0)
     kernel, bias = head.get_layer("logits").get_weights()
     np.testing.assert_allclose(logits[0], pooled @ kernel + bias, atol=1e-5)
+
+
+def test_attention_over_one_frame_is_no_mistake():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        import_tensorflow()
+        run_head(make_head(output="attention_pool"), make_maps(1, 1))
 
 
 @pytest.mark.parametrize("output", ["mean_pool", "max_pool", "attention_pool"])

@@ -8,7 +8,7 @@ import pytest
 from small_data import make_config
 
 from train_head.layers import keras, tf
-from train_head.optimizer import OPTIMIZERS, build_optimizer
+from train_head.optimizer import OPTIMIZERS, build_optimizer, read_learning_rate
 
 
 def make_step(gradients, **settings):
@@ -106,6 +106,16 @@ def test_warm_up_rises_from_zero_before_the_schedule(schedule, end, warmup_epoch
     np.testing.assert_allclose(rates[:3], [0, 2 / warmup_steps, 2], atol=1e-6)
     assert rates[3] == pytest.approx((2 + end) / 2, abs=0.15)
     assert rates[4] == pytest.approx(end, abs=1e-6)
+
+
+@pytest.mark.parametrize(("epochs", "warmup_epochs"), [(1, 0.9), (3, 2.6)])
+def test_warm_up_leaves_a_step_at_the_full_rate(epochs, warmup_epochs):
+    config = make_config(
+        optimizer="sgd", learning_rate=2.0, epochs=epochs, warmup_epochs=warmup_epochs
+    )
+    optimizer = build_optimizer(config, steps_per_epoch=1)
+    optimizer.iterations.assign(epochs - 1)
+    assert read_learning_rate(optimizer) == 2.0
 
 
 def test_warm_up_that_does_not_end_is_refused():

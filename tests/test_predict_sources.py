@@ -34,6 +34,8 @@ def test_sources(tmp_path):
         find_sources([str(tmp_path / "empty")])
     with pytest.raises(FileNotFoundError, match=r"gone\.mp4: no such file or folder\. Expected a"):
         find_sources([str(tmp_path / "gone.mp4")])
+    with pytest.raises(FileNotFoundError, match=r"^https://there/a\.mp4: no such .* Download it"):
+        find_sources(["https://there/a.mp4"])
 
 
 def test_an_empty_argument_is_not_the_current_folder(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from commands import ROOT, SMALL_HEAD, run_program
 from small_extraction import SMALL_SETTINGS, extract
 
@@ -14,7 +15,7 @@ from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.reproduction import list_commands
+from train_head.reproduction import list_commands, make_extraction_command
 from train_head.run_model import load_model
 
 
@@ -22,6 +23,11 @@ def swap_splits(clips, one, other):
     """Gives each of the two splits the clips of the other."""
     swapped = {one: other, other: one}
     return [dataclasses.replace(x, split=swapped.get(x.split, x.split)) for x in clips]
+
+
+def test_imported_features_have_no_command(ramps):
+    with pytest.raises(ValueError, match=r"imported from somewhere\.h5.*extract_features made"):
+        make_extraction_command(ramps, cache_dir="new_cache", cut="block4_pool")
 
 
 def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from train_head.layers import keras
+from train_head.optimizer import read_learning_rate
 
 _MAX_NAMED_CLIPS = 16
 _REMEDY = (
@@ -46,7 +47,7 @@ class LossGuard(keras.callbacks.Callback):
         named = ", ".join(clip_ids[:_MAX_NAMED_CLIPS])
         if len(clip_ids) > _MAX_NAMED_CLIPS:
             named += f" and {len(clip_ids) - _MAX_NAMED_CLIPS} more"
-        learning_rate = float(self.model.optimizer.learning_rate)
+        learning_rate = read_learning_rate(self.model.optimizer)
         raise ValueError(
             f"epoch {self._epoch + 1}, step {batch + 1} of {self._steps_per_epoch}: the loss is "
             f"{logs['loss']}, at a learning rate of {learning_rate:.3g}. Expected a finite number. "

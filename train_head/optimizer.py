@@ -60,17 +60,27 @@ def build_optimizer(
     return optimizer
 
 
+def read_learning_rate(optimizer) -> float:
+    """Returns the learning rate of an optimizer's next step, on any number of devices."""
+    import keras
+
+    # Of several devices, a constant rate is a variable that float() alone takes for no number.
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
 def _build_schedule(config: TrainConfig, steps_per_epoch: int):
     import keras
 
     if config.schedule == "constant" and not config.warmup_epochs:
         return config.learning_rate
-    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
+    num_steps = config.epochs * steps_per_epoch
+    # At least the last step is at the full rate: a warm-up's first one moves nothing.
+    warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps - 1)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else config.learning_rate,
         warmup_target=config.learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
-        decay_steps=max(1, config.epochs * steps_per_epoch - warmup_steps),
+        decay_steps=num_steps - warmup_steps,
         # The part of the learning rate that is left at the end: all of it, where it stays.
         alpha=1.0 if config.schedule == "constant" else 0.0,
     )

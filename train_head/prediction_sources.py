@@ -36,7 +36,11 @@ def find_sources(arguments: list[str]) -> list[Path]:
             )
         path = Path(argument)
         if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder. Expected a video or clips.")
+            # As it was given: a path has one slash of a URL's two.
+            remedy = "Download it first" if "://" in argument else "Correct the path"
+            raise FileNotFoundError(
+                f"{argument}: no such file or folder. Expected a video or clips. {remedy}."
+            )
         if not path.is_dir():
             check_is_file(path, path.stat().st_mode)
         found = list(_iter_sources(path))

@@ -20,6 +20,7 @@ from lrcn.common.atomic_file import replace_file
 from lrcn.common.interrupt import raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 from train_head.layers import keras
+from train_head.optimizer import read_learning_rate
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
 _COUNTS = ("epoch", "phase")
@@ -150,7 +151,7 @@ class RunRecorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start_sec = time.monotonic()
-        self._learning_rate = float(self.model.optimizer.learning_rate)  # of its first step
+        self._learning_rate = read_learning_rate(self.model.optimizer)  # of its first step
         # Dropout depends on (seed, epoch) alone, so a resumed run draws what an unbroken one does.
         for number, layer in enumerate(self.model._flatten_layers()):
             generator = getattr(layer, "seed_generator", None)

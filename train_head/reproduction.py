@@ -16,11 +16,20 @@ def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | N
     """Returns the command that extracts a cache's clips as they were, into another folder.
 
     Args:
-        cache: What VGG16 made; imported features have no such command.
+        cache: What VGG16 made.
         cache_dir: The other folder.
         cut: Another cut; None for the cache's own.
+
+    Raises:
+        ValueError: If the features are imported.
     """
     contract = cache.contract
+    if contract.backbone == IMPORTED_BACKBONE:
+        raise ValueError(
+            f"{cache.cache_dir}: holds features imported from {contract.weights}, and how to "
+            "compute those from pixels is not known here. Expected a cache that extract_features "
+            "made: name one as --cache_dir."
+        )
     where = str(cache.cache_dir / "cache.json")
     selection = FrameSelection.parse(contract.frame_selection, where=where)
     flags = {

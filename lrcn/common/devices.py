@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 from absl import logging
@@ -37,6 +38,8 @@ def import_tensorflow():
             tf.get_logger().setLevel("WARNING")
     import tensorflow as tf
 
+    # Of one frame, or one position, attention is 1 as it should be; Keras calls it a mistake.
+    warnings.filterwarnings("ignore", message="You are using a softmax over axis")
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     return tf
