@@ -22,6 +22,7 @@ from train_head.prediction import Predictor
 from train_head.prediction_file import read_predictions
 from train_head.recorder import read_history
 from train_head.run_model import load_model
+from train_head.score_table import format_metrics
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -97,7 +98,7 @@ def test_labels_that_follow_from_what_came_before_are_learnt(walks, tmp_path):
     try:
         config = TrainConfig(**read_json(run.config_path))
         train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
-        table = run_program("train_head.evaluate", *flags[:2], "--split=val").stdout
+        table = format_metrics(evaluate_run(run, cache, split="val"))
     finally:
         moved.rename(labels_path)
     num_val = sum(np.count_nonzero(x != -1) for _, x in make_walks(8, split="val").values())

@@ -21,7 +21,6 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
-from train_head.prediction_sources import find_sources
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -38,9 +37,9 @@ def evaluated(run_dir, cache_dir, tmp_path_factory):
     return run, evaluate_all(run, cache_dir)
 
 
-def evaluate_all(run, cache_dir, *, num_windows=1):
+def evaluate_all(run, cache_dir, *, splits=("train", "val", "test"), num_windows=1):
     probabilities = {}
-    for split in ("train", "val", "test"):
+    for split in splits:
         evaluate_run(run, read_cache(cache_dir), split=split, num_windows=num_windows)
         for row in read_rows(run.predictions_path(split, num_windows=num_windows)):
             probabilities[row["clip_id"]] = float(row["left"])
@@ -98,14 +97,12 @@ def test_clips_are_predicted_as_evaluated(
     run = RunDir(tmp_path / "run")
     config = make_config(sequence=sequence, epochs=1, frame_order=frame_order)
     train_run(config, TrainingData(read_cache(cache_dir)), run=run, checkpoint_sec=60)
-    expected = evaluate_all(run, cache_dir, num_windows=num_windows)
-    sources = find_sources([str(clips_dir)])
-    clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
-    predictions = list(Predictor(run, num_windows=num_windows).predict_clips(sources))
-    assert len(predictions) == len(expected)
-    for prediction in predictions:
-        clip_id = clips[str(prediction.source.relative_to(clips_dir))]
-        assert prediction.probabilities[0] == pytest.approx(expected[clip_id], abs=1e-3)
+    expected = evaluate_all(run, cache_dir, splits=["train"], num_windows=num_windows)
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"]
+    sources = [clips_dir / clip.path for clip in clips]
+    predictions = Predictor(run, num_windows=num_windows).predict_clips(sources)
+    found = [prediction.probabilities[0] for prediction in predictions]
+    assert found == pytest.approx([expected[clip.clip_id] for clip in clips], abs=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +122,12 @@ def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
     settings = {"rnn": "none", "seq_len": 3, "epochs": 2, "frame_order": "reversed"}
     config = make_config(sequence=sequence, **settings)
     train_run(config, TrainingData(thinned_cache), run=run, checkpoint_sec=60)
-    expected = evaluate_all(run, thinned_cache.cache_dir)
-    clips = {clip.path: clip.clip_id for clip in read_manifest(run.manifest_path)}
-    found = {}
-    for prediction in Predictor(run).predict_clips(find_sources([str(clips_dir)])):
-        clip_id = clips[str(prediction.source.relative_to(clips_dir))]
-        found[clip_id] = prediction.probabilities[0]
-    assert found == pytest.approx(expected, abs=1e-3)
-    assert np.ptp(list(found.values())) > 0.01
+    expected = evaluate_all(run, thinned_cache.cache_dir, splits=["train"])
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"]
+    predictions = Predictor(run).predict_clips([clips_dir / clip.path for clip in clips])
+    found = [prediction.probabilities[0] for prediction in predictions]
+    assert found == pytest.approx([expected[clip.clip_id] for clip in clips], abs=1e-3)
+    assert np.ptp(found) > 0.01
 
 
 def test_unreadable_clip_does_not_stop_the_others(evaluated, clips_dir, tmp_path):

@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_HEAD, run_program
+from commands import ROOT
+from small_data import make_config
 from small_extraction import SMALL_SETTINGS, extract
 
 from lrcn.common.frame_selection import FrameSelection
@@ -17,6 +18,8 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.reproduction import list_commands, make_extraction_command
 from train_head.run_model import load_model
+from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 def swap_splits(clips, one, other):
@@ -37,8 +40,8 @@ def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, mon
     extract(clips_dir, cache_dir, settings)
     cache = read_cache(cache_dir)
     write_manifest(manifest, swap_splits(read_manifest(cache.manifest_path), "val", "test"))
-    flags = (f"--run_dir={run_dir}", f"--manifest={manifest}", *SMALL_HEAD)
-    run_program("train_head", f"--cache_dir={cache_dir}", *flags)
+    data = TrainingData(cache, manifest_path=manifest)
+    train_run(make_config(), data, run=RunDir(run_dir), checkpoint_sec=60)
     # As a user names them, from a folder that the commands are not run in.
     monkeypatch.chdir(tmp_path)
     run, cache = RunDir("a run"), read_cache("cache")
