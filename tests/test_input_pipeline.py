@@ -1,9 +1,6 @@
 """Tests which clips and frames a batch holds."""
 
 import dataclasses
-import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,23 +232,6 @@ def test_memory_and_disk_give_equal_batches(cache, sequence):
     for a, b, c in zip(in_memory, from_disk, half_kept, strict=True):
         assert_equal_batches(a, b)
         assert_equal_batches(a, c)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own")
-def test_loading_gives_way_to_training(reader):
-    dataset, _ = make_train_dataset(reader, CLASS_IDS, make_config(), epoch=0)
-    before = read_niceness()
-    batches = iter(dataset)
-    next(batches)
-    after = read_niceness()
-    assert 10 in [after[x] for x in after.keys() - before.keys()]
-    assert all(after[x] == before[x] for x in after.keys() & before.keys())
-
-
-def read_niceness():
-    """Returns of each thread of this process, by its id, how far it stands back."""
-    threads = [int(x.name) for x in Path("/proc/self/task").iterdir()]
-    return {x: os.getpriority(os.PRIO_PROCESS, x) for x in threads}
 
 
 def test_pad_clips():

@@ -8,9 +8,6 @@ sees.
 
 import functools
 import itertools
-import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -27,9 +24,6 @@ tf = import_tensorflow()
 
 # Batches loaded at once: reading waits for the disk, stacking for memory.
 _PARALLEL_BATCHES = 2
-# A product waits for the slowest of its cores, so what takes one of them for a while holds all up.
-# Loading has until the next step, and fills the moments in which a core has nothing else to do.
-_NICENESS = 10
 
 # [N] int32 class ids of clips, or with --labels=frame N arrays [T] int32 of those of their frames.
 ClassIds = np.ndarray | Sequence[np.ndarray]
@@ -167,13 +161,9 @@ def _make_dataset(
     shape = (None, None, *loader.reader.feature_shape)
     dtypes, ranks = zip(*loader.targets.arrays, strict=True)
 
-    def load_behind(epoch: int, draws: np.ndarray) -> tuple[np.ndarray, ...]:
-        _give_way()
-        return loader.load(epoch, draws)
-
     def load(epoch, draws):
         loaded = (tf.float16, tf.bool, *map(tf.as_dtype, dtypes))
-        maps, mask, *wanted = tf.numpy_function(load_behind, [epoch, draws], loaded)
+        maps, mask, *wanted = tf.numpy_function(loader.load, [epoch, draws], loaded)
         inputs = maps = tf.ensure_shape(maps, shape)
         if config.sequence == "ragged":
             mask = tf.ensure_shape(mask, shape[:2])
@@ -189,16 +179,5 @@ def _make_dataset(
     # waits for it (32 s at the end of a training of 90 s, TensorFlow 2.21).
     options = tf.data.Options()
     options.autotune.enabled = False
-    # Threads of its own, since those of a step must not give way: one plans, the others load.
-    options.threading.private_threadpool_size = 1 + _PARALLEL_BATCHES
     dataset = plan.map(load, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
     return dataset.prefetch(_PARALLEL_BATCHES).with_options(options)
-
-
-def _give_way() -> None:
-    """Lets the calling thread, of those that load, run behind the ones that train."""
-    # Elsewhere a process has one priority, of all its threads.
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread))
-        os.setpriority(os.PRIO_PROCESS, thread, niceness)
