@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from commands import run_program
 from PIL import Image
-from small_data import make_config, make_ramps, write_cache
+from small_data import make_config, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
@@ -205,6 +205,19 @@ def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
     veil = read_picture(next(iter(cards.values()))["attention"])
     assert veil.size == (16 * len(frames), 16)
     assert page.problems == []
+
+
+@pytest.mark.parametrize("has_val", [True, False])
+def test_overfitting_is_spoken_of_where_val_clips_tell(tmp_path, has_val):
+    clips = {**make_ramps(3, split="train"), **make_ramps(1, split="test")}
+    if has_val:
+        clips |= make_ramps(1, split="val")
+    cache = write_cache(tmp_path / "cache", clips)
+    run = train(cache, tmp_path / "run", epochs=1)
+    write_report(run, cache)
+    page = run.report_path.read_text(encoding="utf-8")
+    assert ("A loss on val that rises" in page) == has_val
+    assert ("No val clips judged the epochs" in page) != has_val
 
 
 def test_a_cache_of_other_features_is_refused(run_dir, tmp_path):
