@@ -11,7 +11,7 @@ from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
-from train_head.frame_metrics import OVERLAPS
+from train_head.frame_labels import OVERLAPS
 from train_head.held_out import score_run
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.train import train_run

@@ -35,6 +35,9 @@ from train_head.interval_file import (
 )
 
 UNLABELLED = -1
+# The names of the scores of segments, which are runs of frames with one label, and the overlap from
+# which segments match. Here, as what only shows scores does not wait for what computes them.
+OVERLAPS = {"segment_f1_10": 0.10, "segment_f1_25": 0.25, "segment_f1_50": 0.50}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.frame_labels import UNLABELLED, find_runs
+from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.intervals import find_ratio_interval, sum_groups
 from train_head.metrics import score_classes
 
-# The names of the scores of segments, and the overlap from which segments match.
-OVERLAPS = {"segment_f1_10": 0.10, "segment_f1_25": 0.25, "segment_f1_50": 0.50}
 # What the counts of clips are divided to, two by two.
 _SCORES = ("frame_accuracy", *OVERLAPS)
 

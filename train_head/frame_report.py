@@ -5,8 +5,7 @@ import numpy as np
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
-from train_head.frame_labels import UNLABELLED, find_runs
-from train_head.frame_metrics import OVERLAPS
+from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
 from train_head.report_data import describe_origin, score_reported, summarize_training
 from train_head.report_page import fill_template

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from train_head.frame_metrics import OVERLAPS
+from train_head.frame_labels import OVERLAPS
 
 # Of more classes, a confusion matrix is wider than a terminal.
 _MAX_MATRIX_CLASSES = 10
