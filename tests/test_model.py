@@ -5,15 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
-from small_data import make_config
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
 from lrcn.common.devices import import_tensorflow
 from lrcn.common.run_dir import RunDir
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.layers import keras, tf
-from train_head.model import build_head
-from train_head.normalization import FeatureStatistics
 from train_head.recorder import RunRecorder
 from train_head.rnns import RNNS
 from train_head.run_model import load_model
@@ -243,26 +240,3 @@ def test_saved_head_gives_equal_logits(settings, tmp_path):
     # The statistics of normalisation are weights of the file too.
     for wanted, found in zip(head.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(found, wanted)
-
-
-def test_features_are_normalised_by_the_statistics():
-    random = np.random.RandomState(3)
-    mean = random.normal(size=6).astype(np.float32)
-    statistics = FeatureStatistics(scale=0.5, mean=mean, variance=0.25)
-    config = make_config(fc_units=4, rnn="none")
-    head = build_head(config, feature_shape=(6,), num_classes=2, statistics=statistics)
-    encoder = head.get_layer("per_frame").model
-    fc = encoder.get_layer("fc")
-    maps = make_maps(1, 5, feature_shape=(6,))[0].astype(np.float32)
-    normalized = (np.arcsinh(maps / 0.5) - mean) / 0.5
-    np.testing.assert_allclose(encoder(maps), fc(normalized), rtol=1e-4, atol=1e-5)
-
-
-def test_how_strong_a_clip_is_all_together_does_not_change_its_logits():
-    maps = make_maps(2, 4)
-    head = make_head()
-    logits = run_head(head, maps)
-    np.testing.assert_allclose(run_head(head, 4 * maps), logits, rtol=1e-4, atol=1e-5)
-    brighter_end = np.concatenate([maps[:, :2], 4 * maps[:, 2:]], axis=1)
-    assert np.abs(run_head(head, brighter_end) - logits).max() > 1e-3
-    assert np.isfinite(run_head(head, 0 * maps)).all()

@@ -1,12 +1,14 @@
-"""Tests the statistics that the head normalises with."""
+"""Tests what brings features to one size: the statistics, and the head that uses them."""
 
 import numpy as np
 import pytest
-from small_data import write_cache
+from small_data import make_config, write_cache
+from small_heads import make_head, make_maps, run_head
 
 from lrcn.common.clip import Clip
 from train_head.clip_reader import ClipReader
-from train_head.normalization import measure_features, scale_clip
+from train_head.model import build_head
+from train_head.normalization import FeatureStatistics, measure_features, scale_clip
 
 
 def make_reader(folder, clips):
@@ -45,3 +47,26 @@ def test_features_that_are_all_alike_are_normalised_to_zero(value, tmp_path):
     scaled = scale_clip(maps.astype(np.float32))
     deviation = np.arcsinh(scaled / statistics.scale) - statistics.mean
     assert np.abs(deviation / np.sqrt(statistics.variance)).max() < 0.01
+
+
+def test_features_are_normalised_by_the_statistics():
+    random = np.random.RandomState(3)
+    mean = random.normal(size=6).astype(np.float32)
+    statistics = FeatureStatistics(scale=0.5, mean=mean, variance=0.25)
+    config = make_config(fc_units=4, rnn="none")
+    head = build_head(config, feature_shape=(6,), num_classes=2, statistics=statistics)
+    encoder = head.get_layer("per_frame").model
+    fc = encoder.get_layer("fc")
+    maps = make_maps(1, 5, feature_shape=(6,))[0].astype(np.float32)
+    normalized = (np.arcsinh(maps / 0.5) - mean) / 0.5
+    np.testing.assert_allclose(encoder(maps), fc(normalized), rtol=1e-4, atol=1e-5)
+
+
+def test_how_strong_a_clip_is_all_together_does_not_change_its_logits():
+    maps = make_maps(2, 4)
+    head = make_head()
+    logits = run_head(head, maps)
+    np.testing.assert_allclose(run_head(head, 4 * maps), logits, rtol=1e-4, atol=1e-5)
+    brighter_end = np.concatenate([maps[:, :2], 4 * maps[:, 2:]], axis=1)
+    assert np.abs(run_head(head, brighter_end) - logits).max() > 1e-3
+    assert np.isfinite(run_head(head, 0 * maps)).all()
