@@ -60,7 +60,8 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
             f"in this folder{folders_found}. Add some, or remove the clip."
         )
-    files.sort(key=lambda entry: natural_key(entry.name))
+    # Without the suffix, so that `shot.png` comes before `shot (1).png` and `shot-1.png`.
+    files.sort(key=lambda entry: (natural_key(os.path.splitext(entry.name)[0]), entry.name))
     check_frame_names(folder, [entry.name for entry in files])
     return files
 
