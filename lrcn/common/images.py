@@ -43,7 +43,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             says, or holds several sequences as `check_frame_names` says.
     """
     try:
-        files, videos, folders = contents = list_clip_folder(folder)
+        files, videos, folders, _ = contents = list_clip_folder(folder)
     except OSError as error:
         raise_if_no_more_files(error)
         raise UnreadableClipError(
