@@ -178,12 +178,13 @@ def _warn_if_small(num_values: np.ndarray) -> None:
 def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:
     """Makes the contract of what most clips have: one odd clip does not decide over the others."""
     missing = unfit = None
-    shapes = collections.Counter()
+    shapes, lengths = collections.Counter(), set()
     for clip in clips:
         try:
             array = read_array(clip.clip_id)
             check_array(array, clip)
             shapes[array.shape[1:]] += 1
+            lengths.add(array.shape[0])
         except FileNotFoundError as error:
             missing = missing or error
         except (ValueError, OSError) as error:
@@ -198,6 +199,14 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
             f"{features}: holds features of none of the {len(clips)} clips in --data ({missing}). "
             "Its names must be the manifest's clip_ids."
         )
+    feature_shape, num_alike = shapes.most_common(1)[0]
+    # Of arrays that are right, lengths differ, and most clips are alike in the rest.
+    if len(lengths) == 1 and len(feature_shape) == 1 and 2 * num_alike < shapes.total():
+        raise ValueError(
+            f"{features}: expected arrays [T, ...], a row for each frame. Received: "
+            f"{lengths.pop()} rows in each of {shapes.total()} clips, and {len(shapes)} numbers of "
+            "columns, as of arrays whose columns are the frames. Save them transposed."
+        )
     return Contract(
         backbone=IMPORTED_BACKBONE,
         # Two tools' features may have one shape: the name of the file tells them apart.
@@ -210,6 +219,6 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
         views="one",
         compute_dtype="",
         storage_dtype=STORAGE_DTYPE,
-        feature_shape=shapes.most_common(1)[0][0],
+        feature_shape=feature_shape,
         weights=os.path.abspath(features),
     )

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from extract_features.batches import Job
+from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
@@ -48,9 +49,17 @@ def check_data_root(
         return
     if existing is not None and any(existing.clip_path(x.clip_id).exists() for x in clips):
         return
+    first = clips[0].path
+    alike = find_alike_path(os.path.join(data_root, first))
     raise ValueError(
         f"{data}: expected paths of clips below {data_root}. Received: {len(clips)}, of which none "
-        f"is there, such as {clips[0].path}. Name the folder that they start from with --data_root."
+        f"is there, such as {first}. "
+        + (
+            "Name the folder that they start from with --data_root."
+            if alike is None
+            else f"There is one that looks like it, {os.path.relpath(alike, data_root)!a} and not "
+            f"{first!a}. Write the names as they are on disk."
+        )
     )
 
 

@@ -38,10 +38,10 @@ def test_bad_intervals_are_named(timed, tmp_path, rows, message):
 
 
 @pytest.mark.parametrize(
-    "columns", ["clip_id,start_sec,end_frame,label", "clip_id,start_sec,end_sec", "clip,a,b,label"]
+    "columns", ["clip_id,start_sec,end_frame,label", "clip_id,start_sec,end_sec", "clip;a;b;label"]
 )
 def test_missing_columns_are_named(timed, tmp_path, columns):
-    message = rf"csv:1: Expected the columns clip_id,start_sec.* Received: {columns}\. Correct"
+    message = rf"csv:1: Expected the columns .*, separated by commas. Received: {columns}\. Correct"
     with pytest.raises(ValueError, match=message):
         read(write_csv(tmp_path, columns=columns), timed)
 

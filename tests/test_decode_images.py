@@ -111,6 +111,18 @@ def test_32_bit_mode_with_16_bit_levels(tmp_path, level):
     assert (pixels == level // 257).all()
 
 
+def test_levels_of_a_sensor_of_fewer_bits_are_said_to_be_nearly_black(tmp_path, caplog):
+    levels = np.linspace(7000, 8400, SIZE * SIZE).astype(np.uint16).reshape(SIZE, SIZE)
+    for i in range(2):
+        assert decode_one(tmp_path / f"{i}", Image.fromarray(levels)).max() == 8400 // 256
+    text = "0.png (frame 0): of 16-bit levels from 7000 to 8400, of which the high byte is taken, 6"
+    assert [text in message for message in caplog.messages] == [True]  # once, not for each frame
+    caplog.clear()
+    decode_one(tmp_path / "wide", Image.fromarray(levels * 7))
+    decode_one(tmp_path / "blank", Image.new("I;16", (40, 40), 3))
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize("transparency", [None, 0, bytes([0, 128])])
 def test_palette_with_and_without_transparency(tmp_path, transparency, recwarn):
     image = Image.new("P", (40, 40), 1)

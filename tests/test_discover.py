@@ -112,6 +112,7 @@ def test_links_are_followed_and_a_broken_one_is_left_to_the_decoder(tmp_path):
         (["1.jpg", "2.JPG"], "received images, the frames of one clip. Give the folder two levels"),
         (["walk/a.mp4", "run/1.png"], "found only still images. A clip is a folder of frames or"),
         (["train/walk/a.mp4", "run/b.mp4"], "since there is 'train', received the class 'run'"),
+        (["train/walk/a.mp4", "dev/walk/b.mp4"], "a split, rename it to train, val or test; if"),
         (["walk/v.mp4", "walk/v.avi"], "'v.avi' and 'v.mp4' would both have the clip_id walk/v."),
         (["walk/v.mp4", "walk/v/"], "'v' and 'v.mp4' would both have the clip_id walk/v."),
         (["walk/v.mp4", "Walk/v.mp4"], "differ only by case or Unicode form"),

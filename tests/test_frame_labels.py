@@ -84,6 +84,10 @@ def test_other_columns_are_passed_over(timed, tmp_path):
     assert show(read(path, timed), "b") == "ssss"
 
 
+def test_rows_of_empty_cells_are_no_intervals(timed, tmp_path):
+    assert show(read(write_csv(tmp_path, "b,0,1,sit", ",,,", ",,,"), timed), "b") == "ssss"
+
+
 def test_what_a_run_keeps_is_read_as_it_was(strided, tmp_path):
     rows = ["walk/a,0.1,0.5,sit", "walk/a,0.5,0.7,run", "walk/a,0.95,2,run", "b,0,9,sit"]
     labels = read(write_csv(tmp_path, *rows), strided)

@@ -1,5 +1,7 @@
 """Names of images that are not those of one sequence, or do not tell its order."""
 
+import os
+
 import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 
@@ -70,6 +72,7 @@ def test_several_sequences_in_one_folder_are_refused(tmp_path, names, received):
         ["cam1_1.png", "cam1_2.png", "cam2_1.png", "cam2_2.png"],
         ["0.05.png", "0.10.png", "0.15.png"],
         ["1.0.png", "2.0.png", "10.0.png"],
+        ["0.png", "0.5.png", "1.png"],
         ["1.1.png", "1.2.png", "1.9.png", "1.10.png"],  # The tenth of the first, or a tenth?
         ["v1.2.9.png", "v1.2.10.png"],
         ["a0.5.png", "b0.25.png"],
@@ -77,13 +80,26 @@ def test_several_sequences_in_one_folder_are_refused(tmp_path, names, received):
         ["img-1.png", "img-2.png", "img-10.png"],  # All have the dash.
         ["10a0.png", "10ff.png", "20a0.png"],  # Hexadecimal or not, it is the same order.
         ["cafe.png", "9b.png", "9a.png", "10.png"],
+        ["at 9.00 AM.png", "at 11.59 AM.png", "at 12.00 PM.png"],
+        ["2024-01-01 9 am.png", "2024-01-01 9 pm.png", "2024-01-02 9 am.png"],
+        ["2024-01-01-11-00 am.png", "2024-01-01-01-00 pm.png"],  # Which number is the hour?
+        ["01-02-2024.png", "05-01-2024.png", "06-01-2024.png"],  # The first of February, or not?
+        ["30-01-2024_1.png", "31-01-2024_1.png", "31-01-2024_2.png"],
+        ["cam1.png", "cam2.png", "campm.png"],
     ],
 )
 def test_other_names_are_taken_in_natural_order(tmp_path, names):
     folder = write_frames(tmp_path / "clip", names)
-    in_order = sorted(names, key=natural_key)
+    in_order = sorted(names, key=lambda name: (natural_key(os.path.splitext(name)[0]), name))
     found = read_frame_numbers(frame.pixels for frame in decode(folder))
     assert [names[i] for i in found] == in_order
+
+
+@pytest.mark.parametrize("others", [["shot (1)", "shot (2)"], ["shot-1", "shot-2"], ["shot1"]])
+def test_a_name_without_a_number_comes_before_those_with_one(tmp_path, others):
+    folder = write_frames(tmp_path / "clip", [f"{stem}.png" for stem in ["shot", *others]])
+    found = read_frame_numbers(frame.pixels for frame in decode(folder))
+    assert found == sorted(found)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +107,16 @@ def test_other_names_are_taken_in_natural_order(tmp_path, names):
     [
         (["0.05.png", "0.1.png", "0.15.png"], "0.1.png", "0.05.png"),
         (["t=9.5.png", "t=9.75.png", "t=10.0.png", "t=10.25.png", "t=10.5.png"], "", ""),
-        (["0.png", "0.5.png", "1.png"], "0.5.png", "0.png"),
+        (["0.png", "0.25.png", "0.5.png"], "0.5.png", "0.25.png"),
         (["1,5.png", "1,75.png", "2,0.png", "1,25.png"], "1,5.png", "1,25.png"),
         (["-2.png", "-1.png", "0.png"], "0.png", "-1.png"),
         (["t-s_-10.5.png", "t-s_0.5.png"], "t-s_0.5.png", "t-s_-10.5.png"),
         ([f"Frame_{i:02X}.png" for i in range(17)], "Frame_0F.png", "Frame_01.png"),
+        # The white space before AM is a narrow one on a Mac.
+        (["9.00.05\u202fAM.png", "1.00.05\u202fPM.png"], "1.00.05\u202fPM", "9.00.05\u202fAM.png"),
+        (["12_30am.png", "1_00am.png"], "1_00am.png", "12_30am.png"),
+        (["c_31-01-2024_2.png", "c_01-02-2024_1.png"], "c_01-02-2024_1", "c_31-01-2024_2.png"),
+        (["5.31.2023.png", "12.31.2023.png", "1.1.2024.png"], "1.1.2024.png", "5.31.2023.png"),
     ],
 )
 def test_numbers_that_rise_otherwise_than_whole_ones_are_refused(tmp_path, names, first, second):

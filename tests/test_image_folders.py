@@ -1,6 +1,7 @@
 """Which files of a folder are frames, and sources that are none."""
 
 import os
+from pathlib import Path
 
 import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
@@ -79,6 +80,21 @@ def test_missing_source(tmp_path):
     for call in (decode, count_frames, read_source_stat):
         with pytest.raises(UnreadableClipError, match=r"gone: .*No such file.*Check"):
             call(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [("a.MP4", "a.mp4"), ("u\u0308.mp4", "\xfc.mp4"), ("\xfc.mp4", "u\u0308.mp4")],
+)
+def test_a_name_that_looks_like_the_missing_one_is_told(tmp_path, there, named):
+    there, named = str(tmp_path / there), str(tmp_path / named)
+    Path(there).touch()
+    if os.path.exists(named):
+        pytest.skip("This file system takes both for one name.")
+    for call in (count_frames, read_source_stat):
+        text = f"none of this name, but one that looks like it, {there!a} and not {named!a}. Write"
+        with refusal(text, UnreadableClipError):
+            call(named)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])

@@ -236,6 +236,13 @@ def test_features_of_another_kind_leave_no_cache(run_import, tmp_path, name, arr
     assert not (tmp_path / "cache" / "cache.json").exists()
 
 
+def test_features_whose_columns_are_the_frames_leave_no_cache(run_import, tmp_path):
+    transposed = {clip_id: array.T for clip_id, array in make_features().items()}
+    log = run_import(write_features(tmp_path / "f.h5", transposed), status=1)
+    text = "a row for each frame. Received: 5 rows in each of 6 clips, and 6 numbers of columns, as"
+    assert text in log and not (tmp_path / "cache" / "cache.json").exists()
+
+
 def test_what_no_longer_fits_is_not_trained_on(run_import, tmp_path):
     features = make_features()
     path = write_features(tmp_path / "features.h5", features)

@@ -74,6 +74,20 @@ def test_links_that_lead_back_end(tmp_path):
     assert names[0] == "a/b/v.mp4" and names[-1] == "beside/v.mp4" and len(names) < 9
 
 
+def test_files_that_are_no_videos_by_their_names_are_told_of(tmp_path, caplog):
+    frames = make_numbered_frames(2)
+    write_video(tmp_path / "cam" / "v.mp4", frames)
+    (tmp_path / "cam" / "w.dav").touch()
+    (write_frame_folder(tmp_path / "clip", frames) / "times.txt").touch()  # within a clip
+    assert find_sources([str(tmp_path)]) == [tmp_path / "cam" / "v.mp4", tmp_path / "clip"]
+    assert caplog.messages == [
+        f"Passed over, as no videos by their names: 1, such as {tmp_path}/cam/w.dav. Name those "
+        "that are, as arguments of their own"
+    ]
+    caplog.clear()
+    assert find_sources([f"{tmp_path}/cam/w.dav"]) and not caplog.messages
+
+
 def test_folders_beside_the_frames_of_a_clip_are_named(tmp_path, caplog):
     frame = np.zeros((1, 32, 32, 3), np.uint8)
     write_frame_folder(tmp_path / "more", frame)

@@ -119,6 +119,7 @@ def test_test_clips_that_came_later_are_told(trained, caplog):
     )
     (text,) = caplog.messages
     assert "lists 1 test clips that the run does not know, such as rise/late; they are not" in text
+    assert text.endswith("to score them, unless the --manifest of this one leaves them out")
 
 
 @pytest.mark.parametrize("lost", ["metrics", "predictions"])

@@ -15,7 +15,8 @@ from lrcn.common.span import round_sec
 SEC_COLUMNS = ("start_sec", "end_sec")
 FRAME_COLUMNS = ("start_frame", "end_frame")
 EXPECTED_COLUMNS = (
-    "Expected the columns clip_id,start_sec,end_sec,label, or clip_id,start_frame,end_frame,label"
+    "Expected the columns clip_id,start_sec,end_sec,label, or clip_id,start_frame,end_frame,label, "
+    "separated by commas"
 )
 
 
@@ -46,7 +47,8 @@ def read_intervals(
     reader = csv.DictReader(io.StringIO(read_utf8(path), newline=""), strict=True)
     try:
         columns = _find_columns(reader.fieldnames or [], place=f"{path}:1")
-        rows = [(f"{path}:{reader.line_num}", row) for row in reader]
+        # Spreadsheets add rows of nothing but commas.
+        rows = [(f"{path}:{reader.line_num}", row) for row in reader if any(row.values())]
     except csv.Error as error:
         raise ValueError(
             f"{path}:{reader.reader.line_num}: expected a row of CSV, but: {error}. Quote cells "

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from absl import logging
+
+from lrcn.common.clip import escape_control
 from lrcn.common.clip_folder import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
-    FolderContents,
     list_clip_folder,
     warn_of_passed_over,
 )
@@ -21,13 +23,14 @@ def find_sources(arguments: list[str]) -> list[Path]:
     A file is a clip. So is a folder with more images than videos, as in stage 1: of its images, and
     a warning tells what lies beside them. Any other folder stands for all clips below it, in
     natural order; images that are no more than the videos are their thumbnails. An animated GIF
-    counts as a video. A link to a folder that it lies in is passed over.
+    counts as a video. A link to a folder that it lies in is passed over. So are files that are no
+    videos by their names, of which a warning tells.
 
     Raises:
         FileNotFoundError: If a path does not exist.
         ValueError: If a path is empty, a folder holds no clip, or a path is a pipe or device.
     """
-    sources = []
+    sources, passed_over = [], []
     for argument in arguments:
         if not argument:  # of a variable that is not set; Path takes it for the current folder
             raise ValueError(
@@ -43,7 +46,7 @@ def find_sources(arguments: list[str]) -> list[Path]:
             )
         if not path.is_dir():
             check_is_file(path, path.stat().st_mode)
-        found = list(_iter_sources(path))
+        found = list(_iter_sources(path, passed_over))
         if not found:
             raise ValueError(
                 f"{path}: expected a folder of frames or of videos. Received: neither images "
@@ -52,24 +55,35 @@ def find_sources(arguments: list[str]) -> list[Path]:
             )
         sources += found
     warn_of_passed_over(sources)
+    if passed_over:
+        logging.warning(
+            "Passed over, as no videos by their names: %d, such as %s. Name those that are, as "
+            "arguments of their own",
+            len(passed_over),
+            escape_control(str(passed_over[0])),
+        )
     return sources
 
 
-def _iter_sources(path: Path, *, within: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _iter_sources(
+    path: Path, passed_over: list[Path], *, within: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
+    """Yields the clips of a path, and adds to the files that are passed over."""
     if not path.is_dir():  # of a pipe or a broken link among clips, the decoder tells
         yield path
         return
     if path.resolve() in within:
         return
-    images, videos, folders = list_clip_folder(path)
-    stills = []
-    for entry in images:
+    contents = list_clip_folder(path)
+    stills, videos = [], contents.videos
+    for entry in contents.images:
         if is_animation(entry.path):
             videos.append(entry.name)
         else:
             stills.append(entry)
-    if FolderContents(stills, videos, folders).is_clip:
+    if contents._replace(images=stills).is_clip:
         yield path
         return
-    for name in sorted([*folders, *videos], key=natural_key):
-        yield from _iter_sources(path / name, within=within | {path.resolve()})
+    passed_over += [path / name for name in contents.others]
+    for name in sorted([*contents.folders, *videos], key=natural_key):
+        yield from _iter_sources(path / name, passed_over, within=within | {path.resolve()})

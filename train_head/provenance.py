@@ -64,7 +64,7 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
     if new:
         logging.warning(
             "%s lists %d test clips that the run does not know, such as %s; they are not scored. "
-            "Train a new run to score them",
+            "Train a new run to score them, unless the --manifest of this one leaves them out",
             cache.manifest_path,
             len(new),
             new[0],

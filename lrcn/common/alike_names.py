@@ -1,5 +1,6 @@
 """Names that look alike and are other text: by Unicode form, or by case."""
 
+import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -42,3 +43,14 @@ def check_one_form(names: Sequence[str], *, kind: str, places: Sequence[str]) ->
                 f"but is another text: {names[i]!a} and {names[first]!a}. Write both in "
                 "one Unicode form."
             )
+
+
+def find_alike_path(path: str) -> str | None:
+    """Finds what is there in place of a path that is not, and looks like it.
+
+    It has another Unicode form, as Macs write names, or a suffix of another case.
+    """
+    stem, suffix = os.path.splitext(path)
+    others = [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+    others += [stem + suffix.lower(), stem + suffix.upper()]
+    return next(filter(os.path.exists, others), None)

@@ -42,11 +42,13 @@ class FolderContents(NamedTuple):
         images: In no order, as there are many.
         videos: Names, in natural order.
         folders: Names, in natural order.
+        others: Names of files that are neither, by their suffixes, in natural order.
     """
 
     images: list[os.DirEntry]
     videos: list[str]
     folders: list[str]
+    others: list[str]
 
     @property
     def is_clip(self) -> bool:
@@ -60,7 +62,7 @@ def list_clip_folder(folder: Path) -> FolderContents:
     Raises:
         OSError: If it cannot be listed.
     """
-    images, videos, folders = [], [], []
+    images, videos, folders, others = [], [], [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_hidden(entry.name):
@@ -72,7 +74,10 @@ def list_clip_folder(folder: Path) -> FolderContents:
                 images.append(entry)
             elif suffix in VIDEO_SUFFIXES:
                 videos.append(entry.name)
-    return FolderContents(images, sorted(videos, key=natural_key), sorted(folders, key=natural_key))
+            else:
+                others.append(entry.name)
+    names = (sorted(names, key=natural_key) for names in (videos, folders, others))
+    return FolderContents(images, *names)
 
 
 def is_hidden(name: str) -> bool:

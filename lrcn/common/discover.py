@@ -129,8 +129,9 @@ def find_clips(folder: Path) -> list[Clip]:
     if clips and split_folders:
         raise ValueError(
             f"{folder}: expected every class below a split folder, since there is "
-            f"{split_folders[0]!r}, received the class {clips[0].label!r} beside it. Move it below "
-            f"{split_folders[0]!r}; or, if that is a class's name, give a .csv manifest."
+            f"{split_folders[0]!r}, received the class {clips[0].label!r} beside it. If it is a "
+            "split, rename it to train, val or test; if it is a class, move it below "
+            f"{split_folders[0]!r}; if that is a class too, give a .csv manifest."
         )
     for name in split_folders:
         class_names, files_beside = list_folder(folder / name)

@@ -8,10 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 
 from lrcn.common.frame import UnreadableClipError
+from lrcn.common.natural_sort import natural_key
 
 _DIGITS = re.compile("[0-9]+")
 # `t_0.05` or `t_0,05`, as programs print a time, or `t_-1`; not a version such as 1.2.3.
 _NUMBER_AT_END = re.compile(r"(?s:(.*?))(?<![0-9.])(?<![0-9],)(-?)([0-9]+(?:[.,][0-9]+)?)")
+# `9.00.05 PM`, as a Mac names a picture of the screen, with one separator or none.
+_TWELVE_HOURS = re.compile(
+    r"(?<![0-9])([0-9]{1,2})((?:([-.:_])[0-9]{2}(?:\3[0-9]{2})?)?)[\s_]?([ap])\.?m(?![a-z])"
+)
+# `31-01-2024`, of which day or month comes first.
+_DATE = re.compile(r"(?<![0-9])([0-9]{1,2})([-._ ])([0-9]{1,2})\2((?:19|20)[0-9]{2})(?![0-9])")
 _HEXADECIMAL_AT_END = re.compile("(?s:(.*?))([0-9a-f]+)")
 _MAX_NAMED = 4
 
@@ -22,7 +29,8 @@ def check_frame_names(folder: Path, names: Sequence[str]) -> None:
     Several have names that differ by more than numbers, and more than one number in common, such as
     the images and the optical flow of a video, or every frame as JPEG and as PNG. The order is not
     known where the names end with numbers that rise otherwise than whole ones do: with decimals
-    (0.05, 0.1, 0.15), with a sign (-1, 0, 1), or hexadecimal (09, 0a, 10).
+    (0.05, 0.1, 0.15), with a sign (-1, 0, 1), or hexadecimal (09, 0a, 10). Nor where the names have
+    times such as 9 AM and 1 PM, or dates that end with the year, and these rise otherwise.
 
     Args:
         folder: Where they lie, for the error.
@@ -40,6 +48,8 @@ def _check_order(folder: Path, names: Sequence[str]) -> None:
     for kind, values in (
         ("numbers with decimals or a sign", _read_decimals(stems)),
         ("hexadecimal numbers", _read_hexadecimals(stems)),
+        ("times with am or pm", _read_twelve_hours(stems)),
+        ("dates that end with the year", _read_dates(stems)),
     ):
         for i in range(1, len(values)):
             if values[i] < values[i - 1]:
@@ -103,3 +113,33 @@ def _read_hexadecimals(stems: Sequence[str]) -> list[str]:
     if None in matches or len({(match[1], len(match[2])) for match in matches}) > 1:
         return []
     return [match[2] for match in matches]
+
+
+def _read_twelve_hours(stems: Sequence[str]) -> list[tuple]:
+    """Reads the times with am or pm, and what stands around; none where that is not known."""
+    values = []
+    for stem in stems:
+        match = _TWELVE_HOURS.search(stem)
+        # Behind the same separator, the first number may be of a date, and not the hour.
+        if match is None or (match[3] and stem[: match.start()].endswith(match[3])):
+            return []
+        hour = int(match[1]) % 12 + (12 if match[4] == "p" else 0)
+        before, after = stem[: match.start()], stem[match.end() :]
+        values.append((natural_key(before), hour, match[2], natural_key(after)))
+    return values
+
+
+def _read_dates(stems: Sequence[str]) -> list[tuple]:
+    """Reads the dates that end with the year, and what stands around; none where there are none."""
+    readings = {"day first": [], "month first": []}
+    for stem in stems:
+        match = _DATE.search(stem)
+        if match is None:
+            return []
+        first, second, year = int(match[1]), int(match[3]), int(match[4])
+        before, after = natural_key(stem[: match.start()]), natural_key(stem[match.end() :])
+        readings["day first"].append((before, year, second, first, after))
+        readings["month first"].append((before, year, first, second, after))
+    possible = [x for x in readings.values() if all(month <= 12 for _, _, month, _, _ in x)]
+    # Where both are possible, names that rise as one of them are in order.
+    return next((x for x in possible if x == sorted(x)), possible[0] if possible else [])

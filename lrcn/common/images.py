@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from PIL import Image, ImageOps
 
 from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
@@ -23,6 +24,9 @@ MAX_IMAGE_PIXELS = 178_956_970
 
 # Other plugins are not wanted for files that only claim to be images: EPS runs Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# Of the 256 shades of an image.
+_FEW_SHADES = 32
 
 # What browsers make of a GIF that states no duration.
 _GIF_DEFAULT_DURATION_MS = 100
@@ -39,7 +43,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             says, or holds several sequences as `check_frame_names` says.
     """
     try:
-        files, videos, folders = contents = list_clip_folder(folder)
+        files, videos, folders, _ = contents = list_clip_folder(folder)
     except OSError as error:
         raise_if_no_more_files(error)
         raise UnreadableClipError(
@@ -60,7 +64,8 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
             f"in this folder{folders_found}. Add some, or remove the clip."
         )
-    files.sort(key=lambda entry: natural_key(entry.name))
+    # Without the suffix, so that `shot.png` comes before `shot (1).png` and `shot-1.png`.
+    files.sort(key=lambda entry: (natural_key(os.path.splitext(entry.name)[0]), entry.name))
     check_frame_names(folder, [entry.name for entry in files])
     return files
 
@@ -198,8 +203,26 @@ def _convert_16_bit_to_grey(image: Image.Image, *, place: str) -> Image.Image:
             f"{place}: expected 16-bit levels, 0 to 65535, received {levels.min()} to "
             f"{levels.max()} (mode {image.mode}). Convert the images to 8-bit PNG."
         )
+    _warn_of_few_shades(int(levels.min()), int(levels.max()), place=place)
     # The high byte, which is also what Pillow keeps of 16-bit colour.
     return Image.fromarray((levels // 256).astype(np.uint8))
+
+
+def _warn_of_few_shades(lowest: int, highest: int, *, place: str) -> None:
+    """Warns, once in a process, of levels as depth, thermal and medical images of 12 bits have."""
+    num_shades = highest // 256 - lowest // 256 + 1
+    if num_shades < _FEW_SHADES <= highest - lowest:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s: of 16-bit levels from %d to %d, of which the high byte is taken, %d shades are "
+            "left. Scale the levels that matter to 0 to 65535, in all images alike, or hardly "
+            "anything can be seen",
+            1,
+            place,
+            lowest,
+            highest,
+            num_shades,
+        )
 
 
 def _make_error(error: Exception, *, place: str) -> UnreadableClipError:

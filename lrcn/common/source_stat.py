@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from lrcn.common import images
+from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip, SourceStat, escape_control
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
 
@@ -55,6 +56,13 @@ def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipErro
             f"{path}: expected a folder of images or a video file, received: a link to nothing, "
             f"{link} -> {escape_control(os.readlink(link))}. Mend the link, or bring back what it "
             "leads to."
+        )
+    alike = find_alike_path(str(path)) if isinstance(error, FileNotFoundError) else None
+    if alike is not None:
+        return UnreadableClipError(
+            f"{path}: expected a folder of images or a video file, received: none of this name, "
+            f"but one that looks like it, {alike!a} and not {str(path)!a}. Write the name as it is "
+            "on disk."
         )
     reason = getattr(error, "strerror", None) or error
     return UnreadableClipError(
