@@ -8,6 +8,7 @@ from image_data import decode_one, write_raw_png
 from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 from PIL import Image
 
+from lrcn.common.clip_folder import IMAGE_SUFFIXES
 from lrcn.common.decode import UnreadableClipError, count_frames
 
 
@@ -56,7 +57,7 @@ def test_sizes_may_differ_within_a_clip(tmp_path):
     assert read_frame_numbers(frame.pixels for frame in decode(folder)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".JPG", ".jpeg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES | {".JPG"}))
 def test_formats(tmp_path, suffix):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(3), suffix=suffix)
     assert read_frame_numbers(frame.pixels for frame in decode(folder)) == [0, 1, 2]

@@ -11,6 +11,7 @@ import pytest
 from commands import ROOT, run_program
 from conftest import make_moving_square
 from media import write_frame_folder
+from refusals import refusal
 from small_data import make_config, make_ramps, write_cache
 from small_extraction import SMALL_SETTINGS, extract
 
@@ -100,9 +101,12 @@ def test_clips_are_predicted_as_evaluated(
     expected = evaluate_all(run, cache_dir, splits=["train"], num_windows=num_windows)
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"]
     sources = [clips_dir / clip.path for clip in clips]
-    predictions = Predictor(run, num_windows=num_windows).predict_clips(sources)
+    predictor = Predictor(run, num_windows=num_windows)
+    predictions = predictor.predict_clips(sources)
     found = [prediction.probabilities[0] for prediction in predictions]
     assert found == pytest.approx([expected[clip.clip_id] for clip in clips], abs=1e-3)
+    with refusal(f"Expected a list of paths. Received: {str(sources[0])!r}", TypeError):
+        next(predictor.predict_clips(str(sources[0])))
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,13 @@ class Predictor:
         self.head = load_model(run)
 
     def predict_clips(self, sources: list[Path]) -> Iterator[Prediction]:
-        """Yields a prediction for each source, in order; an unreadable one does not end it."""
+        """Yields a prediction for each source, in order; an unreadable one does not end it.
+
+        Raises:
+            TypeError: If it is one path and not a list, whose letters would be taken for files.
+        """
+        if isinstance(sources, str | Path):
+            raise TypeError(f"Expected a list of paths. Received: {sources!r}. Put it in brackets.")
         for source in sources:
             try:
                 sequences, clock = self._extract(source)

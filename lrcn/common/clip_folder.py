@@ -10,7 +10,7 @@ from absl import logging
 from lrcn.common.clip import escape_control
 from lrcn.common.natural_sort import natural_key
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {
     ".3g2",
     ".3gp",
