@@ -218,9 +218,7 @@ def write_failures(
         The clip_ids that are listed now.
     """
     rows = [[clip.clip_id, clip.path, escape_control(reason)] for clip, reason in failures]
-    if cache.failures_path.exists():
-        with open(cache.failures_path, encoding="utf-8", newline="") as file:
-            rows += [row for row in csv.reader(file) if row and row[0] in kept_clip_ids]
+    rows += [row for row in _read_failure_rows(cache) if row[0] in kept_clip_ids]
     if rows:
         with (
             replace_file(cache.failures_path) as temporary,
@@ -232,3 +230,15 @@ def write_failures(
     else:
         cache.failures_path.unlink(missing_ok=True)
     return {row[0] for row in rows}
+
+
+def read_failures(cache: FeatureCache) -> dict[str, str]:
+    """Reads `failures.csv`: {clip_id: reason}, empty where there is none."""
+    return {clip_id: reason for clip_id, _, reason in _read_failure_rows(cache)}
+
+
+def _read_failure_rows(cache: FeatureCache) -> list[list[str]]:
+    if not cache.failures_path.exists():
+        return []
+    with open(cache.failures_path, encoding="utf-8", newline="") as file:
+        return [row for row in csv.reader(file) if row][1:]
