@@ -57,9 +57,19 @@ class DataSettings:
     allow_group_leak: bool | None = None
 
     def complete(self, existing: FeatureCache | None) -> "DataSettings":
-        """Fills in what is None."""
+        """Fills in what is None.
+
+        Raises:
+            ValueError: If the cache has a value that is none, as one written by hand may be.
+        """
         known = _DEFAULTS | (existing.data_settings if existing is not None else {})
         left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
+        for name, value in left_out.items():
+            if value != _DEFAULTS[name] and not isinstance(value, _KINDS[name]):
+                raise ValueError(
+                    f"{existing.cache_dir / 'cache.json'}: expected another value of {name} in "
+                    f"data_settings. Received: {value!r}. Correct it, or give --{name}."
+                )
         if self.data.suffix.lower() != ".csv":
             left_out.pop("data_root", None)  # a folder is its own
         completed = dataclasses.replace(self, **left_out)
@@ -79,6 +89,15 @@ _DEFAULTS = {
     "test_fraction": 0.2,
     "skip_unreadable": False,
     "allow_group_leak": False,
+}
+_KINDS = {
+    "data_root": str,
+    "group_regex": str,
+    "seed": int,
+    "val_fraction": (int, float),
+    "test_fraction": (int, float),
+    "skip_unreadable": bool,
+    "allow_group_leak": bool,
 }
 
 

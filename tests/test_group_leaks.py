@@ -35,7 +35,9 @@ def test_leaks_are_named_with_their_lines(tmp_path):
 
 
 def test_leaks_of_a_folder_tree_are_named_by_clip(tmp_path):
-    with refusal("'g1' (train: 'run/g1train0'; test: 'walk/g1test0', 'walk/g1test1' and 1 more)") as caught:
+    with refusal(
+        "'g1' (train: 'run/g1train0'; test: 'walk/g1test0', 'walk/g1test1' and 1 more)"
+    ) as caught:
         check_group_leaks(make_leaking_clips(1), source=tmp_path)
     assert "0 more" not in str(caught.value)
 
