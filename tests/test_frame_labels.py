@@ -21,6 +21,7 @@ from train_head.frame_labels import find_runs
         (["walk/a,0,0.4,sit", "walk/a,0.2,0.5,sit"], "sssss-"),  # overlap with one label
         (["walk/a,0,0.30000000000000004,sit", "walk/a,0.3,0.4,run"], "sssr--"),  # 3 * 0.1
         (['walk/a,0,1,"sit, or lie"'], "ssssss"),
+        (["walk/a,0,0.1,sit", ",,,", "walk/a,0.5,0.6,run", ",,,"], "s----r"),
     ],
 )
 def test_intervals_in_seconds(timed, tmp_path, rows, expected):

@@ -46,7 +46,8 @@ def read_intervals(
     reader = csv.DictReader(io.StringIO(read_utf8(path), newline=""), strict=True)
     try:
         columns = _find_columns(reader.fieldnames or [], place=f"{path}:1")
-        rows = [(f"{path}:{reader.line_num}", row) for row in reader]
+        # Spreadsheets add rows of nothing but commas.
+        rows = [(f"{path}:{reader.line_num}", row) for row in reader if any(row.values())]
     except csv.Error as error:
         raise ValueError(
             f"{path}:{reader.reader.line_num}: expected a row of CSV, but: {error}. Quote cells "
