@@ -10,7 +10,7 @@ from absl import logging
 
 from extract_features.shared_files import join_shared_files
 from lrcn.common.alike_names import iter_alike
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import SPLITS, Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
@@ -239,11 +239,7 @@ def write_failures(
     rows = [[clip.clip_id, clip.path, escape_control(reason)] for clip, reason in failures]
     rows += [row for row in _read_failure_rows(cache) if row[0] in kept_clip_ids]
     if rows:
-        with (
-            replace_file(cache.failures_path) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file)
+        with replace_csv(cache.failures_path) as writer:
             writer.writerow(["clip_id", "path", "reason"])
             writer.writerows(sorted(rows, key=lambda row: natural_key(row[0])))
     else:

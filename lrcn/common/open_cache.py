@@ -8,7 +8,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lrcn.common.atomic_file import get_final_name, replace_file
+from lrcn.common.atomic_file import get_final_name, write_text
 from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
@@ -123,6 +123,5 @@ def create_cache(
         "data_root": root,
         "data_settings": data_settings or {},
     }
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n")
     return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=data_settings)

@@ -24,7 +24,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import write_text
 from lrcn.common.contract import Contract
 
 
@@ -122,7 +122,4 @@ def write_json(path: Path, content) -> None:
     """Writes a dictionary or a dataclass; the file appears whole or not at all."""
     if dataclasses.is_dataclass(content):
         content = dataclasses.asdict(content)
-    with replace_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
