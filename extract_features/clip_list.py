@@ -10,7 +10,7 @@ from absl import logging
 
 from extract_features.shared_files import join_shared_files
 from lrcn.common.alike_names import iter_alike
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import SPLITS, Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
@@ -57,9 +57,19 @@ class DataSettings:
     allow_group_leak: bool | None = None
 
     def complete(self, existing: FeatureCache | None) -> "DataSettings":
-        """Fills in what is None."""
+        """Fills in what is None.
+
+        Raises:
+            ValueError: If the cache has a value that is none, as one written by hand may be.
+        """
         known = _DEFAULTS | (existing.data_settings if existing is not None else {})
         left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
+        for name, value in left_out.items():
+            if value != _DEFAULTS[name] and not isinstance(value, _KINDS[name]):
+                raise ValueError(
+                    f"{existing.cache_dir / 'cache.json'}: expected another value of {name} in "
+                    f"data_settings. Received: {value!r}. Correct it, or give --{name}."
+                )
         if self.data.suffix.lower() != ".csv":
             left_out.pop("data_root", None)  # a folder is its own
         completed = dataclasses.replace(self, **left_out)
@@ -79,6 +89,15 @@ _DEFAULTS = {
     "test_fraction": 0.2,
     "skip_unreadable": False,
     "allow_group_leak": False,
+}
+_KINDS = {
+    "data_root": str,
+    "group_regex": str,
+    "seed": int,
+    "val_fraction": (int, float),
+    "test_fraction": (int, float),
+    "skip_unreadable": bool,
+    "allow_group_leak": bool,
 }
 
 
@@ -218,17 +237,23 @@ def write_failures(
         The clip_ids that are listed now.
     """
     rows = [[clip.clip_id, clip.path, escape_control(reason)] for clip, reason in failures]
-    if cache.failures_path.exists():
-        with open(cache.failures_path, encoding="utf-8", newline="") as file:
-            rows += [row for row in csv.reader(file) if row and row[0] in kept_clip_ids]
+    rows += [row for row in _read_failure_rows(cache) if row[0] in kept_clip_ids]
     if rows:
-        with (
-            replace_file(cache.failures_path) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file)
+        with replace_csv(cache.failures_path) as writer:
             writer.writerow(["clip_id", "path", "reason"])
             writer.writerows(sorted(rows, key=lambda row: natural_key(row[0])))
     else:
         cache.failures_path.unlink(missing_ok=True)
     return {row[0] for row in rows}
+
+
+def read_failures(cache: FeatureCache) -> dict[str, str]:
+    """Reads `failures.csv`: {clip_id: reason}, empty where there is none."""
+    return {clip_id: reason for clip_id, _, reason in _read_failure_rows(cache)}
+
+
+def _read_failure_rows(cache: FeatureCache) -> list[list[str]]:
+    if not cache.failures_path.exists():
+        return []
+    with open(cache.failures_path, encoding="utf-8", newline="") as file:
+        return [row for row in csv.reader(file) if row][1:]

@@ -17,6 +17,7 @@ from extract_features.clip_list import (
     DataSettings,
     leave_out_clips,
     outlives_source,
+    read_failures,
     read_split_clips,
     write_clip_list,
     write_failures,
@@ -71,12 +72,15 @@ def extract_features(
     check_data_root(data_settings.data, clips, data_root, existing)
     if existing is not None and not os.access(cache_dir, os.W_OK):
         # Shared by many, say. With anything to write, the lock says that it cannot be.
-        work = find_work(*find_jobs(clips, data_root), existing)
-        if _is_finished(existing, work, clips, data_root) and may_hold(existing, backbone_settings):
+        finished = _find_finished(
+            existing, clips, data_root, skip_unreadable=data_settings.skip_unreadable
+        )
+        if finished is not None and may_hold(existing, backbone_settings):
             logging.info("%s: cannot be written, and is finished", cache_dir)
+            result, num_current = finished
             return Summary(
-                ExtractionResult(kept=work.kept),
-                skipped=work.num_current,
+                result,
+                skipped=num_current,
                 elapsed_sec=time.monotonic() - start_sec,
                 skip_unreadable=data_settings.skip_unreadable,
             )
@@ -138,16 +142,27 @@ def extract_features(
     )
 
 
-def _is_finished(
-    existing: FeatureCache, work: Worklist, clips: list[Clip], data_root: Path
-) -> bool:
-    return (
-        not work.pending
-        and not work.unreadable
-        and existing.data_root == str(data_root.resolve())
-        and existing.manifest_path.exists()
-        and read_manifest(existing.manifest_path) == clips
-    )
+def _find_finished(
+    existing: FeatureCache, clips: list[Clip], data_root: Path, *, skip_unreadable: bool
+) -> tuple[ExtractionResult, int] | None:
+    """Returns what is to be told of a finished cache, and how many clips it has; None of another.
+
+    Where unreadable clips are skipped, those that have failed before are done.
+    """
+    work = find_work(*find_jobs(clips, data_root), existing)
+    known = read_failures(existing) if skip_unreadable else {}
+    undone = [*(job.clip for job in work.pending), *(clip for clip, _ in work.unreadable)]
+    if (
+        any(clip.clip_id not in known for clip in undone)
+        or existing.data_root != str(data_root.resolve())
+        or not existing.manifest_path.exists()
+    ):
+        return None
+    left_out = {x.clip_id for x in undone if not _has_features(existing, x, data_root)}
+    if read_manifest(existing.manifest_path) != [x for x in clips if x.clip_id not in left_out]:
+        return None
+    failures = [(clip, known[clip.clip_id]) for clip in undone]
+    return ExtractionResult(kept=work.kept, failures=failures), work.num_current
 
 
 def _extract_pending(

@@ -62,7 +62,8 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     start_sec = time.monotonic()
     data_settings = data_settings.complete(find_cache(cache_dir))
     clips, data_root = read_split_clips(data_settings, paths_are_sources=False)
-    with lock_cache(cache_dir), open_features(features) as read_array:
+    # In this order, so that a name that is misspelt leaves no folder behind.
+    with open_features(features) as read_array, lock_cache(cache_dir):
         existing = find_cache(cache_dir)
         if existing is not None:
             check_same_data(existing, clips)

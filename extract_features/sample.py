@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lrcn.common.atomic_file import get_final_name, name_file, replace_file
+from lrcn.common.atomic_file import get_final_name, name_file, write_text
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.natural_sort import natural_key
@@ -172,5 +172,4 @@ def _claim_folder(output_dir: Path, settings: dict) -> None:
             "--output_dir."
         )
     output_dir.mkdir(parents=True, exist_ok=True)
-    with replace_file(settings_path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(settings_path, text)

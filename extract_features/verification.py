@@ -67,6 +67,7 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
         OSError, ValueError: If the cache's manifest cannot be read.
         RuntimeError: If reading takes a package that is not installed.
     """
+    cache.check_listed()
     clips = read_manifest(cache.manifest_path)
     for clip in clips:
         finding = _check_clip(cache, clip)

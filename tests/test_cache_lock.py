@@ -1,5 +1,8 @@
 """Who may write to a cache, and what a killed writer leaves."""
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 import time
@@ -35,6 +38,15 @@ def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
         other.wait()
         with lock_cache(tmp_path):
             pass
+
+
+def test_a_disk_that_locks_no_files_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with refusal(f"No locks available: '{tmp_path}/.lock'", OSError), lock_cache(tmp_path):
+        pass
 
 
 def test_shards_write_the_files_of_the_whole_cache_one_after_the_other(tmp_path):

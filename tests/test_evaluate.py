@@ -73,20 +73,20 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
     ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_batch_size_does_not_change_the_predictions(run_dir, cache_dir, tmp_path, batch_size):
+def test_batch_size_does_not_change_the_predictions(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     wanted = evaluate_run(run, read_cache(cache_dir), split="train")
     rows = read_predictions(run.predictions_path("train"))
-    write_json(run.config_path, {**read_json(run.config_path), "batch_size": batch_size})
-    scores = evaluate_run(run, read_cache(cache_dir), split="train")
-    for name in ("num_clips", "top1", "top5", "top1_interval", "confusion_matrix"):
-        assert scores[name] == wanted[name]
-    error = scores["expected_calibration_error"]
-    assert error == pytest.approx(wanted["expected_calibration_error"], abs=1e-4)
-    for row, found in zip(rows, read_predictions(run.predictions_path("train")), strict=True):
-        assert row["clip_id"] == found["clip_id"]
-        assert float(row["left"]) == pytest.approx(float(found["left"]), abs=2e-6)
+    for batch_size in (1, 3, 100):
+        write_json(run.config_path, {**read_json(run.config_path), "batch_size": batch_size})
+        scores = evaluate_run(run, read_cache(cache_dir), split="train")
+        for name in ("num_clips", "top1", "top5", "top1_interval", "confusion_matrix"):
+            assert scores[name] == wanted[name]
+        error = scores["expected_calibration_error"]
+        assert error == pytest.approx(wanted["expected_calibration_error"], abs=1e-4)
+        for row, found in zip(rows, read_predictions(run.predictions_path("train")), strict=True):
+            assert row["clip_id"] == found["clip_id"]
+            assert float(row["left"]) == pytest.approx(float(found["left"]), abs=2e-6)
 
 
 def test_val_split_prints_a_table_and_leaves_the_test_score_alone(run_dir, cache_dir, tmp_path):
@@ -137,7 +137,7 @@ def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
     features = {**make_ramps(6, split="train"), **make_ramps(3, split="test")}
     cache = write_cache(tmp_path / "cache", features)
     run = RunDir(tmp_path / "run")
-    config = make_config(sequence=sequence, epochs=1)
+    config = make_config(sequence=sequence, epochs=1, rnn="none")
     train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     evaluate_run(run, cache, split="test", num_windows=3)
     rows = read_predictions(run.predictions_path("test", num_windows=3))

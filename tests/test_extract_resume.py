@@ -58,6 +58,26 @@ def test_a_finished_cache_may_be_read_only(data, cache_dir, make_small_disk):
         extract(data, cache)
 
 
+def test_a_cache_that_is_finished_but_for_what_cannot_be_read_may_be_read_only(
+    data, cache_dir, make_small_disk
+):
+    cache = shutil.copytree(cache_dir, make_small_disk(8192) / "cache")
+    (data / "left" / "clip_0" / "0.png").write_bytes(b"")
+    shutil.rmtree(data / "right" / "clip_3")
+    (data / "right" / "clip_3").mkdir()  # without a frame
+    extract(data, cache, skip_unreadable=True)
+    subprocess.run(["mount", "-o", "remount,ro", cache.parent], check=True)
+    summary = extract(data, cache)
+    assert (summary.skipped, summary.skip_unreadable) == (NUM_CLIPS - 2, True)
+    failures = {clip.clip_id: reason for clip, reason in summary.result.failures}
+    assert sorted(failures) == ["left/clip_0", "right/clip_3"]
+    assert "expected a whole image" in failures["left/clip_0"]
+    # One that is not known to fail has to be tried.
+    (data / "left" / "clip_1" / "0.png").write_bytes(b"")
+    with pytest.raises(OSError, match="Read-only file system"):
+        extract(data, cache)
+
+
 def test_only_new_and_changed_clips_are_done_under_the_settings_of_the_cache(data, cache_copy):
     before = snapshot_clips(cache_copy)
     # The first and the last frame change places; their sizes stay as they are.

@@ -21,6 +21,7 @@ from train_head.frame_labels import find_runs
         (["walk/a,0,0.4,sit", "walk/a,0.2,0.5,sit"], "sssss-"),  # overlap with one label
         (["walk/a,0,0.30000000000000004,sit", "walk/a,0.3,0.4,run"], "sssr--"),  # 3 * 0.1
         (['walk/a,0,1,"sit, or lie"'], "ssssss"),
+        (["walk/a,0,0.1,sit", ",,,", "walk/a,0.5,0.6,run", ",,,"], "s----r"),
     ],
 )
 def test_intervals_in_seconds(timed, tmp_path, rows, expected):
@@ -82,10 +83,6 @@ def test_class_names_are_in_natural_order_and_those_of_the_clips_wanted(timed, t
 def test_other_columns_are_passed_over(timed, tmp_path):
     path = write_csv(tmp_path, "b,0,1,sit,why", columns="clip_id,start_sec,end_sec,label,note")
     assert show(read(path, timed), "b") == "ssss"
-
-
-def test_rows_of_empty_cells_are_no_intervals(timed, tmp_path):
-    assert show(read(write_csv(tmp_path, "b,0,1,sit", ",,,", ",,,"), timed), "b") == "ssss"
 
 
 def test_what_a_run_keeps_is_read_as_it_was(strided, tmp_path):

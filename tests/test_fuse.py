@@ -7,7 +7,7 @@ from commands import run_program
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.run_dir import RunDir
-from train_head.fusion import fuse_predictions, read_run_predictions
+from train_head.fusion import format_fusion, fuse_predictions, read_run_predictions
 from train_head.prediction_file import Predictions, read_predictions, write_predictions
 
 RGB = Predictions(
@@ -73,11 +73,11 @@ def test_program_writes_the_average_and_prints_all_scores(tmp_path):
         "b/1,b,b,0.4,0.6",
     ]
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[0] == ["run", "weight", "clips", "top-1", "top-5", "mean", "class", "accuracy"]
+    assert rows[0] == ["run", "weight", "clips", "top-1", "mean", "class", "accuracy"]
     assert rows[1:] == [
-        [str(rgb), "0.67", "3", "33.3%", "100.0%", "25.0%"],
-        [str(flow), "0.33", "3", "100.0%", "100.0%", "100.0%"],
-        ["fusion", "3", "100.0%", "100.0%", "100.0%"],
+        [str(rgb), "0.67", "3", "33.3%", "25.0%"],
+        [str(flow), "0.33", "3", "100.0%", "100.0%"],
+        ["fusion", "3", "100.0%", "100.0%"],
     ]
 
     before = output.read_bytes()
@@ -87,6 +87,20 @@ def test_program_writes_the_average_and_prints_all_scores(tmp_path):
     assert again.returncode == 1 and again.stdout == ""
     assert f"{output}: exists already. Name another --output" in again.stderr
     assert output.read_bytes() == before
+
+
+def test_of_more_than_five_classes_top5_is_told():
+    names = list("abcdef")
+    first = Predictions(names, names, names, np.eye(6))
+    # The class that is true is the least probable.
+    last = Predictions(names, names, names, (1 - np.eye(6)) / 5)
+    fused = fuse_predictions({"first": first, "last": last}, [1, 9])
+    rows = [
+        line.split()
+        for line in format_fusion({"first": first, "last": last}, [1, 9], fused).splitlines()
+    ]
+    assert rows[0][:5] == ["run", "weight", "clips", "top-1", "top-5"]
+    assert [row[-2] for row in rows[1:]] == ["100.0%", "0.0%", "0.0%"]
 
 
 def test_output_into_a_missing_folder_is_refused_before_anything_is_read(tmp_path):

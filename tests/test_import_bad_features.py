@@ -168,6 +168,7 @@ def test_a_features_file_that_is_none(run_import, tmp_path, content, text):
     if content is not None:
         path.write_bytes(content)
     assert f"error: {path}: {text}" in run_import(path, status=1)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_another_shape_into_the_same_cache_is_refused(run_import, tmp_path):

@@ -1,4 +1,4 @@
-"""A cache is opened under its contract and version only, and made where nothing else is."""
+"""A cache is opened if it is whole, of its contract and version, and made in no other folder."""
 
 import dataclasses
 import json
@@ -7,7 +7,10 @@ import pytest
 from refusals import refusal
 from small_cache import SMALL, SOURCE, list_files, write_clip
 
+from extract_features.clip_list import DataSettings
+from extract_features.verification import iter_findings
 from lrcn.common.open_cache import create_cache, read_cache
+from train_head.run_clips import read_run_clips
 
 
 def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):
@@ -61,9 +64,11 @@ def test_reading_where_there_is_no_cache(tmp_path):
         (lambda c: [], "expected format_version 1. Received: None."),
         (lambda c: {"format_version": 1}, "expected the contract fields"),
         (lambda c: {**c, "contract": {"cut": "fc1"}}, "expected the contract fields"),
+        (lambda c: {**c, "data_root": 1}, "expected text as data_root and an object as data_setti"),
+        (lambda c: {**c, "data_settings": [1]}, "expected text as data_root and an object as data"),
     ],
 )
-def test_a_cache_of_another_version(cache, change, text):
+def test_a_cache_of_another_version_or_hand(cache, change, text):
     path = cache.cache_dir / "cache.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with refusal(f"{path}: {text}"):
@@ -75,3 +80,26 @@ def test_a_cache_json_that_is_none(cache, content):
     (cache.cache_dir / "cache.json").write_bytes(content)
     with refusal("cache.json: not valid JSON ("):
         read_cache(cache.cache_dir)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", "1"), ("seed", None), ("test_fraction", None), ("skip_unreadable", "no")],
+)
+def test_a_setting_that_is_none_is_named_unless_it_is_given(cache, name, value):
+    cache.data_settings[name] = value
+    settings = DataSettings(data=cache.cache_dir)
+    with refusal(
+        f"{cache.cache_dir}/cache.json: expected another value of {name} in data_settings. "
+        f"Received: {value!r}. Correct it, or give --{name}."
+    ):
+        settings.complete(cache)
+    assert getattr(dataclasses.replace(settings, **{name: 1}).complete(cache), name) == 1
+
+
+def test_a_cache_that_was_stopped_before_its_list_was_there(cache):
+    text = f"{cache.manifest_path}: missing. What fills the cache was stopped before its first clip"
+    with refusal(text, FileNotFoundError):
+        next(iter_findings(cache))
+    with refusal(text, FileNotFoundError):
+        read_run_clips(cache, cache.manifest_path)

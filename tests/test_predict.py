@@ -12,14 +12,14 @@ from commands import ROOT, run_program
 from conftest import make_moving_square
 from media import write_frame_folder
 from refusals import refusal
-from small_data import make_config, make_ramps, write_cache
+from small_data import make_config
 from small_extraction import SMALL_SETTINGS, extract
 
 from lrcn.common.backbone import build_vgg16
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
 from train_head.train import train_run
@@ -218,12 +218,11 @@ def test_missing_run_is_said(tmp_path):
         Predictor(RunDir(tmp_path / "gone"))
 
 
-def test_run_of_imported_features_is_refused(tmp_path):
-    clips = {**make_ramps(2, split="train"), **make_ramps(1, split="test")}
-    cache = write_cache(tmp_path / "cache", clips)
-    run = RunDir(tmp_path / "run")
-    train_run(make_config(epochs=1), TrainingData(cache), run=run, checkpoint_sec=60)
-    with pytest.raises(ValueError, match=r"trained on features imported from .*somewhere\.h5, and"):
+def test_run_of_imported_features_is_refused(run_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    imported = {"backbone": "imported", "weights": "somewhere.h5"}
+    write_json(run.contract_path, {**read_json(run.contract_path), **imported})
+    with pytest.raises(ValueError, match=r"trained on features imported from somewhere\.h5, and"):
         Predictor(run)
 
 

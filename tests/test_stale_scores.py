@@ -147,3 +147,21 @@ def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
     assert "notes.txt" in left
     assert not left & {"metrics.json", "predictions.csv", "report.html"}
     np.testing.assert_equal(score_run(run, cache)["top1"], whole["top1"])
+
+
+def test_what_is_no_json_is_said_with_what_mends_it(trained):
+    cache, run = trained
+    wanted = read_json(run.metrics_path("test"))
+    run.metrics_path("test").write_text("{")
+    with refusal("metrics.json: not valid JSON (") as caught:
+        score_run(run, cache)
+    assert str(caught.value).endswith("Delete it: the clips are scored anew.")
+    run.metrics_path("test").unlink()
+    assert score_run(run, cache)["confusion_matrix"] == wanted["confusion_matrix"]
+    run.config_path.write_text("{")
+    text = "Copy the run again, or delete its folder and train it again."
+    with refusal(text):
+        evaluate_run(run, cache, split="test")
+    run.config_path.unlink()
+    with refusal(text, FileNotFoundError):
+        read_json(run.config_path)

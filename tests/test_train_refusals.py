@@ -17,7 +17,7 @@ from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.batch_plan import plan_epoch
-from train_head.config import read_config
+from train_head.config import FineTuneConfig, TrainConfig, read_config
 from train_head.run_lock import lock_run
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -45,6 +45,14 @@ def test_other_settings_are_refused_by_name(run_dir, cache_dir):
     ):
         train_run(config, TrainingData(read_cache(cache_dir)), run=run, checkpoint_sec=60)
     assert read_state(run_dir) == before
+
+
+def test_a_run_of_the_other_program_is_refused_by_its_name():
+    head, tuned = TrainConfig(), FineTuneConfig(seq_len=5)
+    said = "made by train_head, but this command is train_head.fine_tune"
+    assert head.describe_differences(tuned) == said
+    said = "made by train_head.fine_tune, but this command is train_head"
+    assert tuned.describe_differences(head) == said
 
 
 def test_other_clips_or_features_are_refused(ramps, tmp_path):

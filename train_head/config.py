@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.time_poolings import TIME_POOLINGS
@@ -19,8 +20,12 @@ class TrainConfig:
     """The settings that decide a trained head; each is a flag of the same name.
 
     The defaults come from experiments on real VGG16 features, see the README.
+
+    Attributes:
+        program: What trains with such settings.
     """
 
+    program: ClassVar[str] = "train_head"
     labels: str = "clip"
     sequence: str = "fixed"
     seq_len: int = 16
@@ -104,14 +109,14 @@ class TrainConfig:
 
     def describe_differences(self, wanted: "TrainConfig") -> str:
         """Names each setting that differs: `epochs=50, but this command says epochs=60`."""
+        if type(self) is not type(wanted):
+            return f"made by {self.program}, but this command is {wanted.program}"
         ours, theirs = dataclasses.asdict(self), dataclasses.asdict(wanted)
-        found, needed = [], []
-        for name in ours | theirs:  # only one of the two may be of a fine-tuned run
-            value, other = ours.get(name), theirs.get(name)
-            if value != other:
-                found.append(f"{name}={value}")
-                needed.append(f"{name}={other}")
-        return f"made with {', '.join(found)}, but this command says {', '.join(needed)}"
+        names = [name for name in ours if ours[name] != theirs[name]]
+        found, needed = (
+            ", ".join(f"{name}={settings[name]}" for name in names) for settings in (ours, theirs)
+        )
+        return f"made with {found}, but this command says {needed}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,6 +129,7 @@ class FineTuneConfig(TrainConfig):
             that many convolutions less one, and 5 is the same as 4.
     """
 
+    program: ClassVar[str] = "train_head.fine_tune"
     tune_layers: int = 5
     tune_epochs: int = 10
     tune_learning_rate: float = 1e-5

@@ -1,6 +1,5 @@
 """Writes explanations of new clips: a table and a picture of each."""
 
-import csv
 import errno
 import re
 import unicodedata
@@ -10,7 +9,7 @@ import numpy as np
 from absl import logging
 from matplotlib.figure import Figure
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv, replace_file
 from lrcn.common.clip import escape_control
 from lrcn.common.decode import read_frames
 from lrcn.common.sampling import sample_segment_centres
@@ -92,11 +91,7 @@ class ExplanationFolder:
 
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
+    with replace_csv(path) as writer:
         writer.writerow(["frame_index", "timestamp_sec", "influence", *class_names])
         for t, frame_index in enumerate(explanation.frame_index):
             seconds = explanation.timestamp_sec[t]

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import write_text
 from train_head.frame_labels import UNLABELLED, FrameLabels, find_runs
 from train_head.interval_file import FRAME_COLUMNS
 
@@ -30,5 +30,4 @@ def format_frame_labels(labels: FrameLabels) -> str:
 
 def write_frame_labels(path: Path, labels: FrameLabels) -> None:
     """Writes what `format_frame_labels` renders; the file appears whole or not at all."""
-    with replace_file(path) as temporary:
-        temporary.write_text(format_frame_labels(labels), encoding="utf-8", newline="\n")
+    write_text(path, format_frame_labels(labels))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip_features import ClipClock
 from train_head.frame_labels import UNLABELLED
 from train_head.prediction_file import format_probabilities
@@ -44,11 +44,7 @@ def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
     probability. Times and labels that there are none of are empty.
     """
     names = predictions.class_names
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
+    with replace_csv(path) as writer:
         writer.writerow([*COLUMNS, *names])
         for clip_id, clock, class_ids, probabilities in predictions.iter_clips():
             for when, class_id, row in zip(

@@ -75,14 +75,18 @@ def format_fusion(named: dict[str, Predictions], weights: list[float], fused: Pr
     shares = [f"{share:.2f}" for share in _find_shares(weights)]
     rows = [*zip(named, shares, named.values(), strict=True), ("fusion", "", fused)]
     width = max(len(name) for name, _, _ in rows)
-    lines = [f"{'run':{width}}  weight  clips   top-1   top-5  mean class accuracy"]
+    # Of five classes, every clip's is among the five most probable.
+    has_top5 = len(fused.class_names) > 5
+    top5 = "   top-5" if has_top5 else ""
+    lines = [f"{'run':{width}}  weight  clips   top-1{top5}  mean class accuracy"]
     for name, share, predictions in rows:
         scores = compute_metrics(
             predictions.probabilities, predictions.class_ids, predictions.class_names
         )
+        top5 = f"  {scores['top5']:6.1%}" if has_top5 else ""
         lines.append(
-            f"{name:{width}}  {share:>6}  {scores['num_clips']:5}  {scores['top1']:6.1%}  "
-            f"{scores['top5']:6.1%}  {scores['mean_class_accuracy']:19.1%}"
+            f"{name:{width}}  {share:>6}  {scores['num_clips']:5}  {scores['top1']:6.1%}{top5}  "
+            f"{scores['mean_class_accuracy']:19.1%}"
         )
     return "\n".join(lines)
 

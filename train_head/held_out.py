@@ -31,7 +31,7 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     path = run.metrics_path(split)
     if not path.exists() or not run.predictions_path(split).exists():
         return None
-    scores = read_json(path)
+    scores = read_json(path, remedy="Delete it: the clips are scored anew")
     is_current = scores.get("provenance", {}).get("sources") == _digest_sources(run, cache, split)
     return scores if is_current else None
 

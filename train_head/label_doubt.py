@@ -4,7 +4,6 @@ Clips are ranked by the normalised margin of Northcutt et al. 2021 ("Confident L
 3.2): the probability of the given label minus that of the most probable other class.
 """
 
-import csv
 import dataclasses
 import warnings
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
@@ -153,11 +152,7 @@ def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Cli
 
 def write_doubts(path: Path, doubts: list[DoubtedLabel]) -> None:
     """Writes a row for each clip, ranked from 1."""
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
+    with replace_csv(path) as writer:
         writer.writerow(["rank", *(field.name for field in dataclasses.fields(DoubtedLabel))])
         for rank, doubt in enumerate(doubts, start=1):
             cells = dataclasses.astuple(doubt)

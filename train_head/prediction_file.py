@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv
 
 _COLUMNS = ["clip_id", "label", "predicted"]
 
@@ -40,11 +40,7 @@ class Predictions:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Writes a row for each clip: its label, the class predicted, and every class's probability."""
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file)
+    with replace_csv(path) as writer:
         writer.writerow([*_COLUMNS, *predictions.class_names])
         rows = zip(predictions.clip_ids, predictions.labels, predictions.probabilities, strict=True)
         for clip_id, label, row in rows:

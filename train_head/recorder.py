@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import replace_csv, replace_file
 from lrcn.common.interrupt import raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 from train_head.layers import keras
@@ -211,13 +211,9 @@ def find_best_row(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Writes `history.csv`; floats round trip exactly."""
-    with (
-        replace_file(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    with replace_csv(path) as writer:
+        writer.writerow(COLUMNS)
+        writer.writerows([row.get(name, "") for name in COLUMNS] for row in rows)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

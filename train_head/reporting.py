@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.atomic_file import check_can_write, replace_file
+from lrcn.common.atomic_file import check_can_write, write_text
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
@@ -57,8 +57,7 @@ def write_report(
         page = render_frame_page(run, cache, audit=audit)
     else:
         page = _render_clip_page(run, cache, config, compare=compare, audit=audit)
-    with replace_file(run.report_path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(run.report_path, page)
 
 
 def _render_clip_page(

@@ -9,7 +9,7 @@ from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig, read_config
+from train_head.config import read_config
 
 
 def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | None = None) -> str:
@@ -69,8 +69,7 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     }
     if run.frame_labels_path.exists():
         flags["frame_labels"] = run.frame_labels_path.absolute()
-    is_tuned = isinstance(read_config(run), FineTuneConfig)
-    commands.append(_make_command("train_head.fine_tune" if is_tuned else "train_head", flags))
+    commands.append(_make_command(read_config(run).program, flags))
     commands.append(_make_command("train_head.report", again))
     return commands
 

@@ -23,10 +23,11 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
         The clips, each with a split.
 
     Raises:
-        OSError: If there is no such manifest.
+        OSError: If there is no such manifest, or none in the cache yet.
         ValueError: If it breaks a rule, a clip has no split or another span than the cache's
             features, or a group straddles splits and the cache does not allow it.
     """
+    cache.check_listed()
     if not manifest_path.exists():
         raise FileNotFoundError(
             f"{manifest_path}: no such manifest. Expected a .csv with the clips and their splits."

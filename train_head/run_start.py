@@ -5,11 +5,10 @@ import dataclasses
 import functools
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.atomic_file import get_final_name, replace_file
+from lrcn.common.atomic_file import get_final_name, write_text
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -148,17 +147,12 @@ def _start(
         write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract)
-    _write_text(run.sources_path, digest_trained_sources(cache, clips))
+    write_text(run.sources_path, digest_trained_sources(cache, clips))
     write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
-    _write_text(run.flags_path, "\n".join(lines) + "\n")
+    write_text(run.flags_path, "\n".join(lines) + "\n")
     # Last, since its presence says that the rest is there.
     write_json(run.config_path, config)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with replace_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> bool:

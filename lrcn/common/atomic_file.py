@@ -6,6 +6,7 @@ was left by one that was killed goes when the same file is written again.
 """
 
 import contextlib
+import csv
 import errno
 import fcntl
 import os
@@ -50,6 +51,22 @@ def replace_file(path: Path, *, keep_ending: bool = False) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 file, which appears whole or not at all; errors as `replace_file`."""
+    with replace_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextlib.contextmanager
+def replace_csv(path: Path) -> Iterator:
+    """Yields what `csv.writer` gives, for a UTF-8 file as `replace_file` has it, errors too."""
+    with (
+        replace_file(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        yield csv.writer(file)
 
 
 def check_can_write(folder: Path) -> None:

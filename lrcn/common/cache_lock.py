@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from lrcn.common.atomic_file import make_temporary_path
+from lrcn.common.atomic_file import make_temporary_path, name_file
 
 LOCK_NAME = ".lock"
 _NUM_PLACES = 1 << 48
@@ -94,9 +94,11 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
             f"{cache_dir}: expected a folder, received a file. Name another --cache_dir."
         )
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with open(cache_dir / LOCK_NAME, "a+") as file:
+    lock_path, places = cache_dir / LOCK_NAME, shard.places
+    with open(lock_path, "a+") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, len(shard.places), shard.places.start)
+            with name_file(lock_path):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, len(places), places.start)
         # POSIX lets a file system choose between the two.
         except (BlockingIOError, PermissionError):
             raise RuntimeError(

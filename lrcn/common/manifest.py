@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lrcn.common.alike_names import check_one_form
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import write_text
 from lrcn.common.clip import Clip, check_clips, check_label
 from lrcn.common.frame import check_is_file
 from lrcn.common.natural_sort import natural_key
@@ -63,7 +63,7 @@ def write_manifest(csv_path: str | os.PathLike, clips: Sequence[Clip]) -> None:
     for clip in clips:
         span = ["" if sec is None else repr(float(sec)) for sec in (clip.start_sec, clip.end_sec)]
         writer.writerow([clip.clip_id, clip.path, clip.label, clip.split, clip.group, *span])
-    _write_text(csv_path, text.getvalue())
+    write_text(Path(csv_path), text.getvalue())
 
 
 def find_class_names(clips: Iterable[Clip]) -> list[str]:
@@ -117,7 +117,7 @@ def write_class_names(path: str | os.PathLike, names: Sequence[str]) -> None:
         ValueError: If there is no name, or one is blank, repeated or no class name.
     """
     _check_class_names(names or [""], path)
-    _write_text(path, "".join(f"{name}\n" for name in names))
+    write_text(Path(path), "".join(f"{name}\n" for name in names))
 
 
 def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
@@ -215,8 +215,3 @@ def read_utf8(path: str | os.PathLike) -> str:
             f"{path}:{line}: expected UTF-8 text, received byte 0x{content[error.start]:02x}. "
             "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
         ) from error
-
-
-def _write_text(path: str | os.PathLike, text: str) -> None:
-    with replace_file(Path(path)) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")

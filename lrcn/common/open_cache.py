@@ -8,7 +8,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lrcn.common.atomic_file import get_final_name, replace_file
+from lrcn.common.atomic_file import get_final_name, write_text
 from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
@@ -42,12 +42,13 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
             "Rebuild the cache with this version, or use the version that made it."
         )
     contract = Contract.from_json(content.get("contract"), where=str(path))
-    return FeatureCache(
-        cache_dir,
-        contract=contract,
-        data_root=content.get("data_root", ""),
-        data_settings=content.get("data_settings"),
-    )
+    root, settings = content.get("data_root", ""), content.get("data_settings") or {}
+    if not isinstance(root, str) or not isinstance(settings, dict):
+        raise ValueError(
+            f"{path}: expected text as data_root and an object as data_settings. Received: "
+            f"{root!r} and {settings!r}. It was changed by hand: correct it, or rebuild the cache."
+        )
+    return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=settings)
 
 
 def find_cache(cache_dir: str | Path) -> FeatureCache | None:
@@ -122,6 +123,5 @@ def create_cache(
         "data_root": root,
         "data_settings": data_settings or {},
     }
-    with replace_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n")
     return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=data_settings)

@@ -29,6 +29,7 @@ _REMEDIES = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
     errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or name another place.",
+    errno.ENOLCK: "This disk locks no files. Name a folder on another.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
     errno.ENOENT: "Check that it exists, or name another.",
     errno.EEXIST: "Expected a folder or nothing there. Name another.",

@@ -24,7 +24,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import write_text
 from lrcn.common.contract import Contract
 
 
@@ -103,7 +103,11 @@ def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
     return of_split + of_windows + ("_first_view" if first_view_only else "")
 
 
-def read_json(path: Path, *, remedy: str = "Train the run again") -> dict:
+# Training goes on in a folder that has settings, so it would not mend these.
+_REMEDY = "Copy the run again, or delete its folder and train it again"
+
+
+def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
     """Reads a JSON file; `remedy` is what to do where it is no such file.
 
     Raises:
@@ -113,7 +117,7 @@ def read_json(path: Path, *, remedy: str = "Train the run again") -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: missing. The run is not whole; train it again.") from None
+        raise FileNotFoundError(f"{path}: missing. {_REMEDY}.") from None
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error}). {remedy}.") from error
 
@@ -122,7 +126,4 @@ def write_json(path: Path, content) -> None:
     """Writes a dictionary or a dataclass; the file appears whole or not at all."""
     if dataclasses.is_dataclass(content):
         content = dataclasses.asdict(content)
-    with replace_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
