@@ -1,14 +1,20 @@
 """Videos that are damaged, cut off or none: each is an error that says how far it was read."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from media import decode, make_numbered_frames, write_video
+from media import SIZE, decode, make_numbered_frames, write_video
 from video_data import copy_packets, make_noise, read_numbers
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.decode import (
+    UnreadableClipError,
+    count_frames,
+    estimate_num_frames,
+    iter_frames,
+)
 
 
 def make_waves(num_frames):
@@ -197,6 +203,15 @@ def test_damage_in_the_middle_is_an_error(tmp_path, name, codec, pix_fmt):
     damage(path, at=0.5, num_bytes=2000)
     with pytest.raises(UnreadableClipError, match=r"it ended at 0\.\d+ s, after frame \d+: "):
         decode(path)
+
+
+def test_damage_is_found_by_one_thread_however_many_cores_there_are(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", make_noise(25))
+    frames = iter_frames(path, image_size=SIZE)
+    next(frames)
+    names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    assert names and not [name for name in names if name.startswith("av:")]
+    frames.close()
 
 
 def test_frame_that_the_decoder_patches_up_is_an_error(tmp_path):
