@@ -1,5 +1,6 @@
 """Tests what is chosen by device; training on several, with logical CPUs in place of GPUs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,12 @@ from commands import ROOT
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common import devices
-from lrcn.common.devices import find_memory_bytes, import_tensorflow, make_strategy
+from lrcn.common.devices import (
+    count_cores,
+    find_memory_bytes,
+    import_tensorflow,
+    make_strategy,
+)
 from lrcn.common.run_dir import RunDir
 from train_head.recorder import read_history
 from train_head.train import train_run
@@ -129,3 +135,22 @@ def test_memory_is_that_of_the_container(name, tmp_path):
     for text, expected in (("max", whole), (str(2**62), whole), (f"{whole // 2}\n", whole // 2)):
         path.write_text(text)
         assert find_memory_bytes(tmp_path) == expected
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_cores_are_those_of_the_container(version, tmp_path):
+    (tmp_path / "cpu").mkdir()
+    every = count_cores(tmp_path)
+    for quota, expected in (("max", every), (100_000 * every + 1, every), (50_001, 1)):
+        if version == 2:
+            (tmp_path / "cpu.max").write_text(f"{quota} 100000\n")
+        else:
+            quota = -1 if quota == "max" else quota
+            (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+            (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+        assert count_cores(tmp_path) == expected
+
+
+def test_tensorflow_has_a_thread_for_each_core_that_it_may_use():
+    expected = int(os.environ.get("TF_NUM_INTRAOP_THREADS", count_cores()))
+    assert tf.config.threading.get_intra_op_parallelism_threads() == expected

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import math
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 _NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 # Half the bits must gain something: what is as fast in float32 stays there.
 _MIN_BFLOAT16_SPEEDUP = 1.2
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def import_tensorflow():
@@ -33,6 +35,9 @@ def import_tensorflow():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+        # TensorFlow counts the machine's cores, also in a container that may use a few of them.
+        if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+            tf.config.threading.set_intra_op_parallelism_threads(count_cores())
         tf.get_logger().addFilter(_is_no_retracing_warning)
         if is_quiet:
             tf.get_logger().setLevel("WARNING")
@@ -100,14 +105,27 @@ def describe_device() -> str:
     return ", ".join(names)
 
 
-def count_cores() -> int:
-    """Returns how many cores this process may use."""
+def count_cores(cgroup: Path = _CGROUP) -> int:
+    """Returns how many cores this process may use: those it is bound to, or a container's quota.
+
+    Args:
+        cgroup: As `find_memory_bytes`.
+    """
     if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        num_cores = len(os.sched_getaffinity(0))
+    else:
+        num_cores = os.cpu_count() or 1
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
+            quota_us, period_us = map(
+                int, " ".join((cgroup / name).read_text() for name in names).split()
+            )
+            if quota_us > 0:
+                num_cores = min(num_cores, math.ceil(quota_us / period_us))
+    return num_cores
 
 
-def find_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def find_memory_bytes(cgroup: Path = _CGROUP) -> int:
     """Returns how much memory this process may use: the machine's, or a container's limit.
 
     Args:
