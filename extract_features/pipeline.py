@@ -17,8 +17,16 @@ from absl import logging
 from extract_features.backbone_settings import Backbone
 from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, Job, iter_batches
+from extract_features.clip_queue import ClipQueue
 from extract_features.summary import ExtractionResult
-from extract_features.workers import BoundedQueue, SharedIterator, StoppedError, Worker, run_workers
+from extract_features.workers import (
+    BoundedQueue,
+    SharedIterator,
+    StoppedError,
+    Worker,
+    raise_if_stopped,
+    run_workers,
+)
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
@@ -76,13 +84,13 @@ def run_pipeline(
     result = ExtractionResult()
     start_sec = time.monotonic()
     stop = threading.Event()
-    decoded = BoundedQueue(_QUEUED_BATCHES * backbone.batch_size, stop)
+    decoded = ClipQueue(_QUEUED_BATCHES * backbone.batch_size // 2, stop)
     computed = BoundedQueue(_QUEUED_BATCHES, stop)
     decode_clips = functools.partial(
         _decode_clips,
-        SharedIterator(jobs),
+        SharedIterator(list(enumerate(jobs))),
         decoded,
-        decode=_make_decode(cache, decoded),
+        decode=_make_decode(cache, stop),
         result=result,
         keep_partial=settings.keep_partial,
     )
@@ -116,36 +124,36 @@ def run_pipeline(
     return result
 
 
-def _make_decode(cache: FeatureCache, decoded: BoundedQueue) -> Callable:
-    """Returns `iter_frames` for the frames of the cache's contract, which stops with the queue."""
+def _make_decode(cache: FeatureCache, stop: threading.Event) -> Callable:
+    """Returns `iter_frames` for the frames of the cache's contract, which ends when all stops."""
     contract = cache.contract
     where = str(cache.cache_dir / "cache.json")
     return functools.partial(
         iter_frames,
         image_size=VIEWS[contract.views].find_resized_px(contract.image_size_px),
         selection=FrameSelection.parse(contract.frame_selection, where=where),
-        on_decoded=decoded.check_running,
+        on_decoded=functools.partial(raise_if_stopped, stop),
     )
 
 
 def _decode_clips(
-    jobs: Iterator[Job],
-    decoded: BoundedQueue,
+    jobs: Iterator[tuple[int, Job]],
+    decoded: ClipQueue,
     *,
     decode: Callable,
     result: ExtractionResult,
     keep_partial: bool,
 ) -> None:
-    for job in jobs:
+    for number, job in jobs:
         clip, num_frames, last_sec = job.clip, 0, 0.0
         try:
             for frame in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
                 num_frames, last_sec = num_frames + 1, frame.timestamp_sec
-                decoded.put(Item(job, frame))
+                decoded.put(number, Item(job, frame))
         except UnreadableClipError as error:
             # A folder does not break off: behind a damaged image may lie whole ones.
             keep = keep_partial and not job.source.is_dir()
-            decoded.put(Item(job, None, failure=str(error), keep=keep))
+            decoded.put(number, Item(job, None, failure=str(error), keep=keep))
         except StoppedError:
             raise
         except Exception:
@@ -155,7 +163,7 @@ def _decode_clips(
         else:
             if _ends_early(clip, num_frames, last_sec):
                 result.short.append((clip, last_sec))
-            decoded.put(Item(job, None))
+            decoded.put(number, Item(job, None))
 
 
 def _ends_early(clip: Clip, num_frames: int, last_sec: float) -> bool:
@@ -165,7 +173,7 @@ def _ends_early(clip: Clip, num_frames: int, last_sec: float) -> bool:
     return last_sec < ((clip.start_sec or 0) + clip.end_sec) / 2
 
 
-def _iter_items(decoded: BoundedQueue, *, num_clips: int) -> Iterator[Item]:
+def _iter_items(decoded: ClipQueue, *, num_clips: int) -> Iterator[Item]:
     while num_clips:
         item = decoded.get()
         num_clips -= item.frame is None

@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 from lrcn.common.interrupt import raise_if_interrupted
 
-_POLL_SEC = 0.2
+POLL_SEC = 0.2
 
 
 class StoppedError(Exception):
     """Another part of the pipeline has ended it."""
+
+
+def raise_if_stopped(stop: threading.Event) -> None:
+    """Raises StoppedError if the pipeline has stopped, KeyboardInterrupt if it is to."""
+    raise_if_interrupted()
+    if stop.is_set():
+        raise StoppedError
 
 
 class BoundedQueue:
@@ -22,23 +29,18 @@ class BoundedQueue:
         self._stop = stop
 
     def put(self, item) -> None:
-        self._wait(lambda: self._queue.put(item, timeout=_POLL_SEC), queue.Full)
+        self._wait(lambda: self._queue.put(item, timeout=POLL_SEC), queue.Full)
 
     def get(self):
-        return self._wait(lambda: self._queue.get(timeout=_POLL_SEC), queue.Empty)
-
-    def check_running(self) -> None:
-        if self._stop.is_set():
-            raise StoppedError
+        return self._wait(lambda: self._queue.get(timeout=POLL_SEC), queue.Empty)
 
     def _wait(self, act: Callable, not_yet: type[Exception]):
-        while not self._stop.is_set():
-            raise_if_interrupted()
+        while True:
+            raise_if_stopped(self._stop)
             try:
                 return act()
             except not_yet:
                 continue
-        raise StoppedError
 
 
 class SharedIterator:

@@ -1,0 +1,81 @@
+"""Tests of the order in which decoded frames go to the backbone."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from extract_features.batches import Item, Job
+from extract_features.clip_queue import ClipQueue
+from extract_features.workers import StoppedError, Worker
+from lrcn.common.clip import Clip
+from lrcn.common.decode import Frame
+
+SIZE = 3
+
+
+def make_items(name, num_frames):
+    job = Job(Clip(name, name, "walk"), None, None)
+    frames = [Frame(t, 0.0, np.zeros(0, np.uint8)) for t in range(num_frames)]
+    return [Item(job, frame) for frame in [*frames, None]]
+
+
+def put_all(queue, stop, clips):
+    """Starts a thread for each clip, and waits until none can put more."""
+    threads = []
+    for number, items in clips:
+
+        def put(number=number, items=items):
+            for item in items:
+                queue.put(number, item)
+
+        threads.append(Worker(stop, put))
+        threads[-1].start()
+        threads[-1].join(0.3)
+    return threads
+
+
+def take(queue, num_items):
+    items = [queue.get() for _ in range(num_items)]
+    return [(item.job.clip.clip_id, item.frame and item.frame.index) for item in items]
+
+
+def test_the_earliest_clip_goes_first_whatever_others_have_put():
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    a, b, c = make_items("a", 6), make_items("b", 2), make_items("c", 5)
+    threads = put_all(queue, stop, [(2, c), (1, b), (0, a)])
+    expected = [(x.job.clip.clip_id, x.frame and x.frame.index) for x in [*a, *b, *c]]
+    found = take(queue, 1)
+    for _ in expected[1:]:
+        threads[0].join(0.02)  # what there is room for now is put
+        found += take(queue, 1)
+    assert found == expected
+    for thread in threads:
+        thread.join()
+        assert thread.error is None
+
+
+def test_later_clips_go_on_where_the_first_is_slow_and_no_further_than_there_is_room():
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    threads = put_all(queue, stop, [(1, make_items("b", 5)), (2, make_items("c", 0))])
+    assert threads[0].is_alive() and threads[1].is_alive()
+    found = take(queue, 7)
+    assert [t for name, t in found if name == "b"] == [0, 1, 2, 3, 4, None]
+    assert ("c", None) in found
+    queue.put(0, make_items("a", 0)[0])
+    assert take(queue, 1) == [("a", None)]
+
+
+def test_waits_end_when_the_pipeline_stops():
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    threads = put_all(queue, stop, [(1, make_items("b", 5)), (0, make_items("a", 5))])
+    assert all(thread.is_alive() for thread in threads)
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive() and thread.error is None
+    with pytest.raises(StoppedError):
+        queue.get()
