@@ -1,5 +1,6 @@
 """Video files: formats, times, colours and orientation."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -204,6 +205,18 @@ def test_files_are_closed(tmp_path):
     assert str(path) not in find_open_files()
     decode(path, end_sec=0.2)
     assert str(path) not in find_open_files()
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_pictures_that_are_done_go_without_a_look_for_garbage(tmp_path, rotation):
+    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(30), rotation=rotation)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in iter_frames(path, image_size=SIZE):
+            assert sum(isinstance(x, av.VideoFrame) for x in gc.get_objects()) < 5
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

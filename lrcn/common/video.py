@@ -220,10 +220,13 @@ def _iter_av_frames(
 
 def _turn_upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Applies the display matrix, [S, S, 3] to [S, S, 3]: a multiple of 90 degrees or a mirror."""
-    if "DISPLAYMATRIX" not in frame.side_data:
+    # A frame and its `side_data` hold each other, and so the picture, until Python looks for
+    # garbage, which may be hundreds of pictures later.
+    side_data = sidedata.SideDataContainer(frame)
+    if "DISPLAYMATRIX" not in side_data:
         return pixels
     # x' = a x + c y, y' = b x + d y; libavutil/display.h.
-    matrix = np.frombuffer(frame.side_data["DISPLAYMATRIX"], np.int32)
+    matrix = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32)
     a, b, c, d = matrix[[0, 1, 3, 4]]
     if abs(b) > abs(a):
         pixels, a, d = pixels.swapaxes(0, 1), c, b
