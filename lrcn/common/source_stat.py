@@ -50,24 +50,19 @@ def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> 
 def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
     """Makes the error of a source that is not there, or cannot be looked at."""
     raise_if_no_more_files(error)
-    link = _find_link_to_nothing(Path(path)) if isinstance(error, FileNotFoundError) else None
-    if link is not None:
-        return UnreadableClipError(
-            f"{path}: expected a folder of images or a video file, received: a link to nothing, "
-            f"{link} -> {escape_control(os.readlink(link))}. Mend the link, or bring back what it "
-            "leads to."
-        )
-    alike = find_alike_path(str(path)) if isinstance(error, FileNotFoundError) else None
-    if alike is not None:
-        return UnreadableClipError(
-            f"{path}: expected a folder of images or a video file, received: none of this name, "
-            f"but one that looks like it, {alike!a} and not {str(path)!a}. Write the name as it is "
-            "on disk."
-        )
-    reason = getattr(error, "strerror", None) or error
+    received = getattr(error, "strerror", None) or error
+    remedy = "Check the path and its permissions."
+    if isinstance(error, FileNotFoundError):
+        if link := _find_link_to_nothing(Path(path)):
+            received = f"a link to nothing, {link} -> {escape_control(os.readlink(link))}"
+            remedy = "Mend the link, or bring back what it leads to."
+        elif alike := find_alike_path(str(path)):
+            received = (
+                f"none of this name, but one that looks like it, {alike!a} and not {str(path)!a}"
+            )
+            remedy = "Write the name as it is on disk."
     return UnreadableClipError(
-        f"{path}: expected a folder of images or a video file, received: {reason}. Check the path "
-        "and its permissions."
+        f"{path}: expected a folder of images or a video file, received: {received}. {remedy}"
     )
 
 
