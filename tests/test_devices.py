@@ -1,6 +1,5 @@
 """Tests what is chosen by device; training on several, with logical CPUs in place of GPUs."""
 
-import os
 import re
 import subprocess
 import sys
@@ -46,11 +45,13 @@ FRAME_SETTINGS = {
 }
 # Devices are divided before TensorFlow starts, so this takes a process of its own.
 PROGRAM = f"""
-import sys
+import os, sys
 from pathlib import Path
 sys.path[:0] = ["tests"]
-from lrcn.common.devices import import_tensorflow
+os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
+from lrcn.common.devices import count_cores, import_tensorflow
 tf = import_tensorflow()
+assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
 tf.config.set_visible_devices([], "GPU")
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -149,8 +150,3 @@ def test_cores_are_those_of_the_container(version, tmp_path):
             (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
             (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
         assert count_cores(tmp_path) == expected
-
-
-def test_tensorflow_has_a_thread_for_each_core_that_it_may_use():
-    expected = int(os.environ.get("TF_NUM_INTRAOP_THREADS", count_cores()))
-    assert tf.config.threading.get_intra_op_parallelism_threads() == expected
