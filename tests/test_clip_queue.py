@@ -31,7 +31,7 @@ def put_all(queue, stop, clips):
 
         threads.append(Worker(stop, put))
         threads[-1].start()
-        threads[-1].join(0.3)
+        threads[-1].join(0.1)
     return threads
 
 
