@@ -61,6 +61,15 @@ def test_images_that_are_not_selected_are_not_opened(tmp_path):
         list(iter_frames(folder, image_size=32))
 
 
+def test_only_the_positions_that_are_wanted_are_converted(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(10))
+    selection = FrameSelection(frame_stride=2)
+    frames = list(iter_frames(path, image_size=32, selection=selection, positions={1, 4}))
+    assert get_indices(frames) == [0, 2, 4, 6, 8]
+    assert [frame.index for frame in frames if frame.pixels is not None] == [2, 8]
+    assert read_frame_numbers([frames[1].pixels, frames[4].pixels]) == [2, 8]
+
+
 def test_fps_of_images_is_refused(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
     for max_frames in (None, 1):

@@ -117,7 +117,13 @@ class Predictor:
             windows = self._sample_windows(count_frames(source, selection=self._selection))
             chosen = set(np.concatenate(windows).tolist())
         resized_px = self._views.find_resized_px(self._contract.image_size_px)
-        frames = iter_frames(source, image_size=resized_px, selection=self._selection)
+        frames = iter_frames(
+            source,
+            image_size=resized_px,
+            selection=self._selection,
+            # Damage shows where a video is decoded, but of an image only where it is opened.
+            positions=None if Path(source).is_dir() else chosen,
+        )
         maps, positions, clock, batch = [], [], [], []
         for position, frame in enumerate(frames):
             clock.append((frame.index, frame.timestamp_sec))

@@ -36,6 +36,7 @@ def iter_frames(
     selection: FrameSelection = ALL_FRAMES,
     start_sec: float | None = None,
     end_sec: float | None = None,
+    positions: Collection[int] | None = None,
     on_decoded: Callable[[], None] | None = None,
 ) -> Iterator[Frame]:
     """Yields a clip's frames in order; only one is in memory at a time.
@@ -49,6 +50,8 @@ def iter_frames(
             video is decoded once more to count its frames.
         start_sec: Frames before it are left out; None for the beginning. Only for files.
         end_sec: Frames at or after it are left out; None for the end. Only for files.
+        positions: Of the selected frames, counted from 0, those to convert; the others come with
+            None for pixels. None for all.
         on_decoded: Called at each frame, also where it is only counted or not selected, which may
             take minutes; what it raises ends the iteration.
 
@@ -66,9 +69,12 @@ def iter_frames(
             yield reader
 
     is_selected = selection.make_filter(lambda: _iter_times_until_break(iter_readers()))
+    position = 0
     for index, (timestamp_sec, read_pixels) in enumerate(iter_readers()):
         if is_selected(timestamp_sec):
-            yield Frame(index, timestamp_sec, read_pixels(image_size))
+            is_wanted = positions is None or position in positions
+            yield Frame(index, timestamp_sec, read_pixels(image_size) if is_wanted else None)
+            position += 1
 
 
 def read_frames(

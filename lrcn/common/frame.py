@@ -47,12 +47,12 @@ class Frame(NamedTuple):
         index: Position in the clip, from 0.
         timestamp_sec: Seconds from the start of the source file, also where the clip is a span of
             it; NaN in a folder of images.
-        pixels: [S, S, 3] uint8 RGB.
+        pixels: [S, S, 3] uint8 RGB; None where they are not wanted.
     """
 
     index: int
     timestamp_sec: float
-    pixels: np.ndarray
+    pixels: np.ndarray | None
 
 
 def resize_picture(picture: Image.Image, image_size: int) -> np.ndarray:
