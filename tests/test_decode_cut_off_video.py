@@ -1,0 +1,122 @@
+"""Videos that are cut off, by what their headers state; and headers that are no sign of it."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from media import decode, make_numbered_frames, write_video
+from video_data import copy_packets, make_noise, read_numbers
+
+from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+
+
+def cut(path, kept):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [
+        ("clip.mp4", "libx264", 0.3),
+        ("clip.mp4", "libx264", 0.95),
+        ("clip.mp4", "mpeg4", 0.6),
+        ("clip.avi", "mpeg4", 0.3),
+        ("clip.avi", "mpeg4", 0.95),
+        ("clip.mkv", "libx264", 0.3),
+        ("clip.mkv", "libx264", 0.6),
+        ("clip.webm", "libvpx-vp9", 0.6),
+        ("clip.flv", "flv1", 0.6),
+        ("clip.wmv", "wmv2", 0.6),
+    ],
+)
+def test_cut_off_video_names_the_frame_reached(tmp_path, name, codec, kept):
+    path = write_video(
+        tmp_path / f"whole_{name}", make_noise(25), fps=5, codec=codec, options={"g": "5"}
+    )
+    # With the index in front, as streaming sites write it, the cut file still opens.
+    path = copy_packets(path, tmp_path / name, container_options={"movflags": "faststart"})
+    assert count_frames(path) == 25
+    cut(path, kept)
+    with pytest.raises(UnreadableClipError, match=r"it ended at \d\.\d+ s, after frame \d+: "):
+        decode(path)
+    with pytest.raises(UnreadableClipError, match=r"cut off"):
+        count_frames(path)
+
+
+def test_cut_off_mp4_without_its_index(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", make_noise(10))
+    cut(path, 0.9)
+    with pytest.raises(UnreadableClipError, match=r"before the first frame: .*Get it again"):
+        decode(path)
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.8])
+def test_a_short_matroska_that_is_cut_is_noticed(tmp_path, kept):
+    path = write_video(tmp_path / "clip.mkv", make_noise(25), fps=25, options={"g": "5"})
+    assert count_frames(path) == 25
+    cut(path, kept)
+    with pytest.raises(UnreadableClipError, match=r"its header states 1\.000 s"):
+        decode(path)
+
+
+def test_cut_off_matroska_that_states_only_the_duration_of_the_file(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_noise(25), fps=5)
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"OTHERTAG"))
+    assert count_frames(path) == 25
+    cut(path, 0.6)
+    with pytest.raises(UnreadableClipError, match=r"after frame \d+: its header states 5\.000 s"):
+        decode(path)
+
+
+def test_a_duration_of_another_form_is_passed_over(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_numbered_frames(10))
+    content = path.read_bytes()
+    assert b"00:00:00.400000000" in content
+    path.write_bytes(content.replace(b"00:00:00.400000000", b"0.400000000 second"))
+    assert read_numbers(path) == list(range(10))
+    assert estimate_num_frames(path) == (10, 25)
+
+
+def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):
+    path = write_video(tmp_path / "clip.avi", make_numbered_frames(10), codec="mpeg4")
+    content = path.read_bytes()
+    header = content.index(b"strh")
+    # AVISTREAMHEADER.dwLength is its ninth number, after the chunk's name and size.
+    place = header + 8 + 8 * 4
+    assert content[place : place + 4] == (10).to_bytes(4, "little")
+    path.write_bytes(content[:place] + (2**31 - 1).to_bytes(4, "little") + content[place + 4 :])
+    num_frames, _ = estimate_num_frames(path)
+    assert num_frames <= len(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "start_sec"),
+    [
+        ("clip.mp4", "mpeg4", 0),
+        ("clip.mkv", "mpeg4", 0),
+        ("clip.avi", "mpeg4", 0),
+        ("clip.flv", "flv1", 0),
+        ("clip.flv", "flv1", 2),
+        ("clip.wmv", "wmv2", 0),
+        ("clip.wmv", "wmv2", 2),
+    ],
+)
+def test_sound_that_is_longer_is_not_taken_for_a_cut(tmp_path, name, codec, start_sec):
+    with av.open(str(tmp_path / name), "w") as container:
+        video = container.add_stream(codec, rate=25)
+        video.width = video.height = 64
+        sound, rate = ("pcm_s16le", 22050) if codec == "flv1" else ("mp2", 16000)
+        audio = container.add_stream(sound, rate=rate, layout="mono")
+        for i, pixels in enumerate(make_numbered_frames(10)):
+            picture = av.VideoFrame.from_ndarray(pixels.copy(), format="rgb24")
+            picture.pts, picture.time_base = 25 * start_sec + i, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        for i in range(100):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, 1152 * i, Fraction(1, rate)
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    assert read_numbers(tmp_path / name) == list(range(10))

@@ -1,0 +1,58 @@
+"""Files without pictures that move: each is an error that says what they are."""
+
+import av
+import numpy as np
+import pytest
+from media import decode
+from video_data import make_noise
+
+from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+
+
+def write_song(path, *, has_cover):
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("aac", rate=8000, layout="mono")
+        if has_cover:
+            cover = container.add_stream("png", rate=1)
+            cover.width = cover.height = 64
+            cover.pix_fmt = "rgb24"
+            cover.disposition = av.stream.Disposition.attached_pic
+            picture = av.VideoFrame.from_ndarray(make_noise(1)[0], format="rgb24")
+            container.mux(cover.encode(picture))
+            container.mux(cover.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("has_cover", [False, True])
+def test_sound_without_pictures(tmp_path, has_cover):
+    path = write_song(tmp_path / "song.mp4", has_cover=has_cover)
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == has_cover
+    with pytest.raises(UnreadableClipError, match=r"song\.mp4: expected a video stream.*audio"):
+        decode(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, I am text\n" * 100])
+def test_no_video_at_all(tmp_path, content):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    for call in (decode, count_frames):
+        with pytest.raises(UnreadableClipError, match=r"clip\.mp4: .*before the first frame"):
+            call(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("labels.txt", "ansi"), ("x.nfo", "ansi"), ("x.idf", "idf")]
+)
+def test_text_is_no_video(tmp_path, name, codec):
+    path = tmp_path / name
+    path.write_bytes(b"clip_1.mp4 walk\n" * 800)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+    for call in (decode, count_frames, estimate_num_frames):
+        with pytest.raises(UnreadableClipError, match=rf"{name}: expected a video, .*\({codec}\)"):
+            call(path)
