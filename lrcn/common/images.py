@@ -65,7 +65,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             f"in this folder{folders_found}. Add some, or remove the clip."
         )
     # Without the suffix, so that `shot.png` comes before `shot (1).png` and `shot-1.png`.
-    files.sort(key=lambda entry: (natural_key(os.path.splitext(entry.name)[0]), entry.name))
+    files.sort(key=lambda entry: (natural_key(entry.name.rpartition(".")[0]), entry.name))
     check_frame_names(folder, [entry.name for entry in files])
     return files
 
