@@ -8,10 +8,10 @@ import numpy as np
 
 from extract_features.batches import Item
 from extract_features.summary import ExtractionResult
-from extract_features.workers import BoundedQueue
 from lrcn.common.clip import escape_control
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.workers import BoundedQueue
 
 
 def write_batches(

@@ -4,7 +4,7 @@ import collections
 import threading
 
 from extract_features.batches import Item
-from extract_features.workers import POLL_SEC, raise_if_stopped
+from lrcn.common.workers import POLL_SEC, raise_if_stopped
 
 
 class ClipQueue:

@@ -19,7 +19,12 @@ from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, Job, iter_batches
 from extract_features.clip_queue import ClipQueue
 from extract_features.summary import ExtractionResult
-from extract_features.workers import (
+from lrcn.common.clip import Clip
+from lrcn.common.decode import UnreadableClipError, iter_frames
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.views import VIEWS
+from lrcn.common.workers import (
     BoundedQueue,
     SharedIterator,
     StoppedError,
@@ -27,11 +32,6 @@ from extract_features.workers import (
     raise_if_stopped,
     run_workers,
 )
-from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError, iter_frames
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.views import VIEWS
 
 _QUEUED_BATCHES = 4
 # At the end of each layer some cores wait for the last one; a second batch gives them work.

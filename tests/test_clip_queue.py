@@ -7,9 +7,9 @@ import pytest
 
 from extract_features.batches import Item, Job
 from extract_features.clip_queue import ClipQueue
-from extract_features.workers import StoppedError, Worker
 from lrcn.common.clip import Clip
 from lrcn.common.decode import Frame
+from lrcn.common.workers import StoppedError, Worker
 
 SIZE = 3
 

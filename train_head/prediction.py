@@ -1,7 +1,7 @@
 """Names the class of new videos, or of their frames: pixels -> bottom -> head, as in training."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
-from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
+from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
+from lrcn.common.devices import count_cores
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
@@ -19,10 +20,12 @@ from train_head.frame_choice import check_windows, sample_windows
 from train_head.frame_prediction import answer_all_frames
 from train_head.layers import tf
 from train_head.padding import pad_clips
+from train_head.read_ahead import read_ahead
 from train_head.run_model import load_model
 from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16
+_QUEUED_BATCHES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,63 +95,78 @@ class Predictor:
         """
         if isinstance(sources, str | Path):
             raise TypeError(f"Expected a list of paths. Received: {sources!r}. Put it in brackets.")
-        for source in sources:
-            try:
-                sequences, clock = self._extract(source)
-            except UnreadableClipError as error:
-                yield Prediction(source, failure=str(error))
-                continue
-            clips = [sequence.feature_maps for sequence in sequences]
-            padded, mask = pad_clips(clips)
-            inputs = padded
-            if self._config.sequence == "ragged":
-                inputs = {"feature_maps": padded, "frame_mask": mask}
-            probabilities = tf.nn.softmax(self.head(inputs, training=False)).numpy().mean(axis=0)
-            if self.labels_frames:
-                num_frames = len(clock.frame_index)
-                probabilities = answer_all_frames(probabilities, num_frames, self._config)
-            yield Prediction(source, probabilities, clock, sequences)
+        batches = read_ahead(
+            sources, self._read_batches, num_sources=count_cores() + 1, num_items=_QUEUED_BATCHES
+        )
+        with batches as batches_of_sources:
+            for source, batches in zip(sources, batches_of_sources, strict=True):
+                try:
+                    sequences, clock = self._extract(source, batches)
+                except UnreadableClipError as error:
+                    yield Prediction(source, failure=str(error))
+                else:
+                    probabilities = self._classify(sequences, num_frames=len(clock.frame_index))
+                    yield Prediction(source, probabilities, clock, sequences)
 
-    def _extract(self, source: Path) -> tuple[list[ClipFeatures], ClipClock]:
-        """Computes the features of each window's frames, in each view; and all frames' clock."""
+    def _read_batches(self, source: Path, on_decoded: Callable[[], None]) -> Iterator[list[Frame]]:
+        """Yields a clip's frames; of each batch, as many as the bottom takes have pixels."""
         chosen = None
         if self._config.sequence == "fixed":
             # Counting decodes the clip once more, which costs little beside VGG16.
-            windows = self._sample_windows(count_frames(source, selection=self._selection))
-            chosen = set(np.concatenate(windows).tolist())
-        resized_px = self._views.find_resized_px(self._contract.image_size_px)
+            num_frames = count_frames(source, selection=self._selection, on_decoded=on_decoded)
+            chosen = set(np.concatenate(self._sample_windows(num_frames)).tolist())
         frames = iter_frames(
             source,
-            image_size=resized_px,
+            image_size=self._views.find_resized_px(self._contract.image_size_px),
             selection=self._selection,
             # Damage shows where a video is decoded, but of an image only where it is opened.
             positions=None if Path(source).is_dir() else chosen,
+            on_decoded=on_decoded,
         )
-        maps, positions, clock, batch = [], [], [], []
+        batch, num_pixels = [], 0
         for position, frame in enumerate(frames):
-            clock.append((frame.index, frame.timestamp_sec))
-            if chosen is None or position in chosen:
-                positions.append(position)
-                batch.append(frame.pixels)
-            if len(batch) == self._frames_per_batch:
-                maps.append(self._forward(batch, source))
-                batch = []
-        if batch:
-            maps.append(self._forward(batch, source))
+            is_chosen = chosen is None or position in chosen
+            batch.append(frame if is_chosen else frame._replace(pixels=None))
+            num_pixels += is_chosen
+            if num_pixels == self._frames_per_batch:
+                yield batch
+                batch, num_pixels = [], 0
+        yield batch
+
+    def _extract(
+        self, source: Path, batches: Iterable[list[Frame]]
+    ) -> tuple[list[ClipFeatures], ClipClock]:
+        """Computes the features of each window's frames, in each view; and all frames' clock."""
+        frames, maps = [], []
+        for batch in batches:
+            pixels = [frame.pixels for frame in batch if frame.pixels is not None]
+            if pixels:
+                maps.append(self._forward(pixels, source))
+            frames += [(x.index, x.timestamp_sec, x.pixels is not None) for x in batch]
         maps = np.concatenate(maps)
-        if chosen is None:
-            windows = self._sample_windows(len(maps))
-        clock = ClipClock(*map(np.array, zip(*clock, strict=True)))
+        index, timestamp_sec, is_chosen = map(np.array, zip(*frames, strict=True))
+        clock = ClipClock(index, timestamp_sec)
+        positions = np.flatnonzero(is_chosen)
         views = [
             ClipFeatures(maps[:, view], *(values[positions] for values in clock))
             for view in range(self._views.num_views)
         ]
         sequences = [
             features if x is None else features.take(np.searchsorted(positions, x))
-            for x in windows
+            for x in self._sample_windows(len(index))
             for features in views
         ]
         return sequences, clock
+
+    def _classify(self, sequences: list[ClipFeatures], *, num_frames: int) -> np.ndarray:
+        """Returns the probabilities of the clip, or of each of its frames."""
+        inputs, mask = pad_clips([sequence.feature_maps for sequence in sequences])
+        if self._config.sequence == "ragged":
+            inputs = {"feature_maps": inputs, "frame_mask": mask}
+        probabilities = tf.nn.softmax(self.head(inputs, training=False)).numpy().mean(axis=0)
+        if self.labels_frames:
+            probabilities = answer_all_frames(probabilities, num_frames, self._config)
+        return probabilities
 
     def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:
         return sample_windows(num_frames, self._config, num_windows=self._num_windows)

@@ -61,12 +61,10 @@ def iter_frames(
     """
 
     def iter_readers():
-        for reader in _iter_readers(
+        readers = _iter_readers(
             Path(source), selection=selection, start_sec=start_sec, end_sec=end_sec
-        ):
-            if on_decoded is not None:
-                on_decoded()
-            yield reader
+        )
+        return _tell_each(readers, on_decoded)
 
     is_selected = selection.make_filter(lambda: _iter_times_until_break(iter_readers()))
     position = 0
@@ -117,13 +115,14 @@ def count_frames(
     selection: FrameSelection = ALL_FRAMES,
     start_sec: float | None = None,
     end_sec: float | None = None,
+    on_decoded: Callable[[], None] | None = None,
 ) -> int:
     """Counts the frames that `iter_frames` yields; images are not opened, videos are decoded.
 
     Arguments and errors as `iter_frames`.
     """
     readers = _iter_readers(Path(source), selection=selection, start_sec=start_sec, end_sec=end_sec)
-    return selection.count(timestamp_sec for timestamp_sec, _ in readers)
+    return selection.count(timestamp_sec for timestamp_sec, _ in _tell_each(readers, on_decoded))
 
 
 def estimate_num_frames(
@@ -170,6 +169,13 @@ def _iter_readers(
         yield 0.0, functools.partial(_read_image_pixels, source, 0)
     else:
         yield from _import_video().iter_readers(source, start_sec=start_sec, end_sec=end_sec)
+
+
+def _tell_each(readers: Iterator, on_decoded: Callable[[], None] | None) -> Iterator:
+    for reader in readers:
+        if on_decoded is not None:
+            on_decoded()
+        yield reader
 
 
 def _read_image_pixels(path: str, frame_index: int, image_size: int) -> np.ndarray:

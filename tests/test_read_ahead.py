@@ -1,0 +1,88 @@
+"""Tests that sources are read side by side, and not further ahead than they may be."""
+
+import threading
+
+import pytest
+
+from lrcn.common.workers import StoppedError
+from train_head.read_ahead import read_ahead
+
+WAIT_SEC = 60
+
+
+def test_items_come_in_the_order_of_sources_and_errors_in_their_place():
+    def read(source, on_decoded):
+        yield from range(source)
+        if source == 2:
+            raise ValueError("damaged")
+
+    found = []
+    with read_ahead([3, 2, 0, 5], read, num_sources=2, num_items=1) as iterators:
+        for items in iterators:
+            try:
+                found += [list(items)]
+            except ValueError as error:
+                found += [str(error)]
+    assert found == [[0, 1, 2], "damaged", [], [0, 1, 2, 3, 4]]
+
+
+def test_items_before_an_error_are_given():
+    def read(source, on_decoded):
+        yield source
+        raise ValueError("damaged")
+
+    with read_ahead(["a"], read, num_sources=1, num_items=3) as iterators:
+        (items,) = iterators
+        assert next(items) == "a"
+        with pytest.raises(ValueError, match="damaged"):
+            next(items)
+
+
+def test_the_next_source_is_read_meanwhile():
+    is_second_read = threading.Event()
+
+    def read(source, on_decoded):
+        if source == "second":
+            is_second_read.set()
+        assert is_second_read.wait(WAIT_SEC)
+        yield source
+
+    with read_ahead(["first", "second"], read, num_sources=2, num_items=1) as iterators:
+        assert [list(items) for items in iterators] == [["first"], ["second"]]
+
+
+def test_no_more_sources_and_items_are_read_than_are_to_be_ahead():
+    num_read, is_full = dict.fromkeys("abcd", 0), threading.Event()
+
+    def read(source, on_decoded):
+        for item in range(10):
+            num_read[source] += 1
+            # Two wait, and the third is in hand until there is room.
+            if num_read["a"] == num_read["b"] == 3:
+                is_full.set()
+            yield item
+
+    with read_ahead("abcd", read, num_sources=2, num_items=2) as iterators:
+        first = next(iterators)
+        assert is_full.wait(WAIT_SEC)
+        assert num_read == {"a": 3, "b": 3, "c": 0, "d": 0}
+        assert list(first) == list(range(10))
+        assert [list(items) for items in iterators] == 3 * [list(range(10))]
+
+
+def test_leaving_early_ends_what_is_read():
+    ended, num_threads = [], threading.active_count()
+
+    def read(source, on_decoded):
+        try:
+            while True:
+                on_decoded()
+        except StoppedError:
+            ended.append(source)
+            raise
+        yield
+
+    with read_ahead("abc", read, num_sources=2, num_items=1) as iterators:
+        next(iterators)
+    # The thread of a source that was not asked for may have begun with none.
+    assert set(ended) <= {"a", "b"} and threading.active_count() == num_threads
