@@ -57,8 +57,8 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     data = read_given_data(data_settings, find_cache(cache_dir), paths_are_sources=False)
     # In this order, so that features that are refused, or misspelt, leave no folder behind.
     with open_features(features) as read_array:
-        contract = _make_contract(features, data.clips, read_array)
-        maker = _Import(features, read_array, contract)
+        feature_shape = _find_feature_shape(features, data.clips, read_array)
+        maker = _Import(features, read_array, _make_contract(features, feature_shape))
         return fill_cache(data, maker, cache_dir=cache_dir, start_sec=start_sec)
 
 
@@ -168,8 +168,26 @@ def _warn_if_small(num_values: np.ndarray) -> None:
         )
 
 
-def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:
-    """Makes the contract of what most clips have: one odd clip does not decide over the others."""
+def _make_contract(features: Path, feature_shape: tuple[int, ...]) -> Contract:
+    return Contract(
+        backbone=IMPORTED_BACKBONE,
+        # Two tools' features may have one shape: the name of the file tells them apart.
+        cut=features.resolve().name,
+        weights_sha256="",
+        preprocessing="",
+        resize="",
+        image_size_px=0,
+        frame_selection="all",
+        views="one",
+        compute_dtype="",
+        storage_dtype=STORAGE_DTYPE,
+        feature_shape=feature_shape,
+        weights=os.path.abspath(features),
+    )
+
+
+def _find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) -> tuple[int, ...]:
+    """Finds what most clips have: one odd clip does not decide over the others."""
     missing = unfit = None
     shapes, lengths = collections.Counter(), set()
     for clip in clips:
@@ -200,18 +218,4 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
             f"{lengths.pop()} rows in each of {shapes.total()} clips, and {len(shapes)} numbers of "
             "columns, as of arrays whose columns are the frames. Save them transposed."
         )
-    return Contract(
-        backbone=IMPORTED_BACKBONE,
-        # Two tools' features may have one shape: the name of the file tells them apart.
-        cut=features.resolve().name,
-        weights_sha256="",
-        preprocessing="",
-        resize="",
-        image_size_px=0,
-        frame_selection="all",
-        views="one",
-        compute_dtype="",
-        storage_dtype=STORAGE_DTYPE,
-        feature_shape=feature_shape,
-        weights=os.path.abspath(features),
-    )
+    return feature_shape
