@@ -56,7 +56,7 @@ def leave_out_clips(
 
 
 def write_failures(
-    cache: FeatureCache, failures: list[tuple[Clip, str]], *, kept_clip_ids: Set[str] = frozenset()
+    cache: FeatureCache, failures: list[tuple[Clip, str]], *, kept_clip_ids: Set[str]
 ) -> set[str]:
     """Writes `failures.csv`, and removes an old one if there is nothing to list.
 
