@@ -57,7 +57,7 @@ class DataSettings:
         for name, value in left_out.items():
             if value != _DEFAULTS[name] and not isinstance(value, _KINDS[name]):
                 raise ValueError(
-                    f"{existing.cache_dir / 'cache.json'}: expected another value of {name} in "
+                    f"{existing.contract_path}: expected another value of {name} in "
                     f"data_settings. Received: {value!r}. Correct it, or give --{name}."
                 )
         if self.data.suffix.lower() != ".csv":

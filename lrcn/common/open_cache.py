@@ -91,7 +91,7 @@ def check_contract(cache: FeatureCache, contract: Contract) -> None:
         if contract.backbone == IMPORTED_BACKBONE:
             remedy = "Give the features that it was made of, under the name that they had"
         raise ValueError(
-            f"{cache.cache_dir / 'cache.json'}: {differences}. {remedy}, or name another "
+            f"{cache.contract_path}: {differences}. {remedy}, or name another "
             "--cache_dir (with make: CACHE=...)."
         )
 
