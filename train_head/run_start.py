@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from lrcn.common.atomic_file import get_final_name, write_text
+from lrcn.common.atomic_file import list_final_names, write_text
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -120,7 +120,7 @@ def _check_new(
     run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]
 ) -> tuple[list[str], FrameLabels | None]:
     """Checks what a new run is trained on; returns its classes and, if any, labels of frames."""
-    if run.path.is_dir() and _holds_other_files(run):
+    if _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
@@ -176,7 +176,7 @@ def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> b
 
 def _holds_other_files(run: RunDir) -> bool:
     """Whether the folder has files that no training wrote that was killed at its very start."""
-    names = {get_final_name(path.name) for path in run.path.iterdir()}
+    names = list_final_names(run.path)
     first = run.checkpoints_path.name
     at_start = {
         first,
