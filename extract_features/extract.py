@@ -13,7 +13,6 @@ from extract_features.backbone_settings import (
     complete_settings,
     may_hold,
 )
-from extract_features.batches import Job
 from extract_features.disk_space import check_disk_space
 from extract_features.filling import fill_cache
 from extract_features.given_data import DataSettings, read_given_data
@@ -21,7 +20,7 @@ from extract_features.pipeline import PipelineSettings, run_pipeline
 from extract_features.progress import ExtractionProgress
 from extract_features.same_data import check_data_root, check_moved_data
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import Worklist, find_jobs
+from extract_features.worklist import Job, Worklist, find_jobs
 from lrcn.common.cache_lock import ALL_CLIPS, Shard
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract

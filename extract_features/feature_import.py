@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from extract_features.batches import Job
 from extract_features.feature_source import (
     check_array,
     check_shape,
@@ -23,7 +22,7 @@ from extract_features.filling import fill_cache
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_moved_data
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import Worklist
+from extract_features.worklist import Job, Worklist
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract

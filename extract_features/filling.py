@@ -7,7 +7,6 @@ from typing import Protocol
 
 from absl import logging
 
-from extract_features.batches import Job
 from extract_features.clip_list import (
     leave_out_clips,
     read_failures,
@@ -17,7 +16,7 @@ from extract_features.clip_list import (
 from extract_features.given_data import GivenData
 from extract_features.same_data import check_same_data
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import Worklist, find_work
+from extract_features.worklist import Job, Worklist, find_work
 from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract

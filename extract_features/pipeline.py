@@ -16,7 +16,7 @@ from absl import logging
 
 from extract_features.backbone_settings import Backbone
 from extract_features.batch_writer import write_batches
-from extract_features.batches import Item, Job, iter_batches
+from extract_features.batches import Item, iter_batches
 from extract_features.clip_queue import ClipQueue
 from extract_features.summary import ExtractionResult
 from extract_features.workers import (
@@ -27,6 +27,7 @@ from extract_features.workers import (
     raise_if_stopped,
     run_workers,
 )
+from extract_features.worklist import Job
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache

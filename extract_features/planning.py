@@ -15,7 +15,6 @@ from extract_features.backbone_settings import (
     build_backbone,
     complete_settings,
 )
-from extract_features.batches import Job
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
     FrameCount,
@@ -25,7 +24,7 @@ from extract_features.disk_space import (
 )
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root, check_same_data
-from extract_features.worklist import find_jobs, find_work
+from extract_features.worklist import Job, find_jobs, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames

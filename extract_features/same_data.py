@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from extract_features.batches import Job
 from extract_features.given_data import GivenData
+from extract_features.worklist import Job
 from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
