@@ -52,10 +52,13 @@ class DataSettings:
         Raises:
             ValueError: If the cache has a value that is none, as one written by hand may be.
         """
-        known = _DEFAULTS | (existing.data_settings if existing is not None else {})
-        left_out = {name: known[name] for name in _DEFAULTS if getattr(self, name) is None}
-        for name, value in left_out.items():
-            if value != _DEFAULTS[name] and not isinstance(value, _KINDS[name]):
+        known = existing.data_settings if existing is not None else {}
+        left_out = {}
+        for name, (default, kind) in _REMEMBERED.items():
+            if getattr(self, name) is not None:
+                continue
+            value = left_out[name] = known.get(name, default)
+            if value != default and not isinstance(value, kind):
                 raise ValueError(
                     f"{existing.contract_path}: expected another value of {name} in "
                     f"data_settings. Received: {value!r}. Correct it, or give --{name}."
@@ -68,26 +71,18 @@ class DataSettings:
     def to_remember(self) -> dict:
         """What the cache keeps, ready for JSON."""
         root = None if self.data_root is None else os.path.abspath(self.data_root)
-        return {name: getattr(self, name) for name in _DEFAULTS} | {"data_root": root}
+        return {name: getattr(self, name) for name in _REMEMBERED} | {"data_root": root}
 
 
-_DEFAULTS = {
-    "data_root": None,
-    "group_regex": None,
-    "seed": 0,
-    "val_fraction": None,
-    "test_fraction": 0.2,
-    "skip_unreadable": False,
-    "allow_group_leak": False,
-}
-_KINDS = {
-    "data_root": str,
-    "group_regex": str,
-    "seed": int,
-    "val_fraction": (int, float),
-    "test_fraction": (int, float),
-    "skip_unreadable": bool,
-    "allow_group_leak": bool,
+# What the cache remembers: the default, and what another value is.
+_REMEMBERED = {
+    "data_root": (None, str),
+    "group_regex": (None, str),
+    "seed": (0, int),
+    "val_fraction": (None, (int, float)),
+    "test_fraction": (0.2, (int, float)),
+    "skip_unreadable": (False, bool),
+    "allow_group_leak": (False, bool),
 }
 
 
