@@ -157,9 +157,9 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
     import shutil
 
     from extract_features.backbone_settings import Backbone
-    from extract_features.batches import Job
     from extract_features.pipeline import PipelineSettings, run_pipeline
     from extract_features.progress import ExtractionProgress
+    from extract_features.worklist import Job
     from lrcn.common.clip import Clip
     from lrcn.common.contract import Contract
     from lrcn.common.feature_cache import FeatureCache

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
@@ -58,16 +57,12 @@ def complete_settings(given: BackboneSettings, existing: FeatureCache | None) ->
             cut=contract.cut,
             image_size=contract.image_size_px,
             compute_dtype=contract.compute_dtype,
-            selection=_read_selection(contract, existing.cache_dir),
+            selection=existing.parse_selection(),
             views=contract.views,
         )
     chosen = {name: value for name, value in vars(given).items() if value is not None}
     chosen["selection"] = given.selection.complete(known.selection)
     return dataclasses.replace(known, **chosen)
-
-
-def _read_selection(contract: Contract, cache_dir: Path) -> FrameSelection:
-    return FrameSelection.parse(contract.frame_selection, where=str(cache_dir / "cache.json"))
 
 
 def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
@@ -76,13 +71,13 @@ def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
     A weights file that is named has to be read, since it may have changed.
     """
     contract = existing.contract
-    selection = _read_selection(contract, existing.cache_dir)
+    selection = given.selection.complete(existing.parse_selection())
     return (
         (given.weights is None or given.weights == contract.weights in _WEIGHTS_BY_NAME)
         and given.cut in (None, contract.cut)
         and given.image_size in (None, contract.image_size_px)
         and given.compute_dtype in (None, contract.compute_dtype)
-        and str(given.selection.complete(selection)) == contract.frame_selection
+        and str(selection) == contract.frame_selection
         and given.views in (None, contract.views)
     )
 

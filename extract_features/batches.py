@@ -1,22 +1,13 @@
 """Batches that span clips: decoded frames, with the ends of their clips between them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from lrcn.common.clip import Clip, SourceStat
+from extract_features.worklist import Job
 from lrcn.common.decode import Frame
 from lrcn.common.views import Views
-
-
-class Job(NamedTuple):
-    """A clip to extract."""
-
-    clip: Clip
-    source: Path
-    source_stat: SourceStat
 
 
 class Item(NamedTuple):

@@ -59,7 +59,7 @@ _ALLOW_GROUP_LEAK = flags.DEFINE_bool(
 
 def read_data_settings():
     """Returns the flags' `DataSettings` and the cache folder, None if it is not named."""
-    from extract_features.clip_list import DataSettings
+    from extract_features.given_data import DataSettings
 
     settings = DataSettings(
         data=Path(_DATA.value),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from extract_features.batches import Job
+from extract_features.worklist import Job
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
 from lrcn.common.decode import UnreadableClipError, estimate_num_frames

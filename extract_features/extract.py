@@ -1,6 +1,6 @@
 """Stage 1 as one function: from data to a cache that holds every clip's features."""
 
-import os
+import dataclasses
 import time
 from pathlib import Path
 
@@ -13,29 +13,20 @@ from extract_features.backbone_settings import (
     complete_settings,
     may_hold,
 )
-from extract_features.clip_list import (
-    DataSettings,
-    leave_out_clips,
-    outlives_source,
-    read_failures,
-    read_split_clips,
-    write_clip_list,
-    write_failures,
-)
 from extract_features.disk_space import check_disk_space
+from extract_features.filling import fill_cache
+from extract_features.given_data import DataSettings, read_given_data
 from extract_features.pipeline import PipelineSettings, run_pipeline
 from extract_features.progress import ExtractionProgress
-from extract_features.same_data import check_data_root, check_moved_data, check_same_data
+from extract_features.same_data import check_data_root, check_moved_data
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import Worklist, find_jobs, find_work
-from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
+from extract_features.worklist import Job, Worklist, find_jobs
+from lrcn.common.cache_lock import ALL_CLIPS, Shard
 from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError
+from lrcn.common.contract import Contract
 from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import check_contract, create_cache, find_cache
-from lrcn.common.source_stat import read_clip_stat
+from lrcn.common.open_cache import check_contract, find_cache
 
 
 def extract_features(
@@ -67,134 +58,79 @@ def extract_features(
     start_sec = time.monotonic()
     # Data that is refused leaves no folder behind, so it is read before the cache is locked.
     existing = find_cache(cache_dir)
-    data_settings = data_settings.complete(existing)
-    clips, data_root = read_split_clips(data_settings)
-    check_data_root(data_settings.data, clips, data_root, existing)
-    if existing is not None and not os.access(cache_dir, os.W_OK):
-        # Shared by many, say. With anything to write, the lock says that it cannot be.
-        finished = _find_finished(
-            existing, clips, data_root, skip_unreadable=data_settings.skip_unreadable
-        )
-        if finished is not None and may_hold(existing, backbone_settings):
-            logging.info("%s: cannot be written, and is finished", cache_dir)
-            result, num_current = finished
-            return Summary(
-                result,
-                skipped=num_current,
-                elapsed_sec=time.monotonic() - start_sec,
-                skip_unreadable=data_settings.skip_unreadable,
-            )
-    with lock_cache(cache_dir, shard) as lock:
-        existing = find_cache(cache_dir)
-        if existing is not None:
-            check_same_data(existing, clips)
-        settings = complete_settings(backbone_settings, existing)
-        own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
-        work = find_work(*find_jobs(own_clips, data_root), existing)
-        if existing is not None and existing.data_root != str(data_root.resolve()):
+    data = read_given_data(data_settings, existing)
+    check_data_root(data, existing)
+    extraction = _Extraction(data.root, cache_dir, backbone_settings, pipeline_settings)
+    return fill_cache(data, extraction, cache_dir=cache_dir, start_sec=start_sec, shard=shard)
+
+
+@dataclasses.dataclass
+class _Extraction:
+    """VGG16 as a `FeatureMaker`; `backbone` is built where there is work for it."""
+
+    data_root: Path
+    cache_dir: Path
+    backbone_settings: BackboneSettings
+    pipeline_settings: PipelineSettings
+    backbone: Backbone | None = None
+
+    def find_source(self, clip: Clip) -> Path:
+        return self.data_root / clip.path
+
+    def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
+        return find_jobs(clips, self.data_root)
+
+    def is_unchanged(self, existing: FeatureCache) -> bool:
+        return self._is_in_place(existing) and may_hold(existing, self.backbone_settings)
+
+    def prepare(
+        self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
+    ) -> Contract:
+        settings = complete_settings(self.backbone_settings, existing)
+        if existing is not None and not self._is_in_place(existing):
             # Of all clips: a shard's own may be none, or be none that are cached.
-            jobs, _ = find_jobs(clips, data_root)
-            check_moved_data(existing, clips, jobs, was=existing.data_root, now=data_root)
+            jobs, _ = self.find_jobs(clips)
+            check_moved_data(existing, clips, jobs, was=existing.data_root, now=self.data_root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
-        backbone = None
-        if existing is None or work.pending or not may_hold(existing, backbone_settings):
-            backbone = build_backbone(settings, pipeline_settings.batch_size)
-        contract = existing.contract if backbone is None else backbone.contract
-        # Nothing is written before all is checked: a refused extraction leaves a cache as it was.
+        if existing is not None and not pending and may_hold(existing, self.backbone_settings):
+            return existing.contract
+        self.backbone = build_backbone(settings, self.pipeline_settings.batch_size)
+        contract = self.backbone.contract
         if existing is not None:
             check_contract(existing, contract)
-        if work.pending:
-            check_disk_space(work.pending, contract, cache_dir)
-        with lock.hold_shared_files():
-            cache = create_cache(
-                cache_dir,
-                contract=contract,
-                data_root=data_root,
-                data_settings=data_settings.to_remember(),
+        if pending:
+            check_disk_space(pending, contract, self.cache_dir)
+        return contract
+
+    def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:
+        if work.unreadable:
+            clip, reason = work.unreadable[0]
+            logging.warning(
+                "Clips that cannot be read: %d of %d, such as %s: %s",
+                len(work.unreadable),
+                work.num_clips,
+                clip.clip_id,
+                reason,
             )
-            # First what no longer fits goes, then the new list comes: whenever this is stopped, no
-            # clip is listed with features that are not of it.
-            for job in work.pending:
-                cache.remove_clip(job.clip.clip_id)
-            write_clip_list(cache, clips)
-        result = ExtractionResult()
-        if work.pending:
-            result = _extract_pending(work, cache, backbone, pipeline_settings)
-        result.failures += work.unreadable
-        result.kept += work.kept
-        with lock.hold_shared_files():
-            listed = write_failures(
-                cache,
-                result.failures + result.kept,
-                kept_clip_ids={x.clip_id for x in clips} - {x.clip_id for x in own_clips},
-            )
-            if data_settings.skip_unreadable:
-                # Of all shards alike, or the last would bring back what others left out.
-                failed = [clip for clip in clips if clip.clip_id in listed]
-                left_out = {x.clip_id for x in failed if not _has_features(cache, x, data_root)}
-                leave_out_clips(cache, clips, left_out, result.failures)
-    return Summary(
-        result,
-        skipped=work.num_current,
-        elapsed_sec=time.monotonic() - start_sec,
-        skip_unreadable=data_settings.skip_unreadable,
-    )
-
-
-def _find_finished(
-    existing: FeatureCache, clips: list[Clip], data_root: Path, *, skip_unreadable: bool
-) -> tuple[ExtractionResult, int] | None:
-    """Returns what is to be told of a finished cache, and how many clips it has; None of another.
-
-    Where unreadable clips are skipped, those that have failed before are done.
-    """
-    work = find_work(*find_jobs(clips, data_root), existing)
-    known = read_failures(existing) if skip_unreadable else {}
-    undone = [*(job.clip for job in work.pending), *(clip for clip, _ in work.unreadable)]
-    if (
-        any(clip.clip_id not in known for clip in undone)
-        or existing.data_root != str(data_root.resolve())
-        or not existing.manifest_path.exists()
-    ):
-        return None
-    left_out = {x.clip_id for x in undone if not _has_features(existing, x, data_root)}
-    if read_manifest(existing.manifest_path) != [x for x in clips if x.clip_id not in left_out]:
-        return None
-    failures = [(clip, known[clip.clip_id]) for clip in undone]
-    return ExtractionResult(kept=work.kept, failures=failures), work.num_current
-
-
-def _extract_pending(
-    work: Worklist, cache: FeatureCache, backbone: Backbone, settings: PipelineSettings
-) -> ExtractionResult:
-    if work.unreadable:
-        clip, reason = work.unreadable[0]
-        logging.warning(
-            "Clips that cannot be read: %d of %d, such as %s: %s",
-            len(work.unreadable),
+        logging.info(
+            "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
+            len(work.pending),
             work.num_clips,
-            clip.clip_id,
-            reason,
+            cache.cache_dir,
+            cache.contract.cut,
+            cache.contract.compute_dtype,
+            self.backbone.batch_size,
+            describe_device(),
         )
-    logging.info(
-        "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
-        len(work.pending),
-        work.num_clips,
-        cache.cache_dir,
-        cache.contract.cut,
-        cache.contract.compute_dtype,
-        backbone.batch_size,
-        describe_device(),
-    )
-    with ExtractionProgress(len(work.pending)) as progress:
-        return run_pipeline(
-            work.pending, cache=cache, backbone=backbone, settings=settings, progress=progress
-        )
+        with ExtractionProgress(len(work.pending)) as progress:
+            return run_pipeline(
+                work.pending,
+                cache=cache,
+                backbone=self.backbone,
+                settings=self.pipeline_settings,
+                progress=progress,
+            )
 
-
-def _has_features(cache: FeatureCache, clip: Clip, data_root: Path) -> bool:
-    try:
-        return cache.is_current(clip.clip_id, read_clip_stat(data_root, clip))
-    except UnreadableClipError:
-        return outlives_source(cache, clip, data_root / clip.path)
+    def _is_in_place(self, existing: FeatureCache) -> bool:
+        return existing.data_root == str(self.data_root.resolve())

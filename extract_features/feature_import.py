@@ -1,6 +1,7 @@
 """Makes a cache from features that another tool computed."""
 
 import collections
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -9,15 +10,6 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from extract_features.batches import Job
-from extract_features.clip_list import (
-    DataSettings,
-    leave_out_clips,
-    outlives_source,
-    read_split_clips,
-    write_clip_list,
-    write_failures,
-)
 from extract_features.feature_source import (
     check_array,
     check_shape,
@@ -26,15 +18,16 @@ from extract_features.feature_source import (
     read_feature_stat,
     read_rows,
 )
-from extract_features.same_data import check_moved_data, check_same_data
+from extract_features.filling import fill_cache
+from extract_features.given_data import DataSettings, read_given_data
+from extract_features.same_data import check_moved_data
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import find_work
-from lrcn.common.cache_lock import lock_cache
+from extract_features.worklist import Job, Worklist
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.open_cache import check_contract, create_cache, find_cache
+from lrcn.common.open_cache import check_contract, find_cache
 
 _ROWS_AT_ONCE = 256
 # float16 has 11 bits for a value from here on, and fewer the smaller it is.
@@ -60,69 +53,67 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
         RuntimeError: If another process writes to the cache.
     """
     start_sec = time.monotonic()
-    data_settings = data_settings.complete(find_cache(cache_dir))
-    clips, data_root = read_split_clips(data_settings, paths_are_sources=False)
-    # In this order, so that a name that is misspelt leaves no folder behind.
-    with open_features(features) as read_array, lock_cache(cache_dir):
-        existing = find_cache(cache_dir)
+    data = read_given_data(data_settings, find_cache(cache_dir), paths_are_sources=False)
+    # In this order, so that features that are refused, or misspelt, leave no folder behind.
+    with open_features(features) as read_array:
+        feature_shape = _find_feature_shape(features, data.clips, read_array)
+        maker = _Import(features, read_array, _make_contract(features, feature_shape))
+        return fill_cache(data, maker, cache_dir=cache_dir, start_sec=start_sec)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Import:
+    """The features of another tool as a `FeatureMaker`."""
+
+    features: Path
+    read_array: Callable
+    contract: Contract
+
+    def find_source(self, clip: Clip) -> Path:
+        return find_feature_source(self.features, clip.clip_id)
+
+    def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
+        jobs, unreadable = [], []
+        for clip in clips:
+            source = self.find_source(clip)
+            try:
+                jobs.append(Job(clip, source, read_feature_stat(source)))
+            except OSError as error:
+                unreadable.append((clip, str(error)))
+        return jobs, unreadable
+
+    def is_unchanged(self, existing: FeatureCache) -> bool:
+        return existing.contract == self.contract and self._is_in_place(existing)
+
+    def prepare(
+        self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
+    ) -> Contract:
         if existing is not None:
-            check_same_data(existing, clips)
-        contract = _make_contract(features, clips, read_array)
-        jobs, unreadable = _find_jobs(features, clips)
-        if existing is not None:
-            check_contract(existing, contract)
-            if existing.contract.weights != contract.weights:
+            check_contract(existing, self.contract)
+            if not self._is_in_place(existing):
+                jobs, _ = self.find_jobs(clips)
                 was = existing.contract.weights
-                check_moved_data(existing, clips, jobs, was=was, now=features)
-        cache = create_cache(
-            cache_dir,
-            contract=contract,
-            data_root=data_root,
-            data_settings=data_settings.to_remember(),
-        )
-        work = find_work(jobs, unreadable, cache)
-        # Before the first is copied, as in `extract_features`: an import may be stopped.
-        for job in work.pending:
-            cache.remove_clip(job.clip.clip_id)
-        write_clip_list(cache, clips)
-        result = ExtractionResult(failures=[*work.unreadable])
+                check_moved_data(existing, clips, jobs, was=was, now=self.features)
+        return self.contract
+
+    def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:
+        start_sec = time.monotonic()
+        result = ExtractionResult()
         num_values = np.zeros(3, np.int64)
         for job in work.pending:
             try:
-                array = read_array(job.clip.clip_id)
-                check_shape(array, job.clip, cache.contract)
+                array = self.read_array(job.clip.clip_id)
+                check_shape(array, job.clip, self.contract)
             except (ValueError, OSError) as error:
                 result.failures.append((job.clip, str(error)))
                 continue
             num_values += _copy_clip(array, job, cache, result)
         _warn_if_small(num_values)
-        write_failures(cache, result.failures)
         result.elapsed_sec = time.monotonic() - start_sec
-        if data_settings.skip_unreadable and result.failures:
-            left_out = {
-                clip.clip_id
-                for clip, _ in result.failures
-                if not outlives_source(cache, clip, find_feature_source(features, clip.clip_id))
-            }
-            leave_out_clips(cache, clips, left_out, result.failures)
-    return Summary(
-        result,
-        skipped=work.num_current,
-        elapsed_sec=time.monotonic() - start_sec,
-        skip_unreadable=data_settings.skip_unreadable,
-    )
+        return result
 
-
-def _find_jobs(features: Path, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
-    """As `worklist.find_jobs`, of the files with their features."""
-    jobs, unreadable = [], []
-    for clip in clips:
-        source = find_feature_source(features, clip.clip_id)
-        try:
-            jobs.append(Job(clip, source, read_feature_stat(source)))
-        except OSError as error:
-            unreadable.append((clip, str(error)))
-    return jobs, unreadable
+    def _is_in_place(self, existing: FeatureCache) -> bool:
+        return existing.contract.weights == self.contract.weights
 
 
 def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:
@@ -176,8 +167,26 @@ def _warn_if_small(num_values: np.ndarray) -> None:
         )
 
 
-def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> Contract:
-    """Makes the contract of what most clips have: one odd clip does not decide over the others."""
+def _make_contract(features: Path, feature_shape: tuple[int, ...]) -> Contract:
+    return Contract(
+        backbone=IMPORTED_BACKBONE,
+        # Two tools' features may have one shape: the name of the file tells them apart.
+        cut=features.resolve().name,
+        weights_sha256="",
+        preprocessing="",
+        resize="",
+        image_size_px=0,
+        frame_selection="all",
+        views="one",
+        compute_dtype="",
+        storage_dtype=STORAGE_DTYPE,
+        feature_shape=feature_shape,
+        weights=os.path.abspath(features),
+    )
+
+
+def _find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) -> tuple[int, ...]:
+    """Finds what most clips have: one odd clip does not decide over the others."""
     missing = unfit = None
     shapes, lengths = collections.Counter(), set()
     for clip in clips:
@@ -208,18 +217,4 @@ def _make_contract(features: Path, clips: list[Clip], read_array: Callable) -> C
             f"{lengths.pop()} rows in each of {shapes.total()} clips, and {len(shapes)} numbers of "
             "columns, as of arrays whose columns are the frames. Save them transposed."
         )
-    return Contract(
-        backbone=IMPORTED_BACKBONE,
-        # Two tools' features may have one shape: the name of the file tells them apart.
-        cut=features.resolve().name,
-        weights_sha256="",
-        preprocessing="",
-        resize="",
-        image_size_px=0,
-        frame_selection="all",
-        views="one",
-        compute_dtype="",
-        storage_dtype=STORAGE_DTYPE,
-        feature_shape=feature_shape,
-        weights=os.path.abspath(features),
-    )
+    return feature_shape

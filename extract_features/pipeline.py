@@ -16,13 +16,13 @@ from absl import logging
 
 from extract_features.backbone_settings import Backbone
 from extract_features.batch_writer import write_batches
-from extract_features.batches import Item, Job, iter_batches
+from extract_features.batches import Item, iter_batches
 from extract_features.clip_queue import ClipQueue
 from extract_features.summary import ExtractionResult
+from extract_features.worklist import Job
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.views import VIEWS
 from lrcn.common.workers import (
     BoundedQueue,
@@ -127,11 +127,10 @@ def run_pipeline(
 def _make_decode(cache: FeatureCache, stop: threading.Event) -> Callable:
     """Returns `iter_frames` for the frames of the cache's contract, which ends when all stops."""
     contract = cache.contract
-    where = str(cache.cache_dir / "cache.json")
     return functools.partial(
         iter_frames,
         image_size=VIEWS[contract.views].find_resized_px(contract.image_size_px),
-        selection=FrameSelection.parse(contract.frame_selection, where=where),
+        selection=cache.parse_selection(),
         on_decoded=functools.partial(raise_if_stopped, stop),
     )
 

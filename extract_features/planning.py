@@ -15,8 +15,6 @@ from extract_features.backbone_settings import (
     build_backbone,
     complete_settings,
 )
-from extract_features.batches import Job
-from extract_features.clip_list import DataSettings, read_split_clips
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
     FrameCount,
@@ -24,8 +22,9 @@ from extract_features.disk_space import (
     find_free_bytes,
     take_evenly,
 )
+from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root, check_same_data
-from extract_features.worklist import find_jobs, find_work
+from extract_features.worklist import Job, find_jobs, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
@@ -99,17 +98,15 @@ def make_plan(
     errors as `extract_features`.
     """
     existing = None if cache_dir is None else find_cache(cache_dir)
-    data_settings = data_settings.complete(existing)
-    clips, data_root = read_split_clips(data_settings)
-    check_data_root(data_settings.data, clips, data_root, existing)
+    data = read_given_data(data_settings, existing)
+    check_data_root(data, existing)
     if existing is not None:
-        check_same_data(existing, clips)
+        check_same_data(existing, data.clips)
     settings = complete_settings(backbone_settings, existing)
-    jobs, unreadable = find_jobs(clips, data_root)
     backbone = build_backbone(settings, batch_size)
     if existing is not None:
         check_contract(existing, backbone.contract)
-    work = find_work(jobs, unreadable, existing)
+    work = find_work(*find_jobs(data.clips, data.root), existing)
     count = count_frames_of(work.pending, settings.selection)
     rates = measure_rates(work.pending, backbone, compression=compression)
     folder = Path.cwd() if cache_dir is None else cache_dir
@@ -117,7 +114,7 @@ def make_plan(
         count.clips,
         skipped=work.num_current,
         unreadable=work.unreadable + count.unreadable,
-        skip_unreadable=data_settings.skip_unreadable,
+        skip_unreadable=data.settings.skip_unreadable,
         frames=count.frames,
         folder=folder,
         free_bytes=find_free_bytes(folder),

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from extract_features.batches import Job
+from extract_features.given_data import GivenData
+from extract_features.worklist import Job
 from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
@@ -28,36 +29,33 @@ def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
         find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)
 
 
-def check_data_root(
-    data: Path, clips: list[Clip], data_root: Path, existing: FeatureCache | None
-) -> None:
+def check_data_root(data: GivenData, existing: FeatureCache | None) -> None:
     """Checks that a manifest's paths lead somewhere, before anything is paid for them.
 
     One that is there will do, even a link to nothing: the others are failures of their own. And
-    features that are cached stay usable without their sources, see `clip_list.outlives_source`.
+    features that are cached stay usable without their sources.
 
     Args:
-        data: The manifest; a folder's clips were found in it.
-        clips: Its clips.
-        data_root: The folder that their paths start from.
+        data: The data; a folder's clips were found in it.
         existing: The cache, where there is one.
 
     Raises:
         ValueError: If no source is there, nor the features of any clip.
     """
-    if data.is_dir() or any(_is_there(data_root / clip.path) for clip in clips):
+    clips, source = data.clips, data.settings.data
+    if source.is_dir() or any(_is_there(data.root / clip.path) for clip in clips):
         return
     if existing is not None and any(existing.clip_path(x.clip_id).exists() for x in clips):
         return
     first = clips[0].path
-    alike = find_alike_path(os.path.join(data_root, first))
+    alike = find_alike_path(os.path.join(data.root, first))
     raise ValueError(
-        f"{data}: expected paths of clips below {data_root}. Received: {len(clips)}, of which none "
-        f"is there, such as {first}. "
+        f"{source}: expected paths of clips below {data.root}. Received: {len(clips)}, of which "
+        f"none is there, such as {first}. "
         + (
             "Name the folder that they start from with --data_root."
             if alike is None
-            else f"There is one that looks like it, {os.path.relpath(alike, data_root)!a} and not "
+            else f"There is one that looks like it, {os.path.relpath(alike, data.root)!a} and not "
             f"{first!a}. Write the names as they are on disk."
         )
     )

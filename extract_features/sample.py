@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lrcn.common.atomic_file import get_final_name, name_file, write_text
+from lrcn.common.atomic_file import list_final_names, name_file, write_text
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.natural_sort import natural_key
@@ -153,10 +153,7 @@ def _claim_folder(output_dir: Path, settings: dict) -> None:
     settings_path = output_dir / "sample.json"
     text = json.dumps(settings) + "\n"
     # Whoever was killed before `sample.json` was there, or is about to write it, has this alone.
-    own = settings_path.name
-    has_others = output_dir.is_dir() and any(
-        get_final_name(path.name) != own for path in output_dir.iterdir()
-    )
+    others = list_final_names(output_dir) - {settings_path.name}
     if settings_path.is_file():
         found = settings_path.read_text(encoding="utf-8")
         if found != text:
@@ -165,7 +162,7 @@ def _claim_folder(output_dir: Path, settings: dict) -> None:
                 f"{found.strip()[:200]}. Name another --output_dir, or delete this one."
             )
         return
-    if has_others:
+    if others:
         raise ValueError(
             f"{output_dir}: holds files, but no sample (no sample.json). Expected a sample or an "
             "empty or new folder, so that nothing of yours is overwritten. Name another "

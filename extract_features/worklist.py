@@ -2,12 +2,20 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
-from extract_features.batches import Job
-from lrcn.common.clip import Clip
+from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
+
+
+class Job(NamedTuple):
+    """A clip to extract."""
+
+    clip: Clip
+    source: Path
+    source_stat: SourceStat
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from extract_features.pipeline import PipelineSettings
 from lrcn.common.cache_lock import ALL_CLIPS
 from lrcn.common.manifest import read_manifest

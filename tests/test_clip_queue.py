@@ -5,8 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from extract_features.batches import Item, Job
+from extract_features.batches import Item
 from extract_features.clip_queue import ClipQueue
+from extract_features.worklist import Job
 from lrcn.common.clip import Clip
 from lrcn.common.decode import Frame
 from lrcn.common.workers import StoppedError, Worker

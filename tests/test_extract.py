@@ -20,8 +20,8 @@ from small_extraction import (
 from video_data import make_noise, write_motion_jpeg
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from lrcn.common import backbone, video
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames

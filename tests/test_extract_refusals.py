@@ -9,7 +9,7 @@ from commands import SMALL_BACKBONE, read_state, run_program
 from refusals import refusal
 from small_extraction import extract, list_files, snapshot_clips
 
-from extract_features.clip_list import DataSettings, read_split_clips
+from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
@@ -88,8 +88,8 @@ def test_a_manifest_whose_paths_start_elsewhere_is_refused_at_once(clips_dir, tm
     ) in done.stderr
     assert " tensorflow\n" not in done.stderr
     assert not (tmp_path / "cache").exists()
-    settings = DataSettings(data=manifest, data_root=clips_dir).complete(None)
-    check_data_root(manifest, *read_split_clips(settings), None)
+    settings = DataSettings(data=manifest, data_root=clips_dir)
+    check_data_root(read_given_data(settings, None), None)
 
 
 def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):

@@ -9,8 +9,8 @@ from commands import run_program
 from media import make_numbered_frames, write_frame_folder, write_video
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from extract_features.pipeline import PipelineSettings
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest

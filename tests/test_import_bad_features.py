@@ -154,6 +154,7 @@ def test_features_of_other_clips_are_refused(run_import, tmp_path):
     log = run_import(path, status=1)
     assert f"error: {path}: holds features of none of the 6 clips in --data (" in log
     assert "Its names must be the manifest's clip_ids." in log
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(
@@ -234,14 +235,14 @@ def test_features_of_another_kind_leave_no_cache(run_import, tmp_path, name, arr
         f"at least one frame. Received: {received} Save them so, as float32."
     ) in log
     assert "clip_ids" not in log
-    assert not (tmp_path / "cache" / "cache.json").exists()
+    assert not (tmp_path / "cache").exists()
 
 
 def test_features_whose_columns_are_the_frames_leave_no_cache(run_import, tmp_path):
     transposed = {clip_id: array.T for clip_id, array in make_features().items()}
     log = run_import(write_features(tmp_path / "f.h5", transposed), status=1)
     text = "a row for each frame. Received: 5 rows in each of 6 clips, and 6 numbers of columns, as"
-    assert text in log and not (tmp_path / "cache" / "cache.json").exists()
+    assert text in log and not (tmp_path / "cache").exists()
 
 
 def test_what_no_longer_fits_is_not_trained_on(run_import, tmp_path):

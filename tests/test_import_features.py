@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -59,6 +60,21 @@ def test_running_again_redoes_only_what_changed(run_import, tmp_path):
     np.testing.assert_array_equal(
         cache.read_clip(changed).feature_maps, (features[changed] + 1).astype(np.float16)
     )
+
+
+@pytest.mark.parametrize("name", ["features.h5", "features"])
+def test_a_finished_cache_may_be_read_only(run_import, make_small_disk, tmp_path, name):
+    path = write_features(tmp_path / name, {**make_features(), CLIP_IDS[0]: np.zeros((0, 5))})
+    disk = make_small_disk(8192)
+    (tmp_path / "cache").symlink_to(disk)
+    run_import(path, "--skip_unreadable")
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    assert "0 clips done, 5 skipped (already there), 1 failed" in run_import(path)
+    # Else it has to be written: which features it has, or where they are.
+    assert "Read-only file system" in run_import(path, "--noskip_unreadable", status=1)
+    (tmp_path / "elsewhere").mkdir()
+    moved = path.rename(tmp_path / "elsewhere" / name)
+    assert "Read-only file system" in run_import(moved, status=1)
 
 
 def test_a_changed_hdf5_file_is_imported_anew(run_import, tmp_path):

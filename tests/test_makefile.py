@@ -12,8 +12,8 @@ import pytest
 from commands import ROOT, SMALL_HEAD, run_program
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
-from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache

@@ -7,7 +7,7 @@ import pytest
 from refusals import refusal
 from small_cache import SMALL, SOURCE, list_files, write_clip
 
-from extract_features.clip_list import DataSettings
+from extract_features.given_data import DataSettings
 from extract_features.verification import iter_findings
 from lrcn.common.open_cache import create_cache, read_cache
 from train_head.run_clips import read_run_clips

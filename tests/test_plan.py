@@ -14,9 +14,9 @@ from small_data import read_cache_bytes
 from small_extraction import SMALL_PIPELINE
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.clip_list import DataSettings
 from extract_features.disk_space import describe_lack_of_space, find_free_bytes
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from extract_features.planning import make_plan
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection

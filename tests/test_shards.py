@@ -11,8 +11,8 @@ from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_data import read_cache_bytes
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
-from extract_features.clip_list import DataSettings
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from lrcn.common.cache_lock import Shard, lock_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache

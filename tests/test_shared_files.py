@@ -13,7 +13,7 @@ from refusals import refusal
 from small_data import change_manifest, train
 from small_imports import make_features, write_features
 
-from extract_features.clip_list import DataSettings, read_split_clips
+from extract_features.given_data import DataSettings, read_given_data
 from lrcn.common.clip import Clip
 from lrcn.common.group_leaks import join_groups
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -64,7 +64,7 @@ def test_no_file_is_drawn_into_two_splits(tmp_path):
     ]
     write_manifest(path, clips)
     for seed in range(10):
-        drawn, _ = read_split_clips(DataSettings(data=path, seed=seed).complete(None))
+        drawn = read_given_data(DataSettings(data=path, seed=seed), None).clips
         assert len({(clip.path, clip.split) for clip in drawn}) == 20
 
 
@@ -126,7 +126,7 @@ def test_a_file_that_two_names_lead_to_is_in_one_split(store, tmp_path, kind, ca
         (store / name).unlink()
     said = caplog.at_level(logging.INFO)
     with said, refusal(f"{data}: expected every group in one split, received ") as caught:
-        read_split_clips(DataSettings(data=data).complete(None))
+        read_given_data(DataSettings(data=data), None)
     clip_id = name.removesuffix(".mp4")
     expected = f"  'test/walk/{name}' (train: 'train/walk/{clip_id}'; test: 'test/walk/{clip_id}')"
     assert expected in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_manifest_of_a_file_and_its_link_is_refused(store, tmp_path):
     clips = [dataclasses.replace(x, split=s) for x, s in zip(clips, splits, strict=True)]
     write_manifest(tmp_path / "clips.csv", clips)
     with refusal("  'store/w0.mp4' (train: line 2 'c0'; test: line 3 'c1')"):
-        read_split_clips(DataSettings(data=tmp_path / "clips.csv").complete(None))
+        read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
 
 
 def test_links_are_drawn_with_what_they_lead_to_alike_on_every_machine(tmp_path):
@@ -153,7 +153,7 @@ def test_links_are_drawn_with_what_they_lead_to_alike_on_every_machine(tmp_path)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
             link(folder / "walk" / f"link{i}.mp4", path, hard=i % 2 == 0)
-        drawn.append(read_split_clips(DataSettings(data=folder).complete(None))[0])
+        drawn.append(read_given_data(DataSettings(data=folder), None).clips)
     assert drawn[0] == drawn[1]
     split_of = {clip.clip_id: clip.split for clip in drawn[0]}
     assert set(split_of.values()) == {"train", "val", "test"}
@@ -167,7 +167,7 @@ def test_a_file_of_two_labels_is_said_once(tmp_path, caplog):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
         link(tmp_path / "run" / f"v{i}.mp4", path)
-    read_split_clips(DataSettings(data=tmp_path).complete(None))
+    read_given_data(DataSettings(data=tmp_path), None)
     said = [message for message in caplog.messages if "of different labels" in message]
     assert said == [
         "Files that are clips of different labels: 8, such as run/v0.mp4: run/v0 is 'run', walk/v0 "
@@ -180,7 +180,7 @@ def test_a_file_of_two_labels_is_said_once(tmp_path, caplog):
         dataclasses.replace(x, start_sec=float(i % 2), end_sec=2.0) for i, x in enumerate(clips)
     ]
     write_manifest(tmp_path / "spans.csv", clips)
-    read_split_clips(DataSettings(data=tmp_path / "spans.csv").complete(None))
+    read_given_data(DataSettings(data=tmp_path / "spans.csv"), None)
     assert "of different labels" not in caplog.text
 
 

@@ -9,7 +9,7 @@ import pytest
 from made_clips import make_clips
 from refusals import refusal
 
-from extract_features.clip_list import DataSettings, read_split_clips
+from extract_features.given_data import DataSettings, read_given_data
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.splits import count_splits, draw_splits
@@ -141,8 +141,8 @@ def test_given_classes_without_train_clips_are_said_when_they_are_read(tmp_path,
     )
     for paths_are_sources in (True, False):
         caplog.clear()
-        settings = DataSettings(data=tmp_path / "clips.csv").complete(None)
-        read_split_clips(settings, paths_are_sources=paths_are_sources)
+        settings = DataSettings(data=tmp_path / "clips.csv")
+        read_given_data(settings, None, paths_are_sources=paths_are_sources)
         (said,) = [x for x in caplog.messages if "without train clips" in x]
         assert said == (
             "Classes without train clips, with which training will not start: 'a', 'jump'. Add "
@@ -156,7 +156,7 @@ def test_one_class_alone_is_said_when_it_is_read(tmp_path, caplog):
         caplog.clear()
         clips = [clip for label in labels for clip in make_clips(label, 3)]
         write_manifest(tmp_path / "clips.csv", clips)
-        read_split_clips(DataSettings(data=tmp_path / "clips.csv").complete(None))
+        read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
         assert (f"All clips are of one class, {labels[0]!r}: training" in caplog.text) == is_said
 
 

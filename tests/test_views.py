@@ -11,9 +11,9 @@ from media import write_frame_folder
 from PIL import Image, ImageOps
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.clip_list import DataSettings
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES
 from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from extract_features.pipeline import PipelineSettings
 from extract_features.planning import make_plan
 from extract_features.verification import iter_findings

@@ -42,16 +42,13 @@ def fine_tune_run(
         RuntimeError: As `train_run`.
     """
     _check_cut(data.cache)
-    with open_run(run, config=config, data=data) as begin:
-        if begin is None:
+    with open_run(run, config=config, data=data, devices=devices) as strategy:
+        if strategy is None:
             return
-        # TensorFlow comes with them, as in `train_run`.
-        from train_head.fitting import make_checked_strategy
+        # TensorFlow comes with them, see `open_run`.
         from train_head.recorder import RunRecorder, read_history
         from train_head.top_training import fit_top
 
-        strategy = make_checked_strategy(config, devices)
-        begin()
         head_run = RunDir(run.head_path)
         train_run(
             config.first_phase(),

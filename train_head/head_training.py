@@ -36,7 +36,7 @@ def fit_head(
         ValueError: If they are not the cache's, a clip is damaged or the loss stops being finite.
     """
     run, cache = recorder.run, data.cache
-    top = rebuild_top(cache.contract, data.weights, where=cache.cache_dir / "cache.json")
+    top = rebuild_top(cache.contract, data.weights, where=cache.contract_path)
     splits = read_training_splits(run, cache, config, top=top)
     reader = splits.train.reader
     build = functools.partial(

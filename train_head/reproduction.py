@@ -7,7 +7,6 @@ from pathlib import Path
 from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
@@ -30,8 +29,7 @@ def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | N
             "compute those from pixels is not known here. Expected a cache that extract_features "
             "made: name one as --cache_dir."
         )
-    where = str(cache.cache_dir / "cache.json")
-    selection = FrameSelection.parse(contract.frame_selection, where=where)
+    selection = cache.parse_selection()
     flags = {
         "data": cache.manifest_path.absolute(),
         "data_root": cache.data_root,
@@ -84,7 +82,7 @@ def _holds_parts(cache: FeatureCache) -> bool:
 
 
 def _is_part(path: Path, cache: FeatureCache) -> bool:
-    with open_clip(path, cache.contract, contract_path=cache.cache_dir / "cache.json") as file:
+    with open_clip(path, cache.contract, contract_path=cache.contract_path) as file:
         return bool(read_text(file, "broken_off", ""))
 
 

@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import functools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from absl import logging
 
-from lrcn.common.atomic_file import get_final_name, write_text
+from lrcn.common.atomic_file import list_final_names, write_text
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
@@ -34,36 +33,49 @@ _NAME_ANOTHER = (
 
 
 @contextlib.contextmanager
-def open_run(
-    run: RunDir, *, config: TrainConfig, data: TrainingData
-) -> Iterator[Callable[[], None] | None]:
-    """Checks that training may start, or go on; none other may train the run within the block.
+def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: str) -> Iterator:
+    """Starts a run, or has it go on; none other may train it within the block.
+
+    All that is known before the first step is written, if everything allows training.
 
     Args:
-        run: Where the run goes.
+        run: Where the run goes, made where there is none.
         config: The settings.
         data: What it is trained on.
+        devices: How many devices share each batch, or `all`.
 
     Yields:
-        What writes all that is known before the first step, to be called before it, and makes the
-        run where there is none; None where the run has ended, so that nothing is left to do.
+        The devices' `tf.distribute.Strategy`; None where the run has ended, so that nothing is left
+        to do.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
         RuntimeError: If another process trains the run.
-        ValueError: If the clips or labels do not allow training, or the folder holds other files
-            or a run of other settings, clips, sources of clips or labels.
+        ValueError: If the clips, labels or devices do not allow training, or the folder holds other
+            files or a run of other settings, clips, sources of clips or labels.
     """
     # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
         clips = read_run_clips(data.cache, data.manifest_path)
-        if run.config_path.exists():
+        is_new = not run.config_path.exists()
+        if is_new:
+            class_names, frame_labels = _check_new(run, config, data, clips)
+        else:
             difference = _find_difference(run, config, data, clips)
             if difference:
                 raise ValueError(f"{run.path}: {difference}. {_NAME_ANOTHER}, or delete this one.")
-            yield None if _has_ended(run) else functools.partial(_resume, run)
+            if _has_ended(run):
+                yield None
+                return
+        # TensorFlow comes with it: who is refused, or done, does not wait for that.
+        from train_head.fitting import make_checked_strategy
+
+        strategy = make_checked_strategy(config, devices)
+        if is_new:
+            _write_start(run, config, data.cache, clips, class_names, frame_labels)
         else:
-            yield _prepare(run, config, data, clips)
+            _resume(run)
+        yield strategy
 
 
 def _find_difference(
@@ -104,11 +116,11 @@ def _resume(run: RunDir) -> None:
     run.remove_scores()
 
 
-def _prepare(
+def _check_new(
     run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]
-) -> Callable[[], None]:
-    """Checks what a new run is trained on, and returns what starts it."""
-    if run.path.is_dir() and _holds_other_files(run):
+) -> tuple[list[str], FrameLabels | None]:
+    """Checks what a new run is trained on; returns its classes and, if any, labels of frames."""
+    if _holds_other_files(run):
         raise ValueError(
             f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
             f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
@@ -129,10 +141,10 @@ def _prepare(
     else:
         class_names = read_class_names(cache.classes_path)
         check_classes(clips, class_names, cache, data.manifest_path)
-    return functools.partial(_start, run, config, cache, clips, class_names, frame_labels)
+    return class_names, frame_labels
 
 
-def _start(
+def _write_start(
     run: RunDir,
     config: TrainConfig,
     cache: FeatureCache,
@@ -164,7 +176,7 @@ def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> b
 
 def _holds_other_files(run: RunDir) -> bool:
     """Whether the folder has files that no training wrote that was killed at its very start."""
-    names = {get_final_name(path.name) for path in run.path.iterdir()}
+    names = list_final_names(run.path)
     first = run.checkpoints_path.name
     at_start = {
         first,

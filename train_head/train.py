@@ -37,16 +37,13 @@ def train_run(
             other settings, clips or labels, the weights are not the cache's, or the loss stops
             being finite.
     """
-    with open_run(run, config=config, data=data) as begin:
-        if begin is None:
+    with open_run(run, config=config, data=data, devices=devices) as strategy:
+        if strategy is None:
             return
-        # TensorFlow comes with them: who is refused, or done, does not wait for that.
-        from train_head.fitting import make_checked_strategy
+        # TensorFlow comes with them, see `open_run`.
         from train_head.head_training import fit_head
         from train_head.recorder import RunRecorder
 
-        strategy = make_checked_strategy(config, devices)
-        begin()
         recorder = RunRecorder(
             run, patience=config.patience, seed=config.seed, checkpoint_sec=checkpoint_sec
         )

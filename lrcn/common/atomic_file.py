@@ -106,6 +106,11 @@ def get_final_name(name: str) -> str:
     return match["final"] if match else name
 
 
+def list_final_names(folder: Path) -> set[str]:
+    """The names of what lies in a folder, of temporary files the final ones; none without it."""
+    return {get_final_name(name) for name in os.listdir(folder)} if folder.is_dir() else set()
+
+
 def commit_file(temporary: Path, path: Path) -> None:
     """Makes a finished, closed temporary file durable under its final name."""
     _fsync(temporary, os.O_RDWR)

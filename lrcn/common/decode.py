@@ -19,15 +19,6 @@ from lrcn.common.frame import Frame, UnreadableClipError, check_is_file, resize_
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 from lrcn.common.source_stat import make_missing_error
 
-__all__ = [
-    "Frame",
-    "UnreadableClipError",
-    "count_frames",
-    "estimate_num_frames",
-    "iter_frames",
-    "read_frames",
-]
-
 
 def iter_frames(
     source: Path,
@@ -143,7 +134,7 @@ def estimate_num_frames(
     if images.is_still(source):
         _check_span_of_still(source, start_sec)
         return 1, 1.0
-    from lrcn.common import video_stream  # late, as `_import_video` says
+    from lrcn.common import video_stream  # late, as below
 
     return video_stream.estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
 
@@ -168,7 +159,10 @@ def _iter_readers(
         _check_span_of_still(source, start_sec)
         yield 0.0, functools.partial(_read_image_pixels, source, 0)
     else:
-        yield from _import_video().iter_readers(source, start_sec=start_sec, end_sec=end_sec)
+        # Late: PyAV loads FFmpeg's libraries, which a clip of images does not need.
+        from lrcn.common import video
+
+        yield from video.iter_readers(source, start_sec=start_sec, end_sec=end_sec)
 
 
 def _tell_each(readers: Iterator, on_decoded: Callable[[], None] | None) -> Iterator:
@@ -221,10 +215,3 @@ def _check_span_of_still(source: Path, start_sec: float | None) -> None:
             f"{source}: expected a video file, as the clip has start_sec={start_sec}, received a "
             "still image, whose one frame is at 0 s. Leave start_sec and end_sec empty."
         )
-
-
-def _import_video():
-    # PyAV loads FFmpeg's libraries, which a clip of images does not need.
-    from lrcn.common import video
-
-    return video

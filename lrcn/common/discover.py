@@ -15,6 +15,7 @@ from lrcn.common.clip_folder import (
     is_hidden,
     warn_of_passed_over,
 )
+from lrcn.common.group_leaks import name_some
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
 
@@ -114,7 +115,7 @@ def find_clips(folder: Path) -> list[Clip]:
         ValueError: If there are no clips, split folders and class folders are mixed, a class holds
             only still images, or two clips would have the same clip_id.
     """
-    folders, files = list_folder(folder)
+    folders, files = _list_folder(folder)
     caches_and_runs = [name for name in folders if _is_cache_or_run(folder / name)]
     if caches_and_runs:  # said, as a class may hold a file of such a name
         names = ", ".join(map(escape_control, caches_and_runs))
@@ -134,7 +135,7 @@ def find_clips(folder: Path) -> list[Clip]:
             f"{split_folders[0]!r}; if that is a class too, give a .csv manifest."
         )
     for name in split_folders:
-        class_names, files_beside = list_folder(folder / name)
+        class_names, files_beside = _list_folder(folder / name)
         passed_over += [f"{name}/{x}" for x in files_beside if _is_clip_file(x)]
         for class_name in class_names:
             class_folders.append(f"{name}/{class_name}")
@@ -167,14 +168,11 @@ def find_clips(folder: Path) -> list[Clip]:
 def _warn_of_empty_classes(folder: Path, class_folders: list[str]) -> None:
     if not class_folders:
         return
-    names = ", ".join(map(escape_control, class_folders[:_MAX_NAMED]))
-    num_more = len(class_folders) - _MAX_NAMED
     logging.warning(
-        "%s: class folders without a clip (%d): %s%s. Expected folders of frames, or videos (%s)",
+        "%s: class folders without a clip (%d): %s. Expected folders of frames, or videos (%s)",
         folder,
         len(class_folders),
-        names,
-        f" and {num_more} more" if num_more > 0 else "",
+        name_some([*map(escape_control, class_folders)], limit=_MAX_NAMED),
         " ".join(sorted(_CLIP_FILE_SUFFIXES)),
     )
 
@@ -191,7 +189,7 @@ def _find_class_clips(
     root: Path, class_folder: str, passed_over: list[str], *, split: str
 ) -> list[Clip]:
     """Finds the clips of a class, and adds to what is passed over."""
-    folders, files = list_folder(root / class_folder)
+    folders, files = _list_folder(root / class_folder)
     stem_of = {name: name for name in folders}
     for name in files:
         if _is_clip_file(name):
@@ -219,7 +217,7 @@ def _find_class_clips(
     ]
 
 
-def list_folder(folder: Path) -> tuple[list[str], list[str]]:
+def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
     """Returns the names of the folders and of the other entries, each in natural order."""
     folders, files = [], []
     with os.scandir(folder) as entries:

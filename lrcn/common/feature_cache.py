@@ -31,6 +31,7 @@ from lrcn.common.clip_features import (
 )
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.frame_table import FrameTable, locate_frames
 
 
@@ -49,6 +50,7 @@ class FeatureCache:
         self.contract = contract
         self.data_root = data_root
         self.data_settings = data_settings or {}
+        self.contract_path = cache_dir / "cache.json"
         self.manifest_path = cache_dir / "manifest.csv"
         self.classes_path = cache_dir / "classes.txt"
         self.failures_path = cache_dir / "failures.csv"
@@ -59,6 +61,11 @@ class FeatureCache:
     def clip_path(self, clip_id: str) -> Path:
         """Where the clip's features lie, whether or not they exist yet."""
         return self.cache_dir / "clips" / f"{clip_id}.h5"
+
+    def parse_selection(self) -> FrameSelection:
+        """Which frames of a clip are kept. Errors as `FrameSelection.parse`."""
+        text = self.contract.frame_selection
+        return FrameSelection.parse(text, where=str(self.contract_path))
 
     def check_listed(self) -> None:
         """Checks that there is a list of clips. Raises FileNotFoundError if there is none."""
@@ -207,5 +214,5 @@ class FeatureCache:
         return table.read(file.id.get_vfd_handle(), frames, view=view, out=out)
 
     def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
-        contract_path = self.cache_dir / "cache.json"
-        return open_clip(self.clip_path(clip_id), self.contract, contract_path=contract_path)
+        path = self.clip_path(clip_id)
+        return open_clip(path, self.contract, contract_path=self.contract_path)

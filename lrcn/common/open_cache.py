@@ -8,7 +8,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lrcn.common.atomic_file import get_final_name, write_text
+from lrcn.common.atomic_file import list_final_names, write_text
 from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
@@ -67,11 +67,8 @@ def find_cache(cache_dir: str | Path) -> FeatureCache | None:
 def _check_free(cache_dir: Path) -> None:
     path = cache_dir / "cache.json"
     # Whoever was killed before the first `cache.json` has left the lock and half of it.
-    own = {LOCK_NAME, path.name}
-    has_others = cache_dir.is_dir() and any(
-        get_final_name(x.name) not in own for x in cache_dir.iterdir()
-    )
-    if has_others and not path.exists():  # by now another shard may have made the cache
+    others = list_final_names(cache_dir) - {LOCK_NAME, path.name}
+    if others and not path.exists():  # by now another shard may have made the cache
         raise ValueError(
             f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
             "folder, so that nothing of yours is overwritten. Name another --cache_dir (with "
@@ -91,7 +88,7 @@ def check_contract(cache: FeatureCache, contract: Contract) -> None:
         if contract.backbone == IMPORTED_BACKBONE:
             remedy = "Give the features that it was made of, under the name that they had"
         raise ValueError(
-            f"{cache.cache_dir / 'cache.json'}: {differences}. {remedy}, or name another "
+            f"{cache.contract_path}: {differences}. {remedy}, or name another "
             "--cache_dir (with make: CACHE=...)."
         )
 

@@ -78,29 +78,8 @@ def run_program(
             sys.exit(1)
         return parsed
 
-    def guarded_main(argv: list[str]) -> None:
-        try:
-            _check_encoding()
-            status = main(argv[1:]) if takes_arguments else main()
-            # At exit it is too late to tell of a full disk, or of a reader that has enough.
-            sys.stdout.flush()
-            sys.exit(status)
-        except KeyboardInterrupt:
-            _exit_interrupted()
-        except BrokenPipeError:
-            # The reader of stdout, such as `head`, has enough. Python would complain once more
-            # when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(_BROKEN_PIPE)
-        except Exception as error:
-            # An import that Ctrl-C interrupts was seen to end with an error of its own.
-            if is_interrupted():
-                _exit_interrupted()
-            message = _describe_expected(error)
-            if message is None or logging.level_debug():
-                raise
-            print(f"error: {message}", file=sys.stderr)
-            _exit_at_once(1)
+    def run_main(argv: list[str]) -> None:
+        _exit_with_status_of(lambda: main(argv[1:]) if takes_arguments else main())
 
     _open_closed_streams()
     watch_interrupts()
@@ -110,7 +89,32 @@ def run_program(
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     _mark_required_flags()
-    app.run(guarded_main, flags_parser=parse_flags)
+    app.run(run_main, flags_parser=parse_flags)
+
+
+def _exit_with_status_of(main: Callable[[], int | None]) -> None:
+    try:
+        _check_encoding()
+        status = main()
+        # At exit it is too late to tell of a full disk, or of a reader that has enough.
+        sys.stdout.flush()
+        sys.exit(status)
+    except KeyboardInterrupt:
+        _exit_interrupted()
+    except BrokenPipeError:
+        # The reader of stdout, such as `head`, has enough. Python would complain once more when it
+        # flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_BROKEN_PIPE)
+    except Exception as error:
+        # An import that Ctrl-C interrupts was seen to end with an error of its own.
+        if is_interrupted():
+            _exit_interrupted()
+        message = _describe_expected(error)
+        if message is None or logging.level_debug():
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        _exit_at_once(1)
 
 
 def check_output(path: str) -> Path:

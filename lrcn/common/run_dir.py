@@ -108,7 +108,7 @@ _REMEDY = "Copy the run again, or delete its folder and train it again"
 
 
 def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
-    """Reads a JSON file; `remedy` is what to do where it is no such file.
+    """Reads a JSON file; `remedy` is what to do where it is there and is not JSON.
 
     Raises:
         FileNotFoundError: If it is missing.

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
 from lrcn.common.span import find_borders, round_sec
-from lrcn.common.video_stream import Clock, find_stated_duration, find_stream
+from lrcn.common.video_stream import Clock, DamageError, find_stated_duration, find_stream
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -32,10 +32,6 @@ def _make_unknown_type(cls: type[sidedata.Type], value: int) -> sidedata.Type:
 # PyAV 18 raises at a frame with side data that it has no name for, such as EXIF. An enum that lacks
 # a value asks this function for it.
 sidedata.Type._missing_ = _make_unknown_type
-
-
-class _DamageError(Exception):
-    """What the decoder did not take for an error; the message is the reason."""
 
 
 class _StartsAmidGroupError(Exception):
@@ -152,21 +148,12 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             frames = _iter_av_frames(packets, stream, strict=strict, sought=seek_sec > 0)
             for i, frame in enumerate(frames):
                 timestamp_sec = clock.read_time(frame)
-                if clock.starts_anew:
-                    raise _DamageError(
-                        f"the next frame is at {timestamp_sec:.3f} s, as where videos were joined"
-                    )
                 yield timestamp_sec, frame
                 reached = f"at {timestamp_sec:.3f} s"
                 if seek_sec == 0:
                     reached += f", after frame {i}"
-            # Of a variable rate, how long the last frame is shown need not be known.
-            tolerance_sec = max(stated.tolerance_sec, 2 * clock.longest_gap_sec)
-            end_sec = max(clock.end_sec, clock.others_end_sec)
-            # Whoever sought behind the end has seen no frame.
-            if (clock.end_sec or seek_sec == 0) and stated.sec - end_sec > tolerance_sec:
-                raise _DamageError(f"its header states {stated.sec:.3f} s")
-    except (av.error.FFmpegError, _DamageError) as error:
+            clock.check_end(stated, is_from_start=seek_sec == 0)
+    except (av.error.FFmpegError, DamageError) as error:
         raise_if_no_more_files(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
         raise UnreadableClipError(
@@ -211,11 +198,11 @@ def _iter_av_frames(
             raise
         for frame in frames:
             if frame.is_corrupt:
-                raise _DamageError("the next frame is damaged")
+                raise DamageError("the next frame is damaged")
             yield frame
             num_frames += 1
         if packet.is_corrupt:
-            raise _DamageError("data is missing after it")
+            raise DamageError("data is missing after it")
 
 
 def _turn_upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

@@ -68,15 +68,15 @@ def estimate_num_frames(
     return max(1, last - first), rate_fps
 
 
+class DamageError(Exception):
+    """What the decoder did not take for an error; the message is the reason."""
+
+
 class Clock:
     """Tells the time of each frame, in seconds from the start of the stream.
 
     Attributes:
-        end_sec: When the last frame that was asked for ends.
-        others_end_sec: When what was read of other streams ends.
-        longest_gap_sec: The longest time between two frames so far.
         knows_start: Whether times are right where reading does not start with the first frame.
-        starts_anew: Whether the last frame's time lies far before that of the frame before it.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
@@ -88,12 +88,15 @@ class Clock:
         is_avi = container.format.name == "avi"
         self._field = "dts" if is_avi else "pts"
         self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
-        self.end_sec = self.others_end_sec = self.longest_gap_sec = 0.0
-        self.starts_anew = False
+        self._end_sec = self._others_end_sec = self._longest_gap_sec = 0.0
         self._last_sec: float | None = None
 
     def read_time(self, frame: av.VideoFrame) -> float:
-        """Returns the time at which a frame is shown; frames come in the order of the file."""
+        """Returns the time at which a frame is shown; frames come in the order of the file.
+
+        Raises:
+            DamageError: If it lies far before that of the frame before.
+        """
         pts = getattr(frame, self._field)
         # An elementary stream has no times, and the last frames of AVI have none either.
         pts = self._next_pts if pts is None else pts
@@ -103,12 +106,15 @@ class Clock:
         timestamp_sec = self._to_sec(pts)
         if self._last_sec is not None:
             gap_sec = timestamp_sec - self._last_sec
-            self.longest_gap_sec = max(self.longest_gap_sec, gap_sec)
+            self._longest_gap_sec = max(self._longest_gap_sec, gap_sec)
             # A rate may be stated far too high, or not at all.
             frame_sec = max(self._frame_sec, 1 / _DEFAULT_RATE_FPS)
-            self.starts_anew = -gap_sec > _MAX_REORDERED * frame_sec
+            if -gap_sec > _MAX_REORDERED * frame_sec:
+                raise DamageError(
+                    f"the next frame is at {timestamp_sec:.3f} s, as where videos were joined"
+                )
         self._last_sec = timestamp_sec
-        self.end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
+        self._end_sec = max(timestamp_sec + self._frame_sec, self._to_sec(self._next_pts))
         return timestamp_sec
 
     def read_other(self, packet: av.Packet) -> None:
@@ -116,7 +122,20 @@ class Clock:
         if packet.pts is not None:
             end_sec = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             end_sec -= float(self._start_pts * self._time_base)
-            self.others_end_sec = max(self.others_end_sec, end_sec)
+            self._others_end_sec = max(self._others_end_sec, end_sec)
+
+    def check_end(self, stated: "StatedDuration", *, is_from_start: bool) -> None:
+        """Checks, when all is read, that it went on for as long as the header says.
+
+        Raises:
+            DamageError: If not. Whoever sought behind the end has seen no frame, and knows nothing.
+        """
+        if not self._end_sec and not is_from_start:
+            return
+        # Of a variable rate, how long the last frame is shown need not be known.
+        tolerance_sec = max(stated.tolerance_sec, 2 * self._longest_gap_sec)
+        if stated.sec - max(self._end_sec, self._others_end_sec) > tolerance_sec:
+            raise DamageError(f"its header states {stated.sec:.3f} s")
 
     def _to_sec(self, pts: int) -> float:
         return float((pts - self._start_pts) * self._time_base)

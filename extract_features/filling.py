@@ -1,0 +1,166 @@
+"""Filling a cache, whoever makes the features, in the order that keeps it whole when stopped."""
+
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+from absl import logging
+
+from extract_features.clip_list import (
+    leave_out_clips,
+    read_failures,
+    write_clip_list,
+    write_failures,
+)
+from extract_features.given_data import GivenData
+from extract_features.same_data import check_same_data
+from extract_features.summary import ExtractionResult, Summary
+from extract_features.worklist import Job, Worklist, find_work
+from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
+from lrcn.common.clip import Clip
+from lrcn.common.contract import Contract
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import create_cache, find_cache
+
+
+class FeatureMaker(Protocol):
+    """What makes the features of clips: VGG16, or a copy of what another tool made."""
+
+    def find_source(self, clip: Clip) -> Path:
+        """Finds what a clip's features are made of, whether or not it exists."""
+
+    def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
+        """Finds the clips whose sources are there, and (clip, reason) of the others."""
+
+    def is_unchanged(self, existing: FeatureCache) -> bool:
+        """Whether the cache is made so and of sources in this place, as far as is known at once."""
+
+    def prepare(
+        self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
+    ) -> Contract:
+        """Gets ready for the pending clips, and returns the contract of their features.
+
+        Raises:
+            ValueError: If the features cannot be made, or the existing cache is of others.
+            OSError: If there is no room for them.
+        """
+
+    def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:
+        """Puts the features of the pending clips into the cache."""
+
+
+def fill_cache(
+    data: GivenData,
+    maker: FeatureMaker,
+    *,
+    cache_dir: Path,
+    start_sec: float,
+    shard: Shard = ALL_CLIPS,
+) -> Summary:
+    """Fills the cache with the features of every clip that it does not hold yet.
+
+    Arguments and errors as `extract_features`, which began at `start_sec` of `time.monotonic`.
+    """
+    outcome = None
+    if not os.access(cache_dir, os.W_OK):
+        # Shared by many, say. With anything to write, the lock says that it cannot be.
+        outcome = _find_finished(data, maker, find_cache(cache_dir))
+    if outcome is None:
+        with lock_cache(cache_dir, shard) as lock:
+            outcome = _fill_locked(data, maker, cache_dir=cache_dir, shard=shard, lock=lock)
+    result, num_current = outcome
+    return Summary(
+        result,
+        skipped=num_current,
+        elapsed_sec=time.monotonic() - start_sec,
+        skip_unreadable=data.settings.skip_unreadable,
+    )
+
+
+def _find_finished(
+    data: GivenData, maker: FeatureMaker, existing: FeatureCache | None
+) -> tuple[ExtractionResult, int] | None:
+    """Returns what is to be told of a finished cache, and how many clips it has; None of another.
+
+    Where unreadable clips are skipped, those that have failed before are done.
+    """
+    if existing is None or not maker.is_unchanged(existing) or not existing.manifest_path.exists():
+        return None
+    work = find_work(*maker.find_jobs(data.clips), existing)
+    known = read_failures(existing) if data.settings.skip_unreadable else {}
+    undone = [*(job.clip for job in work.pending), *(clip for clip, _ in work.unreadable)]
+    if any(clip.clip_id not in known for clip in undone):
+        return None
+    lost = _find_lost(undone, maker, existing)
+    if read_manifest(existing.manifest_path) != [x for x in data.clips if x.clip_id not in lost]:
+        return None
+    logging.info("%s: cannot be written, and is finished", existing.cache_dir)
+    failures = [(clip, known[clip.clip_id]) for clip in undone]
+    return ExtractionResult(kept=work.kept, failures=failures), work.num_current
+
+
+def _fill_locked(
+    data: GivenData, maker: FeatureMaker, *, cache_dir: Path, shard: Shard, lock: CacheLock
+) -> tuple[ExtractionResult, int]:
+    """Returns what was done, and how many clips the cache had."""
+    clips = data.clips
+    existing = find_cache(cache_dir)
+    if existing is not None:
+        check_same_data(existing, clips)
+    own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
+    work = find_work(*maker.find_jobs(own_clips), existing)
+    # Nothing is written before all is checked: what is refused leaves a cache as it was.
+    contract = maker.prepare(work.pending, clips, existing)
+    with lock.hold_shared_files():
+        cache = create_cache(
+            cache_dir,
+            contract=contract,
+            data_root=data.root,
+            data_settings=data.settings.to_remember(),
+        )
+        # First what no longer fits goes, then the new list comes: whenever this is stopped, no
+        # clip is listed with features that are not of it.
+        for job in work.pending:
+            cache.remove_clip(job.clip.clip_id)
+        write_clip_list(cache, clips)
+    result = maker.make_features(work, cache) if work.pending else ExtractionResult()
+    result.failures += work.unreadable
+    result.kept += work.kept
+    with lock.hold_shared_files():
+        listed = write_failures(
+            cache,
+            result.failures + result.kept,
+            kept_clip_ids={x.clip_id for x in clips} - {x.clip_id for x in own_clips},
+        )
+        if data.settings.skip_unreadable:
+            # Of all shards alike, or the last would bring back what others left out.
+            lost = _find_lost([x for x in clips if x.clip_id in listed], maker, cache)
+            leave_out_clips(cache, clips, lost, result.failures)
+    return result, work.num_current
+
+
+def _find_lost(clips: list[Clip], maker: FeatureMaker, cache: FeatureCache) -> set[str]:
+    """Finds the clips that the cache has no features of."""
+    jobs, unreadable = maker.find_jobs(clips)
+    lost = {x.clip.clip_id for x in jobs if not cache.is_current(x.clip.clip_id, x.source_stat)}
+    return lost | {
+        clip.clip_id
+        for clip, _ in unreadable
+        if not _outlives_source(cache, clip, maker.find_source(clip))
+    }
+
+
+def _outlives_source(cache: FeatureCache, clip: Clip, source: Path) -> bool:
+    """Whether a clip without its source stays in the cache, for the features it has there.
+
+    A source that is there, and cannot be read now, may be another than they were made of.
+    """
+    try:
+        os.stat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return cache.holds(clip.clip_id, clip.span)
+    except OSError:
+        pass
+    return False
