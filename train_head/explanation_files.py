@@ -13,6 +13,7 @@ from lrcn.common.atomic_file import replace_csv, replace_file
 from lrcn.common.clip import escape_control
 from lrcn.common.decode import read_frames
 from lrcn.common.sampling import sample_segment_centres
+from train_head.class_columns import name_columns
 from train_head.explanation import Explanation
 
 # Pictures of a strip, and classes whose probability is drawn: more cannot be told apart.
@@ -92,7 +93,8 @@ class ExplanationFolder:
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
     with replace_csv(path) as writer:
-        writer.writerow(["frame_index", "timestamp_sec", "influence", *class_names])
+        columns = ["frame_index", "timestamp_sec", "influence", *name_columns(class_names)]
+        writer.writerow(columns)
         for t, frame_index in enumerate(explanation.frame_index):
             seconds = explanation.timestamp_sec[t]
             writer.writerow(
