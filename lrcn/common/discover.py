@@ -51,7 +51,8 @@ def read_data(
     """Reads the clips of a folder tree or a manifest, and finds their groups.
 
     A group given in the manifest wins. Else it is what `group_regex` finds, or, without one, what
-    UCF101's file names say; else it stays empty.
+    UCF101's file names say; else it stays empty. What lies beside the images of a clip is passed
+    over, and a warning tells of what may be clips or frames.
 
     Args:
         data: Folder DATA/<class>/<clip>, also below train, val and test, or a `.csv` manifest.
@@ -95,14 +96,14 @@ def read_data(
                 "Name the one that the clips are in now: --data_root=... (with make: make features "
                 "FLAGS=--data_root=...)."
             )
+    warn_of_passed_over(dict.fromkeys(root / clip.path for clip in clips))
     return _add_groups(clips, group_regex), root
 
 
 def find_clips(folder: Path) -> list[Clip]:
     """Finds the clips of a folder tree, without opening files.
 
-    Links are followed; hidden entries, files of other kinds, caches and runs are passed over. So is
-    what lies beside the images of a clip, of which a warning tells.
+    Links are followed; hidden entries, files of other kinds, caches and runs are passed over.
 
     Args:
         folder: DATA/<class>/<clip>/, DATA/<class>/<clip>.mp4, or the same below train, val, test.
@@ -160,7 +161,6 @@ def find_clips(folder: Path) -> list[Clip]:
             escape_control(passed_over[0]),
         )
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
-    warn_of_passed_over(folder / clip.path for clip in clips)
     return clips
 
 
