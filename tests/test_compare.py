@@ -130,6 +130,10 @@ def test_means_deviations_and_differences(folder):
     assert content["leaking_groups"] == 0
     leaking = format_table({**content, "leaking_groups": 2})
     assert "\n\ngroups in several splits: 2, so the scores are too good\n\nThe GRU is" in leaking
+    assert not content["of_one_group"]
+    assert "\n\nall clips are of one group: intervals say" in format_table(
+        {**content, "of_one_group": True}
+    )
     lines = format_table(content).splitlines()
     assert lines[2].split()[:6] == ["model", "mean", "std", "seed", "5", "seed"]
     row = next(line for line in lines if line.startswith("GRU  "))
