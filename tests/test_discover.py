@@ -53,7 +53,9 @@ def test_what_is_passed_over_is_said(tmp_path, caplog):
     for name in ("a/y.mp5", "b/readme.txt", "lost.mp4"):
         (tmp_path / name).unlink()
     (tmp_path / "b").rmdir()
-    find_clips(tmp_path)
+    make_tree(tmp_path, "a/Thumbs.db", "a/desktop.ini", "$RECYCLE.BIN/", "a/$RECYCLE.BIN/x.mp4")
+    make_tree(tmp_path, "System Volume Information/")
+    assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
     assert not caplog.text
 
 

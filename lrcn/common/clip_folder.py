@@ -28,6 +28,7 @@ _OTHER_IMAGE = re.compile(
     r"\.(?:arw|avif|cr[23]|dng|exr|hei[cf]|hif|j2k|jp2|jxl|mpo|nef|orf|p[bgnp]m|psd|qoi|raf|rw2|tga)\Z",
     re.IGNORECASE,
 )
+_OF_WINDOWS = {"$recycle.bin", "desktop.ini", "system volume information", "thumbs.db"}
 VIDEO_SUFFIXES = {
     ".3g2",
     ".3gp",
@@ -100,10 +101,10 @@ def list_clip_folder(folder: Path) -> FolderContents:
 def is_hidden(name: str) -> bool:
     """Whether an entry is none of the data.
 
-    The Mac's archiver leaves `__MACOSX` beside it, and Synology's servers put `@eaDir` with
-    thumbnails into every folder.
+    The Mac's archiver leaves `__MACOSX` beside it, Synology's servers put `@eaDir` with thumbnails
+    into every folder, and Windows its own files and folders.
     """
-    return name.startswith((".", "__MACOSX", "@eaDir"))
+    return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in _OF_WINDOWS
 
 
 def is_folder(entry: os.DirEntry) -> bool:
