@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.shared_files import join_shared_files
-from lrcn.common.alike_names import iter_alike
+from lrcn.common.alike_names import warn_of_case
 from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import SPLITS, Clip, check_clips, escape_control
 from lrcn.common.discover import read_data
@@ -123,7 +123,7 @@ def read_split_clips(
     check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
     if paths_are_sources:
         clips = join_shared_files(clips, data_root)
-    _warn_of_case(find_class_names(clips))
+    warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
     try:
@@ -156,18 +156,6 @@ def read_split_clips(
     if leaks:
         logging.warning("Groups that straddle splits: %d. Scores will be too good", len(leaks))
     return clips, data_root
-
-
-def _warn_of_case(labels: list[str]) -> None:
-    pairs = [
-        f"{labels[first]!r} and {labels[i]!r}" for i, first in iter_alike(labels, ignore_case=True)
-    ]
-    if pairs:
-        logging.warning(
-            "Labels that differ by case alone are classes of their own: %s. Write them alike if "
-            "they are meant as one",
-            name_some(pairs),
-        )
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
