@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import posixpath
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lrcn.common.clip_folder import (
 )
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.official_lists import find_hmdb51_group
 
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
 _CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}
@@ -51,8 +53,8 @@ def read_data(
     """Reads the clips of a folder tree or a manifest, and finds their groups.
 
     A group given in the manifest wins. Else it is what `group_regex` finds, or, without one, what
-    UCF101's file names say; else it stays empty. What lies beside the images of a clip is passed
-    over, and a warning tells of what may be clips or frames.
+    the file names of UCF101 or HMDB51 say; else it stays empty. What lies beside the images of a
+    clip is passed over, and a warning tells of what may be clips or frames.
 
     Args:
         data: Folder DATA/<class>/<clip>, also below train, val and test, or a `.csv` manifest.
@@ -244,6 +246,8 @@ def _add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
     grouped = []
     for clip in clips:
         group = clip.group or _search_group(pattern, clip.clip_id)
+        if not group and group_regex is None:
+            group = find_hmdb51_group(posixpath.basename(clip.clip_id), clip.label)
         if not group and group_regex is not None:
             raise ValueError(
                 f"clip {clip.clip_id!r}: --group_regex={group_regex!r} finds no group in it. "
