@@ -126,6 +126,7 @@ def read_split_clips(
     warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
+    is_drawn = any(not clip.split for clip in clips)
     try:
         clips = draw_splits(
             clips,
@@ -138,6 +139,12 @@ def read_split_clips(
     counts = count_splits(clips)
     totals = [f"{sum(c[split] for c in counts.values())} {split}" for split in SPLITS]
     logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    if is_drawn and len({clip.source_group for clip in clips}) == len(clips):
+        logging.info(
+            "No groups are known: splits are drawn clip by clip. Where several clips show one "
+            "subject or are of one recording, scores are too good. Name it in a manifest's group "
+            "column, or by --group_regex"
+        )
     # Training refuses them, but hours later.
     untrained = [label for label, of_class in counts.items() if not of_class["train"]]
     if untrained:
