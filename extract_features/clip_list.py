@@ -216,6 +216,19 @@ def leave_out_clips(
             f"{cache.failures_path} lists them all."
         )
     write_clip_list(cache, kept)
+    left = count_splits(kept)
+    lacking = [
+        f"{label!r} ({split})"
+        for label, of_class in count_splits(clips).items()
+        for split, count in of_class.items()
+        if count and not left.get(label, {}).get(split)
+    ]
+    if lacking:
+        logging.warning(
+            "Without the clips that are left out, classes have no clip of a split: %s. Mend some "
+            "of these clips, or give or draw other splits (--seed)",
+            name_some(lacking),
+        )
 
 
 def write_failures(
