@@ -106,6 +106,14 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
         assert len(picture.convert("RGB").getcolors(2**24)) > 50, "something is drawn"
 
 
+def test_train_clips_alone_are_nothing_to_compare_on(tmp_path):
+    write_cache(tmp_path / "cache", make_ramps(2, split="train"))
+    with pytest.raises(
+        ValueError, match=r"to compare on\. Received: \['train'\]\. Give some clips"
+    ):
+        compare(tmp_path)
+
+
 def test_means_deviations_and_differences(folder):
     shutil.rmtree(folder / "compare" / "gru" / "seed_6")
     write_finished_run(

@@ -144,7 +144,8 @@ def _find_held_out(clips: list[Clip], manifest_path: Path) -> str:
         return "val"
     raise ValueError(
         f"{manifest_path}: expected clips of the split test, or at least of val, to "
-        f"compare on. Received: {sorted(splits)}."
+        f"compare on. Received: {sorted(splits)}. Give some clips one of these, in a --manifest or "
+        "at extraction."
     )
 
 
