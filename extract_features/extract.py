@@ -25,7 +25,12 @@ from extract_features.clip_list import (
 from extract_features.disk_space import check_disk_space
 from extract_features.pipeline import PipelineSettings, run_pipeline
 from extract_features.progress import ExtractionProgress
-from extract_features.same_data import check_data_root, check_moved_data, check_same_data
+from extract_features.same_data import (
+    check_data_root,
+    check_moved_data,
+    check_same_data,
+    warn_of_changes,
+)
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import Worklist, find_jobs, find_work
 from lrcn.common.cache_lock import ALL_CLIPS, Shard, lock_cache
@@ -106,6 +111,8 @@ def extract_features(
             check_contract(existing, contract)
         if work.pending:
             check_disk_space(work.pending, contract, cache_dir)
+        if existing is not None:
+            warn_of_changes(existing, clips)
         with lock.hold_shared_files():
             cache = create_cache(
                 cache_dir,

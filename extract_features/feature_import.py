@@ -26,7 +26,7 @@ from extract_features.feature_source import (
     read_feature_stat,
     read_rows,
 )
-from extract_features.same_data import check_moved_data, check_same_data
+from extract_features.same_data import check_moved_data, check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import find_work
 from lrcn.common.cache_lock import lock_cache
@@ -74,6 +74,8 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
             if existing.contract.weights != contract.weights:
                 was = existing.contract.weights
                 check_moved_data(existing, clips, jobs, was=was, now=features)
+        if existing is not None:
+            warn_of_changes(existing, clips)
         cache = create_cache(
             cache_dir,
             contract=contract,
