@@ -3,9 +3,12 @@
 import csv
 from collections.abc import Set
 
+from absl import logging
+
 from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import Clip, escape_control
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.group_leaks import name_some
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -14,6 +17,7 @@ from lrcn.common.manifest import (
     write_manifest,
 )
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.splits import count_splits
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
@@ -53,6 +57,19 @@ def leave_out_clips(
             f"{cache.failures_path} lists them all."
         )
     write_clip_list(cache, kept)
+    left = count_splits(kept)
+    lacking = [
+        f"{label!r} ({split})"
+        for label, of_class in count_splits(clips).items()
+        for split, count in of_class.items()
+        if count and not left.get(label, {}).get(split)
+    ]
+    if lacking:
+        logging.warning(
+            "Without the clips that are left out, classes have no clip of a split: %s. Mend some "
+            "of these clips, or give or draw other splits (--seed)",
+            name_some(lacking),
+        )
 
 
 def write_failures(

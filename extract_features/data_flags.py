@@ -24,8 +24,8 @@ _GROUP_REGEX = flags.DEFINE_string(
     "group_regex",
     None,
     "Regular expression that finds in a clip_id the group (subject, source video) that must not "
-    "straddle splits: its captures, or all it matches. UCF101's names are known without it. Empty: "
-    "none, in place of what the cache remembers.",
+    "straddle splits: its captures, or all it matches. The names of UCF101 and HMDB51 are "
+    "known without it. Empty: none, in place of what the cache remembers.",
 )
 _SEED = flags.DEFINE_integer(
     "seed",

@@ -217,4 +217,25 @@ def _find_feature_shape(features: Path, clips: list[Clip], read_array: Callable)
             f"{lengths.pop()} rows in each of {shapes.total()} clips, and {len(shapes)} numbers of "
             "columns, as of arrays whose columns are the frames. Save them transposed."
         )
+    _warn_of_axes(features, feature_shape, lengths)
     return feature_shape
+
+
+def _warn_of_axes(features: Path, feature_shape: tuple[int, ...], lengths: set[int]) -> None:
+    """Warns of arrays that can be taken, and whose axes are rather those of PyTorch."""
+    shown = f"[{', '.join(map(str, feature_shape))}]"
+    # A frame is a vector or a map; one with an axis more is a clip behind an axis of batches.
+    if lengths == {1} and len(feature_shape) in (2, 4):
+        logging.warning(
+            "%s: every clip has one frame, of shape %s: if that is the clip, in a batch of one, "
+            "save it without the axis of the batch",
+            features,
+            shown,
+        )
+    elif len(feature_shape) == 3 and feature_shape[0] > feature_shape[1] == feature_shape[2]:
+        logging.warning(
+            "%s: frames of shape %s look like [c, h, w], and are read as [h, w, c]. If so, save "
+            "them transposed: pooling over positions would pool over channels",
+            features,
+            shown,
+        )

@@ -14,7 +14,7 @@ from extract_features.clip_list import (
     write_failures,
 )
 from extract_features.given_data import GivenData
-from extract_features.same_data import check_same_data
+from extract_features.same_data import check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import Job, Worklist, find_work
 from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
@@ -113,6 +113,8 @@ def _fill_locked(
     work = find_work(*maker.find_jobs(own_clips), existing)
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
     contract = maker.prepare(work.pending, clips, existing)
+    if existing is not None:
+        warn_of_changes(existing, clips)
     with lock.hold_shared_files():
         cache = create_cache(
             cache_dir,

@@ -7,7 +7,7 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.shared_files import join_shared_files
-from lrcn.common.alike_names import iter_alike
+from lrcn.common.alike_names import warn_of_case
 from lrcn.common.clip import SPLITS, Clip, check_clips
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
@@ -125,9 +125,10 @@ def read_given_data(
     check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
     if paths_are_sources:
         clips = join_shared_files(clips, root)
-    _warn_of_case(find_class_names(clips))
+    warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
+    are_drawn = any(not clip.split for clip in clips)
     try:
         clips = draw_splits(
             clips,
@@ -137,26 +138,20 @@ def read_given_data(
         )
     except ValueError as error:
         raise ValueError(f"{settings.data}: {error}") from error
-    _tell_of_splits(clips)
+    _tell_of_splits(clips, are_drawn=are_drawn)
     return GivenData(settings, clips, root)
 
 
-def _warn_of_case(labels: list[str]) -> None:
-    pairs = [
-        f"{labels[first]!r} and {labels[i]!r}" for i, first in iter_alike(labels, ignore_case=True)
-    ]
-    if pairs:
-        logging.warning(
-            "Labels that differ by case alone are classes of their own: %s. Write them alike if "
-            "they are meant as one",
-            name_some(pairs),
-        )
-
-
-def _tell_of_splits(clips: list[Clip]) -> None:
+def _tell_of_splits(clips: list[Clip], *, are_drawn: bool) -> None:
     counts = count_splits(clips)
     totals = [f"{sum(c[split] for c in counts.values())} {split}" for split in SPLITS]
     logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    if are_drawn and len({clip.source_group for clip in clips}) == len(clips):
+        logging.info(
+            "No groups are known: splits are drawn clip by clip. Where several clips show one "
+            "subject or are of one recording, scores are too good. Name it in a manifest's group "
+            "column, or by --group_regex"
+        )
     # Training refuses them, but hours later.
     untrained = [label for label, of_class in counts.items() if not of_class["train"]]
     if untrained:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from absl import logging
+
 from extract_features.given_data import GivenData
 from extract_features.worklist import Job
 from lrcn.common.alike_names import find_alike_path
@@ -27,6 +29,31 @@ def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
         )
     if existing.classes_path.exists():
         find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)
+
+
+def warn_of_changes(existing: FeatureCache, clips: list[Clip]) -> None:
+    """Warns of what the cache's list of clips says otherwise than the data, and is to lose.
+
+    Clips may be missing since a disk is not there, and labels may have been corrected in the list.
+    """
+    if not existing.manifest_path.exists():
+        return
+    now = {clip.clip_id: clip for clip in clips}
+    listed = read_manifest(existing.manifest_path)
+    kept = [clip for clip in listed if clip.clip_id in now]
+    for what, changed in (
+        ("not in --data any more", [x for x in listed if x.clip_id not in now]),
+        ("of another label in --data", [x for x in kept if x.label != now[x.clip_id].label]),
+        ("in another split now", [x for x in kept if x.split != now[x.clip_id].split]),
+    ):
+        if changed:
+            logging.warning(
+                "%s: clips that are %s: %d, such as %s",
+                existing.manifest_path,
+                what,
+                len(changed),
+                changed[0].clip_id,
+            )
 
 
 def check_data_root(data: GivenData, existing: FeatureCache | None) -> None:

@@ -51,7 +51,7 @@ def test_labels_that_differ_by_case_are_told_of(clips_dir, cache_copy, tmp_path)
     done = run_program("extract_features", *flags)
     assert done.stderr.count("by case alone") == 1
     assert (
-        "Labels that differ by case alone are classes of their own: 'Left' and 'left', 'Right' and "
-        "'right'. Write them alike if they are meant as one"
+        "Labels that differ by case alone are classes of their own (2): 'Left' and 'left', 'Right' "
+        "and 'right'. Write them alike if they are meant as one"
     ) in done.stderr
     assert len({x.label for x in read_manifest(cache_copy / "manifest.csv")}) == 4

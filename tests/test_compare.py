@@ -106,6 +106,14 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
         assert len(picture.convert("RGB").getcolors(2**24)) > 50, "something is drawn"
 
 
+def test_train_clips_alone_are_nothing_to_compare_on(tmp_path):
+    write_cache(tmp_path / "cache", make_ramps(2, split="train"))
+    with pytest.raises(
+        ValueError, match=r"to compare on\. Received: \['train'\]\. Give some clips"
+    ):
+        compare(tmp_path)
+
+
 def test_means_deviations_and_differences(folder):
     shutil.rmtree(folder / "compare" / "gru" / "seed_6")
     write_finished_run(
@@ -130,6 +138,10 @@ def test_means_deviations_and_differences(folder):
     assert content["leaking_groups"] == 0
     leaking = format_table({**content, "leaking_groups": 2})
     assert "\n\ngroups in several splits: 2, so the scores are too good\n\nThe GRU is" in leaking
+    assert not content["of_one_group"]
+    assert "\n\nall clips are of one group: intervals say" in format_table(
+        {**content, "of_one_group": True}
+    )
     lines = format_table(content).splitlines()
     assert lines[2].split()[:6] == ["model", "mean", "std", "seed", "5", "seed"]
     row = next(line for line in lines if line.startswith("GRU  "))

@@ -53,7 +53,9 @@ def test_what_is_passed_over_is_said(tmp_path, caplog):
     for name in ("a/y.mp5", "b/readme.txt", "lost.mp4"):
         (tmp_path / name).unlink()
     (tmp_path / "b").rmdir()
-    find_clips(tmp_path)
+    make_tree(tmp_path, "a/Thumbs.db", "a/desktop.ini", "$RECYCLE.BIN/", "a/$RECYCLE.BIN/x.mp4")
+    make_tree(tmp_path, "System Volume Information/")
+    assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
     assert not caplog.text
 
 
@@ -75,12 +77,30 @@ def test_what_lies_beside_the_frames_of_clips_is_said_once(tmp_path, caplog):
     for i in (1, 2, 10):
         make_tree(tmp_path, f"a/c{i}/thumb.jpg", f"a/c{i}/frames/1.jpg", f"a/c{i}/frames/2.jpg")
     make_tree(tmp_path, "a/x.mp4", "a/y/1.jpg", "a/y/notes.txt", "a/z/frames/1.jpg")
-    find_clips(tmp_path)
+    read_data(tmp_path)
     assert caplog.messages == [
         f"{tmp_path}/a/c1: taken for one clip. Images in it: 1; folders and videos beside them, "
         "which are passed over: 1, such as frames. Other such clips: 2. Name those that are clips, "
         "or move them out of there"
     ]
+
+
+def test_images_of_other_formats_among_the_frames_of_clips_are_said_once(tmp_path, caplog):
+    names = ("1.jpg", "2.jpg", "3.HEIC", "4.heic", "notes.txt", "labels.json")
+    for folder in ("a/c1", "a/c2"):
+        make_tree(tmp_path, *[f"{folder}/{name}" for name in names])
+    (tmp_path / "a/c2/5.cr2").touch()
+    make_tree(tmp_path, "a/c3/1.jpg", "a/c3/1.xml")
+    rows = [f"{clip},a/{clip},a" for clip in ("c1", "c2", "c3")]
+    manifest = write_csv(tmp_path, "\n".join(["clip_id,path,label", *rows, "c1b,a/c1,a"]))
+    for data in (tmp_path, manifest):
+        caplog.clear()
+        read_data(data)
+        assert caplog.messages == [
+            f"{tmp_path}/a/c1: taken for one clip. Images in it: 2; images of formats that are not "
+            "read, which are passed over: 2, such as 3.HEIC. Other such clips: 1. Convert those "
+            "that are frames to JPEG or PNG, or move them out of there"
+        ]
 
 
 def test_a_tree_with_splits(tmp_path):
@@ -173,6 +193,10 @@ def test_data_that_is_neither_folder_nor_manifest(tmp_path):
         ("walk/v_HandStand_g07_c02,mine", None, "mine"),
         ("walk/my_v_HandStand_g07_c02,", None, ""),
         ("walk/v_HandStand_g07,", None, ""),
+        ("walk/April_09_walk_u_nm_np1_ba_goo_0,", None, "walk/April_09"),
+        ("April_09_walk_u_nm_np1_ba_goo_12,", None, "walk/April_09"),
+        ("walk/April_09_hike_u_nm_np1_ba_goo_0,", None, "walk/April_09_hike"),
+        ("walk/April_09_walk_u_nm_np1_ba_goo_0,mine", None, "mine"),
         ("walk/person03_a1,", None, ""),
         ("walk/person03_a1,", "person[0-9]+", "person03"),
         ("walk/person03_a1,", "person([0-9]+)_a([0-9])", "03_1"),

@@ -58,7 +58,13 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
     scores = evaluate_run(run, read_cache(cache_dir), split=split)
     rows = read_predictions(run.predictions_path(split))
     expected = {"split": split, **recompute_scores(rows)}
-    added = {"top1_interval", "mean_class_accuracy_interval", "by_group", "per_class"}
+    added = {
+        "top1_interval",
+        "mean_class_accuracy_interval",
+        "by_group",
+        "of_one_group",
+        "per_class",
+    }
     added |= {"expected_calibration_error", "reliability", "provenance"}
     assert set(scores) == set(expected) | added
     for name in ("top1", "top5", "mean_class_accuracy", "per_class_accuracy"):

@@ -23,6 +23,8 @@ from small_extraction import (
     snapshot_clips,
 )
 
+from lrcn.common.manifest import read_manifest, write_manifest
+
 _PATIENCE_SEC = 90
 
 
@@ -102,6 +104,30 @@ def test_only_new_and_changed_clips_are_done_under_the_settings_of_the_cache(dat
     np.testing.assert_array_equal(
         features["left/clip_0"].feature_maps[[0, 4]], features["right/clip_0"].feature_maps[[0, 4]]
     )
+
+
+def test_what_becomes_other_in_the_list_of_clips_is_said(data, cache_copy, caplog):
+    listed = cache_copy / "manifest.csv"
+    extract(data, cache_copy)
+    assert not caplog.messages
+    # As of a disk of which a part is not mounted, and of labels corrected in the wrong file.
+    shutil.rmtree(data / "right" / "clip_2")
+    clips = read_manifest(listed)
+    clips[0] = dataclasses.replace(clips[0], label="right")
+    write_manifest(listed, clips)
+    extract(data, cache_copy)
+    after = {clip.clip_id: clip for clip in read_manifest(listed)}
+    assert after["left/clip_0"].label == "left"
+    moved = [x.clip_id for x in clips if x.clip_id in after and x.split != after[x.clip_id].split]
+    told = [
+        f"{listed}: clips that are not in --data any more: 1, such as right/clip_2",
+        f"{listed}: clips that are of another label in --data: 1, such as left/clip_0",
+    ]
+    if moved:
+        told.append(
+            f"{listed}: clips that are in another split now: {len(moved)}, such as {moved[0]}"
+        )
+    assert caplog.messages == told
 
 
 @contextlib.contextmanager

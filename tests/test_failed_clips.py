@@ -71,6 +71,22 @@ def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
     assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS
 
 
+def test_a_split_that_is_left_without_a_class_is_told_of(data, cache_copy, caplog):
+    clips = read_manifest(cache_copy / "manifest.csv")
+    left = [x for x in clips if (x.label, x.split) == ("left", "test")]
+    for clip in left:
+        path = data / clip.path
+        (path if path.is_file() else path / "0.png").write_bytes(b"")
+    extract(data, cache_copy, skip_unreadable=True)
+    assert {x.label for x in read_manifest(cache_copy / "manifest.csv") if x.split == "test"} == {
+        "right"
+    }
+    assert caplog.messages[-1] == (
+        "Without the clips that are left out, classes have no clip of a split: 'left' (test). Mend "
+        "some of these clips, or give or draw other splits (--seed)"
+    )
+
+
 def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(data, cache_copy):
     flags = (f"--cache_dir={cache_copy}",)
     damaged = data / "left" / "clip_3" / "5.png"

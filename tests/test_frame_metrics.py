@@ -148,6 +148,7 @@ def test_intervals_are_by_clip_and_not_by_frame():
     assert scores["by_group"] is None
     # Four clips of a source are right or wrong together.
     groups = [str(i // 2 % 5 * 2 + i % 2) for i in range(20)]
+    assert score(*clips, groups=["s1"] * 20)["of_one_group"]
     by_group = score(*clips, groups=groups)["by_group"]
     assert by_group["num_groups"] == 10
     assert np.ptp(by_group["frame_accuracy_interval"]) > 1.2 * (high - low)

@@ -6,6 +6,7 @@ import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.source_stat import read_source_stat
 
@@ -59,6 +60,16 @@ def test_several_sequences_in_one_folder_are_refused(tmp_path, names, received):
             match=f"clip: expected the frames of one sequence, received {received}",
         ):
             call(folder)
+
+
+def test_a_frame_twice_by_names_of_another_case_is_refused(tmp_path):
+    """As a program leaves them that was to rename the files, or to convert them in place."""
+    with pytest.raises(UnreadableClipError, match="by case alone") as caught:
+        check_frame_names(tmp_path, ["1.JPG", "1.jpg", "2.JPG", "2.jpg", "3.jpg"])
+    assert str(caught.value) == (
+        f"{tmp_path}: expected every frame once, received 2 of which names differ by case alone, "
+        "such as 1.JPG and 1.jpg. Remove one of each pair."
+    )
 
 
 @pytest.mark.parametrize(

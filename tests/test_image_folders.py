@@ -17,6 +17,10 @@ def test_folder_without_images_names_the_suffixes(tmp_path):
     for call in (decode, count_frames, read_source_stat):
         with pytest.raises(UnreadableClipError, match=r"no frames.*\.jpg .*\.png"):
             call(tmp_path)
+    (tmp_path / "IMG_1.HEIC").touch()
+    text = "received 1 folders, such as sub.jpg and 2 other files, such as IMG_1.HEIC. Add some"
+    with refusal(text, UnreadableClipError):
+        decode(tmp_path)
 
 
 def test_videos_and_folders_one_level_too_deep_are_named(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 from commands import SMALL_BACKBONE, run_program
 from small_imports import CLIP_IDS, make_features, write_features
 
+from extract_features.feature_import import import_features
+from extract_features.given_data import DataSettings
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
 
@@ -243,6 +245,34 @@ def test_features_whose_columns_are_the_frames_leave_no_cache(run_import, tmp_pa
     log = run_import(write_features(tmp_path / "f.h5", transposed), status=1)
     text = "a row for each frame. Received: 5 rows in each of 6 clips, and 6 numbers of columns, as"
     assert text in log and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_frames", "told"),
+    [
+        (
+            (5, 8),
+            1,
+            "every clip has one frame, of shape [5, 8]: if that is the clip, in a batch of ",
+        ),
+        ((5, 7, 7, 9), 1, "every clip has one frame, of shape [5, 7, 7, 9]: if that is the clip, "),
+        (
+            (9, 7, 7),
+            2,
+            "frames of shape [9, 7, 7] look like [c, h, w], and are read as [h, w, c]. ",
+        ),
+        ((7, 7, 9), 1, ""),
+        ((9,), 1, ""),
+    ],
+)
+def test_axes_in_the_order_of_another_tool_are_told_of(
+    manifest, tmp_path, caplog, shape, num_frames, told
+):
+    features = {x: np.ones((num_frames, *shape), np.float32) for x in CLIP_IDS}
+    path = write_features(tmp_path / "features.h5", features)
+    import_features(DataSettings(data=manifest), features=path, cache_dir=tmp_path / "cache")
+    said = [x for x in caplog.messages if x.startswith(f"{path}: {told}")] if told else []
+    assert len(said) == bool(told) and len(caplog.messages) == len(said)
 
 
 def test_what_no_longer_fits_is_not_trained_on(run_import, tmp_path):

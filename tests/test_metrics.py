@@ -107,9 +107,19 @@ def test_a_few_clips_that_are_all_alike_leave_doubt(is_right):
     assert scores["top1_interval"] == pytest.approx(wanted, abs=1e-6)
 
 
-def test_one_group_alone_has_no_interval():
+def test_one_group_alone_has_no_interval_and_is_said():
     scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES, groups=["a"] * 5)
-    assert scores["by_group"] is None
+    assert scores["by_group"] is None and scores["of_one_group"]
+    headline, table = (f(add_origin(scores)) for f in (format_headline, format_metrics))
+    assert headline.endswith(" of 5 test clips of one group")
+    assert table.splitlines()[4:6] == [
+        "[low, high]: 95 % interval over the clips",
+        "all clips are of one group: intervals say nothing of other groups",
+    ]
+    alone = compute_metrics(PROBABILITIES[:1], np.array([0]), NAMES, groups=["a"])
+    assert not alone["of_one_group"]
+    del scores["of_one_group"]  # as an earlier version wrote them
+    assert format_headline(add_origin(scores)).endswith(" of 5 test clips")
 
 
 def test_mean_per_class_weighs_classes_and_top1_clips():

@@ -8,7 +8,7 @@ from media import decode, make_numbered_frames, write_frame_folder, write_gif, w
 from refusals import refusal
 
 from lrcn.common.decode import count_frames, estimate_num_frames
-from lrcn.common.discover import find_clips
+from lrcn.common.discover import read_data
 from lrcn.common.source_stat import read_source_stat
 from train_head.prediction_sources import find_sources
 
@@ -117,7 +117,7 @@ def test_images_beside_videos(tmp_path, caplog, num_images, num_videos, is_clip)
     )
     assert caplog.messages == [warning] * is_clip
     caplog.clear()
-    assert [found.clip_id for found in find_clips(tmp_path)] == ["walk/clip"]
+    assert [found.clip_id for found in read_data(tmp_path)[0]] == ["walk/clip"]
     assert caplog.messages == [warning] * is_clip
     if is_clip:
         assert len(decode(clip)) == count_frames(clip) == 3

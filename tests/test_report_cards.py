@@ -25,7 +25,7 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
     features = {}
     for split, num_clips in {"train": 5, "val": 2, "test": 8}.items():
         for i in range(3 * num_clips):
-            clip = Clip(f"{split}_{i}", f"{split}_{i}", "abc"[i % 3], split)
+            clip = Clip(f"{split}_{i}", f"{split}_{i}", "abc"[i % 3], split, group=split)
             features[clip] = means[i % 3] + 2.5 * random.normal(size=(4, 2, 8))
     cache = write_cache(tmp_path / "cache", features, views="flip")
     run = RunDir(tmp_path / "run")
@@ -38,5 +38,7 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
     for i, card in cards.items():
         ends = [row[-1] for row in card["over_time"]]
         assert ends == pytest.approx(probabilities[int(i), card["classes"]], abs=1e-3)
+    one_group = "All clips are of one group, so the interval says nothing of other groups. Always"
+    assert one_group in run.report_path.read_text(encoding="utf-8")
     # They have no pictures, and what is said before and after agrees.
     assert "24 of these 24 clips go without pictures. The first: The features were" in caplog.text

@@ -55,6 +55,23 @@ def test_groups_that_share_a_file_are_one(rows, groups):
         assert join_groups(joined) == joined
 
 
+@pytest.mark.parametrize(
+    ("group", "split", "is_told"), [("", "", True), ("s1", "", False), ("", "test", False)]
+)
+def test_clips_that_are_drawn_one_by_one_are_told_of(tmp_path, caplog, group, split, is_told):
+    rows = [(f"{i}.mp4", "" if i > 2 else group) for i in range(12)]
+    clips = [dataclasses.replace(clip, split=split) for clip in make_clips(rows)]
+    write_manifest(tmp_path / "clips.csv", clips)
+    with caplog.at_level(logging.INFO, logger="absl"):
+        read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
+    told = (
+        "No groups are known: splits are drawn clip by clip. Where several clips show one subject "
+        "or are of one recording, scores are too good. Name it in a manifest's group column, or by "
+        "--group_regex"
+    )
+    assert (told in caplog.messages) == is_told
+
+
 def test_no_file_is_drawn_into_two_splits(tmp_path):
     path = tmp_path / "clips.csv"
     # Of each of 20 videos a span with a group and the same one without.

@@ -1,6 +1,8 @@
 """Tests training on what it cannot train on: each is named, and nothing of it is half done."""
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 import shutil
 import subprocess
@@ -113,6 +115,38 @@ def test_a_second_training_of_a_run_at_once_is_refused(ramps, tmp_path):
             train(ramps, run.path, epochs=1)
         assert not list(run.path.iterdir())
     assert not (tmp_path / "new").exists()
+
+
+def _do_before_the_lock(monkeypatch, act):
+    """Lets `act` happen after the folder of a run is opened, and before it is locked."""
+    lock = fcntl.flock
+
+    def act_and_lock(*args):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        act()
+        lock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", act_and_lock)
+
+
+def test_a_folder_that_a_refused_training_removes_meanwhile_is_made_anew(tmp_path, monkeypatch):
+    run = RunDir(tmp_path / "run")
+    run.path.mkdir()
+    _do_before_the_lock(monkeypatch, run.path.rmdir)
+    with lock_run(run):
+        assert run.path.is_dir()
+        with pytest.raises(RuntimeError, match=_AT_WORK), lock_run(run):
+            pass
+
+
+def test_who_is_kept_out_leaves_the_folder_to_the_other_training(tmp_path, monkeypatch):
+    run = RunDir(tmp_path / "run")
+    other = contextlib.ExitStack()
+    _do_before_the_lock(monkeypatch, lambda: other.enter_context(lock_run(run)))
+    with pytest.raises(RuntimeError, match=_AT_WORK), lock_run(run):
+        pass
+    assert run.path.is_dir()
+    other.close()
 
 
 def test_missing_clip_is_named(ramps, tmp_path):

@@ -21,7 +21,7 @@ from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.held_out import read_known_scores
-from train_head.intervals import measure_difference
+from train_head.intervals import is_one_group, measure_difference
 from train_head.layers import keras
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
@@ -93,10 +93,11 @@ def compare_models(
         checkpoint_sec: Seconds between checkpoints.
 
     Returns:
-        `split`, `leaking_groups` (how many are in several splits), `num_clips`, `seeds`, `models`
-        ({name, title, top1 (one a seed), mean, std, difference}, where the difference to mean pool
-        has mean, low and high, and is None for mean pool itself; std is None for a single seed) and
-        `verdict`. Scores are in [0, 1].
+        `split`, `leaking_groups` (how many are in several splits), `of_one_group` (whether all
+        clips of the split are), `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed),
+        mean, std, difference}, where the difference to mean pool has mean, low and high, and is
+        None for mean pool itself; std is None for a single seed) and `verdict`. Scores are in
+        [0, 1].
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
@@ -124,6 +125,7 @@ def compare_models(
     return {
         "split": split,
         "leaking_groups": len(find_group_leaks(clips)),
+        "of_one_group": is_one_group(groups),
         "num_clips": is_right[BASELINE].shape[1],
         "seeds": seeds,
         "models": [_summarise(model, is_right, groups) for model in models],
@@ -142,7 +144,8 @@ def _find_held_out(clips: list[Clip], manifest_path: Path) -> str:
         return "val"
     raise ValueError(
         f"{manifest_path}: expected clips of the split test, or at least of val, to "
-        f"compare on. Received: {sorted(splits)}."
+        f"compare on. Received: {sorted(splits)}. Give some clips one of these, in a --manifest or "
+        "at extraction."
     )
 
 

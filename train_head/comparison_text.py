@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from train_head.intervals import measure_difference
-from train_head.score_table import format_leaks
+from train_head.score_table import ONE_GROUP, format_leaks
 
 BASELINE = "mean_pool"
 # Five points: a difference that could still be larger is not called none.
@@ -66,6 +66,8 @@ def format_table(comparison: dict) -> str:
         lines.append(
             f"{model['title']:{width}}  {100 * model['mean']:5.1f}  {std:>5}{top1}   {shown}"
         )
+    if comparison["of_one_group"]:
+        lines += ["", ONE_GROUP]
     leaking_groups = comparison["leaking_groups"]
     if leaking_groups:
         lines += ["", format_leaks(leaking_groups)]

@@ -13,7 +13,9 @@ from lrcn.common.atomic_file import replace_csv, replace_file
 from lrcn.common.clip import escape_control
 from lrcn.common.decode import read_frames
 from lrcn.common.sampling import sample_segment_centres
+from train_head.class_columns import name_columns
 from train_head.explanation import Explanation
+from train_head.plot_fonts import find_font_families
 
 # Pictures of a strip, and classes whose probability is drawn: more cannot be told apart.
 _MAX_FRAMES = 16
@@ -92,7 +94,8 @@ class ExplanationFolder:
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
     with replace_csv(path) as writer:
-        writer.writerow(["frame_index", "timestamp_sec", "influence", *class_names])
+        columns = ["frame_index", "timestamp_sec", "influence", *name_columns(class_names)]
+        writer.writerow(columns)
         for t, frame_index in enumerate(explanation.frame_index):
             seconds = explanation.timestamp_sec[t]
             writer.writerow(
@@ -121,7 +124,8 @@ def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> 
     strip, bars, lines = figure.subplots(3, height_ratios=(0.4, 1, 1.4))
     _draw_strip(strip, explanation, source=source, shown=shown)
     title = escape_control(f"{source}: {class_names[explanation.class_id]}")
-    strip.set_title(_escape(title), loc="left")
+    families = find_font_families("".join([title, *class_names]))
+    strip.set_title(_escape(title), loc="left", fontfamily=families)
 
     colours = [_FOR if x >= 0 else _AGAINST for x in explanation.influence]
     bars.bar(positions, explanation.influence, width=0.8 / num_frames, color=colours)
@@ -134,7 +138,8 @@ def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> 
         label = " " + _escape(class_names[k])
         lines.plot(positions, explanation.probabilities[:, k], ".-", color=colour, label=label)
     lines.set(ylim=(-0.03, 1.03), ylabel="probability after it", xlabel="frame")
-    lines.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    lines.legend(**place, frameon=False, prop={"family": families})
     for axes in (bars, lines):
         axes.set_xlim(0, 1)
         axes.set_xticks(positions[shown], explanation.frame_index[shown])

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from lrcn.common.alike_names import check_one_form, warn_of_case
 from lrcn.common.clip import Clip, check_label
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
@@ -76,7 +77,8 @@ def read_frame_labels(
     Raises:
         FileNotFoundError: If the path, or a wanted clip's label file, is missing.
         ValueError: If a rule above is broken, intervals of different labels overlap, a clip or
-            class is unknown, or intervals in seconds meet frames without times.
+            class is unknown, labels differ by Unicode form alone, or intervals in seconds meet
+            frames without times.
     """
     clocks = {clip_id: cache.read_clock(clip_id) for clip_id in clip_ids}
     if path.is_dir():
@@ -98,6 +100,8 @@ def read_frame_labels(
     found = {name for of_clip in names.values() for name in of_clip if name}
     if class_names is None:
         class_names = sorted(found, key=natural_key)
+        check_one_form(class_names, kind="label", places=[str(path)] * len(class_names))
+        warn_of_case(class_names)
     unknown = sorted(found - set(class_names), key=natural_key)
     if unknown:
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn import metrics
 
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
-from train_head.intervals import find_ratio_interval, sum_groups
+from train_head.intervals import find_ratio_interval, is_one_group, sum_groups
 from train_head.metrics import score_classes
 
 # What the counts of clips are divided to, two by two.
@@ -41,8 +41,8 @@ def compute_frame_metrics(
         says the most frequent class), `per_class` (num_frames, precision, recall, f1,
         average_precision), `confusion_matrix` (rows are true classes, columns predicted ones),
         `<score>_interval` of frame accuracy and segment F1 ([low, high], 95 %, by clip, as frames
-        of one clip are alike), and `by_group` (the same intervals by group, and
-        `num_groups`; None where each clip is a group, or all are one).
+        of one clip are alike), `by_group` (the same intervals by group, and `num_groups`; None
+        where each clip is a group, or all are one), and `of_one_group` (whether all are one).
 
     Raises:
         ValueError: If no frame has a label.
@@ -70,6 +70,7 @@ def compute_frame_metrics(
         "chance": float(np.bincount(true).max() / len(true)),
         **_find_intervals(counts),
         "by_group": _find_group_intervals(counts, groups),
+        "of_one_group": is_one_group(groups),
         "per_class": per_class,
         "confusion_matrix": metrics.confusion_matrix(
             true, found, labels=np.arange(len(class_names))

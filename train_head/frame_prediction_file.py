@@ -10,6 +10,7 @@ import numpy as np
 
 from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip_features import ClipClock
+from train_head.class_columns import find_column_classes, name_columns
 from train_head.frame_labels import UNLABELLED
 from train_head.prediction_file import format_probabilities
 
@@ -45,7 +46,7 @@ def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
     """
     names = predictions.class_names
     with replace_csv(path) as writer:
-        writer.writerow([*COLUMNS, *names])
+        writer.writerow([*COLUMNS, *name_columns(names)])
         for clip_id, clock, class_ids, probabilities in predictions.iter_clips():
             for when, class_id, row in zip(
                 format_clock(clock), class_ids, probabilities, strict=True
@@ -73,7 +74,7 @@ def read_frame_predictions(path: Path) -> FramePredictions:
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     num_columns = len(COLUMNS)
-    class_names = header[num_columns:]
+    class_names = find_column_classes(header[num_columns:])
     id_of = {"": UNLABELLED, **{name: k for k, name in enumerate(class_names)}}
     clips = []
     try:

@@ -165,6 +165,11 @@ def sum_groups(rows: np.ndarray, groups: Sequence[str] | None) -> np.ndarray | N
     return sums
 
 
+def is_one_group(groups: Sequence[str] | None) -> bool:
+    """Whether several clips are all of one group, so that no interval tells of others."""
+    return groups is not None and len(groups) > 1 and len(set(groups)) == 1
+
+
 def _find_seed_variance(difference: np.ndarray) -> float:
     """Of the mean over the seeds, [S, N]; 0 of one, whose luck cannot be told."""
     num_seeds = len(difference)

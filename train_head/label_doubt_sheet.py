@@ -15,6 +15,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from train_head.label_doubt import DoubtedLabel
+from train_head.plot_fonts import find_font_families
 
 _NUM_FRAMES = 8
 _FRAME_SIZE_PX = 112
@@ -42,7 +43,9 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
             f"{rank}. {doubt.clip_id}: labelled {doubt.label} ({doubt.label_probability:.0%}), "
             f"predicted {doubt.predicted} ({doubt.predicted_probability:.0%})"
         )
-        axes.set_title(title.replace("$", r"\$"), loc="left", fontsize=9)  # $ begins a formula
+        families = find_font_families(title)
+        title = title.replace("$", r"\$")  # it begins a formula
+        axes.set_title(title, loc="left", fontsize=9, fontfamily=families)
         axes.axis("off")
         try:
             axes.imshow(_read_strip(clips[doubt.clip_id], Path(cache.data_root)))

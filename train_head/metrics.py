@@ -10,6 +10,7 @@ from train_head.intervals import (
     find_grouped_mean_interval,
     find_mean_interval,
     find_ratio_interval,
+    is_one_group,
     sum_groups,
 )
 
@@ -37,6 +38,7 @@ def compute_metrics(
         the recall of each class that has clips), `top1_interval` and
         `mean_class_accuracy_interval` ([low, high], 95 %, by clip), `by_group` (the same two
         intervals by group, and `num_groups`; None where each clip is a group, or all are one),
+        `of_one_group` (whether all are one, of which the intervals by clip say nothing beyond it),
         `per_class_accuracy` (the recall), `per_class` (num_clips, precision, recall, f1,
         average_precision), `confusion_matrix` (rows are true classes, columns predicted ones),
         `expected_calibration_error` and `reliability`, see `measure_calibration`.
@@ -66,6 +68,7 @@ def compute_metrics(
         "mean_class_accuracy": float(np.mean([x for x in recalls.values() if x is not None])),
         "mean_class_accuracy_interval": _find_mean_interval(per_class),
         "by_group": _find_group_intervals(cells, groups, num_classes=num_classes),
+        "of_one_group": is_one_group(groups),
         "expected_calibration_error": error,
         "reliability": reliability,
         "per_class_accuracy": recalls,

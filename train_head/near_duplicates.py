@@ -75,7 +75,8 @@ def find_near_duplicates(
     if len(set(splits)) < 2:
         raise ValueError(
             f"{manifest_path}: expected clips in at least two splits, since duplicates are "
-            f"looked for across them. Received: {clips[0].split!r} for all {len(clips)}."
+            f"looked for across them. Received: {clips[0].split!r} for all {len(clips)}. Give some "
+            "another split, in a --manifest or at extraction."
         )
     start_sec = time.monotonic()
     vectors, mean = _read_vectors(cache, clips)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import replace_csv
+from train_head.class_columns import find_column_classes, name_columns
 
 _COLUMNS = ["clip_id", "label", "predicted"]
 
@@ -41,7 +42,7 @@ class Predictions:
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Writes a row for each clip: its label, the class predicted, and every class's probability."""
     with replace_csv(path) as writer:
-        writer.writerow([*_COLUMNS, *predictions.class_names])
+        writer.writerow([*_COLUMNS, *name_columns(predictions.class_names)])
         rows = zip(predictions.clip_ids, predictions.labels, predictions.probabilities, strict=True)
         for clip_id, label, row in rows:
             predicted = predictions.class_names[int(row.argmax())]
@@ -65,7 +66,7 @@ def read_predictions(path: Path) -> Predictions:
     """
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
-    class_names = header[len(_COLUMNS) :]
+    class_names = find_column_classes(header[len(_COLUMNS) :])
     if header[1:2] == ["frame_index"]:
         raise ValueError(
             f"{path}: expected a row for each clip. Received: one for each frame, of a run with "

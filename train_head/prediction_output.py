@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import name_file
+from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs
 from train_head.frame_prediction_file import format_clock
 from train_head.prediction import Prediction
@@ -91,7 +92,7 @@ def open_prediction_csv(
             num_clips += 1
 
         try:
-            _append_rows(file, [["clip", *when, "predicted", *class_names]])
+            _append_rows(file, [["clip", *when, "predicted", *name_columns(class_names)]])
             yield write_rows
         except BaseException:
             if not num_clips:

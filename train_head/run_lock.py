@@ -19,22 +19,40 @@ def lock_run(run: RunDir) -> Iterator[None]:
         RuntimeError: If another process trains it.
     """
     made = [path for path in (run.path, *run.path.parents) if not path.exists()]
-    run.path.mkdir(parents=True, exist_ok=True)
-    folder = os.open(run.path, os.O_RDONLY)
+    folder = _open_locked(run.path)
     try:
-        with contextlib.suppress(OSError):  # some network file systems lock no folders
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(
-                    f"{run.path}: another training is writing to this run. Wait until it ends, or "
-                    "name another folder (--run_dir, or --output_dir of programs that train "
-                    "several runs)."
-                ) from None
         yield
     finally:
         _remove_empty(made)
         os.close(folder)
+
+
+def _open_locked(path: Path) -> int:
+    """Opens the folder, made where there is none, and locks it; returns its descriptor."""
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            folder = os.open(path, os.O_RDONLY)
+            try:
+                _lock(folder, path)
+                # A training that was refused may have removed the folder since it was opened.
+                if os.path.samestat(os.fstat(folder), os.stat(path)):
+                    return folder
+            except BaseException:
+                os.close(folder)
+                raise
+            os.close(folder)
+
+
+def _lock(folder: int, path: Path) -> None:
+    with contextlib.suppress(OSError):  # some network file systems lock no folders
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"{path}: another training is writing to this run. Wait until it ends, or name "
+                "another folder (--run_dir, or --output_dir of programs that train several runs)."
+            ) from None
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -8,6 +8,8 @@ from train_head.frame_labels import OVERLAPS
 _MAX_MATRIX_CLASSES = 10
 _SHOWN_CONFUSIONS = 10
 
+ONE_GROUP = "all clips are of one group: intervals say nothing of other groups"
+
 
 def format_headline(scores: dict) -> str:
     """Renders the score in a line: `top-1 97.5% [94.2, 100.0] of 120 test clips`, or
@@ -15,15 +17,16 @@ def format_headline(scores: dict) -> str:
     """
     leaking_groups = scores["provenance"]["leaking_groups"]
     leak = f" (too good: {leaking_groups} groups are in several splits)" if leaking_groups else ""
+    one = " of one group" if _is_of_one_group(scores) else ""
     if "frame_accuracy" in scores:
         return (
             f"frame accuracy {scores['frame_accuracy']:.1%} "
             f"{_format_interval(scores['frame_accuracy_interval'])} of {scores['num_frames']:,} "
-            f"frames of {scores['num_clips']} {scores['split']} clips{leak}"
+            f"frames of {scores['num_clips']} {scores['split']} clips{one}{leak}"
         )
     return (
         f"top-1 {scores['top1']:.1%} {_format_interval(scores['top1_interval'])} of "
-        f"{scores['num_clips']} {scores['split']} clips{leak}"
+        f"{scores['num_clips']} {scores['split']} clips{one}{leak}"
     )
 
 
@@ -87,10 +90,16 @@ def _format_notes(scores: dict) -> list[str]:
     by_group = scores["by_group"]
     groups = "" if by_group is None else f"; by group: over the {by_group['num_groups']} groups"
     lines = [f"[low, high]: 95 % interval over the clips{groups}"]
+    if _is_of_one_group(scores):
+        lines.append(ONE_GROUP)
     leaking_groups = scores["provenance"]["leaking_groups"]
     if leaking_groups:
         lines.append(format_leaks(leaking_groups))
     return lines
+
+
+def _is_of_one_group(scores: dict) -> bool:
+    return scores.get("of_one_group", False)  # scores of an earlier version do not say
 
 
 def format_leaks(leaking_groups: int) -> str:

@@ -4,6 +4,10 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from absl import logging
+
+_NAMED_PAIRS = 5
+
 
 def iter_alike(names: Sequence[str], *, ignore_case: bool) -> Iterator[tuple[int, int]]:
     """Finds the names that look like one before them, or are the same.
@@ -43,6 +47,20 @@ def check_one_form(names: Sequence[str], *, kind: str, places: Sequence[str]) ->
                 f"but is another text: {names[i]!a} and {names[first]!a}. Write both in "
                 "one Unicode form."
             )
+
+
+def warn_of_case(labels: Sequence[str]) -> None:
+    """Warns of labels that differ by case alone."""
+    pairs = [
+        f"{labels[first]!r} and {labels[i]!r}" for i, first in iter_alike(labels, ignore_case=True)
+    ]
+    if pairs:
+        logging.warning(
+            "Labels that differ by case alone are classes of their own (%d): %s. Write them alike "
+            "if they are meant as one",
+            len(pairs),
+            ", ".join(pairs[:_NAMED_PAIRS]),
+        )
 
 
 def find_alike_path(path: str) -> str | None:

@@ -1,6 +1,7 @@
 """What a folder is, in both stages: one clip, of the images in it, or a place of other clips."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,24 @@ from absl import logging
 from lrcn.common.clip import escape_control
 from lrcn.common.natural_sort import natural_key
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = {
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+}
+# Of images that are not read: of phones and cameras, and of data sets.
+_OTHER_IMAGE = re.compile(
+    r"\.(?:arw|avif|cr[23]|dng|exr|hei[cf]|hif|j2k|jp2|jxl|mpo|nef|orf|p[bgnp]m|psd|qoi|raf|rw2|tga)\Z",
+    re.IGNORECASE,
+)
+_OF_WINDOWS = {"$recycle.bin", "desktop.ini", "system volume information", "thumbs.db"}
 VIDEO_SUFFIXES = {
     ".3g2",
     ".3gp",
@@ -83,10 +101,10 @@ def list_clip_folder(folder: Path) -> FolderContents:
 def is_hidden(name: str) -> bool:
     """Whether an entry is none of the data.
 
-    The Mac's archiver leaves `__MACOSX` beside it, and Synology's servers put `@eaDir` with
-    thumbnails into every folder.
+    The Mac's archiver leaves `__MACOSX` beside it, Synology's servers put `@eaDir` with thumbnails
+    into every folder, and Windows its own files and folders.
     """
-    return name.startswith((".", "__MACOSX", "@eaDir"))
+    return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in _OF_WINDOWS
 
 
 def is_folder(entry: os.DirEntry) -> bool:
@@ -98,30 +116,48 @@ def is_folder(entry: os.DirEntry) -> bool:
 
 
 def warn_of_passed_over(sources: Iterable[Path]) -> None:
-    """Warns, once for all clips, of what lies beside the frames of one and may be clips.
+    """Warns, once for all clips, of what lies beside the frames of one and may be clips or frames.
 
     Args:
         sources: Of all clips; files are left out, and so is a folder that the decoder will refuse.
     """
-    first, num_more = None, -1
+    with_clips, with_images = [], []
     for source in sources:
         try:
             contents = list_clip_folder(source)
         except OSError:  # a file, or what the decoder will name
             continue
-        if contents.is_clip and (contents.videos or contents.folders):
-            first = first or (source, contents)
-            num_more += 1
-    if first is None:
+        if not contents.is_clip:
+            continue
+        if contents.videos or contents.folders:
+            with_clips.append((source, len(contents.images), contents.folders + contents.videos))
+        other_images = [x for x in contents.others if _OTHER_IMAGE.search(x)]
+        if other_images:
+            with_images.append((source, len(contents.images), other_images))
+    _warn_of(
+        with_clips,
+        "folders and videos beside them, which are passed over",
+        "Name those that are clips, or move them out of there",
+    )
+    _warn_of(
+        with_images,
+        "images of formats that are not read, which are passed over",
+        "Convert those that are frames to JPEG or PNG, or move them out of there",
+    )
+
+
+def _warn_of(found: list[tuple[Path, int, list[str]]], what: str, remedy: str) -> None:
+    if not found:
         return
-    source, contents = first
-    beside = contents.folders + contents.videos
+    source, num_images, beside = found[0]
+    num_more = len(found) - 1
     logging.warning(
-        "%s: taken for one clip. Images in it: %d; folders and videos beside them, which are "
-        "passed over: %d, such as %s%s. Name those that are clips, or move them out of there",
+        "%s: taken for one clip. Images in it: %d; %s: %d, such as %s%s. %s",
         escape_control(str(source)),
-        len(contents.images),
+        num_images,
+        what,
         len(beside),
         escape_control(beside[0]),
         f". Other such clips: {num_more}" if num_more else "",
+        remedy,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import posixpath
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lrcn.common.clip_folder import (
 from lrcn.common.group_leaks import name_some
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.official_lists import find_hmdb51_group
 
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
 _CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}
@@ -52,7 +54,8 @@ def read_data(
     """Reads the clips of a folder tree or a manifest, and finds their groups.
 
     A group given in the manifest wins. Else it is what `group_regex` finds, or, without one, what
-    UCF101's file names say; else it stays empty.
+    the file names of UCF101 or HMDB51 say; else it stays empty. What lies beside the images of a
+    clip is passed over, and a warning tells of what may be clips or frames.
 
     Args:
         data: Folder DATA/<class>/<clip>, also below train, val and test, or a `.csv` manifest.
@@ -96,14 +99,14 @@ def read_data(
                 "Name the one that the clips are in now: --data_root=... (with make: make features "
                 "FLAGS=--data_root=...)."
             )
+    warn_of_passed_over(dict.fromkeys(root / clip.path for clip in clips))
     return _add_groups(clips, group_regex), root
 
 
 def find_clips(folder: Path) -> list[Clip]:
     """Finds the clips of a folder tree, without opening files.
 
-    Links are followed; hidden entries, files of other kinds, caches and runs are passed over. So is
-    what lies beside the images of a clip, of which a warning tells.
+    Links are followed; hidden entries, files of other kinds, caches and runs are passed over.
 
     Args:
         folder: DATA/<class>/<clip>/, DATA/<class>/<clip>.mp4, or the same below train, val, test.
@@ -161,7 +164,6 @@ def find_clips(folder: Path) -> list[Clip]:
             escape_control(passed_over[0]),
         )
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
-    warn_of_passed_over(folder / clip.path for clip in clips)
     return clips
 
 
@@ -242,6 +244,8 @@ def _add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
     grouped = []
     for clip in clips:
         group = clip.group or _search_group(pattern, clip.clip_id)
+        if not group and group_regex is None:
+            group = find_hmdb51_group(posixpath.basename(clip.clip_id), clip.label)
         if not group and group_regex is not None:
             raise ValueError(
                 f"clip {clip.clip_id!r}: --group_regex={group_regex!r} finds no group in it. "

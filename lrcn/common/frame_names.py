@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
+from lrcn.common.alike_names import iter_alike
 from lrcn.common.frame import UnreadableClipError
 from lrcn.common.natural_sort import natural_key
 
@@ -27,20 +28,33 @@ def check_frame_names(folder: Path, names: Sequence[str]) -> None:
     """Checks that a folder's images are the frames of one sequence whose order is known.
 
     Several have names that differ by more than numbers, and more than one number in common, such as
-    the images and the optical flow of a video, or every frame as JPEG and as PNG. The order is not
-    known where the names end with numbers that rise otherwise than whole ones do: with decimals
-    (0.05, 0.1, 0.15), with a sign (-1, 0, 1), or hexadecimal (09, 0a, 10). Nor where the names have
-    times such as 9 AM and 1 PM, or dates that end with the year, and these rise otherwise.
+    the images and the optical flow of a video, or every frame as JPEG and as PNG. Names that differ
+    by case alone are of one frame that is there twice. The order is not known where the names end
+    with numbers that rise otherwise than whole ones do: with decimals (0.05, 0.1, 0.15), with a
+    sign (-1, 0, 1), or hexadecimal (09, 0a, 10). Nor where the names have times such as 9 AM and
+    1 PM, or dates that end with the year, and these rise otherwise.
 
     Args:
         folder: Where they lie, for the error.
         names: The files' names in natural order.
 
     Raises:
-        UnreadableClipError: If they are several sequences, or their order is ambiguous.
+        UnreadableClipError: If they are several sequences, a frame is there twice, or their order
+            is ambiguous.
     """
+    _check_case(folder, names)
     _check_order(folder, names)
     _check_one_sequence(folder, names)
+
+
+def _check_case(folder: Path, names: Sequence[str]) -> None:
+    if len({name.casefold() for name in names}) == len(names):
+        return
+    pairs = [(names[first], names[i]) for i, first in iter_alike(names, ignore_case=True)]
+    raise UnreadableClipError(
+        f"{folder}: expected every frame once, received {len(pairs)} of which names differ by case "
+        f"alone, such as {pairs[0][0]} and {pairs[0][1]}. Remove one of each pair."
+    )
 
 
 def _check_order(folder: Path, names: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             says, or holds several sequences as `check_frame_names` says.
     """
     try:
-        files, videos, folders, _ = contents = list_clip_folder(folder)
+        files, videos, folders, others = contents = list_clip_folder(folder)
     except OSError as error:
         raise_if_no_more_files(error)
         raise UnreadableClipError(
@@ -57,12 +57,15 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
             "right into the folder of their class, or name each in a .csv manifest."
         )
     if not files:
-        folders_found = (
-            f", received {len(folders)} folders, such as {folders[0]}" if folders else ""
-        )
+        found = [
+            f"{len(names)} {what}, such as {names[0]}"
+            for what, names in (("folders", folders), ("other files", others))
+            if names
+        ]
+        received = f", received {' and '.join(found)}" if found else ""
         raise UnreadableClipError(
             f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
-            f"in this folder{folders_found}. Add some, or remove the clip."
+            f"in this folder{received}. Add some, or remove the clip."
         )
     # Without the suffix, so that `shot.png` comes before `shot (1).png` and `shot-1.png`.
     files.sort(key=lambda entry: (natural_key(entry.name.rpartition(".")[0]), entry.name))

@@ -132,6 +132,16 @@ def find_official_clips(
     return official, missing
 
 
+def find_hmdb51_group(name: str, label: str) -> str:
+    """Returns the source video of a clip of HMDB51, as its name tells it; empty if it does not.
+
+    The lists keep a source video on one side within a class, not across classes: clips of
+    A_Beautiful_Mind_1 train shake_hands and test smoke. So the group has its class.
+    """
+    end = _HMDB51_NAME_END.search(name)
+    return f"{label}/{name[: end.start()].removesuffix(f'_{label}')}" if end else ""
+
+
 def _iter_ucf101(paths: list[Path]) -> Iterator[tuple[int, str, ListedVideo]]:
     class_of_number: dict[str, str] = {}
     for path in paths:
@@ -173,10 +183,7 @@ def _iter_hmdb51(paths: list[Path]) -> Iterator[tuple[int, str, ListedVideo]]:
                     "the lists again."
                 )
             name, label = parts[1], match[1]
-            # The lists keep a source video on one side within a class, not across classes: clips
-            # of A_Beautiful_Mind_1 train shake_hands and test smoke.
-            end = _HMDB51_NAME_END.search(name)
-            group = f"{label}/{name[: end.start()].removesuffix(f'_{label}')}" if end else ""
+            group = find_hmdb51_group(name, label)
             yield int(match[2]), name, ListedVideo(label, _HMDB51_SPLITS[parts[2]], group, place)
 
 
