@@ -70,9 +70,13 @@ def test_bottom_and_top_are_the_network(vgg16, frames):
         "block5_conv3",
         "block5_pool",
     ]
-    maps = bottom(frames)
-    assert tuple(maps.shape) == (8, 2, 2, 512)
-    np.testing.assert_allclose(top(maps), whole(frames), rtol=1e-4, atol=1e-3)
+    assert tuple(bottom(frames).shape) == (8, 2, 2, 512)
+    # Whether a cut has a top is told by its place in CUTS, without the network.
+    in_order = [layer.name for layer in vgg16.layers if layer.name in backbone.CUTS]
+    assert list(backbone.CUTS[: len(in_order)]) == in_order
+    for cut in filter(backbone.has_top, in_order):
+        bottom, top = (f(vgg16, cut) for f in (backbone.build_bottom, backbone.build_top))
+        np.testing.assert_allclose(top(bottom(frames)), whole(frames), rtol=1e-4, atol=1e-3)
 
 
 def test_preprocessing_is_that_of_keras(vgg16, frames):

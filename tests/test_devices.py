@@ -70,6 +70,29 @@ train_run(make_config(**{SETTINGS}), TrainingData(cache), devices="2", **options
 options["run"] = RunDir(sys.argv[3])
 data = TrainingData(cache, frame_labels_path=Path(sys.argv[4]))
 train_run(make_config(**{FRAME_SETTINGS}), data, devices="2", **options)
+
+# Float16 on two devices, where the gradient of the second overflows in the second step.
+import numpy as np
+from lrcn.common.devices import make_strategy
+from train_head.layers import keras
+from train_head.optimizer import build_optimizer
+strategy = make_strategy("2")
+with strategy.scope():
+    config = make_config(optimizer="sgd", learning_rate=1.0, clipnorm=1.0, schedule="constant")
+    optimizer = build_optimizer(config, steps_per_epoch=1, dtype_policy="mixed_float16")
+    variable = keras.Variable(np.zeros(2, np.float32))
+    optimizer.build([variable])
+
+@tf.function
+def step(overflows):
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    gradient = optimizer.scale_loss(tf.constant([0.3, 0.4]) / 2)  # of each, its share
+    optimizer.apply([tf.where(overflows & (replica > 0), np.inf, gradient)], [variable])
+
+for overflows in (False, True):
+    strategy.run(step, args=(tf.constant(overflows),))
+    moved = [round(float(x), 4) for x in variable.numpy() / -1.9]
+    print(moved, float(optimizer.scale_loss(1.0)))
 """
 
 
@@ -98,6 +121,8 @@ def test_two_devices_train_like_one(tmp_path):
     assert done.stdout == (
         "Expected a --batch_size that 2 devices can share equally. Received: 5. Take a multiple "
         "of 2.\n"
+        # The step that overflows moves nothing and halves the scale.
+        "[0.3, 0.4] 32768.0\n[0.3, 0.4] 16384.0\n"
     )
     train_run(make_config(**SETTINGS), TrainingData(cache), run=runs["one"], checkpoint_sec=60)
     data = TrainingData(cache, frame_labels_path=labels_path)

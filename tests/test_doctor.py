@@ -56,6 +56,29 @@ def test_rnn_that_ignores_the_mask_is_found(forward, backward, return_sequences)
     assert not (check.output_difference < 0.02 and check.gradient_difference < 0.02)
 
 
+class RarelyBroken(keras.layers.Layer):
+    """A GRU that forgets the mask in one pass of seven, as cuDNN did at random."""
+
+    def __init__(self):
+        super().__init__()
+        self.supports_masking = True
+        self.gru = keras.layers.GRU(16)
+        self.passes = tf.Variable(0)
+
+    def build(self, shape):
+        self.gru.build(shape)
+
+    def call(self, vectors, mask=None):
+        if mask is None:
+            return self.gru(vectors)
+        forgets = self.passes.assign_add(1) % 7 == 0
+        return tf.where(forgets, self.gru(vectors), self.gru(vectors, mask=mask))
+
+
+def test_rnn_that_ignores_the_mask_now_and_then_is_found():
+    assert not check_rnn("rarely broken", RarelyBroken()).is_right
+
+
 def test_rnn_that_minds_the_mask_is_right():
     rnn = HalfBroken(forward=True, backward=True, return_sequences=True)
     assert check_rnn("whole", rnn).is_right

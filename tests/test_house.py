@@ -167,3 +167,26 @@ def test_no_pickle_is_loaded():
             if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "safe_mode"):
                 assert isinstance(node.value, ast.Constant), path
                 assert node.value.value is (node.arg == "safe_mode"), path
+
+
+def test_whoever_loads_a_model_knows_our_layers():
+    # A test that saves and loads in one process would not notice what only another lacks.
+    loader = MODULES["train_head.run_model"].read_text(encoding="utf-8")
+    imported = {
+        f"train_head.{name.name}"
+        for node in ast.walk(ast.parse(loader))
+        if isinstance(node, ast.ImportFrom) and node.module == "train_head"
+        for name in node.names
+    }
+    num_registered = 0
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            is_registered = any("register_keras" in ast.unparse(x) for x in node.decorator_list)
+            is_layer = any(ast.unparse(x).startswith("keras.layers.") for x in node.bases)
+            if is_registered or (is_layer and not node.name.startswith("_")):
+                assert is_registered, f"{name}.{node.name} is not registered with Keras"
+                assert name in imported, f"load_model does not import {name}"
+                num_registered += 1
+    assert num_registered

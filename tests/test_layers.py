@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_heads import MAP_SHAPE, make_maps, make_ragged_inputs
 
-from train_head.layers import ScaleClip, ScaledAsinh
+from train_head.layers import ScaleClip, ScaledAsinh, tf
 from train_head.normalization import scale_clip
 
 
@@ -28,6 +28,22 @@ def test_a_clip_is_scaled_as_a_whole(feature_shape, ragged):
         np.testing.assert_allclose(
             found[: len(clip)], scale_clip(clip.astype(np.float32)), rtol=1e-5
         )
+
+
+def test_the_scale_has_a_gradient_also_where_frames_have_no_features():
+    random = np.random.RandomState(0)
+    maps, slopes = random.uniform(0.1, 1, size=(2, 2, 4, *MAP_SHAPE)).astype(np.float32)
+    maps[0, 1] = maps[1] = 0  # a frame, and a whole clip
+    variable = tf.Variable(maps)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(ScaleClip()(variable) * slopes)
+    found = tape.gradient(total, variable).numpy()
+    lengths = np.sqrt(np.square(maps[0]).sum(axis=(1, 2, 3), keepdims=True))
+    length = lengths.mean()
+    directions = maps[0] / np.where(lengths > 0, lengths, 1) / len(lengths)
+    expected = slopes[0] / length - (slopes[0] * maps[0]).sum() / length**2 * directions
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[1], 0)
 
 
 def test_asinh_is_that_of_numpy_at_every_size():

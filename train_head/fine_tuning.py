@@ -11,7 +11,7 @@ from train_head.run_start import open_run
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
-_CUT = "block4_pool"
+CUT = "block4_pool"  # below the layers that it trains
 
 
 def fine_tune_run(
@@ -74,12 +74,12 @@ def _check_cut(cache: FeatureCache) -> None:
     if contract.backbone == IMPORTED_BACKBONE:
         raise ValueError(
             f"{cache.cache_dir}: holds features imported from {contract.weights}. Expected a cache "
-            f"that extract_features made with --cut={_CUT}: fine-tuning trains VGG16's last layers."
+            f"that extract_features made with --cut={CUT}: fine-tuning trains VGG16's last layers."
         )
-    if contract.cut == _CUT:
+    if contract.cut == CUT:
         return
-    command = make_extraction_command(cache, cache_dir=f"{cache.cache_dir}_{_CUT}", cut=_CUT)
+    command = make_extraction_command(cache, cache_dir=f"{cache.cache_dir}_{CUT}", cut=CUT)
     raise ValueError(
-        f"{cache.cache_dir}: cut at {contract.cut}. Expected a cache cut at {_CUT}, the input of "
+        f"{cache.cache_dir}: cut at {contract.cut}. Expected a cache cut at {CUT}, the input of "
         f"the layers that fine-tuning trains. Make one with\n{command}\nand pass its --cache_dir."
     )

@@ -1,4 +1,4 @@
-"""Adam whose update is one pass over the weights, and the clipping of all optimizers."""
+"""Adam whose update is one pass over the weights; clipping and loss scaling of all optimizers."""
 
 from lrcn.common.devices import import_tensorflow
 from train_head.layers import keras
@@ -55,3 +55,15 @@ class FusedAdam(_ClipSum, keras.optimizers.Adam):
             epsilon=tf.cast(self.epsilon, variable.dtype),
             grad=tf.cast(gradient, variable.dtype),
         )
+
+
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras' loss scaling, which leaves a step out where the gradient of any device overflows.
+
+    Keras asks the first device alone: what overflows on another would make NaN of all weights.
+    """
+
+    def check_finite(self, grads):
+        overflows = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
+        context = tf.distribute.get_replica_context()
+        return tf.equal(context.all_reduce(tf.distribute.ReduceOp.SUM, overflows), 0)

@@ -94,7 +94,8 @@ def make_train_dataset(
         choose_frames=choose_frames,
         targets=targets,
         num_devices=num_devices,
-        # A step follows the mean over the rows that count.
+        # A step follows the mean over the rows that count. Keras' mean loss of an epoch counts them
+        # all: there, a batch that was filled up weighs more than on one device.
         find_scale=lambda num_rows, num_filled: num_filled / num_rows,
     )
     return _make_dataset(iter_plan, loader, config), count_batches(len(reader), config)

@@ -123,7 +123,10 @@ class ScaleClip(keras.layers.Layer):
 
     def call(self, maps, frame_mask=None):
         axes = tuple(range(2, len(maps.shape)))
-        lengths = keras.ops.sqrt(keras.ops.sum(keras.ops.square(maps), axis=axes, keepdims=True))
+        squares = keras.ops.sum(keras.ops.square(maps), axis=axes, keepdims=True)
+        # A root is infinitely steep at 0: the gradient of a frame without features would be NaN.
+        positive = keras.ops.where(squares > 0, squares, 1)
+        lengths = keras.ops.where(squares > 0, keras.ops.sqrt(positive), 0)
         if frame_mask is None:
             length = keras.ops.mean(lengths, axis=1, keepdims=True)
         else:

@@ -48,15 +48,15 @@ def build_optimizer(
     Returns:
         A Keras optimizer.
     """
-    import keras
-
     optimizer = OPTIMIZERS[config.optimizer](
         learning_rate=_build_schedule(config, steps_per_epoch),
         global_clipnorm=config.clipnorm or None,
         clipvalue=config.clipvalue or None,
     )
     if dtype_policy == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
+        from train_head.fused_adam import LossScale
+
+        return LossScale(optimizer)
     return optimizer
 
 

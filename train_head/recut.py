@@ -14,15 +14,15 @@ _CACHE_DIR = flags.DEFINE_string(
 _NEW_CACHE_DIR = flags.DEFINE_string(
     "new_cache_dir", None, "Feature cache that the command makes.", required=True
 )
-_CUT = "block4_pool"
 
 
 def main() -> None:
     from lrcn.common.open_cache import read_cache
+    from train_head.fine_tuning import CUT
     from train_head.reproduction import make_extraction_command
 
     cache = read_cache(_CACHE_DIR.value)
-    print(make_extraction_command(cache, cache_dir=_NEW_CACHE_DIR.value, cut=_CUT))
+    print(make_extraction_command(cache, cache_dir=_NEW_CACHE_DIR.value, cut=CUT))
 
 
 if __name__ == "__main__":
