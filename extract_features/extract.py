@@ -56,30 +56,23 @@ def extract_features(
         RuntimeError: If another process writes to the cache.
     """
     start_sec = time.monotonic()
-    # What is refused leaves no folder behind: data is read before the cache is locked, and so are
-    # the weights for a new one.
+    # Data that is refused leaves no folder behind, so it is read before the cache is locked.
     existing = find_cache(cache_dir)
     data = read_given_data(data_settings, existing)
     check_data_root(data, existing)
     extraction = _Extraction(data.root, cache_dir, backbone_settings, pipeline_settings)
-    if existing is None:
-        extraction.build_backbone(None)
     return fill_cache(data, extraction, cache_dir=cache_dir, start_sec=start_sec, shard=shard)
 
 
 @dataclasses.dataclass
 class _Extraction:
-    """VGG16 as a `FeatureMaker`; `backbone` is built for a new cache, and where there is work."""
+    """VGG16 as a `FeatureMaker`; `backbone` is built where there is work for it."""
 
     data_root: Path
     cache_dir: Path
     backbone_settings: BackboneSettings
     pipeline_settings: PipelineSettings
     backbone: Backbone | None = None
-
-    def build_backbone(self, existing: FeatureCache | None) -> None:
-        settings = complete_settings(self.backbone_settings, existing)
-        self.backbone = build_backbone(settings, self.pipeline_settings.batch_size)
 
     def find_source(self, clip: Clip) -> Path:
         return self.data_root / clip.path
@@ -93,16 +86,16 @@ class _Extraction:
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:
+        settings = complete_settings(self.backbone_settings, existing)
         if existing is not None and not self._is_in_place(existing):
             # Of all clips: a shard's own may be none, or be none that are cached.
             jobs, _ = self.find_jobs(clips)
             check_moved_data(existing, clips, jobs, was=existing.data_root, now=self.data_root)
-        if self.backbone is None:
-            # A finished cache costs no start-up: TensorFlow is imported where there is work, or
-            # where only the weights tell whether the settings fit.
-            if existing is not None and not pending and may_hold(existing, self.backbone_settings):
-                return existing.contract
-            self.build_backbone(existing)
+        # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
+        # only the weights tell whether the settings fit.
+        if existing is not None and not pending and may_hold(existing, self.backbone_settings):
+            return existing.contract
+        self.backbone = build_backbone(settings, self.pipeline_settings.batch_size)
         contract = self.backbone.contract
         if existing is not None:
             check_contract(existing, contract)

@@ -165,4 +165,4 @@ def test_a_failed_download_says_where_to_put_the_file(tmp_path):
         "--weights=FILE. --weights=random needs no file, but its features have learnt nothing."
     ) in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "cache.json").exists()
