@@ -1,5 +1,6 @@
 """Tests that sources are read side by side, and not further ahead than they may be."""
 
+import itertools
 import threading
 
 import pytest
@@ -17,12 +18,11 @@ def test_items_come_in_the_order_of_sources_and_errors_in_their_place():
             raise ValueError("damaged")
 
     found = []
-    with read_ahead([3, 2, 0, 5], read, num_sources=2, num_items=1) as iterators:
-        for items in iterators:
-            try:
-                found += [list(items)]
-            except ValueError as error:
-                found += [str(error)]
+    for items in read_ahead([3, 2, 0, 5], read, num_sources=2, num_items=1):
+        try:
+            found += [list(items)]
+        except ValueError as error:
+            found += [str(error)]
     assert found == [[0, 1, 2], "damaged", [], [0, 1, 2, 3, 4]]
 
 
@@ -31,11 +31,11 @@ def test_items_before_an_error_are_given():
         yield source
         raise ValueError("damaged")
 
-    with read_ahead(["a"], read, num_sources=1, num_items=3) as iterators:
-        (items,) = iterators
-        assert next(items) == "a"
-        with pytest.raises(ValueError, match="damaged"):
-            next(items)
+    iterators = read_ahead(["a"], read, num_sources=1, num_items=3)
+    items = next(iterators)
+    assert next(items) == "a"
+    with pytest.raises(ValueError, match="damaged"):
+        next(items)
 
 
 def test_the_next_source_is_read_meanwhile():
@@ -47,8 +47,8 @@ def test_the_next_source_is_read_meanwhile():
         assert is_second_read.wait(WAIT_SEC)
         yield source
 
-    with read_ahead(["first", "second"], read, num_sources=2, num_items=1) as iterators:
-        assert [list(items) for items in iterators] == [["first"], ["second"]]
+    iterators = read_ahead(["first", "second"], read, num_sources=2, num_items=1)
+    assert [list(items) for items in iterators] == [["first"], ["second"]]
 
 
 def test_no_more_sources_and_items_are_read_than_are_to_be_ahead():
@@ -62,12 +62,24 @@ def test_no_more_sources_and_items_are_read_than_are_to_be_ahead():
                 is_full.set()
             yield item
 
-    with read_ahead("abcd", read, num_sources=2, num_items=2) as iterators:
-        first = next(iterators)
-        assert is_full.wait(WAIT_SEC)
-        assert num_read == {"a": 3, "b": 3, "c": 0, "d": 0}
-        assert list(first) == list(range(10))
-        assert [list(items) for items in iterators] == 3 * [list(range(10))]
+    iterators = read_ahead("abcd", read, num_sources=2, num_items=2)
+    first = next(iterators)
+    assert is_full.wait(WAIT_SEC)
+    assert num_read == {"a": 3, "b": 3, "c": 0, "d": 0}
+    assert list(first) == list(range(10))
+    assert [list(items) for items in iterators] == 3 * [list(range(10))]
+
+
+@pytest.mark.parametrize("num_taken", [0, 1])
+def test_what_is_not_taken_keeps_nobody_waiting(num_taken):
+    def read(source, on_decoded):
+        yield from itertools.repeat(source)
+
+    found = [
+        list(itertools.islice(items, num_taken))
+        for items in read_ahead("abcdefgh", read, num_sources=2, num_items=1)
+    ]
+    assert found == [num_taken * [source] for source in "abcdefgh"]
 
 
 def test_leaving_early_ends_what_is_read():
@@ -82,7 +94,8 @@ def test_leaving_early_ends_what_is_read():
             raise
         yield
 
-    with read_ahead("abc", read, num_sources=2, num_items=1) as iterators:
-        next(iterators)
+    iterators = read_ahead("abc", read, num_sources=2, num_items=1)
+    next(iterators)
+    iterators.close()
     # The thread of a source that was not asked for may have begun with none.
     assert set(ended) <= {"a", "b"} and threading.active_count() == num_threads

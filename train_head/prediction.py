@@ -1,5 +1,6 @@
 """Names the class of new videos, or of their frames: pixels -> bottom -> head, as in training."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -95,11 +96,11 @@ class Predictor:
         """
         if isinstance(sources, str | Path):
             raise TypeError(f"Expected a list of paths. Received: {sources!r}. Put it in brackets.")
-        batches = read_ahead(
+        reading = read_ahead(
             sources, self._read_batches, num_sources=count_cores() + 1, num_items=_QUEUED_BATCHES
         )
-        with batches as batches_of_sources:
-            for source, batches in zip(sources, batches_of_sources, strict=True):
+        with contextlib.closing(reading):
+            for source, batches in zip(sources, reading, strict=True):
                 try:
                     sequences, clock = self._extract(source, batches)
                 except UnreadableClipError as error:

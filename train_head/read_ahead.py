@@ -1,12 +1,11 @@
 """Sources read by threads that are ahead of whoever takes one source after the other."""
 
 import collections
-import contextlib
 import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lrcn.common.workers import BoundedQueue, raise_if_stopped
@@ -14,11 +13,12 @@ from lrcn.common.workers import BoundedQueue, raise_if_stopped
 _END = object()
 
 
-@contextlib.contextmanager
 def read_ahead(
     sources: list[Path], read: Callable, *, num_sources: int, num_items: int
-) -> Iterator[Iterator[Iterator]]:
-    """Gives, in the order of the sources, an iterator over the items of each.
+) -> Iterator[Iterator]:
+    """Yields, in the order of the sources, an iterator over the items of each.
+
+    Closing it ends the threads; so does Ctrl-C.
 
     Args:
         sources: What is read.
@@ -30,39 +30,44 @@ def read_ahead(
             of sources nor on their length.
 
     Yields:
-        An iterator over the iterators, each of which raises what reading its source raised, after
-        the items before it. When the block ends, however it does, so do the threads.
+        An iterator that raises what reading its source raised, after the items before it. When the
+        next is asked for, whatever is left of it is not read.
     """
-    stop = threading.Event()
     with ThreadPoolExecutor(num_sources) as threads:
-
-        def start(source: Path) -> Iterator:
-            items = BoundedQueue(num_items, stop)
-            on_decoded = functools.partial(raise_if_stopped, stop)
-            return _take(items, threads.submit(_put, items, read(source, on_decoded)))
-
+        readings = (_Reading(source, read, threads, num_items=num_items) for source in sources)
+        ahead = collections.deque(itertools.islice(readings, num_sources))
         try:
-            yield _start_ahead(map(start, sources), num_sources)
+            while ahead:
+                yield iter(ahead[0])
+                ahead.popleft().stop()
+                ahead.extend(itertools.islice(readings, 1))
         finally:
-            stop.set()
+            for reading in ahead:
+                reading.stop()
 
 
-def _start_ahead(started: Iterator[Iterator], num_sources: int) -> Iterator[Iterator]:
-    ahead = collections.deque(itertools.islice(started, num_sources))
-    while ahead:
-        yield ahead.popleft()
-        ahead.extend(itertools.islice(started, 1))
+class _Reading:
+    """A source that a thread reads while its items are taken."""
 
+    def __init__(
+        self, source: Path, read: Callable, threads: ThreadPoolExecutor, *, num_items: int
+    ):
+        self._stop = threading.Event()
+        self._items = BoundedQueue(num_items, self._stop)
+        on_decoded = functools.partial(raise_if_stopped, self._stop)
+        self._end = threads.submit(self._put, read(source, on_decoded))
 
-def _put(items: BoundedQueue, iterator: Iterator) -> None:
-    try:
-        for item in iterator:
-            items.put(item)
-    finally:
-        items.put(_END)
+    def __iter__(self) -> Iterator:
+        while (item := self._items.get()) is not _END:
+            yield item
+        self._end.result()  # raises what it has failed with
 
+    def stop(self) -> None:
+        self._stop.set()
 
-def _take(items: BoundedQueue, reading: Future) -> Iterator:
-    while (item := items.get()) is not _END:
-        yield item
-    reading.result()  # raises what it has failed with
+    def _put(self, iterator: Iterator) -> None:
+        try:
+            for item in iterator:
+                self._items.put(item)
+        finally:
+            self._items.put(_END)
