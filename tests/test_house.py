@@ -1,6 +1,8 @@
 """The house rules that a reader of the code relies on."""
 
 import ast
+import fnmatch
+import re
 import subprocess
 import sys
 
@@ -109,6 +111,16 @@ def test_the_stages_never_import_each_other(package, others):
 def test_both_stages_import_the_common_part(package):
     imports = [read_imports(p) for name, p in MODULES.items() if name.startswith(package)]
     assert any(x.startswith("lrcn.common.") for x in set.union(*imports))
+
+
+def test_the_map_names_every_module_and_no_other():
+    text = (ROOT / "WORKSPACE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w*]+\.py(?=`)", text))
+    folders = (ROOT / "benchmarks", ROOT / "tests")
+    files = {x.name for x in MODULES.values()} | {x.name for y in folders for x in y.glob("*.py")}
+    wanted = {x.name for x in MODULES.values() if x.name != "__init__.py"}
+    assert {x for x in wanted if not any(fnmatch.fnmatch(x, y) for y in named)} == set()
+    assert {x for x in named if not fnmatch.filter(files, x)} == set()
 
 
 def test_nobody_imports_a_program():
