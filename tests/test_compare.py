@@ -88,9 +88,13 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     shutil.rmtree(output_dir / "mean_pool" / "seed_6")
     kept = {path: path.stat().st_mtime_ns for path in output_dir.rglob("*") if path.is_file()}
     flags = (f"--cache_dir={folder}/cache", f"--output_dir={output_dir}", *FLAGS)
-    done = run_program("train_head.compare", *flags, "--seeds=2", "--seed=5")
+    fonts = {"MPLCONFIGDIR": str(folder / "matplotlib")}  # as where it has never drawn
+    done = run_program("train_head.compare", *flags, "--seeds=2", "--seed=5", env=fonts)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "no run is made twice"
     assert "16 of 16 runs done, about 0 s left" in done.stderr
+    written = f"Written: {output_dir / 'compare.json'} and {output_dir / 'compare.png'}"
+    assert done.stderr.splitlines()[-1].endswith(written)
+    assert "fontManager" not in done.stderr, "what matplotlib tells of its own files"
 
     content = json.loads((output_dir / "compare.json").read_text())
     assert (content["split"], content["num_clips"], content["seeds"]) == ("test", 8, SEEDS)
