@@ -50,6 +50,8 @@ endif
 endif
 # Left out, the weights are what the cache has, else ImageNet's.
 WEIGHTS_FLAG := $(if $(WEIGHTS),--weights=$(call quote,$(WEIGHTS)))
+# Where a run's weights are now, which the sample's default does not say.
+MOVED_WEIGHTS_FLAG := $(if $(filter-out file,$(origin WEIGHTS)),$(WEIGHTS_FLAG))
 # Fine-tuning starts from another cut, and so from another cache. Unless that is named, it follows
 # the cache of the head, where there is one: with other splits, clips that are tested there would be
 # trained on here. Of imported features it takes the splits alone.
@@ -131,12 +133,12 @@ FILL_CACHE = $(EXTRACT) --cache_dir=$(call quote,$(CACHE))
 # Programs, each with the flags that name its folders.
 TRAIN = -m train_head --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
 TUNE = -m train_head.fine_tune --cache_dir=$(call quote,$(TUNE_CACHE)) --run_dir=$(call quote,$(TUNE_RUN)) \
-  $(if $(HEAD_LIST),--manifest=$(call quote,$(HEAD_LIST))) $(FLAGS)
+  $(if $(HEAD_LIST),--manifest=$(call quote,$(HEAD_LIST))) $(MOVED_WEIGHTS_FLAG) $(FLAGS)
 RECUT = -m train_head.recut --cache_dir=$(call quote,$(CACHE)) --new_cache_dir=$(call quote,$(TUNE_CACHE))
 TUNE_REMEDY = { status=$$?; [ $$status != 1 ] || echo 'error: fine-tuning follows' $(call quote,$(CACHE)). 'If' \
   $(call quote,$(TUNE_CACHE)) 'was made with other settings, remove it and run this again.' >&2; exit $$status; }
 EVALUATE = -m train_head.evaluate --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
-PREDICT = -m train_head.predict --run_dir=$(call quote,$(RUN)) $(FLAGS) $(CLIPS)
+PREDICT = -m train_head.predict --run_dir=$(call quote,$(RUN)) $(MOVED_WEIGHTS_FLAG) $(FLAGS) $(CLIPS)
 COMPARISON = -m train_head.compare --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(COMPARE)) $(FLAGS)
 AUDITING = -m train_head.audit --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(AUDIT)) $(FLAGS)
 REPORT = -m train_head.report --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) \

@@ -112,6 +112,14 @@ def test_flags_of_the_readme_reach_the_program():
     assert list_flags(*shlex.split(line)) == ["--data=clips", "--cache_dir=work/clips/cache", regex]
 
 
+@pytest.mark.parametrize("target", ["predict", "finetune"])
+def test_weights_that_moved_reach_what_reads_them(target):
+    flags = list_flags(target, "DATA=clips", "WEIGHTS=my vgg16.h5", "CLIPS=new.mp4")
+    assert "--weights=my vgg16.h5" in flags
+    # The sample's are no choice of the user's, and RUN may be of others.
+    assert not any(flag.startswith("--weights") for flag in list_flags(target, "CLIPS=new.mp4"))
+
+
 @pytest.mark.parametrize("data", ["", " "])
 def test_an_empty_name_is_not_the_sample(data):
     done = run_make("train", f"DATA={data}")

@@ -240,6 +240,18 @@ def test_other_weights_are_refused(run_dir, tmp_path):
         Predictor(RunDir(run_dir), weights=str(weights))
 
 
+def test_weights_that_are_gone_are_asked_for(run_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    gone = str(tmp_path / "gone.h5")
+    write_json(run.contract_path, {**read_json(run.contract_path), "weights": gone})
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"contract\.json: the features were made with the weights of .*/gone\.h5, and no "
+        r"file is there now\. Name where it is: --weights=FILE \(with make: WEIGHTS=FILE\)\.",
+    ):
+        Predictor(run)
+
+
 def test_moved_weights_are_named(run_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"moved\.h5: expected a VGG16 weights file\. Rece"):
         Predictor(RunDir(run_dir), weights=str(tmp_path / "moved.h5"))
