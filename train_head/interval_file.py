@@ -60,7 +60,8 @@ def read_intervals(
         if row["clip_id"] not in known_ids:
             raise ValueError(
                 f"{place}: unknown clip {row['clip_id']!r}. Expected a clip_id of the cache's "
-                "manifest. Correct it, or remove the row."
+                "manifest. If the clip is new, extract or import it first; else correct the name, "
+                "or remove the row."
             )
         intervals[row["clip_id"]].append(interval)
     for of_clip in intervals.values():
