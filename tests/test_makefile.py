@@ -112,6 +112,11 @@ def test_flags_of_the_readme_reach_the_program():
     assert list_flags(*shlex.split(line)) == ["--data=clips", "--cache_dir=work/clips/cache", regex]
 
 
+def test_help_fits_in_80_columns(make):
+    lines = make("WORK=work", "VENV=.venv").stdout.splitlines()
+    assert lines and [line for line in lines if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("target", ["predict", "finetune"])
 def test_weights_that_moved_reach_what_reads_them(target):
     flags = list_flags(target, "DATA=clips", "WEIGHTS=my vgg16.h5", "CLIPS=new.mp4")
