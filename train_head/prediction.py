@@ -44,8 +44,9 @@ class Prediction:
 
     source: Path
     probabilities: np.ndarray | None = None
-    clock: ClipClock | None = None
-    sequences: Sequence[ClipFeatures] = ()
+    # Hundreds of numbers a clip, which a shell or a notebook would show in place of the answer.
+    clock: ClipClock | None = dataclasses.field(default=None, repr=False)
+    sequences: Sequence[ClipFeatures] = dataclasses.field(default=(), repr=False)
     failure: str = ""
 
 
