@@ -67,7 +67,7 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
     """Logs what was done and what failed. Returns the program's exit status."""
     result = summary.result
     logging.info("%s", summary)
-    if result.forward_wait_sec:  # imported features have passed no backbone here
+    if result.frames and result.forward_wait_sec:  # imported features have passed no backbone here
         logging.info(
             "Of %.1f s, %.1f s went to waiting for frames, %.1f s for the backbone, and %.1f s to "
             "writing: the largest is what to speed up",
