@@ -125,6 +125,15 @@ def test_weights_that_moved_reach_what_reads_them(target):
     assert not any(flag.startswith("--weights") for flag in list_flags(target, "CLIPS=new.mp4"))
 
 
+def test_brackets_that_the_shell_would_read_are_told_of():
+    regex = "--group_regex=s([0-9]+)"
+    done = run_make("features", "DATA=clips", f"FLAGS={regex}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"""*** FLAGS={regex}: the shell reads brackets itself. Put""" in done.stderr
+    (remedy,) = re.findall("""such as FLAGS=(".*")""", done.stderr)
+    assert list_flags("features", "DATA=clips", f"FLAGS={shlex.split(remedy)[0]}")[-1] == regex
+
+
 @pytest.mark.parametrize("data", ["", " "])
 def test_an_empty_name_is_not_the_sample(data):
     done = run_make("train", f"DATA={data}")
