@@ -213,6 +213,11 @@ def test_no_clips_are_asked_for(run_dir):
     assert "error: Expected videos or frame folders as arguments. Received: none." in done.stderr
 
 
+def test_a_path_is_no_run():
+    with refusal("Expected a RunDir. Received: 'run'. Write RunDir('run').", TypeError):
+        Predictor("run")
+
+
 def test_missing_run_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
         Predictor(RunDir(tmp_path / "gone"))
