@@ -71,6 +71,7 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
     assert list(rows[0]) == ["clip", "predicted", "left", "right"]
     lines = done.stdout.splitlines()
     assert len(lines) == len(rows), "stdout is a line for each clip and nothing else"
+    assert done.stderr.splitlines()[-1].endswith(f" Written: {output}")
     for source, row, line in zip(sources, rows, lines, strict=True):
         left, right = float(row["left"]), float(row["right"])
         # As in predictions.csv: what float32 holds, and no digit more.
