@@ -56,10 +56,15 @@ def test_labels_that_look_alike_are_told_of(timed, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "columns", ["clip_id,start_sec,end_frame,label", "clip_id,start_sec,end_sec", "clip;a;b;label"]
+    ("columns", "remedy"),
+    [
+        ("clip_id,start_sec,end_frame,label", "Correct the header"),
+        ("clip_id,start_sec,end_sec", "Correct the header"),
+        ("clip_id;start_sec;end_sec;label", "Save the file with commas between all cells"),
+    ],
 )
-def test_missing_columns_are_named(timed, tmp_path, columns):
-    message = rf"csv:1: Expected the columns .*, separated by commas. Received: {columns}\. Correct"
+def test_missing_columns_are_named(timed, tmp_path, columns, remedy):
+    message = rf"csv:1: Expected the .*, separated by commas. Received: {columns}\. {remedy}\."
     with pytest.raises(ValueError, match=message):
         read(write_csv(tmp_path, columns=columns), timed)
 

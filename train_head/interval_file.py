@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import check_label
-from lrcn.common.manifest import read_utf8
+from lrcn.common.manifest import find_separator_remedy, read_utf8
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
@@ -72,9 +72,8 @@ def read_intervals(
 def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
     columns = next((x for x in (SEC_COLUMNS, FRAME_COLUMNS) if set(x) <= set(header)), None)
     if columns is None or not {"clip_id", "label"} <= set(header):
-        raise ValueError(
-            f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. Correct the header."
-        )
+        remedy = find_separator_remedy(header) or "Correct the header."
+        raise ValueError(f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. {remedy}")
     if len(set(header)) < len(header) or {*SEC_COLUMNS, *FRAME_COLUMNS} & set(header) != {*columns}:
         raise ValueError(
             f"{place}: {EXPECTED_COLUMNS}, each once, and not both seconds and frames. Received: "
