@@ -147,9 +147,25 @@ def test_means_deviations_and_differences(folder):
         {**content, "of_one_group": True}
     )
     lines = format_table(content).splitlines()
-    assert lines[2].split()[:6] == ["model", "mean", "std", "seed", "5", "seed"]
+    assert lines[0] == "top-1 of 8 test clips, in %: mean and deviation of seeds 5, 6"
+    assert lines[2].split() == [
+        "model",
+        "mean",
+        "std",
+        "difference",
+        "to",
+        "mean",
+        "pool",
+        "[95",
+        "%]",
+    ]
     row = next(line for line in lines if line.startswith("GRU  "))
-    assert row.split()[:6] == ["GRU", "87.5", "17.7", "100.0", "75.0", "+37.5"]
+    assert row.split()[:4] == ["GRU", "87.5", "17.7", "+37.5"]
+    # Rows of a terminal of 80 columns, the longest name and interval too.
+    for model in content["models"]:
+        model["difference"] = {"mean": -1, "low": -1, "high": 1}
+    content["models"][0]["title"] = max((model.title for model in MODELS), key=len)
+    assert max(map(len, format_table(content).splitlines()[:-1])) <= 80
 
 
 def test_models_differ_from_the_gru_in_what_their_titles_say():
