@@ -30,6 +30,13 @@ refuse_empty = $(if $(filter-out undefined,$(origin $(1))),$(if $(strip $($(1)))
 $(call refuse_empty,DATA,Name a folder or a .csv$(COMMA) or leave DATA out for the sample)
 $(foreach name,CACHE RUN COMPARE AUDIT,$(call refuse_empty,$(name),Name a folder$(COMMA) or leave $(name) out))
 
+# Bash would tell of a syntax error, and not of what it misses. Quotes, escapes and `$$` are meant for
+# it.
+BRACKET := (
+QUOTED := $(strip $(foreach sign,' " \ $$,$(findstring $(sign),$(FLAGS))))
+$(if $(findstring $(BRACKET),$(FLAGS)),$(if $(QUOTED),,$(error FLAGS=$(FLAGS): the shell reads brackets itself. \
+  Put a flag that has them in quotes of its own$(COMMA) such as FLAGS="'--group_regex=s([0-9]+)'")))
+
 # Without DATA, everything runs on the built-in sample, which needs no download.
 WORK := work
 ifneq ($(origin DATA),undefined)
@@ -50,6 +57,8 @@ endif
 endif
 # Left out, the weights are what the cache has, else ImageNet's.
 WEIGHTS_FLAG := $(if $(WEIGHTS),--weights=$(call quote,$(WEIGHTS)))
+# Where a run's weights are now, which the sample's default does not say.
+MOVED_WEIGHTS_FLAG := $(if $(filter-out file,$(origin WEIGHTS)),$(WEIGHTS_FLAG))
 # Fine-tuning starts from another cut, and so from another cache. Unless that is named, it follows
 # the cache of the head, where there is one: with other splits, clips that are tested there would be
 # trained on here. Of imported features it takes the splits alone.
@@ -77,39 +86,47 @@ AUDIT ?= $(WORK)/$(NAME)/audit
 help:
 	@echo 'LRCN: from a folder of clips to a classifier of videos.'
 	@echo
-	@echo '  make train                   on the built-in sample'
-	@echo '  make train DATA=my/clips     on DATA/<class>/<clip>.mp4, DATA/<class>/<clip>/*.jpg or a .csv'
+	@echo '  make train                on the built-in sample'
+	@echo '  make train DATA=my/clips  on DATA/<class>/<clip>.mp4,'
+	@echo '                            DATA/<class>/<clip>/*.jpg or a .csv'
 	@echo
 	@echo 'Targets'
 	@echo '  setup      virtual environment $(VENV) from the hash-locked requirements.lock'
 	@echo '  sample     render the built-in sample'
 	@echo '  features   stage 1: frozen VGG16 over every frame, into CACHE'
-	@echo '  train      stage 2: train the head on CACHE, score it on the test clips, into RUN'
-	@echo '  finetune   train the head and the last layers of VGG16, into RUN; on the clips, splits and settings'
-	@echo '             of train where that has been run, unless CACHE is named'
+	@echo '  train      stage 2: train the head on CACHE and score it on the test clips,'
+	@echo '             into RUN'
+	@echo '  finetune   train the head and the last layers of VGG16, into RUN; on the'
+	@echo '             clips, splits and settings of train where that has been run,'
+	@echo '             unless CACHE is named'
 	@echo '  evaluate   print the scores of RUN as a table'
-	@echo '  predict    name the class of new videos: make predict RUN=... CLIPS="a.mp4 folder/"'
-	@echo '  compare    does the RNN earn its place? Nine models, several seeds, one verdict'
+	@echo '  predict    name the class of new videos:'
+	@echo '             make predict RUN=... CLIPS="a.mp4 folder/"'
+	@echo '  compare    does the RNN earn its place? Nine models, several seeds, a verdict'
 	@echo '  audit      near-duplicate clips that straddle splits'
-	@echo '  report     write RUN/report.html, with compare and audit where they have been made'
+	@echo '  report     write RUN/report.html, with compare and audit where they are made'
 	@echo '  test       run the tests'
 	@echo '  lint       check style; format applies it'
 	@echo '  lock       write requirements.lock anew'
-	@echo '  bench      time both stages and fine-tuning beside other ways to do the same (benchmarks/);'
-	@echo '             FLAGS="--rounds=5" is for all that take rounds'
+	@echo '  bench      time both stages and fine-tuning beside other ways to do the same'
+	@echo '             (benchmarks/); FLAGS="--rounds=5" is for all that take rounds'
 	@echo '  clean      remove $(VENV) and what tools leave; never a cache or a run'
 	@echo
 	@echo 'Variables'
-	@echo '  DATA       folder of clips or a .csv manifest   (the built-in sample)'
-	@echo '  CACHE      feature cache       ($(WORK)/<name of DATA>/cache; for finetune cache_block4_pool)'
-	@echo '  RUN        run                 ($(WORK)/<name of DATA>/run; for finetune finetuned)'
-	@echo '  COMPARE    what compare makes; AUDIT what audit makes  (beside the run)'
-	@echo '  WEIGHTS    imagenet, random or a file           (what CACHE has, else imagenet)'
-	@echo '  CLIPS      what to predict; in quotes of its own where a name has blanks: CLIPS="'\''a b.mp4'\''"'
-	@echo '  FLAGS      more flags for the program of the target, such as FLAGS="--seq_len=32". Those of stage 1'
-	@echo '             go to features, which train, finetune, compare and audit then follow. In quotes of its'
-	@echo '             own what the shell would read: make features FLAGS="'\''--group_regex=s([0-9]+)'\''"'
-	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up   (python3)'
+	@echo '  DATA       folder of clips or a .csv manifest (the built-in sample)'
+	@echo '  CACHE      feature cache ($(WORK)/<name of DATA>/cache; for finetune'
+	@echo '             cache_block4_pool)'
+	@echo '  RUN        run ($(WORK)/<name of DATA>/run; for finetune finetuned)'
+	@echo '  COMPARE    what compare makes; AUDIT what audit makes (beside the run)'
+	@echo '  WEIGHTS    imagenet, random or a file (what CACHE has, else imagenet)'
+	@echo '  CLIPS      what to predict; in quotes of its own where a name has blanks:'
+	@echo '             CLIPS="'\''a b.mp4'\''"'
+	@echo '  FLAGS      more flags for the program of the target, such as'
+	@echo '             FLAGS="--seq_len=32". Those of stage 1 go to features, which train,'
+	@echo '             finetune, compare and audit then follow. In quotes of its own what'
+	@echo '             the shell would read:'
+	@echo '             make features FLAGS="'\''--group_regex=s([0-9]+)'\''"'
+	@echo '  PYTHON     Python 3.11 to 3.13 for the set-up (python3)'
 
 setup: $(SETUP_DONE)
 
@@ -131,12 +148,12 @@ FILL_CACHE = $(EXTRACT) --cache_dir=$(call quote,$(CACHE))
 # Programs, each with the flags that name its folders.
 TRAIN = -m train_head --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
 TUNE = -m train_head.fine_tune --cache_dir=$(call quote,$(TUNE_CACHE)) --run_dir=$(call quote,$(TUNE_RUN)) \
-  $(if $(HEAD_LIST),--manifest=$(call quote,$(HEAD_LIST))) $(FLAGS)
+  $(if $(HEAD_LIST),--manifest=$(call quote,$(HEAD_LIST))) $(MOVED_WEIGHTS_FLAG) $(FLAGS)
 RECUT = -m train_head.recut --cache_dir=$(call quote,$(CACHE)) --new_cache_dir=$(call quote,$(TUNE_CACHE))
 TUNE_REMEDY = { status=$$?; [ $$status != 1 ] || echo 'error: fine-tuning follows' $(call quote,$(CACHE)). 'If' \
   $(call quote,$(TUNE_CACHE)) 'was made with other settings, remove it and run this again.' >&2; exit $$status; }
 EVALUATE = -m train_head.evaluate --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) $(FLAGS)
-PREDICT = -m train_head.predict --run_dir=$(call quote,$(RUN)) $(FLAGS) $(CLIPS)
+PREDICT = -m train_head.predict --run_dir=$(call quote,$(RUN)) $(MOVED_WEIGHTS_FLAG) $(FLAGS) $(CLIPS)
 COMPARISON = -m train_head.compare --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(COMPARE)) $(FLAGS)
 AUDITING = -m train_head.audit --cache_dir=$(call quote,$(CACHE)) --output_dir=$(call quote,$(AUDIT)) $(FLAGS)
 REPORT = -m train_head.report --cache_dir=$(call quote,$(CACHE)) --run_dir=$(call quote,$(RUN)) \

@@ -51,10 +51,14 @@ class Summary:
 
     def __str__(self):
         result = self.result
-        rate_fps = result.frames / result.elapsed_sec if result.frames else 0.0
-        return (
+        counts = (
             f"{result.clips_done} clips done, {self.skipped} skipped (already there), "
-            f"{len(result.failures)} failed; {result.frames} frames, {rate_fps:.1f} frames/s, "
+            f"{len(result.failures)} failed"
+        )
+        if not result.frames:
+            return counts
+        return (
+            f"{counts}; {result.frames} frames, {result.frames / result.elapsed_sec:.1f} frames/s, "
             f"{result.size_bytes / 1e6:.1f} MB written in {self.elapsed_sec:.0f} s"
         )
 
@@ -63,7 +67,7 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
     """Logs what was done and what failed. Returns the program's exit status."""
     result = summary.result
     logging.info("%s", summary)
-    if result.forward_wait_sec:  # imported features have passed no backbone here
+    if result.frames and result.forward_wait_sec:  # imported features have passed no backbone here
         logging.info(
             "Of %.1f s, %.1f s went to waiting for frames, %.1f s for the backbone, and %.1f s to "
             "writing: the largest is what to speed up",

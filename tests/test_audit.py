@@ -214,6 +214,9 @@ def test_a_part_of_a_clip_counts_by_the_frame_in_common(tmp_path):
     lines = format_audit(audit).splitlines()
     assert [i for i, line in enumerate(lines) if line.endswith("  a frame in common")] == [1]
     assert lines[-1].endswith("have a similarity of 0.999 or more, or a frame in common.")
+    # Ten that do not count show how far below they are; the list is no alarm.
+    assert lines[-3:-1] == ["39 more pairs, less alike than these, are in audit.json.", ""]
+    assert lines.index(lines[-3]) == 1 + 1 + 10
     assert ("train_3", "test_3") in list_pairs(audit)
     assert all(pair["frame_similarity"] < 0.9 for pair in others)
 

@@ -26,7 +26,11 @@ from train_head.frame_labels import check_trainable
         (["walk/a,0,nan,sit"], r"csv:2: expected numbers .* 'nan'\. Correct them"),
         (["walk/a,0,inf,sit"], r"csv:2: expected numbers .* 'inf'"),
         (["walk/a,0,1:30,sit"], r"csv:2: expected numbers .* '1:30'"),
-        (["walk/a,0,1,sit", "c,0,1,sit"], r"csv:3: unknown clip 'c'\. Expected a clip_id of"),
+        (
+            ["walk/a,0,1,sit", "c,0,1,sit"],
+            r"csv:3: unknown clip 'c'\. Expected a clip_id of the cache's manifest\. If the clip "
+            r"is new, extract or import it first; else correct the name, or remove the row\.",
+        ),
         (["walk/a,0,1,"], r"csv:2: expected a class name, not empty"),
         (["walk/a,0,1"], r"csv:2: expected as many cells as the header has"),
         (["walk/a,0,1,sit,x"], r"csv:2: expected as many cells as the header has"),
@@ -52,10 +56,15 @@ def test_labels_that_look_alike_are_told_of(timed, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "columns", ["clip_id,start_sec,end_frame,label", "clip_id,start_sec,end_sec", "clip;a;b;label"]
+    ("columns", "remedy"),
+    [
+        ("clip_id,start_sec,end_frame,label", "Correct the header"),
+        ("clip_id,start_sec,end_sec", "Correct the header"),
+        ("clip_id;start_sec;end_sec;label", "Save the file with commas between all cells"),
+    ],
 )
-def test_missing_columns_are_named(timed, tmp_path, columns):
-    message = rf"csv:1: Expected the columns .*, separated by commas. Received: {columns}\. Correct"
+def test_missing_columns_are_named(timed, tmp_path, columns, remedy):
+    message = rf"csv:1: Expected the .*, separated by commas. Received: {columns}\. {remedy}\."
     with pytest.raises(ValueError, match=message):
         read(write_csv(tmp_path, columns=columns), timed)
 

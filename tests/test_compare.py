@@ -88,9 +88,13 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     shutil.rmtree(output_dir / "mean_pool" / "seed_6")
     kept = {path: path.stat().st_mtime_ns for path in output_dir.rglob("*") if path.is_file()}
     flags = (f"--cache_dir={folder}/cache", f"--output_dir={output_dir}", *FLAGS)
-    done = run_program("train_head.compare", *flags, "--seeds=2", "--seed=5")
+    fonts = {"MPLCONFIGDIR": str(folder / "matplotlib")}  # as where it has never drawn
+    done = run_program("train_head.compare", *flags, "--seeds=2", "--seed=5", env=fonts)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "no run is made twice"
     assert "16 of 16 runs done, about 0 s left" in done.stderr
+    written = f"Written: {output_dir / 'compare.json'} and {output_dir / 'compare.png'}"
+    assert done.stderr.splitlines()[-1].endswith(written)
+    assert "fontManager" not in done.stderr, "what matplotlib tells of its own files"
 
     content = json.loads((output_dir / "compare.json").read_text())
     assert (content["split"], content["num_clips"], content["seeds"]) == ("test", 8, SEEDS)
@@ -143,9 +147,25 @@ def test_means_deviations_and_differences(folder):
         {**content, "of_one_group": True}
     )
     lines = format_table(content).splitlines()
-    assert lines[2].split()[:6] == ["model", "mean", "std", "seed", "5", "seed"]
+    assert lines[0] == "top-1 of 8 test clips, in %: mean and deviation of seeds 5, 6"
+    assert lines[2].split() == [
+        "model",
+        "mean",
+        "std",
+        "difference",
+        "to",
+        "mean",
+        "pool",
+        "[95",
+        "%]",
+    ]
     row = next(line for line in lines if line.startswith("GRU  "))
-    assert row.split()[:6] == ["GRU", "87.5", "17.7", "100.0", "75.0", "+37.5"]
+    assert row.split()[:4] == ["GRU", "87.5", "17.7", "+37.5"]
+    # Rows of a terminal of 80 columns, the longest name and interval too.
+    for model in content["models"]:
+        model["difference"] = {"mean": -1, "low": -1, "high": 1}
+    content["models"][0]["title"] = max((model.title for model in MODELS), key=len)
+    assert max(map(len, format_table(content).splitlines()[:-1])) <= 80
 
 
 def test_models_differ_from_the_gru_in_what_their_titles_say():

@@ -13,8 +13,10 @@ from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
+from extract_features.summary import ExtractionResult, Summary, report_summary
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
+from lrcn.common.clip import Clip
 from lrcn.common.decode import estimate_num_frames
 from lrcn.common.manifest import read_manifest
 from lrcn.common.source_stat import read_source_stat
@@ -37,6 +39,19 @@ def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
         assert "is not finite in float16" in reason
     assert snapshot_clips(tmp_path / "cache") == {}
     assert not list((tmp_path / "cache").rglob("*.tmp"))
+
+
+def test_where_no_frame_came_nothing_is_said_of_speed(tmp_path, caplog):
+    result = ExtractionResult(
+        failures=[(Clip("a", "a.mp4", "walk"), "no video")], elapsed_sec=0.01, forward_wait_sec=0.01
+    )
+    with caplog.at_level("INFO", logger="absl"):
+        report_summary(Summary(result, 30, elapsed_sec=3, skip_unreadable=True), tmp_path)
+    assert caplog.messages == [
+        "0 clips done, 30 skipped (already there), 1 failed",
+        "failed: a: no video",
+        f"Failed clips: 1, all listed in {tmp_path}/failures.csv",
+    ]
 
 
 def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):

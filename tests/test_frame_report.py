@@ -66,6 +66,10 @@ def test_the_page_works_in_a_browser(run_and_cache, page):
     # Two bands of labels for each clip, and curves of train and val.
     assert page.evaluate(count.format(".timeline .bands:nth-of-type(1) i")) == 4
     assert page.evaluate(count.format("#top1-curve path")) == 2
+    # Their names are on top of both lines, where one crosses them.
+    names = "#top1-curve :is(text.fill-true, text.fill-guess)"
+    assert page.evaluate(count.format(names)) == 2
+    assert page.evaluate(count.format(f"{names} ~ path")) == 0
     cells = page.evaluate("[...document.querySelectorAll('.matrix td')].map(x => x.innerText)")
     matrix = [str(n) if n else "" for row in scores["confusion_matrix"] for n in row]
     assert cells == ["", *matrix]

@@ -112,6 +112,28 @@ def test_flags_of_the_readme_reach_the_program():
     assert list_flags(*shlex.split(line)) == ["--data=clips", "--cache_dir=work/clips/cache", regex]
 
 
+def test_help_fits_in_80_columns(make):
+    lines = make("WORK=work", "VENV=.venv").stdout.splitlines()
+    assert lines and [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("target", ["predict", "finetune"])
+def test_weights_that_moved_reach_what_reads_them(target):
+    flags = list_flags(target, "DATA=clips", "WEIGHTS=my vgg16.h5", "CLIPS=new.mp4")
+    assert "--weights=my vgg16.h5" in flags
+    # The sample's are no choice of the user's, and RUN may be of others.
+    assert not any(flag.startswith("--weights") for flag in list_flags(target, "CLIPS=new.mp4"))
+
+
+def test_brackets_that_the_shell_would_read_are_told_of():
+    regex = "--group_regex=s([0-9]+)"
+    done = run_make("features", "DATA=clips", f"FLAGS={regex}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"""*** FLAGS={regex}: the shell reads brackets itself. Put""" in done.stderr
+    (remedy,) = re.findall("""such as FLAGS=(".*")""", done.stderr)
+    assert list_flags("features", "DATA=clips", f"FLAGS={shlex.split(remedy)[0]}")[-1] == regex
+
+
 @pytest.mark.parametrize("data", ["", " "])
 def test_an_empty_name_is_not_the_sample(data):
     done = run_make("train", f"DATA={data}")

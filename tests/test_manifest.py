@@ -147,7 +147,7 @@ def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
     ("header", "text"),
     [
         ("clip_id,path,label,fps", ":1: unknown column 'fps'. Expected the columns clip_id,path,"),
-        ("clip_id;path;label", "separated by commas. Rename or remove what is not among them"),
+        ("clip_id;path;label", "separated by commas. Save the file with commas between all"),
         ("clip_id,path", ":1: no column 'label'. Expected"),
         ("", ":1: no column 'clip_id', 'path', 'label'"),
         ("clip_id,path,label,path", ":1: a column stands twice"),

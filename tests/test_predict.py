@@ -71,6 +71,7 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
     assert list(rows[0]) == ["clip", "predicted", "left", "right"]
     lines = done.stdout.splitlines()
     assert len(lines) == len(rows), "stdout is a line for each clip and nothing else"
+    assert done.stderr.splitlines()[-1].endswith(f" Written: {output}")
     for source, row, line in zip(sources, rows, lines, strict=True):
         left, right = float(row["left"]), float(row["right"])
         # As in predictions.csv: what float32 holds, and no digit more.
@@ -213,6 +214,11 @@ def test_no_clips_are_asked_for(run_dir):
     assert "error: Expected videos or frame folders as arguments. Received: none." in done.stderr
 
 
+def test_a_path_is_no_run():
+    with refusal("Expected a RunDir. Received: 'run'. Write RunDir('run').", TypeError):
+        Predictor("run")
+
+
 def test_missing_run_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
         Predictor(RunDir(tmp_path / "gone"))
@@ -238,6 +244,18 @@ def test_other_weights_are_refused(run_dir, tmp_path):
         r"256=\w+\.\.\., with --weights=.*other\.weights\.h5\. Pass the weights that the feat",
     ):
         Predictor(RunDir(run_dir), weights=str(weights))
+
+
+def test_weights_that_are_gone_are_asked_for(run_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    gone = str(tmp_path / "gone.h5")
+    write_json(run.contract_path, {**read_json(run.contract_path), "weights": gone})
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"contract\.json: the features were made with the weights of .*/gone\.h5, and no "
+        r"file is there now\. Name where it is: --weights=FILE \(with make: WEIGHTS=FILE\)\.",
+    ):
+        Predictor(run)
 
 
 def test_moved_weights_are_named(run_dir, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrcn.common.clip_features import ClipClock
+from lrcn.common.clip_features import ClipClock, ClipFeatures
 from train_head.prediction import Prediction
 from train_head.prediction_output import open_prediction_csv
 
@@ -33,6 +33,17 @@ def write_until_full(path, *, num_frames):
         for number in range(1000):
             write_prediction(make_prediction(number, num_frames=num_frames))
     return caught.value, number
+
+
+def test_a_prediction_that_a_shell_shows_is_its_answer():
+    clock = ClipClock(np.arange(800), np.arange(800) / 25)
+    sequence = ClipFeatures(
+        np.zeros((16, 7, 7, 512), np.float16), clock.frame_index[:16], clock.timestamp_sec[:16]
+    )
+    shown = Prediction(Path("new.mp4"), np.array([0.25, 0.75]), clock, [sequence])
+    assert repr(shown).replace(type(Path()).__name__, "Path") == (
+        "Prediction(source=Path('new.mp4'), probabilities=array([0.25, 0.75]), failure='')"
+    )
 
 
 @pytest.mark.parametrize("num_frames", [0, 7])

@@ -82,11 +82,19 @@ def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):
     assert read_state(run_dir) == before
 
 
-def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path):
+def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, caplog):
     # Large steps of the whole set at once: soon an epoch is worse than the one before.
     settings = {"epochs": 30, "patience": 1, "learning_rate": 1.0, "batch_size": 1000}
-    run = train(ramps, tmp_path / "run", rnn="gru", **settings)
+    with caplog.at_level("INFO", logger="absl"):
+        run = train(ramps, tmp_path / "run", rnn="gru", **settings)
     history = read_history(run.history_path)
+    told = [message for message in caplog.messages if message.startswith("epoch ")]
+    assert len(told) == len(history)
+    last = history[-1]
+    numbers = f"loss {last['loss']:.3f} top1 {last['top1']:.3f}  val_loss {last['val_loss']:.3f} "
+    assert told[-1].startswith(f"epoch {len(history)}  {numbers}val_top1 {last['val_top1']:.3f}  ")
+    # A terminal of 80 columns shows each in one line, the time of day before it.
+    assert max(map(len, told)) <= 80 - len("12:34:56 ")
     best = min(history, key=lambda row: (-row["val_top1"], -row["epoch"]))
     assert len(history) < 30
     assert history.index(best) == len(history) - 2

@@ -182,7 +182,11 @@ def test_gone_cache_is_said(run_dir, tmp_path):
 def test_one_class_is_refused(tmp_path):
     clips = {Clip(f"c{i}", "c", "walk", "train"): np.ones((3, 2)) for i in range(3)}
     cache = write_cache(tmp_path / "cache", clips)
-    with pytest.raises(ValueError, match=r"at least two classes .* Received: \['walk'\]\. Add"):
+    text = (
+        r"cache/manifest\.csv: expected at least two classes to tell apart\. Received: \['walk'\]\."
+        r" Add clips of another class, or train on labels of frames \(--labels=frame\)\."
+    )
+    with pytest.raises(ValueError, match=text):
         train(cache, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -2,12 +2,16 @@
 
 from train_head.near_duplicates import SAME_FRAMES
 
+# Pairs that do not count and are printed all the same: they tell how far off the closest are.
+_NUM_BELOW = 10
+
 
 def format_audit(audit: dict) -> str:
     """Renders what `near_duplicates.find_near_duplicates` returns."""
-    width = max(len(pair["clip_a"]) for pair in audit["pairs"])
+    pairs = audit["pairs"][: audit["num_pairs"] + _NUM_BELOW]  # those that count come first
+    width = max(len(pair["clip_a"]) for pair in pairs)
     lines = ["similarity  of frames  clips (split, label)"]
-    for pair in audit["pairs"]:
+    for pair in pairs:
         first, second = (
             f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
         )
@@ -20,6 +24,9 @@ def format_audit(audit: dict) -> str:
             f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
             f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{same}"
         )
+    num_left_out = len(audit["pairs"]) - len(pairs)
+    if num_left_out:
+        lines.append(f"{num_left_out} more pairs, less alike than these, are in audit.json.")
     return "\n".join(
         [
             *lines,

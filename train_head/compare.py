@@ -7,7 +7,7 @@ but for those in which the models differ.
 
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 
 from lrcn.common.program import run_program
 from train_head import manifest_flag, train_flags
@@ -69,9 +69,11 @@ def main() -> int:
         num_seeds=_SEEDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
     )
-    write_json(output_dir / "compare.json", comparison)
-    draw_comparison(output_dir / "compare.png", comparison)
+    json_path, picture_path = output_dir / "compare.json", output_dir / "compare.png"
+    write_json(json_path, comparison)
+    draw_comparison(picture_path, comparison)
     print(format_table(comparison))
+    logging.info("Written: %s and %s", json_path, picture_path)
     return 0
 
 

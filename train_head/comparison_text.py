@@ -52,20 +52,20 @@ def format_table(comparison: dict) -> str:
     """Renders what `compare_models` returns."""
     models = comparison["models"]
     width = max(len(model["title"]) for model in models)
-    seeds = "".join(f"{f'seed {seed}':>9}" for seed in comparison["seeds"])
+    # Of each seed would be wider than a terminal; compare.json and compare.png have them.
+    seeds = comparison["seeds"]
+    named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
+    clips = f"{comparison['num_clips']} {comparison['split']} clips"
     lines = [
-        f"top-1 of {comparison['num_clips']} {comparison['split']} clips, in %",
+        f"top-1 of {clips}, in %: mean and deviation of {named}",
         "",
-        f"{'model':{width}}   mean    std{seeds}   difference to mean pool [95 %]",
+        f"{'model':{width}}   mean    std   difference to mean pool [95 %]",
     ]
     for model in models:
         std = "--" if model["std"] is None else f"{100 * model['std']:.1f}"
-        top1 = "".join(f"{100 * score:9.1f}" for score in model["top1"])
         difference = model["difference"]
         shown = "--" if difference is None else format_difference(difference, sign="+")
-        lines.append(
-            f"{model['title']:{width}}  {100 * model['mean']:5.1f}  {std:>5}{top1}   {shown}"
-        )
+        lines.append(f"{model['title']:{width}}  {100 * model['mean']:5.1f}  {std:>5}   {shown}")
     if comparison["of_one_group"]:
         lines += ["", ONE_GROUP]
     leaking_groups = comparison["leaking_groups"]

@@ -17,8 +17,9 @@ _MANIFESTS = flags.DEFINE_list(
     "manifests",
     None,
     "Manifests of the cache's clips, with a split for each clip, such as those that "
-    "extract_features.official_splits writes; separated by commas. A folder stands for the .csv "
-    "files in it.",
+    "extract_features.official_splits writes, or train_head.label_noise (fold_1.csv and so on; "
+    "with as many --folds as there are groups, each leaves one group out); separated by commas. A "
+    "folder stands for the .csv files in it.",
     required=True,
 )
 _OUTPUT_DIR = flags.DEFINE_string(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import check_label
-from lrcn.common.manifest import read_utf8
+from lrcn.common.manifest import find_separator_remedy, read_utf8
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
@@ -60,7 +60,8 @@ def read_intervals(
         if row["clip_id"] not in known_ids:
             raise ValueError(
                 f"{place}: unknown clip {row['clip_id']!r}. Expected a clip_id of the cache's "
-                "manifest. Correct it, or remove the row."
+                "manifest. If the clip is new, extract or import it first; else correct the name, "
+                "or remove the row."
             )
         intervals[row["clip_id"]].append(interval)
     for of_clip in intervals.values():
@@ -71,9 +72,8 @@ def read_intervals(
 def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
     columns = next((x for x in (SEC_COLUMNS, FRAME_COLUMNS) if set(x) <= set(header)), None)
     if columns is None or not {"clip_id", "label"} <= set(header):
-        raise ValueError(
-            f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. Correct the header."
-        )
+        remedy = find_separator_remedy(header) or "Correct the header."
+        raise ValueError(f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. {remedy}")
     if len(set(header)) < len(header) or {*SEC_COLUMNS, *FRAME_COLUMNS} & set(header) != {*columns}:
         raise ValueError(
             f"{place}: {EXPECTED_COLUMNS}, each once, and not both seconds and frames. Received: "

@@ -97,6 +97,8 @@ def main(arguments: list[str]) -> int:
                     explanation=explainer.explain(prediction.sequences),
                     class_names=predictor.class_names,
                 )
+    if _OUTPUT.value is not None:
+        logging.info("Written: %s", _OUTPUT.value)
     return 1 if failed else 0
 
 

@@ -45,8 +45,9 @@ class Prediction:
 
     source: Path
     probabilities: np.ndarray | None = None
-    clock: ClipClock | None = None
-    sequences: Sequence[ClipFeatures] = ()
+    # Hundreds of numbers a clip, which a shell or a notebook would show in place of the answer.
+    clock: ClipClock | None = dataclasses.field(default=None, repr=False)
+    sequences: Sequence[ClipFeatures] = dataclasses.field(default=(), repr=False)
     failure: str = ""
 
 
@@ -71,7 +72,10 @@ class Predictor:
             FileNotFoundError: If the run or the weights are missing.
             ValueError: If the weights are not those of the contract, the run was trained on
                 imported features, or several windows are asked of a head that labels every frame.
+            TypeError: If the run is a path.
         """
+        if not isinstance(run, RunDir):
+            raise TypeError(f"Expected a RunDir. Received: {run!r}. Write RunDir({run!r}).")
         run.check_trained()
         self._num_windows = num_windows
         self.class_names = read_class_names(run.classes_path)

@@ -23,6 +23,7 @@ from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
 
 COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
+_TOLD = (("loss", "top1"), ("val_loss", "val_top1"))
 _COUNTS = ("epoch", "phase")
 _ALWAYS = {"epoch", "loss", "top1", "learning_rate", "phase"}  # without val clips
 _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.npz")
@@ -171,7 +172,9 @@ class RunRecorder(keras.callbacks.Callback):
         write_history(self.run.history_path, self.rows)
         if self.best_row() is row:
             self.best_weights = self.model.get_weights()
-        numbers = "  ".join(f"{x} {row[x]:.4f}" for x in COLUMNS[1:5] if x in row)
+        # Within the 80 columns of a terminal; history.csv has all digits.
+        pairs = [[f"{x} {row[x]:.3f}" for x in names if x in row] for names in _TOLD]
+        numbers = "  ".join(" ".join(pair) for pair in pairs if pair)
         logging.info("epoch %d  %s  %.1f s", epoch + 1, numbers, time.monotonic() - self._start_sec)
         if self.is_finished():
             logging.info("No better for %d epochs: stopping", self._patience)

@@ -84,11 +84,13 @@ function drawCurve(target, { name, isShare, yText }) {
   const labels = series.map((s) => ({ ...s, at: place(y(s.points.at(-1)[1])), end: WIDTH - RIGHT - 6 }));
   // Where the lines end close together, their labels stand side by side.
   if (labels.length > 1 && Math.abs(labels[0].at - labels[1].at) < 14) labels[1].end -= 28;
-  for (const { label, colour, points, at, end } of labels) {
+  for (const { colour, points } of labels) {
     svg.append(draw("path", { d: path(points.map(([a, b]) => [x(a), y(b)])), class: `line stroke-${colour}` }));
     for (const [a, b] of points.length > 1 ? [points.at(-1)] : points) {
       svg.append(draw("circle", { cx: x(a), cy: y(b), r: 3.5, class: `fill-${colour}` }));
     }
+  }
+  for (const { label, colour, at, end } of labels) {  // on all lines
     svg.append(draw("text", { x: end, y: at, "text-anchor": "end", class: `fill-${colour}` }, label));
   }
   byId(target).append(svg);

@@ -86,8 +86,9 @@ def check_classes(
     trained = {clip.label for clip in clips if clip.split == "train"}
     if len(class_names) < 2:
         raise ValueError(
-            f"Expected at least two classes to tell apart. Received: {class_names}. Add clips of "
-            "another class."
+            f"{manifest_path}: expected at least two classes to tell apart. Received: "
+            f"{class_names}. Add clips of another class, or train on labels of frames "
+            "(--labels=frame)."
         )
     missing = [name for name in class_names if name not in trained]
     if missing:

@@ -128,9 +128,11 @@ def _check_new(
     cache = data.cache
     check_cached(clips, cache, listed_in=cache.manifest_path)
     if not any(clip.split == "val" for clip in clips):
-        logging.warning(
+        logging.log_first_n(  # of many folds once
+            logging.WARNING,
             "No clip is in the val split: the last epoch is kept, so nothing guards against too "
-            "many --epochs."
+            "many --epochs.",
+            1,
         )
     frame_labels = None
     if config.labels == "frame":

@@ -1,6 +1,7 @@
 """VGG16 as a contract says: its bottom for new videos, its top for training above a low cut."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,12 @@ def rebuild_vgg16(contract: Contract, weights: str | None, *, where: Path):
         FileNotFoundError: If the weights are missing.
         ValueError: If the weights, or how pixels are treated here, are not the contract's.
     """
+    # Of a path of the contract, "imagenet" would be no remedy: its weights are refused.
+    if weights is None and os.path.isabs(contract.weights) and not Path(contract.weights).is_file():
+        raise FileNotFoundError(
+            f"{where}: the features were made with the weights of {contract.weights}, and no file "
+            "is there now. Name where it is: --weights=FILE (with make: WEIGHTS=FILE)."
+        )
     vgg16 = backbone.build_vgg16(
         weights=weights or contract.weights,
         cut=contract.cut,

@@ -189,8 +189,8 @@ def _build_with_imagenet_weights(arguments: dict):
         folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
         raise FileNotFoundError(
             f"Could not get the ImageNet weights of VGG16 ({error}). Put {name} into {folder}, "
-            "where Keras looks for it, or pass any VGG16 file as --weights=FILE. "
-            "--weights=random needs no file, but its features have learnt nothing."
+            "where Keras looks for it, or pass any VGG16 file as --weights=FILE (with make: "
+            "WEIGHTS=FILE). --weights=random needs no file, but its features have learnt nothing."
         ) from error
 
 

@@ -162,9 +162,12 @@ def _check_not_empty(clips: Sequence[Clip], csv_path: str | os.PathLike) -> None
 def _check_header(header: list[str], *, place: str) -> None:
     unknown = [name for name in header if name not in COLUMNS]
     if unknown:
+        remedy = find_separator_remedy(header) or (
+            "Rename or remove what is not among them; the first line must be this header."
+        )
         raise ValueError(
             f"{place}: unknown column {', '.join(map(repr, unknown))[:200]}. {_EXPECTED_HEADER}. "
-            "Rename or remove what is not among them; the first line must be this header."
+            f"{remedy}"
         )
     missing = [name for name in _REQUIRED_COLUMNS if name not in header]
     if missing:
@@ -196,6 +199,13 @@ def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
                 "Correct it, or leave it empty."
             ) from None
     return Clip(**row)
+
+
+def find_separator_remedy(header: Sequence[str]) -> str | None:
+    """Returns what to do about a table that a spreadsheet saved without commas, None for others."""
+    if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
+        return "Save the file with commas between all cells."
+    return None
 
 
 def read_utf8(path: str | os.PathLike) -> str:

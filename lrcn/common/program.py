@@ -88,6 +88,8 @@ def run_program(
     handler = logging.get_absl_handler()
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    # Of its list of fonts, which it makes where it has never drawn, nobody has to know.
+    python_logging.getLogger("matplotlib").setLevel(python_logging.WARNING)
     _mark_required_flags()
     app.run(run_main, flags_parser=parse_flags)
 
