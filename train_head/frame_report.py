@@ -5,6 +5,7 @@ import numpy as np
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
+from train_head.config import read_config
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
 from train_head.report_data import describe_origin, score_reported, summarize_training
@@ -49,6 +50,7 @@ def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -
         ],
         clips=clips,
         training=summarize_training(run),
+        is_fixed=read_config(run).sequence == "fixed",
         audit=audit,
         origin=describe_origin(run, cache, scores),
     )
