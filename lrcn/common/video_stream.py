@@ -20,6 +20,10 @@ _TOLERANCE = 0.05
 _TOLERANCE_OF_STREAM_SEC = 0.15
 _MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9.]+)")  # 00:00:02.400000000
 
+# MPEG's program streams need not state the time of every frame. For these codecs FFmpeg computes
+# what is missing.
+_CODECS_OF_COMPUTED_TIMES = {"mpeg1video", "mpeg2video", "mpeg4"}
+
 # What FFmpeg paints text with: by its suffix, a .txt or .nfo file is a video of characters to it.
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}
 
@@ -87,7 +91,11 @@ class Clock:
         # frames as the decoder holds back. Only the first frame tells how many.
         is_avi = container.format.name == "avi"
         self._field = "dts" if is_avi else "pts"
-        self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
+        # After a seek in a program stream, FFmpeg gives the first time that it states to the first
+        # frame, be it that of a later one.
+        codec = stream.codec_context
+        is_sparse = container.format.name == "mpeg" and codec.name not in _CODECS_OF_COMPUTED_TIMES
+        self.knows_start = not is_sparse and not (is_avi and codec.has_b_frames)
         self._end_sec = self._others_end_sec = self._longest_gap_sec = 0.0
         self._last_sec: float | None = None
 
