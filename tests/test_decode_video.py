@@ -44,6 +44,17 @@ def test_formats(tmp_path, name, codec):
     assert count_frames(path) == 30
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("clip.m1v", "mpeg1video"), ("clip.m2v", "mpeg2video")]
+)
+def test_an_elementary_stream_begins_at_0_also_where_the_decoder_holds_frames_back(
+    tmp_path, name, codec
+):
+    path = write_video(tmp_path / name, make_numbered_frames(9), codec=codec, options={"bf": "2"})
+    assert np.allclose([frame.timestamp_sec for frame in decode(path)], np.arange(9) / 25)
+    assert read_numbers(path, start_sec=0.12, end_sec=0.24) == [3, 4, 5]
+
+
 def test_frames_of_the_right_size_are_not_resampled(tmp_path):
     (picture,) = make_noise(1, height=SIZE, width=SIZE)
     path = write_video(tmp_path / "clip.mkv", [picture], codec="ffv1", pix_fmt="bgr0")

@@ -86,6 +86,7 @@ class Clock:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self._start_pts = self._next_pts = stream.start_time or 0
         self._time_base = stream.time_base
+        self._is_elementary = stream.start_time is None
         self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
         # AVI has no display times: those of decoding are in the right order, and late by as many
         # frames as the decoder holds back. Only the first frame tells how many.
@@ -106,8 +107,10 @@ class Clock:
             DamageError: If it lies far before that of the frame before.
         """
         pts = getattr(frame, self._field)
-        # An elementary stream has no times, and the last frames of AVI have none either.
-        pts = self._next_pts if pts is None else pts
+        # The last frames of AVI have no times. An elementary stream has none at all: those that
+        # FFmpeg makes up for it begin late where the decoder holds frames back.
+        if pts is None or (self._is_elementary and frame.duration):
+            pts = self._next_pts
         if not self.knows_start:
             self._start_pts, self.knows_start = pts, True
         self._next_pts = pts + (frame.duration or 0)
