@@ -217,7 +217,9 @@ def find_stated_duration(
         hours, minutes, seconds = map(float, tag.groups())
         sec = hours * 3600 + minutes * 60 + seconds - start_sec
         return StatedDuration(sec, _TOLERANCE_OF_STREAM_SEC, is_of_file=False)
-    return _state_about((container.duration or 0) / av.time_base - start_sec, is_of_file=True)
+    end_sec = (container.duration or 0) / av.time_base
+    # Of FLV it may be a length instead, plainly so where it is less than the start.
+    return _state_about(end_sec - start_sec if end_sec > start_sec else end_sec, is_of_file=True)
 
 
 def _state_about(sec: float, *, is_of_file: bool = False) -> StatedDuration:
