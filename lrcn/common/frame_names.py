@@ -13,7 +13,9 @@ from lrcn.common.natural_sort import natural_key
 
 _DIGITS = re.compile("[0-9]+")
 # `t_0.05` or `t_0,05s`, as programs print a time, or `t_-1`; not a version such as 1.2.3.
-_NUMBER_AT_END = re.compile(r"(?s:(.*?))(?<![0-9.])(?<![0-9],)(-?)([0-9]+(?:[.,][0-9]+)?)([^0-9]*)")
+_NUMBER_AT_END = re.compile(
+    r"(?s:(.*?))(?<![0-9])(?<![0-9][.,])(-?)([0-9]+(?:[.,][0-9]+)?)([^0-9]*)"
+)
 # `9.00.05 PM`, as a Mac names a picture of the screen, with one separator or none.
 _TWELVE_HOURS = re.compile(
     r"(?<![0-9])([0-9]{1,2})((?:([-.:_])[0-9]{2}(?:\3[0-9]{2})?)?)[\s_]?([ap])\.?m(?![a-z])"
