@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+from av.format import Flags
 from av.stream import Disposition
 
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
@@ -86,17 +87,22 @@ class Clock:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self._start_pts = self._next_pts = stream.start_time or 0
         self._time_base = stream.time_base
-        self._is_elementary = stream.start_time is None
+        self._is_elementary = bool(container.format.flags & Flags.no_timestamps.value)
         self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
-        # AVI has no display times: those of decoding are in the right order, and late by as many
-        # frames as the decoder holds back. Only the first frame tells how many.
-        is_avi = container.format.name == "avi"
-        self._field = "dts" if is_avi else "pts"
+        # AVI has no display times, and those that FFmpeg makes up for H.264 in ASF are of other
+        # frames: those of decoding are in the right order, and late by as many frames as the
+        # decoder holds back. Only the first frame tells how many.
+        codec = stream.codec_context
+        has_none = container.format.name == "avi" or (
+            container.format.name == "asf" and codec.name == "h264"
+        )
+        self._field = "dts" if has_none else "pts"
         # After a seek in a program stream, FFmpeg gives the first time that it states to the first
         # frame, be it that of a later one.
-        codec = stream.codec_context
         is_sparse = container.format.name == "mpeg" and codec.name not in _CODECS_OF_COMPUTED_TIMES
-        self.knows_start = not is_sparse and not (is_avi and codec.has_b_frames)
+        self.knows_start = stream.start_time is not None and not (
+            self._is_elementary or is_sparse or (has_none and codec.has_b_frames)
+        )
         self._end_sec = self._others_end_sec = self._longest_gap_sec = 0.0
         self._last_sec: float | None = None
 
