@@ -70,6 +70,19 @@ def test_cut_off_matroska_that_states_only_the_duration_of_the_file(tmp_path):
         decode(path)
 
 
+def test_cut_off_flv_that_starts_late(tmp_path):
+    # As of a recording that joined a stream; what it states is how long it is.
+    pts = range(200, 225)
+    path = write_video(tmp_path / "clip.flv", make_noise(25), fps=5, codec="flv1", pts=pts)
+    assert estimate_num_frames(path) == (25, 5)
+    assert count_frames(path) == 25
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: places[15]])
+    with pytest.raises(UnreadableClipError, match=r"after frame 14: its header states 5\.\d+ s"):
+        decode(path)
+
+
 def test_a_duration_of_another_form_is_passed_over(tmp_path):
     path = write_video(tmp_path / "clip.mkv", make_numbered_frames(10))
     content = path.read_bytes()

@@ -95,6 +95,18 @@ def test_jpeg_with_several_pictures_gives_the_first(tmp_path):
     assert read_frame_numbers([pixels]) == [0]
 
 
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_tiff_in_which_zero_is_white(tmp_path, mode):
+    levels = (
+        np.arange(SIZE * SIZE, dtype=np.uint16).reshape(SIZE, SIZE) // 4 * (1 + 256 * (mode != "L"))
+    )
+    picture = Image.fromarray(levels.astype(np.uint8) if mode == "L" else 65535 - levels)
+    pixels = decode_one(tmp_path / "clip", picture, name="0.tif", tiffinfo={262: 0})
+    with Image.open(tmp_path / "clip" / "0.tif") as image:
+        assert (image.mode, image.tag_v2[262]) == (mode, 0)
+    assert np.array_equal(pixels[..., 0].ravel(), np.arange(SIZE * SIZE) // 4)
+
+
 @pytest.mark.parametrize("name", ["0.gif", "0.png", "0.tif", "0.webp"])
 def test_a_file_of_several_pictures_is_no_frame(tmp_path, name):
     first, *others = map(Image.fromarray, make_numbered_frames(3))

@@ -44,6 +44,22 @@ def test_formats(tmp_path, name, codec):
     assert count_frames(path) == 30
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("clip.m1v", "mpeg1video"), ("clip.m2v", "mpeg2video"), ("clip.m4v", "mpeg4")],
+)
+def test_an_elementary_stream_begins_at_0_also_where_the_decoder_holds_frames_back(
+    tmp_path, name, codec
+):
+    frames = np.concatenate([make_numbered_frames(30)] * 2)
+    path = write_video(tmp_path / name, frames, codec=codec, options={"bf": "2"})
+    whole = decode(path)
+    assert np.allclose([frame.timestamp_sec for frame in whole], np.arange(60) / 25)
+    span = decode(path, start_sec=1.6, end_sec=1.72)
+    assert len(span) == 3
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(span, whole[40:], strict=False))
+
+
 def test_frames_of_the_right_size_are_not_resampled(tmp_path):
     (picture,) = make_noise(1, height=SIZE, width=SIZE)
     path = write_video(tmp_path / "clip.mkv", [picture], codec="ffv1", pix_fmt="bgr0")
@@ -65,6 +81,16 @@ def test_b_frames_in_avi_come_in_rising_time(tmp_path):
     path = write_video(tmp_path / "clip.avi", make_numbered_frames(30), options={"bf": "2"})
     seconds = [frame.timestamp_sec for frame in decode(path)]
     assert seconds == [i / 25 for i in range(30)]
+
+
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_h264_in_asf_has_the_times_of_its_own_frames(tmp_path, b_frames):
+    pts = [*range(3, 13), 15, *range(17, 36)]
+    options = {"bf": b_frames, "g": "10"}
+    path = write_video(tmp_path / "clip.asf", make_numbered_frames(30), pts=pts, options=options)
+    seconds = [frame.timestamp_sec for frame in decode(path)]
+    assert np.allclose(seconds, (np.array(pts) - 3) / 25)
+    assert read_numbers(path, start_sec=seconds[26], end_sec=seconds[29]) == [26, 27, 28]
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])

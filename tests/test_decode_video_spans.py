@@ -63,3 +63,13 @@ def test_video_cut_without_re_encoding_may_start_amid_a_group(tmp_path):
     path = write_video(tmp_path / "whole.mkv", make_numbered_frames(30), options=OPEN_GROUPS)
     path = copy_packets(path, tmp_path / "clip.mkv", skip=5)
     assert read_numbers(path) == list(range(10, 30))
+
+
+def test_span_of_a_program_stream_that_states_the_time_of_few_frames(tmp_path):
+    # Its packets are filled with frames, so key frames rarely begin one and have a time.
+    frames = np.concatenate([make_numbered_frames(30)] * 5)
+    path = write_video(tmp_path / "clip.vob", frames, options={"g": "10"})
+    seconds = [frame.timestamp_sec for frame in decode(path)]
+    for first in range(0, 130, 10):
+        span = {"start_sec": seconds[first], "end_sec": seconds[first + 20]}
+        assert read_numbers(path, **span) == [i % 30 for i in range(first, first + 20)]

@@ -83,9 +83,13 @@ def test_a_frame_twice_by_names_of_another_case_is_refused(tmp_path):
         ["cam1_1.png", "cam1_2.png", "cam2_1.png", "cam2_2.png"],
         ["0.05.png", "0.10.png", "0.15.png"],
         ["1.0.png", "2.0.png", "10.0.png"],
+        ["1.0s.png", "2.0s.png", "10.0s.png"],
+        ["v1.1_left.png", "v1.2_left.png", "v1.10_left.png"],
         ["0.png", "0.5.png", "1.png"],
         ["1.1.png", "1.2.png", "1.9.png", "1.10.png"],  # The tenth of the first, or a tenth?
         ["v1.2.9.png", "v1.2.10.png"],
+        ["v.1.2.9.png", "v.1.2.10.png"],
+        ["img.9.png", "img.10.png", "img.0011.png"],
         ["a0.5.png", "b0.25.png"],
         ["0,1.png", "0,9.png", "0,10.png"],
         ["img-1.png", "img-2.png", "img-10.png"],  # All have the dash.
@@ -120,7 +124,10 @@ def test_a_name_without_a_number_comes_before_those_with_one(tmp_path, others):
         (["t=9.5.png", "t=9.75.png", "t=10.0.png", "t=10.25.png", "t=10.5.png"], "", ""),
         (["0.png", "0.25.png", "0.5.png"], "0.5.png", "0.25.png"),
         (["1,5.png", "1,75.png", "2,0.png", "1,25.png"], "1,5.png", "1,25.png"),
+        (["rgb.0.05.png", "rgb.0.1.png", "rgb.0.15.png"], "rgb.0.1.png", "rgb.0.05.png"),
+        (["0.04s.png", "0.08s.png", "0.12s.png", "0.2s.png"], "0.2s.png", "0.04s.png"),
         (["-2.png", "-1.png", "0.png"], "0.png", "-1.png"),
+        (["-1_ms.png", "0_ms.png", "1_ms.png"], "1_ms.png", "-1_ms.png"),
         (["t-s_-10.5.png", "t-s_0.5.png"], "t-s_0.5.png", "t-s_-10.5.png"),
         ([f"Frame_{i:02X}.png" for i in range(17)], "Frame_0F.png", "Frame_01.png"),
         # The white space before AM is a narrow one on a Mac.

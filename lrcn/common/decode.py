@@ -130,7 +130,10 @@ def estimate_num_frames(
     if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
         return len(images.find_frame_files(source)), math.nan
     if _is_gif(source):
-        return count_frames(source, start_sec=start_sec, end_sec=end_sec), images.GIF_DEFAULT_FPS
+        animation = images.iter_gif(source, start_sec=start_sec, end_sec=end_sec)
+        times = [time_sec for time_sec, _ in animation]
+        num_gaps, shown_sec = len(times) - 1, times[-1] - times[0]
+        return len(times), num_gaps / shown_sec if num_gaps else images.GIF_DEFAULT_FPS
     if images.is_still(source):
         _check_span_of_still(source, start_sec)
         return 1, 1.0

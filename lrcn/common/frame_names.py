@@ -12,8 +12,10 @@ from lrcn.common.frame import UnreadableClipError
 from lrcn.common.natural_sort import natural_key
 
 _DIGITS = re.compile("[0-9]+")
-# `t_0.05` or `t_0,05`, as programs print a time, or `t_-1`; not a version such as 1.2.3.
-_NUMBER_AT_END = re.compile(r"(?s:(.*?))(?<![0-9.])(?<![0-9],)(-?)([0-9]+(?:[.,][0-9]+)?)")
+# `t_0.05` or `t_0,05s`, as programs print a time, or `t_-1`; not a version such as 1.2.3.
+_NUMBER_AT_END = re.compile(
+    r"(?s:(.*?))(?<![0-9])(?<![0-9][.,])(-?)([0-9]+(?:[.,][0-9]+)?)([^0-9]*)"
+)
 # `9.00.05 PM`, as a Mac names a picture of the screen, with one separator or none.
 _TWELVE_HOURS = re.compile(
     r"(?<![0-9])([0-9]{1,2})((?:([-.:_])[0-9]{2}(?:\3[0-9]{2})?)?)[\s_]?([ap])\.?m(?![a-z])"
@@ -103,7 +105,10 @@ def _read_numbers(name: str) -> tuple[str, ...]:
 
 
 def _read_decimals(stems: Sequence[str]) -> list[Decimal]:
-    """Reads the numbers that names end with; none where they are whole and without a sign."""
+    """Reads the numbers that names end with; none where they are whole and without a sign.
+
+    What stands behind all of them alike, such as a unit, plays no part.
+    """
     # In natural order, those with a sign come last. Where the first has one too, it is a dash.
     ends = [_NUMBER_AT_END.fullmatch(stem) for stem in (stems[0], stems[-1])]
     has_sign = None not in ends and not ends[0][2] and bool(ends[1][2])
@@ -112,7 +117,7 @@ def _read_decimals(stems: Sequence[str]) -> list[Decimal]:
     matches = [_NUMBER_AT_END.fullmatch(stem) for stem in stems]
     if None in matches:
         return []
-    if len({match[1] if has_sign else match[1] + match[2] for match in matches}) > 1:
+    if len({(match[1] if has_sign else match[1] + match[2], match[4]) for match in matches}) > 1:
         return []
     values = [
         Decimal((match[2] if has_sign else "") + match[3].replace(",", ".")) for match in matches

@@ -25,6 +25,8 @@ MAX_IMAGE_PIXELS = 178_956_970
 # Other plugins are not wanted for files that only claim to be images: EPS runs Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
+_TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 262, 0
+
 # Of the 256 shades of an image.
 _FEW_SHADES = 32
 
@@ -206,6 +208,9 @@ def _convert_16_bit_to_grey(image: Image.Image, *, place: str) -> Image.Image:
             f"{place}: expected 16-bit levels, 0 to 65535, received {levels.min()} to "
             f"{levels.max()} (mode {image.mode}). Convert the images to 8-bit PNG."
         )
+    # Pillow turns the levels of such a file around itself, but not where they have 16 bits.
+    if getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
+        levels = 65535 - levels
     _warn_of_few_shades(int(levels.min()), int(levels.max()), place=place)
     # The high byte, which is also what Pillow keeps of 16-bit colour.
     return Image.fromarray((levels // 256).astype(np.uint8))

@@ -136,8 +136,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             clock = Clock(container, stream)
             if seek_sec > 0 and not clock.knows_start:
                 return
-            # A stream without times can only be read from its beginning.
-            if seek_sec > 0 and stream.start_time is not None:
+            if seek_sec > 0:
                 seek_pts = stream.start_time + int(seek_sec / stream.time_base)
                 try:
                     container.seek(seek_pts, stream=stream)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+from av.format import Flags
 from av.stream import Disposition
 
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
@@ -19,6 +20,10 @@ _TOLERANCE_SEC = 1.0
 _TOLERANCE = 0.05
 _TOLERANCE_OF_STREAM_SEC = 0.15
 _MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9.]+)")  # 00:00:02.400000000
+
+# MPEG's program streams need not state the time of every frame. For these codecs FFmpeg computes
+# what is missing.
+_CODECS_OF_COMPUTED_TIMES = {"mpeg1video", "mpeg2video", "mpeg4"}
 
 # What FFmpeg paints text with: by its suffix, a .txt or .nfo file is a video of characters to it.
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}
@@ -82,12 +87,22 @@ class Clock:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self._start_pts = self._next_pts = stream.start_time or 0
         self._time_base = stream.time_base
+        self._is_elementary = bool(container.format.flags & Flags.no_timestamps.value)
         self._frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
-        # AVI has no display times: those of decoding are in the right order, and late by as many
-        # frames as the decoder holds back. Only the first frame tells how many.
-        is_avi = container.format.name == "avi"
-        self._field = "dts" if is_avi else "pts"
-        self.knows_start = not (is_avi and stream.codec_context.has_b_frames)
+        # AVI has no display times, and those that FFmpeg makes up for H.264 in ASF are of other
+        # frames: those of decoding are in the right order, and late by as many frames as the
+        # decoder holds back. Only the first frame tells how many.
+        codec = stream.codec_context
+        has_none = container.format.name == "avi" or (
+            container.format.name == "asf" and codec.name == "h264"
+        )
+        self._field = "dts" if has_none else "pts"
+        # After a seek in a program stream, FFmpeg gives the first time that it states to the first
+        # frame, be it that of a later one.
+        is_sparse = container.format.name == "mpeg" and codec.name not in _CODECS_OF_COMPUTED_TIMES
+        self.knows_start = stream.start_time is not None and not (
+            self._is_elementary or is_sparse or (has_none and codec.has_b_frames)
+        )
         self._end_sec = self._others_end_sec = self._longest_gap_sec = 0.0
         self._last_sec: float | None = None
 
@@ -98,8 +113,10 @@ class Clock:
             DamageError: If it lies far before that of the frame before.
         """
         pts = getattr(frame, self._field)
-        # An elementary stream has no times, and the last frames of AVI have none either.
-        pts = self._next_pts if pts is None else pts
+        # The last frames of AVI have no times. An elementary stream has none at all: those that
+        # FFmpeg makes up for it begin late where the decoder holds frames back.
+        if pts is None or (self._is_elementary and frame.duration):
+            pts = self._next_pts
         if not self.knows_start:
             self._start_pts, self.knows_start = pts, True
         self._next_pts = pts + (frame.duration or 0)
@@ -206,7 +223,9 @@ def find_stated_duration(
         hours, minutes, seconds = map(float, tag.groups())
         sec = hours * 3600 + minutes * 60 + seconds - start_sec
         return StatedDuration(sec, _TOLERANCE_OF_STREAM_SEC, is_of_file=False)
-    return _state_about((container.duration or 0) / av.time_base - start_sec, is_of_file=True)
+    end_sec = (container.duration or 0) / av.time_base
+    # Of FLV it may be a length instead, plainly so where it is less than the start.
+    return _state_about(end_sec - start_sec if end_sec > start_sec else end_sec, is_of_file=True)
 
 
 def _state_about(sec: float, *, is_of_file: bool = False) -> StatedDuration:
