@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from refusals import refusal
 from small_cache import CONTRACT
 
 from lrcn.common.contract import COMPARED_FIELDS, Contract
@@ -15,10 +16,25 @@ def change(field):
 
 
 def test_json_gives_the_same_contract_back():
-    fields = json.loads(json.dumps(dataclasses.asdict(CONTRACT)))
+    fields = json.loads(json.dumps(CONTRACT.to_json()))
     again = Contract.from_json(fields, where="cache.json")
     assert again == CONTRACT and again.digest == CONTRACT.digest
     assert again.feature_shape == (7, 7, 512) and again.weights == "imagenet"
+
+
+def test_an_earlier_version_wrote_no_digest():
+    assert Contract.from_json(dataclasses.asdict(CONTRACT), where="cache.json") == CONTRACT
+
+
+@pytest.mark.parametrize("name", [*COMPARED_FIELDS, "digest"])
+def test_a_contract_that_was_changed_is_told(name):
+    value = getattr(change(name), name) if name in COMPARED_FIELDS else "f" * 64
+    value = "flip" if name == "views" else value
+    fields = {**CONTRACT.to_json(), name: value}
+    with refusal("x/cache.json: expected the contract that was written there. Received: one of"):
+        Contract.from_json(fields, where="x/cache.json")
+    moved = {**CONTRACT.to_json(), "weights": "/moved.h5"}  # which changes no feature
+    assert Contract.from_json(moved, where="x/cache.json").weights == "/moved.h5"
 
 
 def test_values_per_frame():

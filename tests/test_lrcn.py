@@ -12,6 +12,7 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from train_head.clip_reader import ClipReader
+from train_head.layers import keras
 from train_head.model import build_head, build_lrcn
 from train_head.normalization import measure_features
 
@@ -34,6 +35,7 @@ def cached_clips(cache_dir, clips_dir):
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
 def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequence):
     cache = read_cache(cache_dir)
+    keras.utils.set_random_seed(0)
     vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
     assert backbone.build_top(vgg16, "block5_pool") is None
     reader = ClipReader(cache, CLIP_IDS, memory_bytes=0)
@@ -59,6 +61,7 @@ def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequen
 
 
 def test_lrcn_with_a_top_equals_its_parts(cache_dir, cached_clips):
+    keras.utils.set_random_seed(0)
     vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
     bottom = backbone.build_bottom(vgg16, "block4_pool")
     top = backbone.build_top(vgg16, "block4_pool")

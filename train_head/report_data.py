@@ -194,7 +194,7 @@ def describe_origin(run: RunDir, cache: FeatureCache, scores: dict) -> dict:
     return {
         "commands": list_commands(run, cache),
         "flags": run.flags_path.read_text(encoding="utf-8").splitlines(),
-        "contract": {**dataclasses.asdict(cache.contract), "digest": cache.contract.digest},
+        "contract": cache.contract.to_json(),
         "data_root": cache.data_root,
         "versions": read_json(run.versions_path),
         "git_commit": scores["provenance"]["git_commit"],

@@ -160,7 +160,7 @@ def _write_start(
     if frame_labels is not None:
         write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
-    write_json(run.contract_path, cache.contract)
+    write_json(run.contract_path, cache.contract.to_json())
     write_text(run.sources_path, digest_trained_sources(cache, clips))
     write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]

@@ -74,21 +74,28 @@ class Contract:
         """How many numbers the features of all views of a frame have."""
         return math.prod(self.frame_shape)
 
+    def to_json(self) -> dict:
+        """Returns the fields and their digest, by which damage and changes by hand are seen."""
+        return {**dataclasses.asdict(self), "digest": self.digest}
+
     @classmethod
     def from_json(cls, fields: dict, *, where: str) -> "Contract":
-        """Rebuilds a contract from `dataclasses.asdict`'s dictionary.
+        """Rebuilds a contract from the dictionary of `to_json`, or an earlier version's without
+        the digest.
 
         Raises:
-            ValueError: If fields are missing, unknown or no such values; `where` names the file.
+            ValueError: If fields are missing, unknown, no such values or not those of the digest;
+                `where` names the file.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(fields, dict) or set(fields) != names:
+        names = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(fields, dict) or set(fields) - {"digest"} != set(names):
             received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
             raise ValueError(
                 f"{where}: expected the contract fields {sorted(names)}. Received: {received}. "
                 f"{_REMEDY}"
             )
-        for name, value in fields.items():
+        values = {name: fields[name] for name in names}
+        for name, value in values.items():
             what, fits = _EXPECTED_VALUES.get(name, ("text", _is_text))
             if not fits(value):
                 raise ValueError(
@@ -99,7 +106,14 @@ class Contract:
                 f"{where}: expected views of {tuple(VIEWS)}. Received: views={fields['views']}. "
                 "Use the version of this project that wrote it, or rebuild it."
             )
-        return cls(**fields)
+        contract = cls(**values)
+        if fields.get("digest", contract.digest) != contract.digest:
+            raise ValueError(
+                f"{where}: expected the contract that was written there. Received: one of another "
+                "digest than is beside it. It is damaged or was changed by hand: put it back as it "
+                "was, since what it is the contract of is as it was."
+            )
+        return contract
 
     def describe_differences(self, wanted: "Contract", *, wanted_by: str = "this run") -> str:
         """Names each compared field that differs: `cut=a, but this run needs cut=b`."""

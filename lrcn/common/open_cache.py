@@ -4,7 +4,6 @@
 never taken for a cache, nor filled.
 """
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -116,7 +115,7 @@ def create_cache(
     root = str(Path(data_root).resolve())
     content = {
         "format_version": FORMAT_VERSION,
-        "contract": dataclasses.asdict(contract),
+        "contract": contract.to_json(),
         "data_root": root,
         "data_settings": data_settings or {},
     }
