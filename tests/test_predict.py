@@ -227,7 +227,7 @@ def test_missing_run_is_said(tmp_path):
 def test_run_of_imported_features_is_refused(run_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     imported = {"backbone": "imported", "weights": "somewhere.h5"}
-    write_json(run.contract_path, {**read_json(run.contract_path), **imported})
+    write_json(run.contract_path, dataclasses.replace(run.read_contract(), **imported).to_json())
     with pytest.raises(ValueError, match=r"trained on features imported from somewhere\.h5, and"):
         Predictor(run)
 
