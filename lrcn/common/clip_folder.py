@@ -1,7 +1,6 @@
 """What a folder is, in both stages: one clip, of the images in it, or a place of other clips."""
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +23,32 @@ IMAGE_SUFFIXES = {
     ".webp",
 }
 # Of images that are not read: of phones and cameras, and of data sets.
-_OTHER_IMAGE = re.compile(
-    r"\.(?:arw|avif|cr[23]|dng|exr|hei[cf]|hif|j2k|jp2|jxl|mpo|nef|orf|p[bgnp]m|psd|qoi|raf|rw2|tga)\Z",
-    re.IGNORECASE,
-)
+_OTHER_IMAGE_SUFFIXES = {
+    ".arw",
+    ".avif",
+    ".cr2",
+    ".cr3",
+    ".dng",
+    ".exr",
+    ".heic",
+    ".heif",
+    ".hif",
+    ".j2k",
+    ".jp2",
+    ".jxl",
+    ".mpo",
+    ".nef",
+    ".orf",
+    ".pbm",
+    ".pgm",
+    ".pnm",
+    ".ppm",
+    ".psd",
+    ".qoi",
+    ".raf",
+    ".rw2",
+    ".tga",
+}
 _OF_WINDOWS = {"$recycle.bin", "desktop.ini", "system volume information", "thumbs.db"}
 VIDEO_SUFFIXES = {
     ".3g2",
@@ -131,7 +152,9 @@ def warn_of_passed_over(sources: Iterable[Path]) -> None:
             continue
         if contents.videos or contents.folders:
             with_clips.append((source, len(contents.images), contents.folders + contents.videos))
-        other_images = [x for x in contents.others if _OTHER_IMAGE.search(x)]
+        other_images = [
+            x for x in contents.others if os.path.splitext(x)[1].lower() in _OTHER_IMAGE_SUFFIXES
+        ]
         if other_images:
             with_images.append((source, len(contents.images), other_images))
     _warn_of(
