@@ -1,9 +1,6 @@
 """Finds the clips that `--data` names: the folder tree or the manifest."""
 
-import dataclasses
 import os
-import posixpath
-import re
 from pathlib import Path
 
 from absl import logging
@@ -16,10 +13,10 @@ from lrcn.common.clip_folder import (
     is_hidden,
     warn_of_passed_over,
 )
+from lrcn.common.clip_groups import add_groups
 from lrcn.common.group_leaks import name_some
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
-from lrcn.common.official_lists import find_hmdb51_group
 
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
 _CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}
@@ -40,9 +37,6 @@ _EXPECTED_TREE = """
   DATA/walk/clip_1/0001.jpg, 0002.jpg, ...  a folder of frames is a clip,
   DATA/walk/clip_2.mp4                      and so is a video file;
   DATA/run/clip_3.mp4                       or the same below DATA/train, DATA/val and DATA/test"""
-
-# v_<Class>_g<group>_c<clip>: https://www.crcv.ucf.edu/data/UCF101.php
-_UCF101_GROUP = re.compile(r"(?:^|/)v_([^/]+_g[0-9]+)_c[0-9]+$")
 
 
 def read_data(
@@ -100,7 +94,7 @@ def read_data(
                 "FLAGS=--data_root=...)."
             )
     warn_of_passed_over(dict.fromkeys(root / clip.path for clip in clips))
-    return _add_groups(clips, group_regex), root
+    return add_groups(clips, group_regex), root
 
 
 def find_clips(folder: Path) -> list[Clip]:
@@ -231,32 +225,3 @@ def _list_folder(folder: Path) -> tuple[list[str], list[str]]:
 
 def _has_image(files: list[str]) -> bool:
     return any(os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES for name in files)
-
-
-def _add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
-    try:
-        pattern = _UCF101_GROUP if group_regex is None else re.compile(group_regex)
-    except re.error as error:
-        raise ValueError(
-            f"--group_regex={group_regex!r}: expected a regular expression, but: {error}. "
-            "Correct it, such as 'subject([0-9]+)'."
-        ) from error
-    grouped = []
-    for clip in clips:
-        group = clip.group or _search_group(pattern, clip.clip_id)
-        if not group and group_regex is None:
-            group = find_hmdb51_group(posixpath.basename(clip.clip_id), clip.label)
-        if not group and group_regex is not None:
-            raise ValueError(
-                f"clip {clip.clip_id!r}: --group_regex={group_regex!r} finds no group in it. "
-                "Widen the expression, or give the group in a manifest."
-            )
-        grouped.append(dataclasses.replace(clip, group=group))
-    return grouped
-
-
-def _search_group(pattern: re.Pattern, clip_id: str) -> str:
-    match = pattern.search(clip_id)
-    if match is None:
-        return ""
-    return "_".join(filter(None, match.groups())) if pattern.groups else match[0]
