@@ -10,6 +10,7 @@ import pytest
 from browser import find_chromium, open_page
 from commands import SMALL_HEAD, run_program
 from frame_data import write_walks
+from make_commands import prepare_make
 from media import write_frame_folder, write_video
 from small_cache import SMALL
 from small_data import make_ramps, write_cache
@@ -133,6 +134,12 @@ def make_small_disk(tmp_path):
     yield make
     if os.path.ismount(folder):
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs make in earnest, see `prepare_make`."""
+    return prepare_make(tmp_path)
 
 
 @pytest.fixture

@@ -1,62 +1,11 @@
 """What make hands to the programs, as `make -n` prints it."""
 
-import dataclasses
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 
 import pytest
-from commands import ROOT, SMALL_HEAD, run_program
-from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
-
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-
-# What `make test` itself was given is not meant for these.
-_OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "FLAGS", "PYTHON"}
-
-
-def run_make(*arguments, cwd=ROOT):
-    env = {name: value for name, value in os.environ.items() if name not in _OUTER}
-    return subprocess.run(
-        ["make", "-n", *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=60
-    )
-
-
-@pytest.fixture
-def make(tmp_path):
-    """Runs make in earnest, on the environment of these tests and in `tmp_path/work`."""
-    python = tmp_path / "venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    python.chmod(0o755)
-    (tmp_path / "venv" / ".setup-done").touch()
-
-    def run(*arguments, status=0):
-        env = {name: value for name, value in os.environ.items() if name not in _OUTER}
-        command = ["make", f"VENV={tmp_path}/venv", f"WORK={tmp_path}/work", *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == status, done.stderr
-        return done
-
-    return run
-
-
-def list_flags(*arguments, cwd=ROOT):
-    """Returns the last command's words behind `python -m <program>`, as the shell cuts them."""
-    done = run_make(*arguments, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.replace("\\\n", "").splitlines()
-    return shlex.split([line for line in lines if " -m " in line][-1])[3:]
+from commands import ROOT, run_program
+from make_commands import list_flags, run_make
 
 
 @pytest.mark.parametrize(
@@ -213,57 +162,3 @@ def test_help_of_a_program_comes_before_anything_is_made(make, tmp_path):
     done = make("train", f"DATA={tmp_path}/clips", "FLAGS=--help", status=2)
     assert "--seq_len: " in done.stdout
     assert "stage 1" not in done.stderr and not (tmp_path / "work").exists()
-
-
-def test_fine_tuning_follows_the_cache_of_the_head(make, clips_dir, tmp_path):
-    work = tmp_path / "work" / "clips"
-    selection = FrameSelection(max_frames=3)
-    settings = DataSettings(data=clips_dir, seed=3, group_regex="clip_([0-9])")
-    extract_features(
-        settings,
-        dataclasses.replace(SMALL_SETTINGS, selection=selection),
-        SMALL_PIPELINE,
-        cache_dir=work / "cache",
-    )
-    flags = f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1"
-    done = make("finetune", f"DATA={clips_dir}", flags)
-    assert done.stdout.startswith("top-1 ")
-    head, tuned = read_cache(work / "cache"), read_cache(work / "cache_block4_pool")
-    clips = read_manifest(head.manifest_path)
-    assert {clip.group for clip in clips} == set("01234567")
-    assert read_manifest(RunDir(work / "finetuned").manifest_path) == clips
-    assert read_manifest(tuned.manifest_path) == clips
-    assert (tuned.contract.cut, tuned.contract.feature_shape) == ("block4_pool", (2, 2, 512))
-    for name in ("image_size_px", "weights_sha256", "frame_selection", "views", "compute_dtype"):
-        assert getattr(tuned.contract, name) == getattr(head.contract, name)
-    # Another cache that is named is left to itself.
-    named = list_flags(
-        "finetune", f"DATA={clips_dir}", f"WORK={tmp_path}/work", f"CACHE={tmp_path}/mine"
-    )
-    assert named[:1] == [f"--cache_dir={tmp_path}/mine"] and len(named) == 2
-
-
-def test_a_cache_for_fine_tuning_that_fits_no_more_has_its_remedy(make, cache_dir, tmp_path):
-    work = tmp_path / "work" / "clips"
-    shutil.copytree(cache_dir, work / "cache")
-    (work / "cache_block4_pool").mkdir()
-    (work / "cache_block4_pool" / "mine.txt").write_text("mine")
-    data = read_cache(cache_dir).data_root
-    done = make("finetune", f"DATA={data}", status=2)
-    assert "holds files, but no cache" in done.stderr
-    remedy = f"error: fine-tuning follows {work}/cache. If {work}/cache_block4_pool was made with"
-    assert remedy in done.stderr
-
-
-def test_without_a_cache_of_the_head_fine_tuning_extracts_by_itself():
-    done = run_make("finetune", "DATA=clips", "WORK=gone")
-    assert "--cache_dir='gone/clips/cache_block4_pool' --cut=block4_pool\n" in done.stdout
-    assert "recut" not in done.stdout and "--manifest" not in done.stdout
-
-
-def test_imported_features_give_fine_tuning_their_splits_alone(ramps, tmp_path):
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "cache").symlink_to(ramps.cache_dir)
-    arguments = ("finetune", "DATA=clips", f"WORK={tmp_path}")
-    assert "recut" not in run_make(*arguments).stdout
-    assert list_flags(*arguments)[2] == f"--manifest={tmp_path}/clips/cache/manifest.csv"

@@ -1,0 +1,95 @@
+"""What predict refuses: outputs, runs and weights. And weights that moved."""
+
+import dataclasses
+import shutil
+
+import pytest
+from commands import run_program
+from refusals import refusal
+
+from lrcn.common.backbone import build_vgg16
+from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.prediction import Predictor
+
+
+def test_existing_output_is_never_overwritten(run_dir, clips_dir, tmp_path):
+    output = tmp_path / "mine.csv"
+    output.write_text("mine")
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={output}",
+        clips_dir / "left" / "clip_0",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {output}: exists already. Name another --output, or remove it." in done.stderr
+    assert output.read_text() == "mine"
+
+
+def test_output_into_a_missing_folder_is_refused_at_once(run_dir, clips_dir, tmp_path):
+    output = tmp_path / "gone" / "mine.csv"
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={output}",
+        clips_dir / "left" / "clip_0",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {output}: expected --output in a folder that exists." in done.stderr
+
+
+def test_no_clips_are_asked_for(run_dir):
+    done = run_program("train_head.predict", f"--run_dir={run_dir}", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected videos or frame folders as arguments. Received: none." in done.stderr
+
+
+def test_a_path_is_no_run():
+    with refusal("Expected a RunDir. Received: 'run'. Write RunDir('run').", TypeError):
+        Predictor("run")
+
+
+def test_missing_run_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
+        Predictor(RunDir(tmp_path / "gone"))
+
+
+def test_run_of_imported_features_is_refused(run_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    imported = {"backbone": "imported", "weights": "somewhere.h5"}
+    write_json(run.contract_path, dataclasses.replace(run.read_contract(), **imported).to_json())
+    with pytest.raises(ValueError, match=r"trained on features imported from somewhere\.h5, and"):
+        Predictor(run)
+
+
+def test_other_weights_are_refused(run_dir, tmp_path):
+    vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    kernel, bias = vgg16.get_layer("block3_conv2").get_weights()
+    vgg16.get_layer("block3_conv2").set_weights([kernel, bias + 1e-3])
+    weights = tmp_path / "other.weights.h5"
+    vgg16.save_weights(weights)
+    with pytest.raises(
+        ValueError,
+        match=r"contract\.json: made with weights_sha256=\w+\.\.\., but this run needs weights_sha"
+        r"256=\w+\.\.\., with --weights=.*other\.weights\.h5\. Pass the weights that the feat",
+    ):
+        Predictor(RunDir(run_dir), weights=str(weights))
+
+
+def test_weights_that_are_gone_are_asked_for(run_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    gone = str(tmp_path / "gone.h5")
+    write_json(run.contract_path, {**read_json(run.contract_path), "weights": gone})
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"contract\.json: the features were made with the weights of .*/gone\.h5, and no "
+        r"file is there now\. Name where it is: --weights=FILE \(with make: WEIGHTS=FILE\)\.",
+    ):
+        Predictor(run)
+
+
+def test_moved_weights_are_named(run_dir, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"moved\.h5: expected a VGG16 weights file\. Rece"):
+        Predictor(RunDir(run_dir), weights=str(tmp_path / "moved.h5"))
