@@ -14,7 +14,7 @@ _UCF101_GROUP = re.compile(r"(?:^|/)v_([^/]+_g[0-9]+)_c[0-9]+$")
 def add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
     """Finds the group of each clip that has none; arguments and errors as `discover.read_data`."""
     try:
-        pattern = _UCF101_GROUP if group_regex is None else re.compile(group_regex)
+        pattern = None if group_regex is None else re.compile(group_regex)
     except re.error as error:
         raise ValueError(
             f"--group_regex={group_regex!r}: expected a regular expression, but: {error}. "
@@ -22,16 +22,24 @@ def add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
         ) from error
     grouped = []
     for clip in clips:
-        group = clip.group or _search_group(pattern, clip.clip_id)
-        if not group and group_regex is None:
-            group = find_hmdb51_group(posixpath.basename(clip.clip_id), clip.label)
-        if not group and group_regex is not None:
+        group = clip.group or (
+            _find_known_group(clip) if pattern is None else _search_group(pattern, clip.clip_id)
+        )
+        if not group and pattern is not None:
             raise ValueError(
                 f"clip {clip.clip_id!r}: --group_regex={group_regex!r} finds no group in it. "
                 "Widen the expression, or give the group in a manifest."
             )
         grouped.append(dataclasses.replace(clip, group=group))
     return grouped
+
+
+def _find_known_group(clip: Clip) -> str:
+    """Returns what the names of UCF101 or HMDB51 say; empty for others."""
+    ucf101 = _UCF101_GROUP.search(clip.clip_id)
+    if ucf101:
+        return ucf101[1]
+    return find_hmdb51_group(posixpath.basename(clip.clip_id), clip.label)
 
 
 def _search_group(pattern: re.Pattern, clip_id: str) -> str:
