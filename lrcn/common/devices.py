@@ -24,7 +24,9 @@ def import_tensorflow():
     """Imports TensorFlow quietly, and keeps it from taking a GPU's whole memory at once.
 
     Programs call it after their flags are parsed: the import takes seconds. With
-    TF_CPP_MIN_LOG_LEVEL set in the environment, TensorFlow says all that it wants to say.
+    TF_CPP_MIN_LOG_LEVEL set in the environment, TensorFlow says all that it wants to say. Who has
+    imported it before has set it up, and may have computed with it, after which TensorFlow refuses
+    to be told of its devices.
     """
     if "tensorflow" not in sys.modules:
         is_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
@@ -34,7 +36,9 @@ def import_tensorflow():
         with quiet, _keep_all_objects(), _hide_packages("sklearn", "matplotlib"):
             import tensorflow as tf
 
-            tf.config.list_physical_devices()
+            gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
         # TensorFlow counts the machine's cores, also in a container that may use a few of them.
         if "TF_NUM_INTRAOP_THREADS" not in os.environ:
             tf.config.threading.set_intra_op_parallelism_threads(count_cores())
@@ -45,8 +49,6 @@ def import_tensorflow():
 
     # Of one frame, or one position, attention is 1 as it should be; Keras calls it a mistake.
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
     return tf
 
 
