@@ -14,7 +14,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.label_doubt import draw_folds, rank_labels
+from train_head.label_doubt import draw_folds, rank_labels, write_doubts
 from train_head.label_doubt_sheet import draw_doubts
 from train_head.training_data import TrainingData
 
@@ -64,6 +64,14 @@ def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
         rank_labels(dataclasses.replace(config, epochs=11), data, **how)
     with pytest.raises(ValueError, match=r"fold_1\.csv: made of other clips or with other --folds"):
         rank_labels(config, data, **{**how, "num_folds": 3})
+    table_path = tmp_path / "noise" / "label_noise.csv"
+    for _ in range(2):  # again, where nobody has changed it
+        write_doubts(table_path, doubts)
+    with open(table_path, "a") as file:
+        file.write("left_2: wrong indeed\n")
+    with pytest.raises(ValueError, match=r"noise\.csv: .* other content, such as notes of yours"):
+        write_doubts(table_path, doubts)
+    assert table_path.read_text().endswith("wrong indeed\n")
     # Which pictures imported features are of is not known.
     assert not draw_doubts(tmp_path / "sheet.png", doubts[:2], cache=cache)
     assert not (tmp_path / "sheet.png").exists()

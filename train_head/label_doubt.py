@@ -4,14 +4,16 @@ Clips are ranked by the normalised margin of Northcutt et al. 2021 ("Confident L
 3.2): the probability of the given label minus that of the most probable other class.
 """
 
+import csv
 import dataclasses
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from lrcn.common.atomic_file import replace_csv
+from lrcn.common.atomic_file import write_text
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
@@ -151,12 +153,24 @@ def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Cli
 
 
 def write_doubts(path: Path, doubts: list[DoubtedLabel]) -> None:
-    """Writes a row for each clip, ranked from 1."""
-    with replace_csv(path) as writer:
-        writer.writerow(["rank", *(field.name for field in dataclasses.fields(DoubtedLabel))])
-        for rank, doubt in enumerate(doubts, start=1):
-            cells = dataclasses.astuple(doubt)
-            writer.writerow([rank, *(f"{x:.6f}" if isinstance(x, float) else x for x in cells)])
+    """Writes a row for each clip, ranked from 1.
+
+    Raises:
+        ValueError: If the file is there and has been changed, as by notes on the clips.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["rank", *(field.name for field in dataclasses.fields(DoubtedLabel))])
+    for rank, doubt in enumerate(doubts, start=1):
+        cells = dataclasses.astuple(doubt)
+        writer.writerow([rank, *(f"{x:.6f}" if isinstance(x, float) else x for x in cells)])
+    if path.exists() and path.read_bytes() != text.getvalue().encode():
+        raise ValueError(
+            f"{path}: expected no such file, or the ranking that this command writes. Received: "
+            "other content, such as notes of yours, which is kept. Move it, and run the same "
+            "command again: it writes the ranking without training anew."
+        )
+    write_text(path, text.getvalue())
 
 
 def format_doubts(doubts: list[DoubtedLabel], *, num_shown: int) -> str:
