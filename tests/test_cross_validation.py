@@ -91,6 +91,30 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_folds_are_drawn_and_each_tested_by_a_head_of_the_others(cache, tmp_path):
+    output_dir = tmp_path / "runs"
+    done = run_program(
+        "train_head.cross_validate",
+        *(f"--cache_dir={cache.cache_dir}", f"--output_dir={output_dir}", "--folds=2"),
+        *(*SMALL_HEAD, "--epochs=1", "--rnn=none", "--output=mean"),
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["fold_1", "fold_2", "mean"]
+    folds = [read_manifest(RunDir(output_dir / f"fold_{i}").manifest_path) for i in (1, 2)]
+    held_out = [{clip.group for clip in fold if clip.split == "test"} for fold in folds]
+    assert not held_out[0] & held_out[1]
+    assert held_out[0] | held_out[1] == {f"train_{i}" for i in range(16)}
+
+
+@pytest.mark.parametrize("given", [(), ("--manifests=a.csv", "--folds=2")])
+def test_splits_are_named_or_drawn(given):
+    done = run_program(
+        "train_head.cross_validate", "--cache_dir=c", "--output_dir=o", *given, check=False
+    )
+    assert done.returncode == 1
+    assert "error: Expected either --manifests, to name the splits, or --folds" in done.stderr
+
+
 def test_a_folder_stands_for_its_manifests_in_natural_order(tmp_path):
     for name in ("split_10.csv", "split_2.CSV", "split_1.csv", "notes.md"):
         (tmp_path / name).touch()

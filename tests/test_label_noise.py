@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.label_doubt import draw_folds, rank_labels, write_doubts
+from train_head.label_doubt import rank_labels, write_doubts
 from train_head.label_doubt_sheet import draw_doubts
 from train_head.training_data import TrainingData
 
@@ -111,48 +110,3 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
         run = RunDir(output_dir / f"fold_{i}")
         splits = {clip.clip_id: clip.split for clip in read_manifest(run.manifest_path)}
         assert sorted(set(splits.values())) == ["test", "train"]
-
-
-def make_clips(groups, label="walk"):
-    return [Clip(f"{label}_{i}", f"{label}_{i}", label, "", g) for i, g in enumerate(groups)]
-
-
-def test_folds_hold_every_clip_out_once_and_whole_groups():
-    clips = make_clips("aabbccddeeffgghh") + make_clips("abcdefghijklmnop", "run")
-    folds = draw_folds(clips, num_folds=4, seed=0)
-    held_out = [{clip.clip_id for clip in fold if clip.split == "test"} for fold in folds]
-    assert sum(map(len, held_out)) == len(clips) and len(set.union(*held_out)) == len(clips)
-    for fold in folds:
-        assert [clip.clip_id for clip in fold] == [clip.clip_id for clip in clips]
-        split_of = {}
-        for clip in fold:
-            assert split_of.setdefault(clip.group, clip.split) == clip.split
-        for label in ("walk", "run"):
-            splits = {clip.split for clip in fold if clip.label == label}
-            assert splits == {"train", "test"}
-    assert draw_folds(clips, num_folds=4, seed=0) == folds
-    assert draw_folds(clips, num_folds=4, seed=1) != folds
-
-
-def test_too_few_groups_are_refused():
-    text = r"a group of clips for each fold\. Received: 2 groups, --folds=3\. Lower --folds"
-    with pytest.raises(ValueError, match=text):
-        draw_folds(make_clips("aaabbb"), num_folds=3, seed=0)
-    clips = make_clips("abcdef") + make_clips("gggggg", "run")
-    with pytest.raises(ValueError, match=r"at least two folds\. Received: all clips of run in one"):
-        draw_folds(clips, num_folds=2, seed=0)
-
-
-def test_classes_smaller_than_the_folds_are_refused_in_our_words():
-    clips = make_clips("abcd") + make_clips("efgh", "run")
-    with pytest.raises(ValueError, match=r"at most 4 clips of a class, --folds=5\. Lower"):
-        draw_folds(clips, num_folds=5, seed=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # of scikit-learn's, which names no flag
-        draw_folds(clips + make_clips("ij", "rest"), num_folds=3, seed=0)
-
-
-def test_a_fold_without_clips_is_refused():
-    clips = make_clips("rqqp", "a") + make_clips("rqq", "b") + make_clips("sps", "c")
-    with pytest.raises(ValueError, match=r"clips in every fold\. Received: none in one of --folds"):
-        draw_folds(clips, num_folds=4, seed=0)

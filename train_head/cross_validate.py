@@ -17,21 +17,31 @@ _MANIFESTS = flags.DEFINE_list(
     "manifests",
     None,
     "Manifests of the cache's clips, with a split for each clip, such as those that "
-    "extract_features.official_splits writes, or train_head.label_noise (fold_1.csv and so on; "
-    "with as many --folds as there are groups, each leaves one group out); separated by commas. A "
-    "folder stands for the .csv files in it.",
-    required=True,
+    "extract_features.official_splits writes; separated by commas. A folder stands for the .csv "
+    "files in it.",
+)
+_FOLDS = flags.DEFINE_integer(
+    "folds",
+    None,
+    "Instead of --manifests: parts of all clips, drawn by group and --seed, each tested by a head "
+    "trained on the others. As many as there are groups leave one out in turn.",
+    lower_bound=2,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
-    "Folder of the runs, each in a folder called after its manifest, and of cross_validation.json. "
-    "Runs that have ended are not trained again.",
+    "Folder of the runs, each in a folder called after its manifest, of cross_validation.json and "
+    "of the manifests of --folds. Runs that have ended are not trained again.",
     required=True,
 )
 
 
 def _read_config():
+    if (_MANIFESTS.value is None) == (_FOLDS.value is None):
+        raise ValueError(
+            "Expected either --manifests, to name the splits, or --folds, to draw them. Received: "
+            + ("neither. Name one." if _FOLDS.value is None else "both. Leave one out.")
+        )
     return train_flags.read_train_config(takes_frame_labels=True)
 
 
@@ -40,18 +50,24 @@ def main() -> None:
 
     from lrcn.common.open_cache import read_cache
     from train_head.cross_validation import cross_validate, find_manifests
+    from train_head.folds import write_folds
     from train_head.score_table import format_headline
     from train_head.training_data import TrainingData
 
+    cache, output_dir = read_cache(_CACHE_DIR.value), Path(_OUTPUT_DIR.value)
+    if _FOLDS.value is None:
+        manifest_paths = find_manifests(_MANIFESTS.value)
+    else:
+        manifest_paths = write_folds(config, cache, output_dir=output_dir, num_folds=_FOLDS.value)
     content = cross_validate(
         config,
         TrainingData(
-            read_cache(_CACHE_DIR.value),
+            cache,
             frame_labels_path=train_flags.read_frame_labels_path(),
             weights=train_flags.WEIGHTS.value,
         ),
-        manifest_paths=find_manifests(_MANIFESTS.value),
-        output_dir=Path(_OUTPUT_DIR.value),
+        manifest_paths=manifest_paths,
+        output_dir=output_dir,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
     )
     width = max(len(run["name"]) for run in content["runs"])

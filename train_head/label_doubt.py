@@ -7,18 +7,15 @@ Clips are ranked by the normalised margin of Northcutt et al. 2021 ("Confident L
 import csv
 import dataclasses
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from lrcn.common.atomic_file import write_text
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
+from train_head.folds import write_folds
 from train_head.prediction_file import Predictions, read_predictions
 from train_head.training_data import TrainingData
 
@@ -54,9 +51,8 @@ def rank_labels(
 ) -> list[DoubtedLabel]:
     """Trains a head for each fold on the other folds, and ranks all clips by what it says of them.
 
-    All labelled clips take part, whatever their split: noise may be anywhere. Writes for each fold
-    its splits, `fold_<i>.csv`, and an ordinary run, `fold_<i>/`; runs that have ended are not
-    trained again. The last epoch is kept, as no clips are left to choose one on.
+    Each fold's splits are in `fold_<i>.csv`, see `write_folds`, and its run in `fold_<i>/`; runs
+    that have ended are not trained again.
 
     Args:
         config: The settings of every fold; the seed draws the folds too.
@@ -70,21 +66,9 @@ def rank_labels(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
-        ValueError: If a class has too few groups, the folder holds folds of other clips or
-            settings, or as `train_run`.
+        ValueError: As `write_folds` and `train_run`.
     """
-    clips = read_manifest(data.cache.manifest_path)
-    folds = draw_folds(clips, num_folds=num_folds, seed=config.seed)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    manifest_paths = [output_dir / f"fold_{i + 1}.csv" for i in range(num_folds)]
-    for path, fold in zip(manifest_paths, folds, strict=True):
-        if not path.exists():
-            write_manifest(path, fold)
-        elif read_manifest(path) != fold:
-            raise ValueError(
-                f"{path}: made of other clips or with other --folds or --seed than this command "
-                "has. Name another --output_dir, or delete this one."
-            )
+    manifest_paths = write_folds(config, data.cache, output_dir=output_dir, num_folds=num_folds)
     cross_validate(
         config,
         data,
@@ -98,58 +82,6 @@ def rank_labels(
         doubts += _find_doubts(read_predictions(run.predictions_path("test")))
     # A stable sort, in which equals stay in the order of the folds.
     return sorted(doubts, key=lambda doubt: doubt.margin)
-
-
-def draw_folds(clips: list[Clip], *, num_folds: int, seed: int) -> list[list[Clip]]:
-    """Draws K folds by group, each with its share of every class.
-
-    Returns:
-        For each fold all clips with new splits: test is the fold, which no two share, and train
-        all others.
-
-    Raises:
-        ValueError: If there are fewer groups than folds, or clips of each class, or if a fold takes
-            all clips of a class or none at all.
-    """
-    groups = [clip.source_group for clip in clips]
-    if len(set(groups)) < num_folds:
-        raise ValueError(
-            f"Expected a group of clips for each fold. Received: {len(set(groups))} groups, "
-            f"--folds={num_folds}. Lower --folds, or add clips."
-        )
-    labels = np.array([clip.label for clip in clips])
-    largest = int(np.unique(labels, return_counts=True)[1].max())
-    if largest < num_folds:
-        raise ValueError(
-            f"Expected a class with a clip for each fold. Received: at most {largest} clips of a "
-            f"class, --folds={num_folds}. Lower --folds, or add clips."
-        )
-    folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes smaller than that, see below
-        parts = list(folds.split(labels, labels, groups))
-    drawn = []
-    for train, test in parts:
-        if not len(test):
-            raise ValueError(
-                f"Expected clips in every fold. Received: none in one of --folds={num_folds}, as "
-                "groups are few or of very different size. Lower --folds, or take another --seed."
-            )
-        missing = sorted(set(labels) - set(labels[train]))
-        if missing:
-            raise ValueError(
-                f"Expected every class in at least two folds. Received: all clips of "
-                f"{', '.join(missing)} in one, so that no head that knows the class can judge "
-                "them. Add clips of other groups, or take the class out."
-            )
-        held_out = set(test.tolist())
-        drawn.append(
-            [
-                dataclasses.replace(clip, split="test" if i in held_out else "train")
-                for i, clip in enumerate(clips)
-            ]
-        )
-    return drawn
 
 
 def write_doubts(path: Path, doubts: list[DoubtedLabel]) -> None:

@@ -1,0 +1,109 @@
+"""Folds of the clips of a cache: each clip is held out once, its whole group with it."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
+
+from lrcn.common.clip import Clip
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest, write_manifest
+from train_head.config import TrainConfig
+
+
+def write_folds(
+    config: TrainConfig, cache: FeatureCache, *, output_dir: Path, num_folds: int
+) -> list[Path]:
+    """Draws folds and writes the splits of each, `fold_<i>.csv`: what is there already stays.
+
+    All clips take part, whatever their split. None is val, so each head keeps its last epoch.
+
+    Args:
+        config: Its seed draws the folds; with labels of frames, classes of clips do not count.
+        cache: The clips.
+        output_dir: Where the manifests go, made where there is none.
+        num_folds: K, at least 2.
+
+    Returns:
+        The manifests.
+
+    Raises:
+        FileNotFoundError: If the cache has no list of clips yet.
+        ValueError: As `draw_folds`, or if the folder holds folds of other clips or another seed.
+    """
+    cache.check_listed()
+    clips = read_manifest(cache.manifest_path)
+    by_class = config.labels == "clip"
+    folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    paths = [output_dir / f"fold_{i + 1}.csv" for i in range(num_folds)]
+    for path, fold in zip(paths, folds, strict=True):
+        if not path.exists():
+            write_manifest(path, fold)
+        elif read_manifest(path) != fold:
+            raise ValueError(
+                f"{path}: made of other clips or with other --folds or --seed than this command "
+                "has. Name another --output_dir, or delete this one."
+            )
+    return paths
+
+
+def draw_folds(
+    clips: list[Clip], *, num_folds: int, seed: int, by_class: bool = True
+) -> list[list[Clip]]:
+    """Draws K folds by group, each with its share of every class unless labels do not count.
+
+    Of K groups each is a fold.
+
+    Returns:
+        For each fold all clips with new splits: test is the fold, which no two share, and train
+        all others.
+
+    Raises:
+        ValueError: If there are fewer groups than folds, or clips of each class, or if a fold takes
+            all clips of a class.
+    """
+    groups = [clip.source_group for clip in clips]
+    num_groups = len(set(groups))
+    if num_groups < num_folds:
+        raise ValueError(
+            f"Expected a group of clips for each fold. Received: {num_groups} groups, "
+            f"--folds={num_folds}. Lower --folds, or add clips."
+        )
+    labels = np.array([clip.label if by_class else "" for clip in clips])
+    if num_groups == num_folds:
+        splitter = LeaveOneGroupOut()
+    else:
+        _check_class_sizes(labels, num_folds)
+        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes smaller than that, see below
+        parts = list(splitter.split(labels, labels, groups))
+    drawn = []
+    for train, test in parts:
+        missing = sorted(set(labels) - set(labels[train]))
+        if missing:
+            raise ValueError(
+                f"Expected every class in at least two folds. Received: all clips of "
+                f"{', '.join(missing)} in one, so that no head that knows the class can judge "
+                "them. Add clips of other groups, or take the class out."
+            )
+        held_out = set(test.tolist())
+        drawn.append(
+            [
+                dataclasses.replace(clip, split="test" if i in held_out else "train")
+                for i, clip in enumerate(clips)
+            ]
+        )
+    return drawn
+
+
+def _check_class_sizes(labels: np.ndarray, num_folds: int) -> None:
+    largest = int(np.unique(labels, return_counts=True)[1].max())
+    if largest < num_folds:
+        raise ValueError(
+            f"Expected a class with a clip for each fold. Received: at most {largest} clips of a "
+            f"class, --folds={num_folds}. Lower --folds, or add clips."
+        )
