@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 from absl import logging
 
 from lrcn.common.atomic_file import replace_file
@@ -44,8 +45,8 @@ def fit_model(
     strategy: tf.distribute.Strategy,
     recorder: RunRecorder,
     summary: bool,
-) -> None:
-    """Trains what is trainable of the model and leaves it with the weights of the best epoch.
+) -> list[np.ndarray]:
+    """Trains what is trainable of the model, which has no weights afterwards.
 
     Args:
         model: From features as the splits' readers give them to logits, made under the strategy.
@@ -54,6 +55,9 @@ def fit_model(
         strategy: From `make_checked_strategy`.
         recorder: Knows the epochs that are done.
         summary: Log every layer's output shape for the first batch.
+
+    Returns:
+        The weights of the best epoch, as `get_weights` gives them.
 
     Raises:
         ValueError: If a clip is damaged or the loss stops being finite.
@@ -94,13 +98,14 @@ def fit_model(
                 ],
                 verbose=0,
             )
-    model.set_weights(recorder.best_weights)
     chosen_as = "the last" if val_dataset is None else "the best on val"
     logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
-    # TensorFlow keeps a dataset's functions, and with them the reader, for as long as the process
-    # lives; the clips of several runs would add up.
+    # TensorFlow keeps the functions of a training step and of a dataset, and with them variables
+    # and reader, for as long as the process lives; those of several runs would add up.
+    _release_variables(model, strategy)
     for reader in (train.reader, val.reader):
         reader.release()
+    return recorder.best_weights
 
 
 def save_model(model, run: RunDir) -> None:
@@ -113,6 +118,15 @@ def save_model(model, run: RunDir) -> None:
 def choose_policy(config: TrainConfig) -> str:
     """Chooses Keras' dtype policy of the FC layer."""
     return choose_training_policy() if config.mixed_precision else "float32"
+
+
+def _release_variables(model, strategy: tf.distribute.Strategy) -> None:
+    """Gives the memory of a compiled model's variables back, which can be used no more."""
+    for variable in (*model.variables, *model.optimizer.variables):
+        for part in strategy.experimental_local_results(variable.value):
+            tf.raw_ops.AssignVariableOp(
+                resource=part.handle, value=tf.zeros(0, part.dtype), validate_shape=False
+            )
 
 
 def _compile(model, config: TrainConfig, *, num_clips: int) -> None:

@@ -49,10 +49,12 @@ def fit_head(
     with strategy.scope():
         keras.utils.set_random_seed(config.seed)
         model = build(dtype_policy=choose_policy(config))
-    fit_model(model, config, splits, strategy=strategy, recorder=recorder, summary=summary)
+    weights = fit_model(
+        model, config, splits, strategy=strategy, recorder=recorder, summary=summary
+    )
     # Not the compiled model: the file is for use on any device, and without the optimizer's
     # state a third of the size.
     finished = build(top=None if top is None else top.model)
     top_weights = [] if top is None else top.model.get_weights()
-    finished.set_weights(top_weights + model.get_weights())
+    finished.set_weights(top_weights + weights)
     save_model(finished, run)

@@ -35,9 +35,9 @@ def fit_top(
     with strategy.scope():
         model = load_tunable_model(head_run, tune_layers=config.tune_layers)
     splits = read_training_splits(run, data.cache, phase)
-    fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
+    weights = fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
     finished = load_model(head_run)  # without the optimizer
-    finished.set_weights(model.get_weights())
+    finished.set_weights(weights)
     save_model(finished, run)
 
 
