@@ -22,7 +22,6 @@ from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.held_out import read_known_scores
 from train_head.intervals import is_one_group, measure_difference
-from train_head.layers import keras
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
 from train_head.run_clips import read_run_clips
@@ -166,7 +165,6 @@ def _train_runs(
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)
         if key in left:
             scores = evaluate_run(run, data.cache, split=split)
-            keras.backend.clear_session()  # else every run's graph stays in memory
             durations_sec.append(time.monotonic() - start_sec)
             num_left = len(left) - len(durations_sec)
             logging.info(
