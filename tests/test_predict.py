@@ -102,7 +102,7 @@ def test_clips_are_predicted_as_evaluated(
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"]
     sources = [clips_dir / clip.path for clip in clips]
     predictor = Predictor(run, num_windows=num_windows)
-    predictions = predictor.predict_clips(sources)
+    predictions = predictor.predict_clips(iter(sources))  # as of `Path.glob`, not only a list
     found = [prediction.probabilities[0] for prediction in predictions]
     assert found == pytest.approx([expected[clip.clip_id] for clip in clips], abs=1e-3)
     with refusal(f"Expected a list of paths. Received: {str(sources[0])!r}", TypeError):

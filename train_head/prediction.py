@@ -92,7 +92,7 @@ class Predictor:
         self._bottom = _build_bottom(self._contract, weights, run=run, batch_size=num_rows)
         self.head = load_model(run)
 
-    def predict_clips(self, sources: list[Path]) -> Iterator[Prediction]:
+    def predict_clips(self, sources: Iterable[Path]) -> Iterator[Prediction]:
         """Yields a prediction for each source, in order; an unreadable one does not end it.
 
         Raises:
@@ -100,6 +100,7 @@ class Predictor:
         """
         if isinstance(sources, str | Path):
             raise TypeError(f"Expected a list of paths. Received: {sources!r}. Put it in brackets.")
+        sources = list(sources)  # an iterator such as `glob` gives each but once
         reading = read_ahead(
             sources, self._read_batches, num_sources=count_cores() + 1, num_items=_QUEUED_BATCHES
         )
