@@ -1,14 +1,35 @@
 """Tests that sources are read side by side, and not further ahead than they may be."""
 
 import itertools
+import subprocess
+import sys
 import threading
 
 import pytest
+from commands import ROOT
 
 from lrcn.common.workers import StoppedError
 from train_head.read_ahead import read_ahead
 
 WAIT_SEC = 60
+# Nobody takes all of what the main thread asks for, and another thread goes on when that has ended.
+FORGETFUL_PROGRAM = """
+import itertools, threading
+from train_head.read_ahead import read_ahead
+
+def iter_clips(sources):
+    return read_ahead(
+        sources, lambda source, on_decoded: itertools.repeat(source), num_sources=2, num_items=1
+    )
+
+def take():
+    threading.main_thread().join()
+    print(*[next(items) for items in iter_clips("bcde")])
+
+threading.Thread(target=take).start()
+forgotten = iter_clips("abc")
+print(next(next(forgotten)))
+"""
 
 
 def test_items_come_in_the_order_of_sources_and_errors_in_their_place():
@@ -99,3 +120,9 @@ def test_leaving_early_ends_what_is_read():
     iterators.close()
     # The thread of a source that was not asked for may have begun with none.
     assert set(ended) <= {"a", "b"} and threading.active_count() == num_threads
+
+
+def test_an_iterator_that_is_forgotten_lets_the_process_end():
+    command = [sys.executable, "-c", FORGETFUL_PROGRAM]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_SEC)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a\nb c d e\n", "")

@@ -1,14 +1,15 @@
 """Sources read by threads that are ahead of whoever takes one source after the other."""
 
 import collections
+import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from lrcn.common.workers import BoundedQueue, raise_if_stopped
+from lrcn.common.workers import BoundedQueue, StoppedError, raise_if_stopped
 
 _END = object()
 
@@ -33,41 +34,61 @@ def read_ahead(
         An iterator that raises what reading its source raised, after the items before it. When the
         next is asked for, whatever is left of it is not read.
     """
-    with ThreadPoolExecutor(num_sources) as threads:
-        readings = (_Reading(source, read, threads, num_items=num_items) for source in sources)
-        ahead = collections.deque(itertools.islice(readings, num_sources))
-        try:
-            while ahead:
-                yield iter(ahead[0])
-                ahead.popleft().stop()
-                ahead.extend(itertools.islice(readings, 1))
-        finally:
-            for reading in ahead:
-                reading.stop()
+    readings = (_Reading(source, read, num_items=num_items) for source in sources)
+    ahead = collections.deque()
+    # Of an iterator that is forgotten, it is called when the process ends.
+    stop = weakref.finalize(readings, _stop_all, ahead)
+    try:
+        ahead.extend(itertools.islice(readings, num_sources))
+        while ahead:
+            yield iter(ahead[0])
+            ahead.popleft().stop()
+            ahead.extend(itertools.islice(readings, 1))
+    finally:
+        stop()
+
+
+def _stop_all(readings: Collection["_Reading"]) -> None:
+    for reading in readings:
+        reading.ask_to_stop()
+    for reading in readings:
+        reading.stop()
 
 
 class _Reading:
     """A source that a thread reads while its items are taken."""
 
-    def __init__(
-        self, source: Path, read: Callable, threads: ThreadPoolExecutor, *, num_items: int
-    ):
+    def __init__(self, source: Path, read: Callable, *, num_items: int):
         self._stop = threading.Event()
         self._items = BoundedQueue(num_items, self._stop)
+        self._error: BaseException | None = None
         on_decoded = functools.partial(raise_if_stopped, self._stop)
-        self._end = threads.submit(self._put, read(source, on_decoded))
+        # A daemon, since at the end of the process others are waited for before they are stopped.
+        # No pool: it takes no more work once the main thread has ended, though others go on.
+        self._thread = threading.Thread(
+            target=self._put, args=[read(source, on_decoded)], daemon=True
+        )
+        self._thread.start()
 
     def __iter__(self) -> Iterator:
         while (item := self._items.get()) is not _END:
             yield item
-        self._end.result()  # raises what it has failed with
+        if self._error is not None:
+            raise self._error
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         self._stop.set()
 
+    def stop(self) -> None:
+        self.ask_to_stop()
+        self._thread.join()
+
     def _put(self, iterator: Iterator) -> None:
-        try:
-            for item in iterator:
-                self._items.put(item)
-        finally:
+        # Where the reading is to end, nobody takes items any more.
+        with contextlib.suppress(StoppedError, KeyboardInterrupt):
+            try:
+                for item in iterator:
+                    self._items.put(item)
+            except BaseException as error:  # raised again where the items are taken
+                self._error = error
             self._items.put(_END)
