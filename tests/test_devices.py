@@ -1,5 +1,6 @@
 """Tests what is chosen by device; training on several, with logical CPUs in place of GPUs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ROOT
+from refusals import refusal
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common import devices
@@ -23,6 +25,8 @@ from train_head.train import train_run
 from train_head.training_data import TrainingData
 
 tf = import_tensorflow()
+
+import keras  # noqa: E402  after TensorFlow's start
 
 SETTINGS = {
     "sequence": "ragged",
@@ -94,6 +98,47 @@ for overflows in (False, True):
     moved = [round(float(x), 4) for x in variable.numpy() / -1.9]
     print(moved, float(optimizer.scale_loss(1.0)))
 """
+# Somebody else's process, whose objects may become garbage yet, without a stderr.
+HOST_PROGRAM = """
+import gc, os, weakref
+class Held:
+    pass
+held = Held()
+held.itself, find_held = held, weakref.ref(held)
+gc.disable()
+os.close(2)
+from lrcn.common.devices import import_tensorflow
+import_tensorflow()
+import keras
+del held
+gc.collect()
+print(find_held(), gc.isenabled())
+keras.wrappers.SKLearnClassifier(lambda inputs, targets: None)  # raises without scikit-learn
+print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format())
+"""
+
+
+def test_a_host_process_stays_as_it_is(tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"backend": "numpy", "floatx": "float16", "image_data_format": "channels_first"}'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", HOST_PROGRAM],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (
+        0,
+        "None False\ntensorflow float32 channels_last\n",
+    )
+
+
+def test_keras_on_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with refusal("Received: Keras that was imported on jax. Set KERAS_BACKEND", RuntimeError):
+        import_tensorflow()
 
 
 def test_two_devices_train_like_one(tmp_path):

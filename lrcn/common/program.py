@@ -12,6 +12,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from lrcn.common.devices import own_process
 from lrcn.common.interrupt import is_interrupted, watch_interrupts
 
 # Names no path; empty, it is an answer of its own.
@@ -81,6 +82,7 @@ def run_program(
     def run_main(argv: list[str]) -> None:
         _exit_with_status_of(lambda: main(argv[1:]) if takes_arguments else main())
 
+    own_process()
     _open_closed_streams()
     watch_interrupts()
     logging.set_verbosity(logging.INFO)
