@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import run_program
 from media import make_numbered_frames, write_frame_folder
+from refusals import refusal
 from small_vgg16 import RANDOM_SHA256, build_vgg16
 
 from lrcn.common import backbone
@@ -167,3 +168,15 @@ def test_a_failed_download_says_where_to_put_the_file(tmp_path):
     ) in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "cache" / "cache.json").exists()
+
+
+def test_a_failed_download_without_a_home_says_where_keras_looks(monkeypatch, tmp_path):
+    def fail(**arguments):
+        raise OSError("no network")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    monkeypatch.setenv("HOME", f"{tmp_path}/gone")
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    with refusal("(no network). Put", FileNotFoundError) as refused:
+        backbone.build_vgg16(weights="imagenet", cut="block5_pool", image_size=32)
+    assert " into /tmp/.keras/models, where Keras looks for it" in str(refused.value)

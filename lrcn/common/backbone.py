@@ -186,7 +186,10 @@ def _build_with_imagenet_weights(arguments: dict):
     except Exception as error:  # Keras raises bare Exception where the download fails
         suffix = "" if arguments["include_top"] else "_notop"
         name = f"vgg16_weights_tf_dim_ordering_tf_kernels{suffix}.h5"
-        folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+        # As Keras has it: a user without a home, or with one that cannot be written to, has /tmp.
+        home = os.path.expanduser("~")
+        base = home if os.access(home, os.W_OK) else "/tmp"
+        folder = Path(os.environ.get("KERAS_HOME", f"{base}/.keras")) / "models"
         raise FileNotFoundError(
             f"Could not get the ImageNet weights of VGG16 ({error}). Put {name} into {folder}, "
             "where Keras looks for it, or pass any VGG16 file as --weights=FILE (with make: "
