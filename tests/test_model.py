@@ -8,6 +8,7 @@ import pytest
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
 from lrcn.common.devices import import_tensorflow
+from lrcn.common.manifest import write_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.layers import keras, tf
@@ -232,6 +233,7 @@ def test_saved_head_gives_equal_logits(settings, tmp_path):
     run = RunDir(tmp_path)
     head = make_head(**settings)
     head.save(run.model_path)
+    write_class_names(run.classes_path, [f"class {k}" for k in range(head.output.shape[-1])])
     loaded = load_model(run)
     inputs = make_maps(2, 3)
     if "sequence" in settings:

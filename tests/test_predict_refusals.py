@@ -64,6 +64,13 @@ def test_run_of_imported_features_is_refused(run_dir, tmp_path):
         Predictor(run)
 
 
+def test_classes_of_another_run_are_refused(run_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    run.classes_path.write_text("left\nright\nup\n")
+    with refusal("classes.txt: expected the names of the 2 classes of model.keras. Received: 3"):
+        Predictor(run)
+
+
 def test_other_weights_are_refused(run_dir, tmp_path):
     vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
     kernel, bias = vgg16.get_layer("block3_conv2").get_weights()

@@ -2,18 +2,23 @@
 
 import zipfile
 
+from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 
 
 def load_model(run: RunDir):
-    """Loads `model.keras`, from feature maps to logits; nothing in it is unpickled."""
+    """Loads `model.keras`, from feature maps to logits; nothing in it is unpickled.
+
+    Raises:
+        ValueError: If it is no model, or one of another number of classes than the run has.
+    """
     import keras
 
     # They register the layers that the file names.
     from train_head import layers, rnn_layers  # noqa: F401
 
     try:
-        return keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+        model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
     except ValueError as error:
         if zipfile.is_zipfile(run.model_path):
             raise
@@ -22,3 +27,10 @@ def load_model(run: RunDir):
             f"{run.model_path}: expected a model. Received: a file that is cut off or another. "
             "Copy the run again, or remove the file and train again."
         ) from error
+    num_classes, num_names = model.output.shape[-1], len(read_class_names(run.classes_path))
+    if num_classes != num_names:
+        raise ValueError(
+            f"{run.classes_path}: expected the names of the {num_classes} classes of "
+            f"{run.model_path.name}. Received: {num_names} names. Copy the run again, whole."
+        )
+    return model
