@@ -39,7 +39,9 @@ class Prediction:
             could not be read.
         clock: When its T frames are, which are those that the run's cache would have. None if the
             clip could not be read.
-        sequences: What the head saw: each view of each window. Empty if the clip could not be read.
+        sequences: What the head saw: each view of each window, 0.8 MB where it is 16 frames of
+            224 px, which whoever keeps many predictions keeps too. Empty if the clip could not be
+            read.
         failure: Why it could not be read.
     """
 
