@@ -74,6 +74,28 @@ def test_segments_without_any_true_one_are_wrong():
     assert count_matches([], [(0, 3, 1)], min_overlap=0.1) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_matches_are_those_of_trying_every_true_segment(seed):
+    random = np.random.RandomState(seed)
+    true = np.repeat(random.randint(-1, 3, size=40), random.randint(1, 9, size=40))
+    guess = np.repeat(random.randint(0, 3, size=200), random.randint(1, 9, size=200))[: len(true)]
+    found = np.where(random.uniform(size=len(true)) < 0.8, true.clip(0), guess)
+    predicted, wanted = find_segments(found, true), find_segments(true, true)
+    for min_overlap in (0.1, 0.25, 0.5):
+        # As published: the best of all, which is taken once.
+        taken = set()
+        for start, end, class_id in predicted:
+            frames = set(range(start, end))
+            ious = [
+                len(frames & set(range(a, b))) / len(frames | set(range(a, b))) * (k == class_id)
+                for a, b, k in wanted
+            ]
+            if max(ious) >= min_overlap:
+                taken.add(int(np.argmax(ious)))
+        expected = len(taken), len(predicted) - len(taken), len(wanted) - len(taken)
+        assert count_matches(predicted, wanted, min_overlap=min_overlap) == expected
+
+
 def test_sums_over_all_clips_are_divided_once():
     # Right frames: 2 of 2, 7 of 8 (one has no label), 0 of 1.
     scores = score(("bb", "bb"), ("aaaa-bbbb", "aaaaabbbc"), ("--c", "aaa"))

@@ -4,6 +4,7 @@ A frame without a label counts in none of them, and it ends a segment, of the la
 predictions: what is true there is not known, so nothing is joined across it.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,7 +111,7 @@ def count_matches(
     Args:
         predicted: (start, end, class id) of each segment, in order.
         true: The same of the labels.
-        min_overlap: Intersection over union from which segments match.
+        min_overlap: Intersection over union from which segments match, above 0.
 
     Returns:
         Numbers of true positives, false positives and false negatives.
@@ -118,16 +119,21 @@ def count_matches(
     if not true:
         return 0, len(predicted), 0
     is_matched = [False] * len(true)
+    starts, ends, classes = zip(*true, strict=True)
     for start, end, class_id in predicted:
+        # True segments are in order and apart, so those that it overlaps with stand side by side.
+        # A long video has thousands, and trying all takes minutes.
+        near = range(bisect_right(ends, start), bisect_left(starts, end))
         overlaps = [
-            (min(end, other_end) - max(start, other_start))
-            / (max(end, other_end) - min(start, other_start))
-            if class_id == other_class
+            (min(end, ends[i]) - max(start, starts[i]))
+            / (max(end, ends[i]) - min(start, starts[i]))
+            if class_id == classes[i]
             else 0.0
-            for other_start, other_end, other_class in true
+            for i in near
         ]
-        best = int(np.argmax(overlaps))
-        is_matched[best] |= overlaps[best] >= min_overlap
+        most = max(overlaps, default=0.0)
+        if most >= min_overlap:
+            is_matched[near[overlaps.index(most)]] = True
     num_matched = sum(is_matched)
     return num_matched, len(predicted) - num_matched, len(true) - num_matched
 
