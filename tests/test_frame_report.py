@@ -1,6 +1,7 @@
 """Tests the report of a run with a label for every frame: its bands, and the page in a browser."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -145,8 +146,37 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(found.probabilities, written.probabilities, strict=True):
         np.testing.assert_array_equal(a, b)
-    path.write_text("clip_id,label,predicted,x\n")
-    with pytest.raises(
-        ValueError, match=r"expected a table of frames with the columns clip_id, fr"
-    ):
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("", r"the header \[\]"),
+        ("clip_id,label,predicted,x\n", r"the header \['clip_id', 'label', 'predicted'\]"),
+        ("clip_id,frame_index,timestamp_sec,label,predicted,x\n", "no frames"),
+        ("clip_id,frame_index,timestamp_sec,label,predicted,x\n\n", ".*"),
+    ],
+)
+def test_what_are_no_predictions_is_named(tmp_path, text, received):
+    path = tmp_path / "predictions.csv"
+    path.write_text(text)
+    message = rf"csv: expected a table of frames with the columns clip_id, fr.*: {received}\. Score"
+    with pytest.raises(ValueError, match=message):
         read_frame_predictions(path)
+
+
+def test_predictions_are_read_clip_by_clip(tmp_path):
+    path, num_clips, num_frames = tmp_path / "predictions.csv", 20, 200
+    clock = ClipClock(np.arange(num_frames, dtype=np.int32), np.arange(num_frames) / 25)
+    columns = [clock, np.zeros(num_frames, int), np.eye(2)[[0] * num_frames]]
+    names = [str(i) for i in range(num_clips)]
+    written = FramePredictions(names, ["x", "y"], *([column] * num_clips for column in columns))
+    write_frame_predictions(path, written)
+    tracemalloc.start()
+    try:
+        read_frame_predictions(path)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Numbers take 32 bytes a frame, and the text of its row some 500.
+    assert peak_bytes < 150 * num_clips * num_frames

@@ -71,27 +71,37 @@ def read_frame_predictions(path: Path) -> FramePredictions:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no table of predictions for frames.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    num_columns = len(COLUMNS)
-    class_names = find_column_classes(header[num_columns:])
-    id_of = {"": UNLABELLED, **{name: k for k, name in enumerate(class_names)}}
     clips = []
-    try:
-        if header[:num_columns] != COLUMNS or not rows:
-            raise ValueError(f"the header {header[:3]} and {len(rows)} frames")
-        for clip_id, of_clip in itertools.groupby(rows, key=lambda row: row[0]):
-            index, seconds, labels, _, *numbers = zip(*(row[1:] for row in of_clip), strict=True)
-            clock = ClipClock(
-                np.array(index, np.int32), np.array([x or "nan" for x in seconds], np.float64)
-            )
-            class_ids = np.array([id_of[label] for label in labels], np.int32)
-            clips.append((clip_id, clock, class_ids, np.array(numbers, np.float64).T))
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path}: expected a table of frames with the columns {', '.join(COLUMNS)} and one of "
-            f"probabilities for each class. Received: {error}. Score the run again: "
-            "python -m train_head.evaluate."
-        ) from None
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        class_names = find_column_classes(header[len(COLUMNS) :])
+        id_of = {"": UNLABELLED, **{name: k for k, name in enumerate(class_names)}}
+        try:
+            if header[: len(COLUMNS)] != COLUMNS:
+                raise ValueError(f"the header {header[:3]}")
+            # Clip by clip: the text of all rows would take ten times the memory of their numbers.
+            for clip_id, rows in itertools.groupby(reader, key=lambda row: row[0]):
+                clips.append((clip_id, *_parse_rows(rows, id_of)))
+            if not clips:
+                raise ValueError("no frames")
+        except (ValueError, KeyError, IndexError) as error:
+            raise ValueError(
+                f"{path}: expected a table of frames with the columns {', '.join(COLUMNS)} and one "
+                f"of probabilities for each class. Received: {error}. Score the run again: "
+                "python -m train_head.evaluate."
+            ) from None
     clip_ids, clocks, class_ids, probabilities = map(list, zip(*clips, strict=True))
     return FramePredictions(clip_ids, class_names, clocks, class_ids, probabilities)
+
+
+def _parse_rows(
+    rows: Iterator[list[str]], id_of: dict[str, int]
+) -> tuple[ClipClock, np.ndarray, np.ndarray]:
+    """Returns clock, class ids and probabilities of a clip."""
+    index, seconds, labels, _, *numbers = zip(*(row[1:] for row in rows), strict=True)
+    clock = ClipClock(
+        np.array(index, np.int32), np.array([x or "nan" for x in seconds], np.float64)
+    )
+    class_ids = np.array([id_of[label] for label in labels], np.int32)
+    return clock, class_ids, np.array(numbers, np.float64).T
