@@ -37,10 +37,12 @@ def write_cache(
     views: str = "one",
     fps: float | None = None,
     frame_stride: int = 1,
+    start_sec: float = 0.0,
 ) -> FeatureCache:
     """Writes a whole cache of the clips' features, [T, ...] or, of several views, [T, V, ...].
 
-    Frames have times where `fps` says how many come in a second, and numbers `frame_stride` apart.
+    Frames have times where `fps` says how many come in a second, the first `start_sec`, and numbers
+    `frame_stride` apart.
     """
     shape = next(iter(features.values())).shape
     contract = Contract(
@@ -64,7 +66,7 @@ def write_cache(
         writer.append(
             maps.astype(np.float16),
             frame_index=frame_index.tolist(),
-            timestamp_sec=(frame_index / (float("nan") if fps is None else fps)).tolist(),
+            timestamp_sec=(start_sec + frame_index / (fps or float("nan"))).tolist(),
         )
         writer.commit(SourceStat(0, 0))
     write_class_names(cache.classes_path, find_class_names(features))

@@ -7,6 +7,7 @@ import pytest
 from small_data import write_cache
 from small_labels import FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
+from lrcn.common.clip import Clip
 from train_head.frame_label_file import format_frame_labels, write_frame_labels
 from train_head.frame_labels import find_runs
 
@@ -106,22 +107,52 @@ def test_runs_of_equal_elements():
     assert find_runs(np.array([], int)) == []
 
 
+SEC_COLUMNS = "clip_id,start_sec,end_sec,label"
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "found"),
     [
         (
-            "clip_id,start_sec,end_sec,label",
+            SEC_COLUMNS,
             ["walk/a,0,300,sit", "walk/a,300,600,run", "b,0,400,sit"],
-            r"1 of 3 intervals begin behind .*labels\.csv:3: 300 s, where the last frame is at 0\.5"
-            r"\. .* Check whether they are seconds",
+            r"1 of 3 intervals lie before or behind all .*labels\.csv:3: 300 to 600, where the "
+            r"frames are from 0 to 0\.5\. .* they are seconds from the start of the source",
         ),
-        (FRAME_COLUMNS, ["walk/a,0,3,sit", "b,4,9,run"], r"such as .*:3: 4 frames, .* is at 3\."),
+        (SEC_COLUMNS, ["walk/a,0,0.3,sit", "b,0.4,0.5,run"], r":3: 0\.4 to 0\.5, .* to 0\.3\."),
+        (
+            FRAME_COLUMNS,
+            ["walk/a,0,3,sit", "b,4,9,run"],
+            r":3: 4 to 9, .* from 0 to 3\. .* they are numbers of frames in the clip, from 0",
+        ),
         (FRAME_COLUMNS, ["walk/a,0,99,sit", "b,3,9,run"], None),
     ],
 )
 def test_intervals_behind_the_clip_are_told_of(timed, tmp_path, caplog, columns, rows, found):
     with caplog.at_level("WARNING", logger="absl"):
         read(write_csv(tmp_path, *rows, columns=columns), timed)
+    assert bool(caplog.text) == (found is not None)
+    if found is not None:
+        assert re.search(found, caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        # Counted from the start of the span, they are labels of other moments.
+        (["walk/a,0,26,sit", "walk/a,30,60,run"], r"1 of 2 .*:2: 0 to 26, .* from 30 to 50\. "),
+        # At frames beside those that the cache has.
+        (["walk/a,27,29,sit", "walk/a,51,54,run"], None),
+        (["walk/a,54,56,sit"], r":2: 54 to 56"),
+    ],
+)
+def test_intervals_before_a_span_are_told_of(tmp_path, caplog, rows, found):
+    span = Clip("walk/a", "a", "x", "train", "", 30.0, 54.0)
+    cache = write_cache(
+        tmp_path / "cache", {span: np.ones((6, 2))}, fps=25, frame_stride=100, start_sec=30
+    )
+    with caplog.at_level("WARNING", logger="absl"):
+        read(write_csv(tmp_path, *rows), cache, clip_ids=["walk/a"])
     assert bool(caplog.text) == (found is not None)
     if found is not None:
         assert re.search(found, caplog.text)

@@ -91,7 +91,7 @@ def read_frame_labels(
             x: _label_by_intervals(intervals.get(x, []), clocks[x], columns, where=f"{path}: {x}")
             for x in clip_ids
         }
-        _warn_of_late(intervals, clocks, columns)
+        _warn_of_outside(intervals, clocks, columns)
     else:
         raise FileNotFoundError(
             f"{path}: no such file or folder. {EXPECTED_COLUMNS} in a .csv file, or a folder with "
@@ -204,30 +204,41 @@ def _label_by_intervals(
     return labels.tolist()
 
 
-def _warn_of_late(
+def _warn_of_outside(
     intervals: dict[str, list[Interval]], clocks: dict[str, ClipClock], columns: tuple[str, str]
 ) -> None:
-    """Warns of intervals that begin behind the last frame: milliseconds, or another frame rate."""
+    """Warns of intervals before or behind all frames of their clip: milliseconds, another frame
+    rate, or seconds that count from the start of a span.
+    """
     in_sec = columns == SEC_COLUMNS
-    num_intervals, late = 0, []
+    num_intervals, outside = 0, []
     for clip_id, clock in clocks.items():
-        last = float(round_sec((clock.timestamp_sec if in_sec else clock.frame_index)[-1]))
+        moments = round_sec(clock.timestamp_sec if in_sec else clock.frame_index)
+        first, last = float(moments[0]), float(moments[-1])
+        # Before the first frame that is selected, as behind the last, are no more than between two.
+        gap = float(np.diff(moments).max(initial=0))
         of_clip = intervals.get(clip_id, [])
         num_intervals += len(of_clip)
-        late += [(interval, last) for interval in of_clip if interval.start > last]
-    if late:
-        interval, last = late[0]
+        for interval in of_clip:
+            is_late = interval.start > last and interval.start >= last + gap
+            if is_late or interval.end <= first - gap:
+                outside.append((interval, first, last))
+    if outside:
+        interval, first, last = outside[0]
         logging.warning(
-            "%d of %d intervals begin behind the last frame of their clip, such as %s: %g %s, "
-            "where the last frame is at %g. They label nothing. Check whether they are %s of the "
-            "source",
-            len(late),
+            "%d of %d intervals lie before or behind all frames of their clip, such as %s: %g to "
+            "%g, where the frames are from %g to %g. They label nothing. Check whether they are "
+            "%s",
+            len(outside),
             num_intervals,
             interval.place,
             interval.start,
-            "s" if in_sec else "frames",
+            interval.end,
+            first,
             last,
-            "seconds" if in_sec else "frames",
+            "seconds from the start of the source, also of a clip that is a span of it"
+            if in_sec
+            else "numbers of frames in the clip, from 0",
         )
 
 
