@@ -14,6 +14,7 @@ from train_head.config import TrainConfig
 from train_head.frame_labels import OVERLAPS
 from train_head.held_out import score_run
 from train_head.run_clips import check_cached, check_classes, read_run_clips
+from train_head.run_start import read_checked_labels
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -107,6 +108,8 @@ def _check_folds(config: TrainConfig, folds: list[TrainingData]) -> None:
         check_cached(clips, cache, listed_in=cache.manifest_path)
         if config.labels == "clip":
             check_classes(clips, read_class_names(cache.classes_path), cache, manifest_path)
+        elif fold.frame_labels_path is not None:  # runs that go on have their own
+            read_checked_labels(config, fold, clips)
         splits = {clip.split for clip in clips}
         if splits == {"train"}:
             raise ValueError(

@@ -124,7 +124,7 @@ def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> 
     )
 
 
-def check_trainable(labels: FrameLabels, clips: Sequence[Clip], *, where: Path) -> None:
+def check_trainable(labels: FrameLabels, clips: Sequence[Clip], *, where: Path | str) -> None:
     """Checks that a head can be trained, chosen and scored with these labels.
 
     Raises:

@@ -13,7 +13,7 @@ from train_head.frame_labels import UNLABELLED, FrameLabels
 
 
 def check_read_labels(
-    labels: FrameLabels, clips: Sequence[Clip], config: TrainConfig, *, where: Path
+    labels: FrameLabels, clips: Sequence[Clip], config: TrainConfig, *, where: Path | str
 ) -> None:
     """Checks that training reads frames of every class, as far as chance does not decide it.
 

@@ -136,14 +136,25 @@ def _check_new(
         )
     frame_labels = None
     if config.labels == "frame":
-        frame_labels = _read_labels(data, clips)
-        check_trainable(frame_labels, clips, where=data.frame_labels_path)
-        check_read_labels(frame_labels, clips, config, where=data.frame_labels_path)
+        frame_labels = read_checked_labels(config, data, clips)
         class_names = frame_labels.class_names
     else:
         class_names = read_class_names(cache.classes_path)
         check_classes(clips, class_names, cache, data.manifest_path)
     return class_names, frame_labels
+
+
+def read_checked_labels(config: TrainConfig, data: TrainingData, clips: list[Clip]) -> FrameLabels:
+    """Reads the labels of frames that a new run is trained on.
+
+    Raises:
+        ValueError: If there are none, or they do not allow training.
+    """
+    frame_labels = _read_labels(data, clips)
+    where = f"{data.frame_labels_path}, with the splits of {data.manifest_path}"
+    check_trainable(frame_labels, clips, where=where)
+    check_read_labels(frame_labels, clips, config, where=where)
+    return frame_labels
 
 
 def _write_start(
