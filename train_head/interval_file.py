@@ -97,8 +97,9 @@ def _parse(row: dict, columns: tuple[str, str], *, place: str) -> Interval:
     # NaN is neither more nor less, so it is refused as well.
     if not (0 <= start < end < math.inf):
         raise ValueError(
-            f"{place}: expected numbers {columns[0]} from 0 on and {columns[1]} behind it. "
-            f"Received: {start_text!r} and {end_text!r}. Correct them, or remove the row."
+            f"{place}: expected numbers {columns[0]} from 0 on and {columns[1]} behind it, which "
+            f"is not part of the interval. Received: {start_text!r} and {end_text!r}. Correct "
+            "them, or remove the row."
         )
     return Interval(start, end, row["label"], place)
 
