@@ -2,7 +2,7 @@
 
 What `--frame_labels` takes, told apart by the path and the header:
 
-labels.csv   clip_id,start_sec,end_sec,label: seconds from the start of the source, as in the
+labels.csv   clip_id,start_sec,end_sec,label: seconds from the first frame of the source, as in the
              cache's timestamp_sec
 labels.csv   clip_id,start_frame,end_frame,label: numbers of frames in their clip, from 0, as in
              the cache's frame_index; a run keeps its labels so

@@ -25,7 +25,7 @@ FRAME_LABELS = flags.DEFINE_string(
     "frame_labels",
     None,
     "With --labels=frame, the frames' labels: a .csv file with the columns clip_id, start_sec, "
-    "end_sec (from the start of the source; the end is not part of the interval) and label, or "
+    "end_sec (from the source's first frame; the end is not part of the interval) and label, or "
     "start_frame and end_frame in place of seconds; or a folder with <clip_id>.txt for each clip, "
     "a class name a line for each frame. Frames without a label do not count. The run keeps a "
     "copy, so a run that exists can go without.",
