@@ -80,10 +80,12 @@ def test_the_page_works_in_a_browser(run_and_cache, page):
     page.evaluate("document.querySelector('.sortable th button').click()")
     page.evaluate("document.querySelector('.sortable th button').click()")
     assert page.evaluate(first) != before
-    # A band is as wide as it is long, be it of one frame before others without a label.
+    # A band is as wide as it is long, be it of one frame before others without a label, and never
+    # out of sight.
     band = "document.querySelector('.timeline .bands i')"
-    page.evaluate(f"{band}.style.width = '2px'")
-    assert page.evaluate(f"{band}.getBoundingClientRect().width") == 2
+    for width, shown in (("2px", 2), ("0.02px", 1)):
+        page.evaluate(f"{band}.style.width = '{width}'")
+        assert page.evaluate(f"{band}.getBoundingClientRect().width") == shown
     page.resize(390, 844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "as wide as a phone"
     assert page.problems == []
