@@ -20,7 +20,7 @@ from train_head.frame_labels import check_trainable
         (["walk/a,0,9,sit", "walk/a,1,2,sit", "walk/a,3,4,run"], r"csv:4: 'run' .*csv:2\)"),
         (
             ["walk/a,0.3,0.3000001,sit"],
-            r"csv:2: expected numbers start_sec .* Received: '0\.3' and",
+            r"csv:2: .* end_sec behind it, which is not part .* Received: '0\.3' and",
         ),
         (["walk/a,-1,1,sit"], r"csv:2: expected numbers start_sec from 0 on and end_sec"),
         (["walk/a,0,nan,sit"], r"csv:2: expected numbers .* 'nan'\. Correct them"),
