@@ -98,6 +98,29 @@ def test_few_groups_are_shared_out(sizes, splits, seed):
     assert sum(clip.split == "train" for clip in drawn) == max(sizes)
 
 
+@pytest.mark.parametrize(
+    ("groups", "val_fraction"),
+    [
+        # Val gives up its only group.
+        ([{"a": 1}, {"a": 1}], 0.6),
+        # A group of two classes stays in train for the sake of one.
+        ([{"a": 1}, {"a": 1, "b": 2}, {"b": 3}], 0.15),
+        # What a class has too many of counts against the group, too.
+        ([{"c": 2, "a": 2}, {"b": 1}, {"a": 3, "b": 1}, {"b": 2, "c": 1}], 0.15),
+        # A group that empties nothing goes before a smaller one that does.
+        ([{"c": 1, "b": 1}, {"c": 3}, {"c": 2, "a": 2}, {"b": 1, "a": 2}], 0.6),
+    ],
+)
+def test_groups_of_several_classes_are_shared_out(groups, val_fraction):
+    clips = []
+    for number, counts in enumerate(groups):
+        for label, count in counts.items():
+            clips += make_clips(label, count, group=f"g{number}")
+    drawn = draw_splits(clips, seed=0, val_fraction=val_fraction, test_fraction=0.2)
+    for counts in count_splits(drawn).values():
+        assert counts["train"] and counts["test"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_subjects_who_do_every_action(seed):
     clips = []

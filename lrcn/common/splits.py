@@ -114,7 +114,7 @@ class _Draw:
         for clip in clips:
             self._group_counts[clip.source_group][clip.label] += 1
         for clip in clips:
-            if clip.split and clip.source_group not in self.split_of:
+            if clip.split:
                 self._assign(clip.source_group, clip.split)
         self._drawn: list[str] = []  # Groups without a given split, in the order of the draw.
 
