@@ -1,6 +1,7 @@
 """The official lists of UCF101 and HMDB51, and the manifests that are made of them."""
 
 import collections
+import dataclasses
 import re
 
 import pytest
@@ -177,15 +178,20 @@ def test_program_makes_a_manifest_of_each_split(tmp_path):
 
 def test_a_manifest_of_some_clips_will_do_and_what_lacks_is_said(tmp_path, caplog):
     names = [line.partition(".avi")[0] for line in HMDB51_LINES]
-    clips = [Clip(f"any/{x}", x, "shake_hands", "val") for x in [*names[:-2], "new"]]
+    clips = [Clip(f"any/of/{x}", x, "shake_hands", "val") for x in [*names[:-2], "new"]]
+    clips[0] = dataclasses.replace(clips[0], group="mine")
     write_manifest(tmp_path / "clips.csv", clips)
     lists = write_hmdb51_lists(tmp_path / "lists")
     (path,) = write_official_manifests(
         lists, data=tmp_path / "clips.csv", output_dir=tmp_path / "out", val_fraction=0.0, seed=0
     )
-    found = [(x.clip_id, x.split) for x in read_manifest(path)]
-    splits = ["train", "train", "train", "test"]
-    assert found == [(f"any/{x}", split) for x, split in zip(names, splits, strict=False)]
+    found = read_manifest(path)
+    assert [x.clip_id for x in found] == [f"any/of/{x}" for x in names[:-2]]
+    assert [x.split for x in found] == ["train", "train", "train", "test"]
+    assert [x.group.rpartition("/")[2] for x in found[:2]] == [
+        "mine",
+        "Meet_shake_hands_-_Jan_24__08",
+    ]
     assert (
         "split 1: listed videos that are not in --data: 1, such as no_known_pattern. "
         in caplog.text
