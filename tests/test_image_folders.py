@@ -129,9 +129,25 @@ def test_source_stat_changes_with_the_source(tmp_path):
     stat = read_source_stat(folder)
     assert stat[:2] == (sum(sizes), 2**62)
     assert read_source_stat(folder / "1.png")[:2] == ((folder / "1.png").stat().st_size, 2**62)
-    # Neither size nor time tells that two frames have changed places.
-    (folder / "0.png").rename(folder / "x.png")
-    (folder / "2.png").rename(folder / "0.png")
-    (folder / "x.png").rename(folder / "2.png")
-    swapped = read_source_stat(folder)
-    assert swapped[:2] == stat[:2] and swapped.listing != stat.listing
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"0.png": (3, 8), "2.png": (5, 9)},  # a frame has another name
+        {"0.png": (5, 8), "1.png": (3, 9)},
+        {"0.png": (3, 9), "1.png": (5, 8)},
+        {"0.png": (5, 9), "1.png": (3, 8)},  # two have changed places
+    ],
+)
+def test_source_stat_tells_what_size_and_time_of_all_do_not(tmp_path, files):
+    stats = []
+    for name, sizes_and_times in (("a", {"0.png": (3, 8), "1.png": (5, 9)}), ("b", files)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file, (size_bytes, mtime_ns) in sizes_and_times.items():
+            (folder / file).write_bytes(bytes(size_bytes))
+            os.utime(folder / file, ns=(0, mtime_ns))
+        stats.append(read_source_stat(folder))
+    assert stats[0][:2] == stats[1][:2] == (8, 9)
+    assert stats[0].listing != stats[1].listing
