@@ -70,6 +70,27 @@ def test_a_frame_that_is_not_compressed(cache):
         np.testing.assert_array_equal(out, maps)
 
 
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"shuffle": True},
+        {"fletcher32": False},
+        {"chunks": (2, 2, 3)},
+        {"dtype": ">f2"},
+    ],
+    ids=str,
+)
+def test_what_another_tool_stored_in_another_way(cache, storage):
+    maps = write_clip(cache, "a")
+    written = {"dtype": "f2", "chunks": (1, 2, 3), "compression": "gzip", "fletcher32": True}
+    with h5py.File(cache.clip_path("a"), "r+") as file:
+        del file["feature_maps"]
+        file.create_dataset("feature_maps", data=maps, **{**written, **storage})
+    for _ in range(2):
+        np.testing.assert_array_equal(cache.read_maps("a"), maps)
+        np.testing.assert_array_equal(cache.read_maps("a", frames=np.array([3, 1])), maps[[3, 1]])
+
+
 def test_damage_after_the_first_read_is_noticed(cache):
     maps = write_clip(cache, "a")
     cache.read_maps("a")
@@ -109,6 +130,28 @@ def test_a_file_that_was_replaced_is_read_anew(cache, tmp_path):
     foreign.clip_path("a").rename(path)
     with refusal(f"{path}: carries another contract than"):
         cache.read_maps("a")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_another_file_of_the_same_size_is_read_anew(tmp_path, is_replaced):
+    contract = dataclasses.replace(SMALL, feature_shape=(64,))
+    cache = create_cache(tmp_path / "cache", contract=contract, data_root=tmp_path)
+    # A frame of zeros takes fewer bytes, so that the other lies elsewhere.
+    noise = np.random.default_rng(0).standard_normal(64)
+    maps = np.stack([np.zeros(64), noise]).astype(np.float16)
+    write_maps(cache, "a", maps)
+    write_maps(cache, "b", maps[::-1])
+    cache.read_maps("a")
+    path, other = cache.clip_path("a"), cache.clip_path("b")
+    assert path.stat().st_size == other.stat().st_size
+    if is_replaced:
+        os.utime(other, ns=(0, path.stat().st_mtime_ns))
+        other.rename(path)
+    else:
+        mtime_ns = path.stat().st_mtime_ns
+        path.write_bytes(other.read_bytes())
+        os.utime(path, ns=(0, mtime_ns + 1))
+    np.testing.assert_array_equal(cache.read_maps("a"), maps[::-1])
 
 
 def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):
