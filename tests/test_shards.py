@@ -115,10 +115,11 @@ def test_who_could_write_the_same_clip_is_refused(
 def test_a_shard_leaves_the_half_written_clips_of_others(cache_dir, clips_dir, tmp_path):
     cache = shutil.copytree(cache_dir, tmp_path / "cache")
     halves = {}
-    for clip in read_manifest(cache / "manifest.csv"):
-        path = cache.joinpath("clips", clip.clip_id)
-        halves[clip.clip_id] = path.with_name(f".{path.name}.h5.tmp")
-        halves[clip.clip_id].write_bytes(b"half")
+    # Two of them are right in the folder of clips, one for each shard.
+    for clip_id in [x.clip_id for x in read_manifest(cache / "manifest.csv")] + ["a", "b"]:
+        path = cache.joinpath("clips", clip_id)
+        halves[clip_id] = path.with_name(f".{path.name}.h5.tmp")
+        halves[clip_id].write_bytes(b"half")
     extract_shard(1, 2, clips_dir, cache)
     for clip_id, half in halves.items():
         assert half.exists() != Shard(1, 2).holds(clip_id)

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +113,5 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
 def _remove_half_written_clips(clips_dir: Path, shard: Shard) -> None:
     for temporary in clips_dir.rglob(make_temporary_path(Path("*.h5")).name):
         name = temporary.name.removeprefix(".").removesuffix(".h5.tmp")
-        clip_id = os.path.join(temporary.parent.relative_to(clips_dir), name)
-        if shard.holds(os.path.normpath(clip_id)):
+        if shard.holds(str((temporary.parent / name).relative_to(clips_dir))):
             temporary.unlink(missing_ok=True)
