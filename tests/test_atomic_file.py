@@ -1,12 +1,14 @@
 """A file that exists under its name is whole, whatever happens while it is written."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 
 import pytest
 from commands import ROOT
 
-from lrcn.common.atomic_file import check_can_write, get_final_name, replace_file
+from lrcn.common.atomic_file import check_can_write, get_final_name, name_file, replace_file
 
 
 def list_names(folder):
@@ -59,6 +61,29 @@ def test_of_two_that_write_at_once_the_last_to_finish_wins(tmp_path):
             assert slow.read_text() == "slow"
         assert path.read_text() == "quick"
     assert path.read_text() == "slow" and list_names(tmp_path) == ["a.txt"]
+
+
+def test_one_that_clears_up_may_be_quicker_than_the_lock(tmp_path, monkeypatch):
+    lock = fcntl.flock
+
+    def clear_up_first(file, operation):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        for leftover in tmp_path.iterdir():
+            leftover.unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", clear_up_first)
+    with replace_file(tmp_path / "a.txt") as temporary:
+        assert temporary.exists()
+        temporary.write_text("new")
+    assert list_names(tmp_path) == ["a.txt"]
+
+
+def test_an_error_is_named_after_the_file_unless_it_names_one():
+    with pytest.raises(OSError, match=r"No space left on device: 'a\.txt'"), name_file("a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"No such file or directory: 'b\.txt'"), name_file("a.txt"):
+        raise OSError(errno.ENOENT, "No such file or directory", "b.txt")
 
 
 def test_a_missing_folder_is_an_error(tmp_path):

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?P<writer>\.[0-9a-f]{8})?\.tmp", re.DOTALL)
+_TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -143,8 +143,7 @@ def _open_new_file(path: Path) -> BinaryIO:
 def _remove_leftovers(path: Path) -> None:
     with contextlib.suppress(OSError):  # what is wrong with the folder, writing to it tells
         for name in os.listdir(path.parent):
-            match = _TEMPORARY_PATTERN.fullmatch(name)
-            if match and match["final"] == path.name and match["writer"]:
+            if name != path.name and get_final_name(name) == path.name:
                 # Not where the lock is held, or where there are no locks.
                 with contextlib.suppress(OSError), open(path.with_name(name), "r+b") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
