@@ -81,11 +81,11 @@ def is_animation(path: str | os.PathLike) -> bool:
 
 
 def is_still(path: str | os.PathLike) -> bool:
-    """Whether a clip is a file for `read_image`, by its name; FFmpeg plays an animated PNG."""
+    """Whether a clip, no GIF, is a file for `read_image` by its name; FFmpeg plays animated PNG."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".png":
         return not _has_several_pictures(path, "PNG")
-    return suffix in IMAGE_SUFFIXES and suffix != ".gif"
+    return suffix in IMAGE_SUFFIXES
 
 
 def _has_several_pictures(path: str | os.PathLike, image_format: str) -> bool:
