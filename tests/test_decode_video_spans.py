@@ -44,9 +44,17 @@ def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 10 : len(content) // 5] = bytes(len(content) // 5 - len(content) // 10)
     path.write_bytes(content)
-    with pytest.raises(UnreadableClipError):
-        decode(path)
+    for start_sec in (None, 2.0):
+        with pytest.raises(UnreadableClipError, match="it ended"):
+            decode(path, start_sec=start_sec)
     assert len(decode(path, start_sec=25.0)) == 10
+
+
+def test_span_of_a_stream_whose_key_frames_are_far_apart(tmp_path):
+    # Without an index, a reader that seeks meets the next key frame, which is behind the span.
+    frames = np.concatenate([make_numbered_frames(30)] * 4)
+    path = write_video(tmp_path / "clip.ts", frames, options={"g": "100"})
+    assert read_numbers(path, start_sec=1.6, end_sec=2.0) == list(range(10, 20))
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.avi"])
@@ -59,10 +67,12 @@ def test_span_without_frames_names_the_end_of_the_video(tmp_path, name):
         decode(path, start_sec=0.11, end_sec=0.115)
 
 
-def test_video_cut_without_re_encoding_may_start_amid_a_group(tmp_path):
+# Amid the first group, at the second key frame, and behind it.
+@pytest.mark.parametrize(("skip", "first"), [(5, 10), (9, 10), (10, 20)])
+def test_video_cut_without_re_encoding_may_start_amid_a_group(tmp_path, skip, first):
     path = write_video(tmp_path / "whole.mkv", make_numbered_frames(30), options=OPEN_GROUPS)
-    path = copy_packets(path, tmp_path / "clip.mkv", skip=5)
-    assert read_numbers(path) == list(range(10, 30))
+    path = copy_packets(path, tmp_path / "clip.mkv", skip=skip)
+    assert read_numbers(path) == list(range(first, 30))
 
 
 def test_span_of_a_program_stream_that_states_the_time_of_few_frames(tmp_path):
