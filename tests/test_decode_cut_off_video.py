@@ -92,6 +92,17 @@ def test_a_duration_of_another_form_is_passed_over(tmp_path):
     assert estimate_num_frames(path) == (10, 25)
 
 
+def test_last_frame_of_a_variable_rate_may_be_shown_for_long(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_numbered_frames(4), pts=[0, 50, 100, 150])
+    content, known = path.read_bytes(), b"00:00:06.040000000"
+    assert content.count(known) == 1
+    path.write_bytes(content.replace(known, b"00:00:09.900000000"))
+    assert read_numbers(path) == [0, 1, 2, 3]
+    path.write_bytes(content.replace(known, b"00:00:10.300000000"))
+    with pytest.raises(UnreadableClipError, match=r"after frame 3: its header states 10\.300 s"):
+        decode(path)
+
+
 def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):
     path = write_video(tmp_path / "clip.avi", make_numbered_frames(10), codec="mpeg4")
     content = path.read_bytes()
