@@ -31,6 +31,7 @@ def test_balanced_sampling_draws_classes_and_their_clips_equally_often(sequence)
         assert np.bincount(clips)[-2:].tolist() == [5, 5]
         assert len(set(clips[CLASS_IDS[clips] == 0])) == 10, "no clip twice where there are more"
         assert len(set(draws)) == NUM_CLIPS, "each turn of a clip is told apart"
+        assert np.count_nonzero(np.diff(CLASS_IDS[clips])) > 10, "classes share batches"
 
 
 def test_classes_that_share_unequally_take_turns():
@@ -53,6 +54,16 @@ def test_balanced_sampling_follows_from_seed_and_epoch():
     assert draw_epoch(0, seed=1).tolist() != first
     seen = {clip for epoch in range(10) for clip in draw_epoch(epoch) % NUM_CLIPS}
     assert len(seen) == NUM_CLIPS, "clips of a frequent class come in another epoch"
+
+
+def test_clips_of_like_lengths_share_batches_with_others_in_each_epoch():
+    config = make_config(sequence="ragged", batch_size=2)
+    first, second = (
+        {frozenset(batch.tolist()) for batch in plan_epoch(np.arange(64), [], config, epoch=epoch)}
+        for epoch in range(2)
+    )
+    assert len(first) == len(second) == 32 and len(first & second) < 16
+    assert np.mean([max(batch) - min(batch) for batch in first]) < 8
 
 
 def test_both_ways_of_balance_are_refused():
