@@ -38,5 +38,6 @@ def test_a_clip_that_was_extracted_anew_with_other_frames_is_refused(tmp_path):
     reader = ClipReader(cache, ["clip_0"], memory_bytes=0)
     assert reader.read(0).shape == (4, 5)
     write_cache(tmp_path / "cache", {clip: np.ones((1, 5))})
-    with refusal(f"{cache.clip_path('clip_0')}: 1 frames, 4 when this program started"):
-        reader.read(0)
+    for out in (None, np.empty((4, 5), np.float16)):
+        with refusal(f"{cache.clip_path('clip_0')}: 1 frames, 4 when this program started"):
+            reader.read(0, out=out)
