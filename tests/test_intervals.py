@@ -100,6 +100,23 @@ def test_a_model_does_not_differ_from_itself():
     assert by_group["high"] == -by_group["low"] == pytest.approx(1 - 0.025 ** (1 / 5))
 
 
+def test_clips_that_differ_alike_may_have_unseen_ones_to_both_sides():
+    every = np.ones((2, 50), bool)
+    # Each clip is right with one of the two seeds, and each seed on half of the clips.
+    half = (np.arange(50) + np.arange(2)[:, None]) % 2 == 0
+    unseen = 1 - 0.025 ** (1 / 50)
+    found = measure_difference(half, every)
+    assert [found["low"], found["high"]] == pytest.approx([-0.5 - unseen / 2, -0.5 + unseen * 1.5])
+    found = measure_difference(every, half)
+    assert [found["low"], found["high"]] == pytest.approx([0.5 - unseen * 1.5, 0.5 + unseen / 2])
+
+
+def test_groups_that_are_alike_tell_no_more_than_as_many_clips():
+    low, high = find_ratio_interval(np.array([5.0, 5, 5, 4]), np.full(4, 10.0))
+    of_clips = find_exact_interval(19, 40)
+    assert low < of_clips[0] and high > of_clips[1]
+
+
 def test_a_handful_of_clips_is_certain_of_nothing():
     right, wrong = np.ones((2, 3), bool), np.zeros((2, 3), bool)
     unseen = 1 - 0.025 ** (1 / 3)
@@ -159,6 +176,17 @@ def test_seeds_that_disagree_widen_the_interval():
     narrow, wide = measure_difference(alike, second), measure_difference(apart, second)
     assert narrow["high"] - narrow["low"] < 0.15
     assert [wide["low"], wide["high"]] == [-1, 1], "two seeds, as far apart as can be"
+    one_of_ten = np.repeat(np.arange(10)[:, None] == 0, 9999, axis=1)
+    found = measure_difference(one_of_ten, one_of_ten & False)
+    reach = 2.2622 * 0.1  # Student's t of 9 degrees of freedom; the deviation of ten seeds' mean
+    assert [found["low"], found["high"]] == pytest.approx([0.1 - reach, 0.1 + reach], abs=1e-4)
+
+
+def test_groups_of_unlike_size_that_agree_are_alike():
+    first, groups = np.array([[1, 0, 1, 0, 1, 0]], bool), ["a", "a", "b", "b", "b", "b"]
+    found = measure_difference(first, first & False, groups=groups)
+    unseen = 1 - 0.025 ** (1 / 2)
+    assert [found["low"], found["high"]] == pytest.approx([0.5 - unseen * 1.5, 0.5 + unseen / 2])
 
 
 def test_order_of_clips_changes_nothing():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from train_head.intervals import find_exact_interval, find_mean_interval
 from train_head.metrics import compute_metrics, measure_calibration
 from train_head.score_table import format_headline, format_metrics
 
@@ -40,6 +41,15 @@ def test_scores_of_a_small_table():
         "run": [1, 0.5, 1.0, pytest.approx(2 / 3), 1.0],
         "jump": [2, None, 0.0, 0.0, pytest.approx(0.7)],
     }
+
+
+def test_an_accuracy_that_is_rounded_still_counts_its_clips():
+    assert 1 / 49 * 49 < 1
+    class_ids, predicted = np.repeat([0, 1], [49, 2]), np.repeat([0, 1], [1, 50])
+    scores = compute_metrics(np.eye(3)[predicted], class_ids, NAMES)
+    of_classes = [find_exact_interval(1, 49), find_exact_interval(2, 2)]
+    expected = find_mean_interval([1 / 49, 1], of_classes)
+    assert scores["mean_class_accuracy_interval"] == pytest.approx(expected)
 
 
 def test_calibration_of_a_small_table():
