@@ -133,6 +133,12 @@ def test_the_weights_of_an_epoch_add_up_to_its_rows(walks, sequence, settings):
     assert totals.reshape(3, steps).sum(axis=1) == pytest.approx(len(reader), rel=1e-5)
 
 
+def test_an_epoch_that_reads_no_labelled_frame_has_no_loss():
+    targets = FrameTargets([np.array([0, -1, -1])], count_epoch=lambda _: (1, 0))
+    _, weights = targets.make_batch(0, np.array([0]), [(0, np.array([1, 2]))])
+    assert weights.tolist() == [[0, 0]]
+
+
 def test_balanced_weights_are_by_frames():
     class_ids = [np.array([0, -1, 2, 2]), np.array([1, 2, 2, 2, -1])]
     weights = balance_classes(class_ids)

@@ -140,8 +140,7 @@ def count_matches(
 
 def _count_clip(predicted: np.ndarray, class_ids: np.ndarray) -> list[int]:
     """Counts a clip's right and labelled frames, then 2 TP and 2 TP + FP + FN at each overlap."""
-    is_labelled = class_ids != UNLABELLED
-    counts = [int((predicted == class_ids)[is_labelled].sum()), int(is_labelled.sum())]
+    counts = [int((predicted == class_ids).sum()), int((class_ids != UNLABELLED).sum())]
     found, true = find_segments(predicted, class_ids), find_segments(class_ids, class_ids)
     for overlap in OVERLAPS.values():
         matched, wrong, missed = count_matches(found, true, min_overlap=overlap)

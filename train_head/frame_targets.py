@@ -83,8 +83,9 @@ def count_labelled(
 def balance_classes(class_ids: Sequence[np.ndarray]) -> np.ndarray:
     """Returns weights with which all classes count alike, [K] float64.
 
-    Their mean over all that have a label is 1. A class id is of a clip, or of a frame.
+    Their mean over all that have a label is 1. A class id is of a clip, or of a frame; there is one
+    of every class.
     """
     labelled = np.concatenate(class_ids)
     counts = np.bincount(labelled[labelled != UNLABELLED])
-    return counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return counts.sum() / (len(counts) * counts)
