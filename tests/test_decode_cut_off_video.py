@@ -16,6 +16,27 @@ def cut(path, kept):
     path.write_bytes(content[: int(kept * len(content))])
 
 
+def write_with_sound(path, pictures, *, codec="mpeg4", start_sec, sound_start_sec=0, sound_sec):
+    """Writes a video of 25 frames a second; pictures and sound begin and last as is said."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=25)
+        video.width = video.height = 64
+        sound, rate = ("pcm_s16le", 22050) if codec == "flv1" else ("mp2", 16000)
+        audio = container.add_stream(sound, rate=rate, layout="mono")
+        for i, pixels in enumerate(pictures):
+            picture = av.VideoFrame.from_ndarray(pixels.copy(), format="rgb24")
+            picture.pts, picture.time_base = 25 * start_sec + i, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        for i in range(sound_sec * rate // 1152):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = rate * sound_start_sec + 1152 * i
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "kept"),
     [
@@ -67,6 +88,15 @@ def test_cut_off_matroska_that_states_only_the_duration_of_the_file(tmp_path):
     assert count_frames(path) == 25
     cut(path, 0.6)
     with pytest.raises(UnreadableClipError, match=r"after frame \d+: its header states 5\.000 s"):
+        decode(path)
+
+
+def test_avi_that_is_cut_between_two_frames(tmp_path):
+    path = write_video(tmp_path / "clip.avi", make_noise(25), fps=5, codec="mpeg4")
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: places[15]])
+    with pytest.raises(UnreadableClipError, match=r"after frame 14: its header states 5\.000 s"):
         decode(path)
 
 
@@ -128,19 +158,18 @@ def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):
     ],
 )
 def test_sound_that_is_longer_is_not_taken_for_a_cut(tmp_path, name, codec, start_sec):
-    with av.open(str(tmp_path / name), "w") as container:
-        video = container.add_stream(codec, rate=25)
-        video.width = video.height = 64
-        sound, rate = ("pcm_s16le", 22050) if codec == "flv1" else ("mp2", 16000)
-        audio = container.add_stream(sound, rate=rate, layout="mono")
-        for i, pixels in enumerate(make_numbered_frames(10)):
-            picture = av.VideoFrame.from_ndarray(pixels.copy(), format="rgb24")
-            picture.pts, picture.time_base = 25 * start_sec + i, Fraction(1, 25)
-            container.mux(video.encode(picture))
-        container.mux(video.encode(None))
-        for i in range(100):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
-            frame.sample_rate, frame.pts, frame.time_base = rate, 1152 * i, Fraction(1, rate)
-            container.mux(audio.encode(frame))
-        container.mux(audio.encode(None))
-    assert read_numbers(tmp_path / name) == list(range(10))
+    path = write_with_sound(
+        tmp_path / name, make_numbered_frames(10), codec=codec, start_sec=start_sec, sound_sec=7
+    )
+    assert read_numbers(path) == list(range(10))
+
+
+def test_cut_off_matroska_with_sound_that_starts_late(tmp_path):
+    path = write_with_sound(
+        tmp_path / "clip.mkv", make_noise(125), start_sec=10, sound_start_sec=10, sound_sec=5
+    )
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"OTHERTAG"))
+    assert count_frames(path) == 125
+    cut(path, 0.6)
+    with pytest.raises(UnreadableClipError, match=r"after frame \d+: its header states 5\.\d+ s"):
+        decode(path)
