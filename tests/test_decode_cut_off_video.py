@@ -135,12 +135,41 @@ def test_last_frame_of_a_variable_rate_may_be_shown_for_long(tmp_path):
 
 def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):
     path = write_video(tmp_path / "clip.avi", make_numbered_frames(10), codec="mpeg4")
+    state_frames(path, 10, 2**31 - 1)
+    num_frames, _ = estimate_num_frames(path)
+    assert num_frames <= path.stat().st_size
+
+
+def state_frames(path, old, new):
+    """Has the header of an AVI state another number of frames."""
     content = path.read_bytes()
-    header = content.index(b"strh")
     # AVISTREAMHEADER.dwLength is its ninth number, after the chunk's name and size.
-    place = header + 8 + 8 * 4
-    assert content[place : place + 4] == (10).to_bytes(4, "little")
-    path.write_bytes(content[:place] + (2**31 - 1).to_bytes(4, "little") + content[place + 4 :])
+    place = content.index(b"strh") + 8 + 8 * 4
+    assert content[place : place + 4] == old.to_bytes(4, "little")
+    path.write_bytes(content[:place] + new.to_bytes(4, "little") + content[place + 4 :])
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "fps", "few_more", "too_many_more"), [(10, 25, 24, 26), (80, 2, 3, 5)]
+)
+def test_a_second_or_a_twentieth_less_than_stated_will_do(
+    tmp_path, num_frames, fps, few_more, too_many_more
+):
+    frames = make_numbered_frames(1).repeat(num_frames, axis=0)
+    path = write_video(tmp_path / "clip.avi", frames, fps=fps, codec="mpeg4")
+    state_frames(path, num_frames, num_frames + few_more)
+    assert count_frames(path) == num_frames
+    state_frames(path, num_frames + few_more, num_frames + too_many_more)
+    with pytest.raises(UnreadableClipError, match="its header states"):
+        decode(path)
+
+
+def test_hours_and_minutes_of_a_stated_duration_count(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", make_numbered_frames(10))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"00:00:00.400000000", b"99:01:00.400000000"))
+    with pytest.raises(UnreadableClipError, match=r"its header states 356460\.400 s"):
+        decode(path)
     num_frames, _ = estimate_num_frames(path)
     assert num_frames <= len(content)
 

@@ -122,6 +122,12 @@ def test_the_frames_of_a_video_are_known_without_decoding_it(tmp_path, name):
         assert estimate_num_frames(path, **span)[0] == pytest.approx(20, abs=2)
 
 
+def test_a_span_that_ends_behind_its_video_is_estimated_to_have_what_there_is(tmp_path):
+    path = write_video(tmp_path / "a.mp4", make_numbered_frames(30), fps=10)
+    assert estimate_num_frames(path, start_sec=2.0, end_sec=600.0) == (10, 10)
+    assert estimate_num_frames(path, start_sec=600.0) == (1, 10)
+
+
 def test_what_is_plainly_no_clip_is_not_estimated(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video")
     for path in (tmp_path / "a.mp4", tmp_path / "gone.mp4", tmp_path):
