@@ -69,6 +69,15 @@ def test_later_clips_go_on_where_the_first_is_slow_and_no_further_than_there_is_
     assert take(queue, 1) == [("a", None)]
 
 
+def test_the_first_clip_takes_no_room_from_others():
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    threads = put_all(queue, stop, [(0, make_items("a", 5)), (1, make_items("b", 5)[:SIZE])])
+    assert [thread.is_alive() for thread in threads] == [True, False]
+    stop.set()
+    threads[0].join(10)
+
+
 def test_waits_end_when_the_pipeline_stops():
     stop = threading.Event()
     queue = ClipQueue(SIZE, stop)

@@ -14,6 +14,7 @@ from small_data import change_manifest, train
 from small_imports import make_features, write_features
 
 from extract_features.given_data import DataSettings, read_given_data
+from extract_features.shared_files import join_shared_files
 from lrcn.common.clip import Clip
 from lrcn.common.group_leaks import join_groups
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -176,6 +177,9 @@ def test_links_are_drawn_with_what_they_lead_to_alike_on_every_machine(tmp_path)
     assert set(split_of.values()) == {"train", "val", "test"}
     for i in range(20):
         assert split_of[f"walk/v{i}"] == split_of[f"walk/link{i}"]
+    clips = [dataclasses.replace(clip, split="", group="") for clip in drawn[0]]
+    joined, from_behind = (join_shared_files(x, tmp_path / "a") for x in (clips, clips[::-1]))
+    assert joined == from_behind[::-1]
 
 
 def test_a_file_of_two_labels_is_said_once(tmp_path, caplog):
