@@ -18,13 +18,13 @@ from train_head.model import build_head
 from train_head.normalization import FeatureStatistics
 
 
-def build_random_head(feature_shape=(6,), *, top=None, **settings):
+def build_random_head(feature_shape=(6,), *, top=None, mean=0.0, **settings):
     keras.utils.set_random_seed(0)
     head = build_head(
         make_config(**settings),
         feature_shape=feature_shape,
         num_classes=3,
-        statistics=FeatureStatistics(1.0, np.zeros(feature_shape, np.float32), 1.0),
+        statistics=FeatureStatistics(1.0, np.full(feature_shape, mean, np.float32), 1.0),
         top=top,
     )
     enlarge_logits(head)
@@ -59,7 +59,8 @@ def predict(head, maps):
     ids=lambda settings: settings["rnn"],
 )
 def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
-    head, maps = build_random_head(**settings), make_maps(5)
+    # With a mean, the vector of an empty frame is not zero.
+    head, maps = build_random_head(mean=0.1, **settings), make_maps(5)
     explainer = Explainer(head)
     influence, class_id = explainer.measure_influence([maps])
     answer = predict(head, maps)
