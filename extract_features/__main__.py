@@ -41,7 +41,7 @@ def main() -> int:
     from extract_features.pipeline import PipelineSettings
     from extract_features.summary import report_summary
     from lrcn.common.cache_lock import Shard
-    from lrcn.common.devices import count_cores
+    from lrcn.common.machine import count_cores
 
     summary = extract_features(
         data_settings,

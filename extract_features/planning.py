@@ -28,7 +28,7 @@ from extract_features.worklist import Job, find_jobs, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
-from lrcn.common.devices import count_cores
+from lrcn.common.machine import count_cores
 from lrcn.common.open_cache import check_contract, find_cache
 from lrcn.common.views import VIEWS
 

@@ -7,7 +7,7 @@ from refusals import refusal
 
 from extract_features.backbone_settings import DEFAULT_BACKBONE, build_backbone
 from lrcn.common.batch_size import find_first_that_fits
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 

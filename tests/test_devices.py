@@ -13,13 +13,10 @@ from refusals import refusal
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common import devices
-from lrcn.common.devices import (
-    count_cores,
-    find_memory_bytes,
-    import_tensorflow,
-    make_strategy,
-)
+from lrcn.common.devices import make_strategy
+from lrcn.common.machine import count_cores, find_memory_bytes
 from lrcn.common.run_dir import RunDir
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.recorder import read_history
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -53,7 +50,8 @@ import os, sys
 from pathlib import Path
 sys.path[:0] = ["tests"]
 os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
-from lrcn.common.devices import count_cores, import_tensorflow
+from lrcn.common.machine import count_cores
+from lrcn.common.tensorflow_start import import_tensorflow
 tf = import_tensorflow()
 assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
 tf.config.set_visible_devices([], "GPU")
@@ -107,7 +105,7 @@ held = Held()
 held.itself, find_held = held, weakref.ref(held)
 gc.disable()
 os.close(2)
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow
 import_tensorflow()
 import keras
 del held

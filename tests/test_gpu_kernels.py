@@ -12,7 +12,8 @@ from small_data import make_config
 from small_heads import make_head
 
 from lrcn.common import backbone
-from lrcn.common.devices import COMPUTE_DTYPES, import_tensorflow
+from lrcn.common.devices import COMPUTE_DTYPES
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.counted_accuracy import CountedAccuracy
 from train_head.layers import keras
 from train_head.optimizer import build_optimizer

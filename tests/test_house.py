@@ -158,7 +158,9 @@ def test_tensorflow_comes_in_quietly():
 
 def test_new_videos_are_named_without_what_keras_would_import_beside_it():
     names = {"matplotlib", "sklearn"}
-    program = "from lrcn.common.devices import own_process; own_process()  # as programs do\n"
+    program = (
+        "from lrcn.common.tensorflow_start import own_process; own_process()  # as programs do\n"
+    )
     program += f"import sys, train_head.prediction; print({names} & set(sys.modules))\n"
     program += "import matplotlib.figure, sklearn.metrics  # where they are used"
     command = [sys.executable, "-c", program]

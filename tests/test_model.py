@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
-from lrcn.common.devices import import_tensorflow
 from lrcn.common.manifest import write_class_names
 from lrcn.common.run_dir import RunDir
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.layers import keras, tf
 from train_head.recorder import RunRecorder

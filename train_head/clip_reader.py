@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lrcn.common.devices import import_tensorflow
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.vgg16 import FrozenTop
 
 tf = import_tensorflow()

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lrcn.common.devices import import_tensorflow
 from lrcn.common.sampling import find_nearest
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig
 from train_head.frame_choice import sample_frames

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.batch_loader import BatchLoader, ClipTargets, round_up
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import ClipReader

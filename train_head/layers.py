@@ -3,7 +3,7 @@
 A mask [B, T] bool says which frames are the clip's own and which padding.
 """
 
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 

@@ -11,8 +11,8 @@ from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
-from lrcn.common.devices import count_cores
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.machine import count_cores
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrcn.common.devices import find_memory_bytes
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.machine import find_memory_bytes
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.clip_reader import ClipReader

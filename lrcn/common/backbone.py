@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 

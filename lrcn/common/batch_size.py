@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from absl import logging
 
 from lrcn.common.backbone import make_forward
-from lrcn.common.devices import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 

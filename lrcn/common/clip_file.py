@@ -12,8 +12,8 @@ from h5py._objects import phil  # h5py's lock, which all of it takes but write_d
 from lrcn.common.atomic_file import commit_file, make_temporary_path
 from lrcn.common.clip import SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.devices import count_cores
 from lrcn.common.frame_chunk import GZIP_LEVEL, pack_frame
+from lrcn.common.machine import count_cores
 from lrcn.common.unfailing_file import UnfailingFile
 
 COMPRESSIONS = ("gzip", "zstd")

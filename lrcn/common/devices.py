@@ -1,133 +1,19 @@
 """The devices that TensorFlow sees, and the dtype that they compute fast."""
 
-import contextlib
 import functools
-import gc
-import math
-import os
-import sys
 import time
-import warnings
 from pathlib import Path
 
 from absl import logging
+
+from lrcn.common.machine import count_cores
+from lrcn.common.tensorflow_start import import_tensorflow
 
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 # What /proc/cpuinfo calls the instructions that multiply bfloat16 natively.
 _NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 # Half the bits must gain something: what is as fast in float32 stays there.
 _MIN_BFLOAT16_SPEEDUP = 1.2
-_CGROUP = Path("/sys/fs/cgroup")
-
-_is_own_process = False
-
-
-def own_process() -> None:
-    """Says that the process is a program of this project, and not somebody else's.
-
-    TensorFlow is then imported faster and without a word, by means that others would feel.
-    """
-    global _is_own_process
-    _is_own_process = True
-
-
-def import_tensorflow():
-    """Imports TensorFlow quietly, and keeps it from taking a GPU's whole memory at once.
-
-    Programs call it after their flags are parsed: the import takes seconds. With
-    TF_CPP_MIN_LOG_LEVEL set in the environment, TensorFlow says all that it wants to say. Where it
-    was imported before, it stays as it was set up.
-
-    Raises:
-        RuntimeError: If Keras was imported before, on another backend.
-    """
-    if "tensorflow" not in sys.modules:
-        is_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-        # What matters of its errors comes as an exception; the rest are slower ways that it takes.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        # Our layers are TensorFlow's, whatever Keras is to use elsewhere.
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-        with contextlib.ExitStack() as during_import:
-            during_import.enter_context(_pause_garbage_collection())
-            if _is_own_process:
-                during_import.enter_context(_hide_packages("sklearn", "matplotlib"))
-                if is_quiet:
-                    during_import.enter_context(_hide_native_stderr())
-            import keras
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-        # By a keras.json in the home folder, features would be others than their contract says.
-        keras.config.set_floatx("float32")
-        keras.config.set_image_data_format("channels_last")
-        # TensorFlow counts the machine's cores, also in a container that may use a few of them.
-        if "TF_NUM_INTRAOP_THREADS" not in os.environ:
-            tf.config.threading.set_intra_op_parallelism_threads(count_cores())
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-        tf.get_logger().addFilter(_is_no_retracing_warning)
-        if is_quiet:
-            tf.get_logger().setLevel("WARNING")
-    import keras
-    import tensorflow as tf
-
-    if keras.config.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Expected Keras on TensorFlow. Received: Keras that was imported on "
-            f"{keras.config.backend()}. Set KERAS_BACKEND=tensorflow before, or use a process of "
-            "its own."
-        )
-    # Of one frame, or one position, attention is 1 as it should be; Keras calls it a mistake.
-    warnings.filterwarnings("ignore", message="You are using a softmax over axis")
-    return tf
-
-
-@contextlib.contextmanager
-def _pause_garbage_collection():
-    # The import makes objects by the hundred thousand that stay for good. To look through them for
-    # garbage, again and again and once more at exit, takes 1.4 of the 3.9 s of a bare process.
-    is_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if _is_own_process:  # a host's own objects would stay for good as well
-            gc.freeze()
-        if is_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def _hide_packages(*names: str):
-    # Keras imports them where they are installed, for what is not used here: 0.8 of the 2.7 s.
-    # What uses them imports them by itself, before or after; but Keras takes them for missing.
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
-def _is_no_retracing_warning(record) -> bool:
-    # TensorFlow counts traces by the lines of code, so a program that scores many models, each
-    # traced once, would be told that it traces too often.
-    return "triggered tf.function retracing" not in record.getMessage()
-
-
-@contextlib.contextmanager
-def _hide_native_stderr():
-    # TensorFlow's libraries write to the descriptor itself, before any log level is read, and
-    # call a machine without a GPU an error.
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def describe_device() -> str:
@@ -138,39 +24,6 @@ def describe_device() -> str:
         return f"a CPU of {count_cores()} cores"
     names = [tf.config.experimental.get_device_details(x).get("device_name", "GPU") for x in gpus]
     return ", ".join(names)
-
-
-def count_cores(cgroup: Path = _CGROUP) -> int:
-    """Returns how many cores this process may use: those it is bound to, or a container's quota.
-
-    Args:
-        cgroup: As `find_memory_bytes`.
-    """
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        num_cores = len(os.sched_getaffinity(0))
-    else:
-        num_cores = os.cpu_count() or 1
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
-            quota_us, period_us = map(
-                int, " ".join((cgroup / name).read_text() for name in names).split()
-            )
-            if quota_us > 0:
-                num_cores = min(num_cores, math.ceil(quota_us / period_us))
-    return num_cores
-
-
-def find_memory_bytes(cgroup: Path = _CGROUP) -> int:
-    """Returns how much memory this process may use: the machine's, or a container's limit.
-
-    Args:
-        cgroup: Where Linux tells the limits of control groups, of version 2 or 1.
-    """
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
-            memory_bytes = min(memory_bytes, int((cgroup / name).read_text()))
-    return memory_bytes
 
 
 def choose_compute_dtype(requested: str) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from lrcn.common.devices import own_process
 from lrcn.common.interrupt import is_interrupted, watch_interrupts
+from lrcn.common.tensorflow_start import own_process
 
 # Names no path; empty, it is an answer of its own.
 _MAY_BE_EMPTY = ("group_regex",)
