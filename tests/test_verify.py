@@ -210,15 +210,44 @@ def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path)
                 np.testing.assert_array_equal(array, expected, err_msg=f"byte {offset}")
 
 
-def test_a_frame_without_its_checksum_is_damaged(cache_copy):
+def unfilter_a_frame(file):
+    maps = file["feature_maps"]
+    # As it was, but under no filter: whatever happens to it now, HDF5 would not notice.
+    maps.id.write_direct_chunk((1, 0, 0, 0), maps[1].tobytes(), filter_mask=0b11)
+
+
+def lose_the_last_frame(file):
+    for num_frames in (4, 5):  # what is cut off comes back as zeros
+        file["feature_maps"].resize(num_frames, axis=0)
+
+
+def take_all_frames_out(file):
+    for name in ("feature_maps", "frame_index", "timestamp_sec"):
+        file[name].resize(0, axis=0)
+
+
+def write_times_without_checksums(file):
+    times = file["timestamp_sec"][:]
+    del file["timestamp_sec"]
+    file.create_dataset("timestamp_sec", data=times, chunks=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (unfilter_a_frame, "/feature_maps: row 1 is not there, or without its checksum"),
+        (lose_the_last_frame, "/feature_maps: row 4 is not there, or without its checksum"),
+        (take_all_frames_out, "holds no frames"),
+        (write_times_without_checksums, "timestamp_sec: expected float64 [5] with checksums"),
+    ],
+)
+def test_what_hdf5_reads_without_a_word_is_damaged(cache_copy, damage, reason):
     cache = read_cache(cache_copy)
     with h5py.File(cache.clip_path("left/clip_0"), "r+") as file:
-        maps = file["feature_maps"]
-        # As it was, but under no filter: whatever happens to it now, HDF5 would not notice.
-        maps.id.write_direct_chunk((1, 0, 0, 0), maps[1].tobytes(), filter_mask=0b11)
+        damage(file)
     (finding,) = iter_findings(cache)
     assert (finding.kind, finding.clip_id) == ("damaged", "left/clip_0")
-    assert "/feature_maps: row 1 is not there, or without its checksum" in finding.reason
+    assert reason in finding.reason
 
 
 def test_a_whole_file_that_cannot_be_read_now_stays(cache_copy):
