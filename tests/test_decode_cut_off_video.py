@@ -91,6 +91,26 @@ def test_cut_off_matroska_that_states_only_the_duration_of_the_file(tmp_path):
         decode(path)
 
 
+@pytest.mark.parametrize(("kept", "num_frames"), [(0.4, 11), (0.76, 25), (0.9, 25)])
+def test_cut_off_wmv_with_sound(tmp_path, kept, num_frames):
+    path = write_with_sound(
+        tmp_path / "clip.wmv", make_noise(25), codec="wmv2", start_sec=0, sound_sec=2
+    )
+    assert count_frames(path) == 25
+    cut(path, kept)
+    last = num_frames - 1
+    with pytest.raises(UnreadableClipError, match=rf"after frame {last}: \d+ bytes of those that "):
+        decode(path)
+
+
+def test_wmv_that_was_recorded_of_a_stream_states_no_size(tmp_path):
+    path = write_video(tmp_path / "clip.wmv", make_noise(25), fps=5, codec="wmv2")
+    content = path.read_bytes()
+    data = content.index(bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")) + 16
+    path.write_bytes(content[:data] + bytes(8) + content[data + 8 :])
+    assert count_frames(path) == 25
+
+
 def test_avi_that_is_cut_between_two_frames(tmp_path):
     path = write_video(tmp_path / "clip.avi", make_noise(25), fps=5, codec="mpeg4")
     with av.open(str(path)) as container:

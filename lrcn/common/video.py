@@ -14,6 +14,7 @@ from av.sidedata import sidedata
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
+from lrcn.common.asf_file import check_data_is_whole
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.video_stream import Clock, DamageError, find_stated_duration, find_stream
@@ -152,6 +153,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 if seek_sec == 0:
                     reached += f", after frame {i}"
             clock.check_end(stated, is_from_start=seek_sec == 0)
+            if container.format.name == "asf":
+                check_data_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
         raise_if_no_more_files(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
