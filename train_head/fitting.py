@@ -19,6 +19,7 @@ from train_head.loss_guard import LossGuard
 from train_head.optimizer import build_optimizer
 from train_head.recorder import RunRecorder
 from train_head.split_reader import TrainingSplits
+from train_head.step_memory import warn_of_large_batches
 
 
 def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.Strategy:
@@ -80,6 +81,7 @@ def fit_model(
         return [train.reader.clip_ids[draw % len(train.reader)] for draw in draws]
 
     if first_epoch < last_epoch and not recorder.is_finished():
+        warn_of_large_batches(train.reader, config)
         with raise_read_errors(train.reader, val.reader), recorder.report_stop():
             if summary:
                 inputs = next(iter(dataset))[0]

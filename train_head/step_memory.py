@@ -1,0 +1,43 @@
+"""Whether a training step fits in memory, as far as can be told before the first one."""
+
+import math
+
+import numpy as np
+from absl import logging
+
+from lrcn.common.machine import find_memory_bytes
+from train_head.clip_reader import ClipReader
+from train_head.config import TrainConfig
+from train_head.layers import tf
+
+# What a step takes at its peak, in float32 copies of its frames' features: batches that wait,
+# normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features.
+_COPIES = 7
+# The rest is for the weights and for clips that are kept decoded.
+_PART_OF_MEMORY = 0.5
+_GIB = 1 << 30
+
+
+def warn_of_large_batches(reader: ClipReader, config: TrainConfig) -> None:
+    """Warns where a batch of the longest clips may take more memory than there is.
+
+    The system then ends the program without a word, hours after its start. A GPU's memory has an
+    error of its own.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return
+    lengths = reader.num_frames
+    if config.sequence == "fixed":
+        lengths = np.full(len(reader), config.seq_len)
+    num_frames = int(np.sort(lengths)[-config.batch_size :].sum())
+    step_bytes = _COPIES * num_frames * math.prod(reader.feature_shape) * 4
+    memory_bytes = find_memory_bytes()
+    if step_bytes > _PART_OF_MEMORY * memory_bytes:
+        logging.warning(
+            "A step over the longest clips, %d frames in one batch, takes some %.0f GiB, of %.0f "
+            "that there are. If the program is ended without a word, lower --batch_size, or read "
+            "fewer frames (--sequence=fixed, --seq_len; --fps or --frame_stride at extraction)",
+            num_frames,
+            step_bytes / _GIB,
+            memory_bytes / _GIB,
+        )
