@@ -21,6 +21,9 @@ from small_labels import FEATURES
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.open_cache import create_cache
+from lrcn.common.tensorflow_start import own_process
+
+own_process()  # TensorFlow starts as in the programs
 
 CLIPS_PER_CLASS = 8
 

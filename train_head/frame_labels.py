@@ -18,7 +18,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
 from lrcn.common.alike_names import check_one_form, warn_of_case
 from lrcn.common.clip import Clip, check_label
@@ -34,6 +33,7 @@ from train_head.interval_file import (
     Interval,
     read_intervals,
 )
+from train_head.outside_labels import warn_of_long, warn_of_outside
 
 UNLABELLED = -1
 # The names of the scores of segments, which are runs of frames with one label, and the overlap from
@@ -84,14 +84,14 @@ def read_frame_labels(
     if path.is_dir():
         lines = {x: _read_label_file(path / f"{x}.txt", clocks[x]) for x in clip_ids}
         names = {x: [lines[x][index] for index in clocks[x].frame_index] for x in clip_ids}
-        _warn_of_long(lines, clocks, folder=path)
+        warn_of_long(lines, clocks, folder=path)
     elif path.exists():
         columns, intervals = read_intervals(path, known_ids)
         names = {
             x: _label_by_intervals(intervals.get(x, []), clocks[x], columns, where=f"{path}: {x}")
             for x in clip_ids
         }
-        _warn_of_outside(intervals, clocks, columns)
+        warn_of_outside(intervals, clocks, columns)
     else:
         raise FileNotFoundError(
             f"{path}: no such file or folder. {EXPECTED_COLUMNS} in a .csv file, or a folder with "
@@ -202,61 +202,3 @@ def _label_by_intervals(
     for start, end, label, _ in intervals:
         labels[(moments >= start) & (moments < end)] = label
     return labels.tolist()
-
-
-def _warn_of_outside(
-    intervals: dict[str, list[Interval]], clocks: dict[str, ClipClock], columns: tuple[str, str]
-) -> None:
-    """Warns of intervals before or behind all frames of their clip: milliseconds, another frame
-    rate, or seconds that count from the start of a span.
-    """
-    in_sec = columns == SEC_COLUMNS
-    num_intervals, outside = 0, []
-    for clip_id, clock in clocks.items():
-        moments = round_sec(clock.timestamp_sec if in_sec else clock.frame_index)
-        first, last = float(moments[0]), float(moments[-1])
-        # Before the first frame that is selected, as behind the last, are no more than between two.
-        gap = float(np.diff(moments).max(initial=0))
-        of_clip = intervals.get(clip_id, [])
-        num_intervals += len(of_clip)
-        for interval in of_clip:
-            is_late = interval.start > last and interval.start >= last + gap
-            if is_late or interval.end <= first - gap:
-                outside.append((interval, first, last))
-    if outside:
-        interval, first, last = outside[0]
-        logging.warning(
-            "%d of %d intervals lie before or behind all frames of their clip, such as %s: %g to "
-            "%g, where the frames are from %g to %g. They label nothing. Check whether they are "
-            "%s",
-            len(outside),
-            num_intervals,
-            interval.place,
-            interval.start,
-            interval.end,
-            first,
-            last,
-            "seconds from the start of the source, also of a clip that is a span of it"
-            if in_sec
-            else "numbers of frames in the clip, from 0",
-        )
-
-
-def _warn_of_long(lines: dict[str, list[str]], clocks: dict[str, ClipClock], folder: Path) -> None:
-    """Warns of label files of more frames than their clip has, as of another frame rate."""
-    longer = []
-    for clip_id, of_clip in lines.items():
-        index = clocks[clip_id].frame_index
-        last = max((number for number, label in enumerate(of_clip) if label), default=0)
-        # Behind the last frame that is selected there are no more than between two that are.
-        if len(index) > 1 and last >= index[-1] + np.diff(index).max():
-            longer.append((folder / f"{clip_id}.txt", last + 1, index[-1] + 1))
-    if longer:
-        logging.warning(
-            "%d of %d label files have labels of more frames than their clip, such as %s: one in "
-            "line %d, where the last frame that the cache has is in line %d. They label nothing. "
-            "Check whether there is a line for each frame of the source",
-            len(longer),
-            len(lines),
-            *longer[0],
-        )
