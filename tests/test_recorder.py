@@ -2,6 +2,7 @@
 
 import pytest
 
+from lrcn.common import interrupt
 from lrcn.common.run_dir import RunDir
 from train_head.recorder import RunRecorder
 
@@ -52,3 +53,16 @@ def test_training_stops_where_it_gets_no_better(val_top1, stop):
 def test_the_second_phase_has_patience_of_its_own(val_top1, stop):
     first_phase = make_rows(0.8, 0.7, 0.7, 0.7, 0.7)
     assert find_stop(*val_top1, first_phase=first_phase) == stop
+
+
+def test_a_stop_that_tensorflow_makes_an_error_of_is_told_too(tmp_path, monkeypatch, caplog):
+    recorder = RunRecorder(RunDir(tmp_path), patience=1, seed=0, checkpoint_sec=60)
+    recorder.run.checkpoints_path.mkdir()
+    recorder.rows = make_rows(0.5, 0.5)
+    caplog.set_level("INFO", logger="absl")
+    for is_asked in (False, True):
+        monkeypatch.setattr(interrupt, "_is_asked", is_asked)
+        with pytest.raises(RuntimeError), recorder.report_stop():
+            raise RuntimeError("KeyboardInterrupt: in a function of a dataset")
+        told = f"{tmp_path}: 2 epochs done, 0 of them in a checkpoint" in caplog.text
+        assert told == is_asked

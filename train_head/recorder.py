@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.atomic_file import replace_csv, replace_file
-from lrcn.common.interrupt import raise_if_interrupted
+from lrcn.common.interrupt import is_interrupted, raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
@@ -127,7 +127,10 @@ class RunRecorder(keras.callbacks.Callback):
         """Says where training will go on if Ctrl-C ends the block, which keeps no half epoch."""
         try:
             yield
-        except KeyboardInterrupt:
+        except BaseException as error:
+            # TensorFlow may make an error of its own of a Ctrl-C.
+            if not (isinstance(error, KeyboardInterrupt) or is_interrupted()):
+                raise
             num_epochs = max(_find_checkpoints(self.run.checkpoints_path), default=0)
             logging.info(
                 "%s: %d epochs done, %d of them in a checkpoint (--checkpoint_sec=%g), from where "
