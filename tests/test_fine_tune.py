@@ -154,7 +154,7 @@ def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_p
 
 def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path, monkeypatch):
     cache = read_cache(block4_dir)
-    settings = {"rnn": "none", "epochs": 1, "tune_layers": 2, "checkpoint_sec": 0}
+    settings = {"epochs": 1, "tune_layers": 2, "checkpoint_sec": 0}
     whole = fine_tune(cache, tmp_path / "whole", **settings)
     run = RunDir(tmp_path / "run")
 
@@ -184,7 +184,7 @@ def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path):
     for clip in read_manifest(cache.manifest_path):
         lines += [f"{clip.clip_id},0,2,early", f"{clip.clip_id},3,99,late"]
     labels_path.write_text("\n".join(lines) + "\n")
-    settings = {"rnn": "none", "labels": "frame", "epochs": 1, "tune_epochs": 1}
+    settings = {"labels": "frame", "epochs": 1, "tune_epochs": 1}
     run = fine_tune(cache, tmp_path / "run", frame_labels_path=labels_path, **settings)
     head_labels_path = RunDir(run.head_path).frame_labels_path
     assert head_labels_path.read_bytes() == run.frame_labels_path.read_bytes()
