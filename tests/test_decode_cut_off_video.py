@@ -111,11 +111,22 @@ def test_wmv_that_was_recorded_of_a_stream_states_no_size(tmp_path):
     assert count_frames(path) == 25
 
 
-def test_avi_that_is_cut_between_two_frames(tmp_path):
-    path = write_video(tmp_path / "clip.avi", make_noise(25), fps=5, codec="mpeg4")
+def test_wmv_whose_header_has_no_size_that_can_be_is_read_as_far_as_ffmpeg_does(tmp_path):
+    path = write_video(tmp_path / "clip.wmv", make_noise(25), fps=5, codec="wmv2")
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + b"\xff" * 8 + content[24:])
+    assert count_frames(path) == 25
+
+
+def cut_before_frame(path, number):
     with av.open(str(path)) as container:
         places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    path.write_bytes(path.read_bytes()[: places[15]])
+    path.write_bytes(path.read_bytes()[: places[number]])
+
+
+def test_avi_that_is_cut_between_two_frames(tmp_path):
+    path = write_video(tmp_path / "clip.avi", make_noise(25), fps=5, codec="mpeg4")
+    cut_before_frame(path, 15)
     with pytest.raises(UnreadableClipError, match=r"after frame 14: its header states 5\.000 s"):
         decode(path)
 
@@ -126,9 +137,7 @@ def test_cut_off_flv_that_starts_late(tmp_path):
     path = write_video(tmp_path / "clip.flv", make_noise(25), fps=5, codec="flv1", pts=pts)
     assert estimate_num_frames(path) == (25, 5)
     assert count_frames(path) == 25
-    with av.open(str(path)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    path.write_bytes(path.read_bytes()[: places[15]])
+    cut_before_frame(path, 15)
     with pytest.raises(UnreadableClipError, match=r"after frame 14: its header states 5\.\d+ s"):
         decode(path)
 

@@ -20,13 +20,14 @@ def check_data_is_whole(path: Path) -> None:
     Raises:
         DamageError: If not. Of a recording of a stream nobody knew the size, and none is stated.
     """
+    file_bytes = path.stat().st_size
     with open(path, "rb") as file:
         kind, header_bytes = _read_object_start(file)
-        if kind != _HEADER_OBJECT:
+        if kind != _HEADER_OBJECT or header_bytes > file_bytes:  # damaged, and read by FFmpeg
             return
         file.seek(header_bytes)
         kind, data_bytes = _read_object_start(file)
-    missing_bytes = header_bytes + data_bytes - path.stat().st_size
+    missing_bytes = header_bytes + data_bytes - file_bytes
     if kind == _DATA_OBJECT and missing_bytes > 0:
         raise DamageError(f"{missing_bytes} bytes of those that it states are not there")
 
