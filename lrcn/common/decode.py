@@ -17,6 +17,7 @@ from PIL import Image
 from lrcn.common import images
 from lrcn.common.frame import Frame, UnreadableClipError, check_is_file, resize_picture
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.rgb import convert_to_rgb
 from lrcn.common.source_stat import make_missing_error
 
 
@@ -181,7 +182,7 @@ def _read_image_pixels(path: str, frame_index: int, image_size: int) -> np.ndarr
 
 
 def _convert_gif_frame(picture: Image.Image, source: Path, image_size: int) -> np.ndarray:
-    return resize_picture(images.convert_to_rgb(picture, place=str(source)), image_size)
+    return resize_picture(convert_to_rgb(picture, place=str(source)), image_size)
 
 
 def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterator[float]:
