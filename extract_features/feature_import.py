@@ -1,6 +1,5 @@
 """Makes a cache from features that another tool computed."""
 
-import collections
 import dataclasses
 import os
 import time
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from extract_features.feature_shape import find_feature_shape
 from extract_features.feature_source import (
-    check_array,
     check_shape,
     find_feature_source,
     open_features,
@@ -56,7 +55,7 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     data = read_given_data(data_settings, find_cache(cache_dir), paths_are_sources=False)
     # In this order, so that features that are refused, or misspelt, leave no folder behind.
     with open_features(features) as read_array:
-        feature_shape = _find_feature_shape(features, data.clips, read_array)
+        feature_shape = find_feature_shape(features, data.clips, read_array)
         maker = _Import(features, read_array, _make_contract(features, feature_shape))
         return fill_cache(data, maker, cache_dir=cache_dir, start_sec=start_sec)
 
@@ -183,59 +182,3 @@ def _make_contract(features: Path, feature_shape: tuple[int, ...]) -> Contract:
         feature_shape=feature_shape,
         weights=os.path.abspath(features),
     )
-
-
-def _find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) -> tuple[int, ...]:
-    """Finds what most clips have: one odd clip does not decide over the others."""
-    missing = unfit = None
-    shapes, lengths = collections.Counter(), set()
-    for clip in clips:
-        try:
-            array = read_array(clip.clip_id)
-            check_array(array, clip)
-            shapes[array.shape[1:]] += 1
-            lengths.add(array.shape[0])
-        except FileNotFoundError as error:
-            missing = missing or error
-        except (ValueError, OSError) as error:
-            unfit = unfit or error
-    if not shapes and unfit is not None:
-        raise ValueError(
-            f"{features}: expected features that can be taken. Received such of none of the "
-            f"{len(clips)} clips in --data: {unfit}"
-        )
-    if not shapes:
-        raise ValueError(
-            f"{features}: holds features of none of the {len(clips)} clips in --data ({missing}). "
-            "Its names must be the manifest's clip_ids."
-        )
-    feature_shape, num_alike = shapes.most_common(1)[0]
-    # Of arrays that are right, lengths differ, and most clips are alike in the rest.
-    if len(lengths) == 1 and len(feature_shape) == 1 and 2 * num_alike < shapes.total():
-        raise ValueError(
-            f"{features}: expected arrays [T, ...], a row for each frame. Received: "
-            f"{lengths.pop()} rows in each of {shapes.total()} clips, and {len(shapes)} numbers of "
-            "columns, as of arrays whose columns are the frames. Save them transposed."
-        )
-    _warn_of_axes(features, feature_shape, lengths)
-    return feature_shape
-
-
-def _warn_of_axes(features: Path, feature_shape: tuple[int, ...], lengths: set[int]) -> None:
-    """Warns of arrays that can be taken, and whose axes are rather those of PyTorch."""
-    shown = f"[{', '.join(map(str, feature_shape))}]"
-    # A frame is a vector or a map; one with an axis more is a clip behind an axis of batches.
-    if lengths == {1} and len(feature_shape) in (2, 4):
-        logging.warning(
-            "%s: every clip has one frame, of shape %s: if that is the clip, in a batch of one, "
-            "save it without the axis of the batch",
-            features,
-            shown,
-        )
-    elif len(feature_shape) == 3 and feature_shape[0] > feature_shape[1] == feature_shape[2]:
-        logging.warning(
-            "%s: frames of shape %s look like [c, h, w], and are read as [h, w, c]. If so, save "
-            "them transposed: pooling over positions would pool over channels",
-            features,
-            shown,
-        )
