@@ -108,6 +108,7 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
         ValueError: If weights or batch size do not fit.
     """
     from lrcn.common import backbone  # imports TensorFlow
+    from lrcn.common.backbone_weights import fingerprint_weights
     from lrcn.common.batch_size import check_batch_size, find_batch_size
     from lrcn.common.devices import choose_compute_dtype
 
@@ -123,7 +124,7 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
     contract = Contract(
         backbone="vgg16",
         cut=settings.cut,
-        weights_sha256=backbone.fingerprint_weights(vgg16),
+        weights_sha256=fingerprint_weights(vgg16),
         preprocessing=backbone.PREPROCESSING,
         resize=views.resize_rule,
         image_size_px=settings.image_size,

@@ -6,6 +6,7 @@ import pytest
 from small_vgg16 import RANDOM_SHA256, build_vgg16
 
 from lrcn.common import backbone
+from lrcn.common.backbone_weights import fingerprint_weights
 
 # Two float16 neighbours are 2^-10 apart, and a batch of another size adds up in another order.
 FLOAT16_TOLERANCE = 2e-3
@@ -22,20 +23,18 @@ def frames():
 
 
 def test_random_weights_are_the_same_everywhere(vgg16):
-    assert backbone.fingerprint_weights(vgg16) == RANDOM_SHA256
+    assert fingerprint_weights(vgg16) == RANDOM_SHA256
 
 
 def test_the_fingerprint_depends_on_the_network_not_on_cut_or_size(vgg16):
-    assert (
-        backbone.fingerprint_weights(build_vgg16(cut="block4_pool", image_size=64)) == RANDOM_SHA256
-    )
+    assert fingerprint_weights(build_vgg16(cut="block4_pool", image_size=64)) == RANDOM_SHA256
     kernel = vgg16.get_layer("block5_conv3").kernel
     before = kernel.numpy()
     changed = before.copy()
     changed[0, 0, 0, 0] += 1e-6
     kernel.assign(changed)
     try:
-        assert backbone.fingerprint_weights(vgg16) != RANDOM_SHA256
+        assert fingerprint_weights(vgg16) != RANDOM_SHA256
     finally:
         kernel.assign(before)
 

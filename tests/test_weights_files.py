@@ -12,6 +12,7 @@ from refusals import refusal
 from small_vgg16 import RANDOM_SHA256, build_vgg16
 
 from lrcn.common import backbone
+from lrcn.common.backbone_weights import fingerprint_weights
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def weights_dir(tmp_path_factory):
 @pytest.mark.parametrize("name", ["vgg16.weights.h5", "model.h5", "notop.h5"])
 def test_weights_come_from_a_file_of_any_format(weights_dir, name):
     loaded = build_vgg16(weights_dir / name, cut="block4_pool", image_size=48)
-    assert backbone.fingerprint_weights(loaded) == RANDOM_SHA256
+    assert fingerprint_weights(loaded) == RANDOM_SHA256
 
 
 def refuse_file(path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common import backbone
+from lrcn.common.backbone_weights import fingerprint_weights
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.views import VIEWS
 
@@ -41,7 +42,7 @@ def rebuild_vgg16(contract: Contract, weights: str | None, *, where: Path):
     )
     rebuilt = dataclasses.replace(
         contract,
-        weights_sha256=backbone.fingerprint_weights(vgg16),
+        weights_sha256=fingerprint_weights(vgg16),
         preprocessing=backbone.PREPROCESSING,
         resize=VIEWS[contract.views].resize_rule,
     )

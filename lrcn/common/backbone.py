@@ -1,15 +1,15 @@
 """VGG16, split at the cut: the frozen bottom of stage 1 and the top that stage 2 may train."""
 
 import contextlib
-import hashlib
-import os
-import sys
-import warnings
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from lrcn.common.backbone_weights import (
+    build_with_imagenet_weights,
+    load_weights_file,
+    set_random_weights,
+)
 from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
@@ -21,7 +21,6 @@ PREPROCESSING = "keras_vgg16_caffe"  # RGB to BGR, minus ImageNet's mean, no sca
 _IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # of keras.applications.vgg16
 _CLASSIFIER_CUTS = ("fc1", "fc2")
 _MIN_IMAGE_SIZE_PX = 32
-_RANDOM_WEIGHTS_SEED = 0
 
 
 def build_vgg16(*, weights: str, cut: str, image_size: int, compute_dtype: str = "float32"):
@@ -55,16 +54,16 @@ def build_vgg16(*, weights: str, cut: str, image_size: int, compute_dtype: str =
     undrawn = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
     with _dtype_policy(compute_dtype), undrawn:
         if weights == "imagenet":
-            vgg16 = _build_with_imagenet_weights(arguments)
+            vgg16 = build_with_imagenet_weights(arguments)
         else:
             vgg16 = keras.applications.VGG16(weights=None, **arguments)
         # Class scores are not used, and a file without them is complete.
         last_layer = vgg16.get_layer(cut if needs_classifier else "block5_pool")
         vgg16 = keras.Model(vgg16.input, last_layer.output, name="vgg16")
     if weights == "random":
-        _set_random_weights(vgg16)
+        set_random_weights(vgg16)
     elif weights != "imagenet":
-        _load_weights_file(vgg16, Path(weights))
+        load_weights_file(vgg16, Path(weights))
     vgg16.trainable = False
     return vgg16
 
@@ -105,20 +104,6 @@ def build_top(vgg16, cut: str):
     for layer in above:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name="top")
-
-
-def fingerprint_weights(vgg16) -> str:
-    """Hex sha256 over layer names, shapes and float32 values, in layer order.
-
-    It does not depend on the file format that the weights came in. Block 5 counts also below
-    a cut at `block4_pool`, so that bottom and top are known to come from one network.
-    """
-    digest = hashlib.sha256()
-    for layer in vgg16.layers:
-        for array in layer.get_weights():
-            digest.update(f"{layer.name}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array, np.float32).tobytes())
-    return digest.hexdigest()
 
 
 def make_forward(part, *, batch_size: int):
@@ -163,82 +148,3 @@ def _dtype_policy(compute_dtype: str):
         yield
     finally:
         keras.config.set_dtype_policy(previous)
-
-
-def _set_random_weights(vgg16) -> None:
-    # He et al. 2015: a standard deviation of sqrt(2 / fan-in) keeps the scale of activations
-    # through ReLU layers. RandomState's stream is frozen, so the weights are the same with
-    # every version of NumPy and TensorFlow.
-    random = np.random.RandomState(_RANDOM_WEIGHTS_SEED)
-    for layer in vgg16.layers:
-        if not layer.weights:
-            continue
-        kernel, bias = layer.get_weights()
-        fan_in = np.prod(kernel.shape[:-1])
-        kernel = random.standard_normal(kernel.shape) * np.sqrt(2.0 / fan_in)
-        layer.set_weights([kernel.astype(np.float32), np.zeros_like(bias)])
-
-
-def _build_with_imagenet_weights(arguments: dict):
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras prints of the download
-            return keras.applications.VGG16(weights="imagenet", **arguments)
-    except Exception as error:  # Keras raises bare Exception where the download fails
-        suffix = "" if arguments["include_top"] else "_notop"
-        name = f"vgg16_weights_tf_dim_ordering_tf_kernels{suffix}.h5"
-        # As Keras has it: a user without a home, or with one that cannot be written to, has /tmp.
-        home = os.path.expanduser("~")
-        base = home if os.access(home, os.W_OK) else "/tmp"
-        folder = Path(os.environ.get("KERAS_HOME", f"{base}/.keras")) / "models"
-        raise FileNotFoundError(
-            f"Could not get the ImageNet weights of VGG16 ({error}). Put {name} into {folder}, "
-            "where Keras looks for it, or pass any VGG16 file as --weights=FILE (with make: "
-            "WEIGHTS=FILE). --weights=random needs no file, but its features have learnt nothing."
-        ) from error
-
-
-def _load_weights_file(vgg16, path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: expected a VGG16 weights file. Received: no file there. Give "
-            "--weights=imagenet, --weights=random, or the path of a Keras .h5 or .weights.h5 file."
-        )
-    try:
-        _check_layers_of_file(vgg16, path)
-        with warnings.catch_warnings():
-            # Keras warns of containers of a functional model that hold no weights.
-            warnings.simplefilter("ignore", UserWarning)
-            if path.name.endswith(".weights.h5"):
-                vgg16.load_weights(path)
-            else:
-                # By name, so that a file with the classifier also serves a cut below it.
-                vgg16.load_weights(path, by_name=True)
-        for layer in vgg16.layers:
-            # The features of such weights may be zeros, which look like any others.
-            if not all(np.isfinite(x).all() for x in layer.get_weights()):
-                raise ValueError(f"{layer.name} has weights that are not finite")
-    # h5py raises the last two where it finds numbers in place of a group.
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: does not hold the weights of VGG16 up to {vgg16.layers[-1].name} "
-            f"({_first_line(error)}). Expected a file that Keras' VGG16 saved: .h5 or .weights.h5."
-        ) from error
-
-
-def _check_layers_of_file(vgg16, path: Path) -> None:
-    # Keras skips, without a word, layers that the file has too many and, by name, those it
-    # has too few: VGG19 would load as a VGG16.
-    with h5py.File(path, "r") as file:
-        group = file["layers"] if "layers" in file else file.get("model_weights", file)
-        found = {name for name in group if len(group[name])}
-    num_convolutions = sum("conv" in name for name in found)
-    if num_convolutions != 13:
-        raise ValueError(f"13 convolutions expected, {num_convolutions} found")
-    if not path.name.endswith(".weights.h5"):
-        missing = [x.name for x in vgg16.layers if x.weights and x.name not in found]
-        if missing:
-            raise ValueError(f"no layer of the name {', '.join(missing)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]

@@ -23,7 +23,7 @@ class Contract:
     Attributes:
         backbone: `vgg16`, or `imported` for features that another tool computed.
         cut: The layer whose output is cached; of imported features, the name of their file.
-        weights_sha256: Fingerprint of the weights, see `backbone.fingerprint_weights`.
+        weights_sha256: Fingerprint of the weights, see `backbone_weights.fingerprint_weights`.
         preprocessing: How pixels become the network's input.
         resize: How a decoded frame becomes a square of `image_size_px`.
         image_size_px: Side of the square frames.
