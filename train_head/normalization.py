@@ -38,7 +38,9 @@ def measure_features(reader: ClipReader) -> FeatureStatistics:
     for maps in _iter_maps(reader):
         maps = np.arcsinh(maps / np.float32(scale))
         total += maps.sum(axis=0, dtype=np.float64)
-        square_total += float(np.square(maps).sum(dtype=np.float64))
+        # float32's squares of frames that are all alike would seem to vary, by their rounding.
+        flat = maps.ravel()
+        square_total += float(np.einsum("i,i->", flat, flat, dtype=np.float64))
     mean = total / num_frames
     variance = square_total / num_values - float(np.square(mean).mean())
     # All frames alike: any positive variance maps them to zero.
