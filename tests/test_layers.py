@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_heads import MAP_SHAPE, make_maps, make_ragged_inputs
 
-from train_head.layers import ScaleClip, ScaledAsinh, tf
+from train_head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, tf
 from train_head.normalization import scale_clip
 
 
@@ -44,6 +44,17 @@ def test_the_scale_has_a_gradient_also_where_frames_have_no_features():
     expected = slopes[0] / length - (slopes[0] * maps[0]).sum() / length**2 * directions
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(found[1], 0)
+
+
+def test_a_class_that_all_frames_rule_out_keeps_its_gradient():
+    # The softmax of -200 is 0 in float32, and so would the mean over frames be.
+    logits = tf.Variable([[[0.0, -200.0], [0.0, -201.0]]])
+    with tf.GradientTape() as tape:
+        answer = MeanOfFrames()(logits)[0, 1]
+    assert float(answer) == pytest.approx(np.log((1 + np.exp(-1)) / 2) - 200)
+    gradient = tape.gradient(answer, logits).numpy()[0]
+    shares = np.array([1, np.exp(-1)]) / (1 + np.exp(-1))
+    np.testing.assert_allclose(gradient, np.outer(shares, [-1, 1]), rtol=1e-4)
 
 
 def test_asinh_is_that_of_numpy_at_every_size():

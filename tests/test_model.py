@@ -185,6 +185,35 @@ def test_feature_shapes_and_poolings(frame_pooling, feature_shape, sequence):
     assert fc.kernel.shape == (num_inputs, 8)
 
 
+@pytest.mark.parametrize("frame_pooling", ["average", "attention"])
+@pytest.mark.parametrize("feature_shape", [(4, 3), (2, 3, 4)])
+def test_poolings_over_positions_are_means_of_their_vectors(frame_pooling, feature_shape):
+    maps = make_maps(1, 5, feature_shape=feature_shape)[0].astype(np.float32)
+    inputs = keras.Input(feature_shape)
+    model = keras.Model(inputs, FRAME_POOLINGS[frame_pooling](inputs))
+    vectors = maps.reshape(5, -1, feature_shape[-1])
+    weights = np.full((*vectors.shape[:2], 1), 1 / vectors.shape[1])
+    if frame_pooling == "attention":
+        scores = model.get_layer("attention_scores")
+        scores.bias.assign([3.0])
+        weights = tf.nn.softmax(scores(vectors), axis=1).numpy()
+        assert np.ptp(weights, axis=1).min() > 0.05
+    np.testing.assert_allclose(model(maps), (vectors * weights).sum(axis=1), atol=1e-5)
+
+
+def test_dropout_is_of_training_alone_and_of_every_layer_at_its_rate():
+    head = make_head(rnn_layers=2, input_dropout=0.25, dropout=0.75)
+    rates = {x.name: x.rate for x in head._flatten_layers() if isinstance(x, keras.layers.Dropout)}
+    assert rates.pop("input_dropout") == 0.25
+    assert rates == dict.fromkeys(("fc_dropout", "rnn_dropout_1", "rnn_dropout_2"), 0.75)
+    maps = make_maps(1, 4)
+    np.testing.assert_array_equal(run_head(head, maps), run_head(head, maps))
+    encoder = head.get_layer("per_frame")
+    drawn = encoder(maps, training=True).numpy()
+    assert not np.array_equal(drawn, encoder(maps, training=True))
+    assert np.array_equal(encoder(maps), encoder(maps))
+
+
 def test_rnn_units_and_initialisers_are_the_articles():
     head = make_head(rnn_units=5)
     rnn = head.get_layer("rnn_1")
