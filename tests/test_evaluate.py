@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.sampling import place_windows
+from train_head import provenance
 from train_head.evaluation import evaluate_run
+from train_head.provenance import find_git_commit
 from train_head.reporting import write_report
 from train_head.score_table import format_metrics
 from train_head.train import train_run
@@ -135,6 +138,39 @@ def test_scores_say_where_they_come_from_also_where_the_data_is_gone(run_dir, ca
             clip.clip_id for clip in read_manifest(run.manifest_path) if clip.split == "val"
         ),
     }
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_commit_is_that_of_the_checkout_that_runs(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)  # of a hook that runs the tests
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+
+    def git(*args):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", "-C", tmp_path, *who, *args], check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    git("init")
+    monkeypatch.setattr(provenance, "_ROOT", tmp_path)
+    assert find_git_commit() is None, "before the first commit"
+    (tmp_path / "code.py").touch()
+    git("add", "code.py")
+    git("commit", "--message=first")
+    git("tag", "--annotate", "v1", "--message=v1")
+    commit = git("rev-parse", "HEAD")
+    assert len(commit) == 40
+    assert find_git_commit() == commit
+    monkeypatch.setenv("GIT_DIR", str(ROOT / ".git"))
+    assert find_git_commit() == commit, "also in a hook of another checkout"
+    (tmp_path / "inner").mkdir()
+    monkeypatch.setattr(provenance, "_ROOT", tmp_path / "inner")
+    assert find_git_commit() is None, "of an installed copy inside another project's checkout"
+    monkeypatch.setattr(provenance, "_ROOT", tmp_path)
+    (tmp_path / "code.py").write_text("changed")
+    assert find_git_commit() == f"{commit}-dirty"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_git_commit() is None, "without git"
 
 
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])

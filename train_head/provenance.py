@@ -84,10 +84,8 @@ def find_git_commit() -> str | None:
         The commit's 40 digits, with `-dirty` behind it where files differ from it; None where the
         code does not run from a checkout of its own, or git is not there.
     """
-    # An installed copy may lie inside another project's checkout, whose commit says nothing.
-    if not (_ROOT / ".git").exists():
-        return None
-    # Named outright, since a git hook that runs this program points git elsewhere.
+    # Named outright: an installed copy may lie inside another project's checkout, whose commit says
+    # nothing, and a git hook that runs this program points git elsewhere.
     command = ["git", f"--git-dir={_ROOT / '.git'}", f"--work-tree={_ROOT}", "--no-optional-locks"]
     command += ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
