@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from small_data import make_config
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
 from lrcn.common.manifest import write_class_names
@@ -12,6 +13,8 @@ from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.layers import keras, tf
+from train_head.model import build_head
+from train_head.normalization import FeatureStatistics
 from train_head.recorder import RunRecorder
 from train_head.rnns import RNNS
 from train_head.run_model import load_model
@@ -224,6 +227,18 @@ def test_rnn_units_and_initialisers_are_the_articles():
     kernel = rnn.cell.kernel.numpy()
     bound = np.sqrt(6 / sum(kernel.shape))
     assert 0.8 * bound < np.abs(kernel).max() <= bound, "glorot uniform"
+
+
+def test_untrained_logits_say_a_tenth_of_what_glorots_would():
+    head = build_head(
+        make_config(rnn="none", fc_units=64),
+        feature_shape=(6,),
+        num_classes=NUM_CLASSES,
+        statistics=FeatureStatistics(scale=1.0, mean=np.zeros(6, np.float32), variance=1.0),
+    )
+    kernel = head.get_layer("logits").kernel.numpy()
+    bound = 0.1 * np.sqrt(6 / sum(kernel.shape))
+    assert 0.8 * bound < np.abs(kernel).max() <= bound
 
 
 @pytest.mark.parametrize("output", ["last", "mean", "max_pool", "attention_pool"])

@@ -56,10 +56,12 @@ def test_features_are_normalised_by_the_statistics():
     config = make_config(fc_units=4, rnn="none")
     head = build_head(config, feature_shape=(6,), num_classes=2, statistics=statistics)
     encoder = head.get_layer("per_frame").model
-    fc = encoder.get_layer("fc")
+    kernel, bias = encoder.get_layer("fc").get_weights()
     maps = make_maps(1, 5, feature_shape=(6,))[0].astype(np.float32)
     normalized = (np.arcsinh(maps / 0.5) - mean) / 0.5
-    np.testing.assert_allclose(encoder(maps), fc(normalized), rtol=1e-4, atol=1e-5)
+    expected = np.maximum(normalized @ kernel + bias, 0)  # ReLU
+    np.testing.assert_allclose(encoder(maps), expected, rtol=1e-4, atol=1e-5)
+    assert (expected == 0).any() and (expected > 0).any()
 
 
 def test_how_strong_a_clip_is_all_together_does_not_change_its_logits():
