@@ -74,6 +74,9 @@ def test_weights_follow_gradients_as_with_keras(name):
         kerass.apply(gradients, expected)
         for variable, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+    # Of the one, a checkpoint is one of the other.
+    for variable, other in zip(ours.variables, kerass.variables, strict=True):
+        np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("schedule", "halfway", "end"), [("cosine", 0.5, 0), ("constant", 1, 1)])
