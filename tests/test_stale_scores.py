@@ -13,7 +13,7 @@ from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run
-from train_head.held_out import score_run
+from train_head.held_out import score_held_out, score_run
 
 SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
@@ -120,6 +120,24 @@ def test_test_clips_that_came_later_are_told(trained, caplog):
     (text,) = caplog.messages
     assert "lists 1 test clips that the run does not know, such as rise/late; they are not" in text
     assert text.endswith("to score them, unless the --manifest of this one leaves them out")
+
+
+def test_a_score_that_is_not_of_test_clips_comes_with_a_warning(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    assert score_held_out(run, cache)["split"] == "test"
+    assert not caplog.messages
+    left = [clip for clip in read_manifest(run.manifest_path) if clip.split != "test"]
+    write_manifest(run.manifest_path, left)
+    scores = score_held_out(run, cache)
+    assert (scores["split"], scores["num_clips"]) == ("val", 16)
+    assert caplog.messages[-1] == (
+        "No test clips: the score is of the val clips that chose the epoch."
+    )
+    write_manifest(run.manifest_path, [clip for clip in left if clip.split == "train"])
+    assert score_held_out(run, cache) is None
+    text = f"No clip is held out, so there is no score; the run is in {run.path}"
+    assert caplog.messages[-1] == text
 
 
 @pytest.mark.parametrize("lost", ["metrics", "predictions"])
