@@ -7,7 +7,13 @@ import pytest
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.sampling import sample_segment_centres, sample_tail
+from lrcn.common.sampling import (
+    draw_span,
+    drop_frames,
+    sample_segment_centres,
+    sample_segment_jitter,
+    sample_tail,
+)
 from train_head.clip_reader import ClipReader
 from train_head.frame_choice import sample_frames
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
@@ -155,6 +161,20 @@ def test_without_jitter_training_takes_what_evaluation_takes():
         )
     jittered = [sample_frames(100, make_config(), rng=rng).tolist() for _ in range(3)]
     assert sample_frames(100, make_config(), rng=None).tolist() not in jittered
+
+
+@pytest.mark.parametrize("settings", [{}, {"jitter": False}, {"sequence": "ragged"}], ids=str)
+def test_training_samples_from_what_is_left_of_a_span(settings):
+    config = make_config(min_span=0.2, drop_frames=0.5, seq_len=8, **settings)
+    for seed in range(5):
+        found = sample_frames(100, config, rng=np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        expected = drop_frames(draw_span(100, min_part=0.2, rng=rng), probability=0.5, rng=rng)
+        if settings == {}:
+            expected = expected[sample_segment_jitter(len(expected), 8, rng=rng)]
+        elif settings == {"jitter": False}:
+            expected = expected[sample_segment_centres(len(expected), 8)]
+        assert found.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
