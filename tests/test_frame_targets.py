@@ -148,6 +148,22 @@ def test_balanced_weights_are_by_frames():
     np.testing.assert_allclose(found[0], np.array([7 / 3, 0, 7 / 15, 7 / 15]) * 4 * 2 / 7)
 
 
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_classes_that_are_balanced_weigh_alike_in_an_epoch(walks, class_weights):
+    cache, _ = walks
+    made = make_walks(9, split="test")
+    reader = ClipReader(cache, [clip.clip_id for clip in made], memory_bytes=10**9)
+    class_ids = [np.asarray(x, np.int32) for _, x in made.values()]
+    config = make_config(labels="frame", sequence="ragged", class_weights=class_weights)
+    dataset, steps = make_train_dataset(reader, class_ids, config, epoch=0)
+    totals = np.zeros(3)
+    for _, wanted, weights in dataset.take(steps).as_numpy_iterator():
+        np.add.at(totals, wanted, weights / weights.shape[1])
+    totals = totals[totals > 0]
+    assert len(totals) > 1
+    assert np.allclose(totals, totals[0], rtol=1e-4) == (class_weights == "balanced")
+
+
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
 def test_sampled_frames_carry_their_labels(walks, sequence):
     cache, _ = walks

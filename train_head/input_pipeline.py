@@ -56,12 +56,9 @@ def make_train_dataset(
         `FrameTargets`, [b, T].
     """
 
-    def plan_batches(number: int) -> list[np.ndarray]:
-        return plan_epoch(reader.num_frames, class_ids, config, epoch=number)
-
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
         for number in itertools.count(epoch):
-            for draws in plan_batches(number):
+            for draws in plan_epoch(reader.num_frames, class_ids, config, epoch=number):
                 yield number, draws
 
     def choose_frames(epoch: int, draw: int) -> tuple[int, np.ndarray | None, int]:
@@ -75,8 +72,9 @@ def make_train_dataset(
         # Batches of two epochs are loaded side by side.
         @functools.lru_cache(maxsize=2)
         def count_epoch(number: int) -> tuple[int, int]:
-            draws = itertools.chain.from_iterable(plan_batches(number))
-            return count_labelled(class_ids, (choose_frames(number, int(x))[:2] for x in draws))
+            # Each clip is drawn once: labels of frames go with no balanced sampling.
+            read = (choose_frames(number, draw)[:2] for draw in range(len(reader)))
+            return count_labelled(class_ids, read)
 
         targets = FrameTargets(
             class_ids,
