@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT, run_program
-from small_data import make_config, make_ramps, write_cache
+from small_data import change_manifest, make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
@@ -120,6 +120,12 @@ def test_scores_say_where_they_come_from_also_where_the_data_is_gone(run_dir, ca
     cache_copy = shutil.copytree(cache_dir, tmp_path / "cache")
     content = read_json(cache_copy / "cache.json")
     write_json(cache_copy / "cache.json", {**content, "data_root": "/gone/clips"})
+    write_json(run.config_path, {**read_json(run.config_path), "seed": 7})
+    # A train and a test clip of one group, neither of which is scored.
+    change_manifest(
+        run,
+        lambda clip: clip if clip.split == "val" else dataclasses.replace(clip, group="g"),
+    )
     provenance = evaluate_run(run, read_cache(cache_copy), split="val")["provenance"]
     commit = provenance.pop("git_commit")
     assert commit is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", commit)
@@ -131,8 +137,8 @@ def test_scores_say_where_they_come_from_also_where_the_data_is_gone(run_dir, ca
         "split": "val",
         "windows": 1,
         "views": 1,
-        "seed": 0,
-        "leaking_groups": 0,
+        "seed": 7,
+        "leaking_groups": 1,
         "contract": read_cache(cache_dir).contract.digest,
         "sources": read_cache(cache_dir).digest_sources(
             clip.clip_id for clip in read_manifest(run.manifest_path) if clip.split == "val"
