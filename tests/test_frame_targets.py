@@ -131,6 +131,9 @@ def test_the_weights_of_an_epoch_add_up_to_its_rows(walks, sequence, settings):
     batches = dataset.take(steps * 3).as_numpy_iterator()
     totals = np.array([weights.sum() / weights.shape[1] for *_, weights in batches])
     assert totals.reshape(3, steps).sum(axis=1) == pytest.approx(len(reader), rel=1e-5)
+    batches = make_eval_dataset(reader, class_ids, config).as_numpy_iterator()
+    total = sum(weights.sum() / weights.shape[1] for *_, weights in batches)
+    assert total == pytest.approx(len(reader), rel=1e-5)
 
 
 def test_an_epoch_that_reads_no_labelled_frame_has_no_loss():
