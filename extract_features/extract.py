@@ -80,9 +80,6 @@ class _Extraction:
     def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
         return find_jobs(clips, self.data_root)
 
-    def is_unchanged(self, existing: FeatureCache) -> bool:
-        return self._is_in_place(existing) and may_hold(existing, self.backbone_settings)
-
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:

@@ -81,9 +81,6 @@ class _Import:
                 unreadable.append((clip, str(error)))
         return jobs, unreadable
 
-    def is_unchanged(self, existing: FeatureCache) -> bool:
-        return existing.contract == self.contract and self._is_in_place(existing)
-
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:

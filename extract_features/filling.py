@@ -34,9 +34,6 @@ class FeatureMaker(Protocol):
     def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
         """Finds the clips whose sources are there, and (clip, reason) of the others."""
 
-    def is_unchanged(self, existing: FeatureCache) -> bool:
-        """Whether the cache is made so and of sources in this place, as far as is known at once."""
-
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:
@@ -84,9 +81,9 @@ def _find_finished(
 ) -> tuple[ExtractionResult, int] | None:
     """Returns what is to be told of a finished cache, and how many clips it has; None of another.
 
-    Where unreadable clips are skipped, those that have failed before are done.
+    Where unreadable clips are skipped, those that have failed before are done. Raises as `prepare`.
     """
-    if existing is None or not maker.is_unchanged(existing) or not existing.manifest_path.exists():
+    if existing is None or not existing.manifest_path.exists():
         return None
     work = find_work(*maker.find_jobs(data.clips), existing)
     known = read_failures(existing) if data.settings.skip_unreadable else {}
@@ -96,6 +93,7 @@ def _find_finished(
     lost = _find_lost(undone, maker, existing)
     if read_manifest(existing.manifest_path) != [x for x in data.clips if x.clip_id not in lost]:
         return None
+    maker.prepare([], data.clips, existing)  # of these settings too, or it says what differs
     logging.info("%s: cannot be written, and is finished", existing.cache_dir)
     failures = [(clip, known[clip.clip_id]) for clip in undone]
     return ExtractionResult(kept=work.kept, failures=failures), work.num_current
