@@ -18,7 +18,7 @@ from extract_features.filling import fill_cache
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.pipeline import PipelineSettings, run_pipeline
 from extract_features.progress import ExtractionProgress
-from extract_features.same_data import check_data_root, check_moved_data
+from extract_features.same_data import check_data_root, check_moved_data, is_in_place
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import Job, Worklist, find_jobs
 from lrcn.common.cache_lock import ALL_CLIPS, Shard
@@ -84,7 +84,7 @@ class _Extraction:
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:
         settings = complete_settings(self.backbone_settings, existing)
-        if existing is not None and not self._is_in_place(existing):
+        if existing is not None and not is_in_place(existing, self.data_root):
             # Of all clips: a shard's own may be none, or be none that are cached.
             jobs, _ = self.find_jobs(clips)
             check_moved_data(existing, clips, jobs, was=existing.data_root, now=self.data_root)
@@ -128,6 +128,3 @@ class _Extraction:
                 settings=self.pipeline_settings,
                 progress=progress,
             )
-
-    def _is_in_place(self, existing: FeatureCache) -> bool:
-        return existing.data_root == str(self.data_root.resolve())

@@ -14,6 +14,7 @@ from extract_features.backbone_settings import (
     BackboneSettings,
     build_backbone,
     complete_settings,
+    may_hold,
 )
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
@@ -23,7 +24,12 @@ from extract_features.disk_space import (
     take_evenly,
 )
 from extract_features.given_data import DataSettings, read_given_data
-from extract_features.same_data import check_data_root, check_same_data
+from extract_features.same_data import (
+    check_data_root,
+    check_moved_data,
+    check_same_data,
+    is_in_place,
+)
 from extract_features.worklist import Job, find_jobs, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
@@ -100,15 +106,21 @@ def make_plan(
     existing = None if cache_dir is None else find_cache(cache_dir)
     data = read_given_data(data_settings, existing)
     check_data_root(data, existing)
+    jobs, unreadable = find_jobs(data.clips, data.root)
     if existing is not None:
         check_same_data(existing, data.clips)
     settings = complete_settings(backbone_settings, existing)
-    backbone = build_backbone(settings, batch_size)
-    if existing is not None:
-        check_contract(existing, backbone.contract)
-    work = find_work(*find_jobs(data.clips, data.root), existing)
+    if existing is not None and not is_in_place(existing, data.root):
+        check_moved_data(existing, data.clips, jobs, was=existing.data_root, now=data.root)
+    work = find_work(jobs, unreadable, existing)
     count = count_frames_of(work.pending, settings.selection)
-    rates = measure_rates(work.pending, backbone, compression=compression)
+    rates = None
+    # As an extraction, which needs no TensorFlow where there is nothing to do.
+    if existing is None or work.pending or not may_hold(existing, backbone_settings):
+        backbone = build_backbone(settings, batch_size)
+        if existing is not None:
+            check_contract(existing, backbone.contract)
+        rates = measure_rates(work.pending, backbone, compression=compression)
     folder = Path.cwd() if cache_dir is None else cache_dir
     plan = Plan(
         count.clips,

@@ -98,6 +98,11 @@ def _is_there(source: Path) -> bool:
     return True
 
 
+def is_in_place(existing: FeatureCache, root: Path) -> bool:
+    """Whether the clips of an extracted cache lie where they did."""
+    return existing.data_root == str(root.resolve())
+
+
 def check_moved_data(
     existing: FeatureCache, clips: list[Clip], jobs: list[Job], *, was: str, now: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from media import make_numbered_frames, write_video
+from refusals import refusal
 from small_data import read_cache_bytes
 from small_extraction import SMALL_PIPELINE
 
@@ -107,6 +108,34 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     found = plan_here(data, None, skip_unreadable=True, selection=FrameSelection(fps=5))
     assert not found.has_failures
     assert (found.clips, len(found.unreadable)) == (1, 15)  # folders have no times
+
+
+def plan_as_the_cache_is(data, cache_dir):
+    return make_plan(
+        DataSettings(data=data),
+        BackboneSettings(),
+        cache_dir=cache_dir,
+        batch_size=16,
+        compression="gzip",
+    )
+
+
+def test_a_plan_of_nothing_needs_no_weights(clips_dir, cache_copy):
+    path = cache_copy / "cache.json"
+    path.write_text(path.read_text().replace('"weights": "random"', '"weights": "/gone.h5"'))
+    found = plan_as_the_cache_is(clips_dir, cache_copy)
+    assert (found.clips, found.skipped, found.expected_sec) == (0, 16, 0)
+    (cache_copy / "clips" / "left" / "clip_0.h5").unlink()
+    with refusal("/gone.h5: expected a VGG16 weights file", FileNotFoundError):
+        plan_as_the_cache_is(clips_dir, cache_copy)
+
+
+def test_other_data_of_the_same_names_is_not_planned(data, cache_dir, clips_dir):
+    assert plan_as_the_cache_is(data, cache_dir).skipped == 16
+    for frame in data.glob("*/*/0.png"):
+        frame.write_bytes(frame.read_bytes() + b" ")
+    with refusal(f"{cache_dir}: holds features of {clips_dir}. Expected the same clips in {data}"):
+        plan_as_the_cache_is(data, cache_dir)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.h264", "a.gif"])
