@@ -11,13 +11,20 @@ from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
 
-def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | None = None) -> str:
+def make_extraction_command(
+    cache: FeatureCache,
+    *,
+    cache_dir: str,
+    cut: str | None = None,
+    manifest_path: Path | None = None,
+) -> str:
     """Returns the command that extracts a cache's clips as they were, into another folder.
 
     Args:
         cache: What VGG16 made.
         cache_dir: The other folder.
         cut: Another cut; None for the cache's own.
+        manifest_path: Which clips; None for those that the cache lists now.
 
     Raises:
         ValueError: If the features are imported.
@@ -31,7 +38,7 @@ def make_extraction_command(cache: FeatureCache, *, cache_dir: str, cut: str | N
         )
     selection = cache.parse_selection()
     flags = {
-        "data": cache.manifest_path.absolute(),
+        "data": (manifest_path or cache.manifest_path).absolute(),
         "data_root": cache.data_root,
         "cache_dir": cache_dir,
         "cut": cut or contract.cut,
@@ -55,16 +62,15 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     """
     commands = []
     cache_dir = str(cache.cache_dir.absolute())
+    # The run's own copy: the cache may list other clips by now, and in other splits.
+    manifest_path = run.manifest_path.absolute()
     if cache.contract.backbone != IMPORTED_BACKBONE:
         cache_dir = "new_cache"
-        commands.append(make_extraction_command(cache, cache_dir=cache_dir))
+        commands.append(
+            make_extraction_command(cache, cache_dir=cache_dir, manifest_path=manifest_path)
+        )
     again = {"cache_dir": cache_dir, "run_dir": "new_run"}
-    # The run's own copy, as the cache's splits may be others, or may have been drawn anew.
-    flags = {
-        "flagfile": run.flags_path.absolute(),
-        **again,
-        "manifest": run.manifest_path.absolute(),
-    }
+    flags = {"flagfile": run.flags_path.absolute(), **again, "manifest": manifest_path}
     if run.frame_labels_path.exists():
         flags["frame_labels"] = run.frame_labels_path.absolute()
     commands.append(_make_command(read_config(run).program, flags))
