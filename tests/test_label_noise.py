@@ -13,7 +13,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.label_doubt import rank_labels, write_doubts
+from train_head.label_doubt import DoubtedLabel, rank_labels, write_doubts
 from train_head.label_doubt_sheet import draw_doubts
 from train_head.training_data import TrainingData
 
@@ -110,3 +110,18 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
         run = RunDir(output_dir / f"fold_{i}")
         splits = {clip.clip_id: clip.split for clip in read_manifest(run.manifest_path)}
         assert sorted(set(splits.values())) == ["test", "train"]
+
+
+def test_a_clip_that_has_changed_since_shows_no_frames(data, cache_dir, tmp_path, caplog):
+    cache = read_cache(cache_dir)
+    cache.data_root = str(data)
+    doubts = [DoubtedLabel(f"left/clip_{i}", "left", "right", 0.4, 0.6, -0.2) for i in range(2)]
+    said = []
+    for i, is_drawn in ((0, True), (1, False)):
+        folder = data / "left" / f"clip_{i}"
+        (folder / "0.png").write_bytes((folder / "0.png").read_bytes() + b" ")
+        changed = f"{folder}: has changed since its features were extracted."
+        said.append(f"left/clip_{i}: no frames in the picture: {changed}")
+        caplog.clear()
+        assert draw_doubts(tmp_path / "sheet.png", doubts, cache=cache) == is_drawn
+        assert caplog.messages == said

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.contract import IMPORTED_BACKBONE
-from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
+from lrcn.common.sampling import sample_segment_centres
+from train_head.clip_pictures import read_pictures
 from train_head.label_doubt import DoubtedLabel
 from train_head.plot_fonts import find_font_families
 
@@ -25,7 +25,7 @@ _GAP_PX = 2
 def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) -> bool:
     """Draws the frames of clips as a PNG, one clip below the other, in order.
 
-    A clip that cannot be read keeps its place and has no frames.
+    A clip that cannot be read, or has changed since, keeps its place and has no frames.
 
     Returns:
         Whether there is a picture; without one, the reason is logged.
@@ -47,30 +47,34 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
         title = title.replace("$", r"\$")  # it begins a formula
         axes.set_title(title, loc="left", fontsize=9, fontfamily=families)
         axes.axis("off")
-        try:
-            axes.imshow(_read_strip(clips[doubt.clip_id], Path(cache.data_root)))
+        strip, failure = _read_strip(cache, clips[doubt.clip_id])
+        if strip is None:
+            logging.warning("%s: no frames in the picture: %s", doubt.clip_id, failure)
+        else:
+            axes.imshow(strip)
             num_strips += 1
-        except UnreadableClipError as error:
-            logging.warning("%s: no frames in the picture: %s", doubt.clip_id, error)
     if num_strips == 0:
-        logging.info("No picture: none of the clips' sources can be read.")
+        logging.info("No picture: none of the clips has frames to show.")
         return False
     with replace_file(path) as temporary:
         figure.savefig(temporary, format="png")
     return True
 
 
-def _read_strip(clip: Clip, data_root: Path) -> np.ndarray:
-    """Returns evenly spaced frames side by side, always the same width, [S, W, 3] uint8."""
+def _read_strip(cache: FeatureCache, clip: Clip) -> tuple[np.ndarray | None, str]:
+    """Returns evenly spaced frames side by side, always the same width, [S, W, 3] uint8.
+
+    Or None and why there are none.
+    """
+    frame_index = cache.read_clock(clip.clip_id).frame_index
+    shown = sample_segment_centres(len(frame_index), min(len(frame_index), _NUM_FRAMES))
+    pictures, failure = read_pictures(
+        cache, clip, frame_index[shown].tolist(), size_px=_FRAME_SIZE_PX
+    )
+    if pictures is None:
+        return None, failure
     step_px = _FRAME_SIZE_PX + _GAP_PX
     strip = np.full((_FRAME_SIZE_PX, step_px * _NUM_FRAMES, 3), 255, np.uint8)
-    frames = iter_frames(
-        data_root / clip.path,
-        image_size=_FRAME_SIZE_PX,
-        selection=FrameSelection(max_frames=_NUM_FRAMES),
-        start_sec=clip.start_sec,
-        end_sec=clip.end_sec,
-    )
-    for i, frame in enumerate(frames):
-        strip[:, i * step_px : i * step_px + _FRAME_SIZE_PX] = frame.pixels
-    return strip
+    for i, picture in enumerate(pictures):
+        strip[:, i * step_px : i * step_px + _FRAME_SIZE_PX] = picture
+    return strip, ""

@@ -3,7 +3,6 @@
 import base64
 import io
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -11,10 +10,8 @@ from PIL import Image
 
 from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
-from lrcn.common.contract import IMPORTED_BACKBONE
-from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.source_stat import read_clip_stat
+from train_head.clip_pictures import read_pictures
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
 from train_head.frame_choice import sample_frames
@@ -73,7 +70,11 @@ def make_cards(
         }
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         strips = pool.map(
-            lambda i, indices: _read_strip(cache, scored.clips[i], indices), numbers, frame_indices
+            lambda i, indices: read_pictures(
+                cache, scored.clips[i], indices, size_px=_FRAME_SIZE_PX
+            ),
+            numbers,
+            frame_indices,
         )
         failures = []
         for i, (pictures, failure) in zip(numbers, strips, strict=True):
@@ -90,7 +91,8 @@ def make_pair_pictures(pairs: list[dict], *, clips: dict[str, Clip], cache: Feat
         for side in ("a", "b"):
             clip = clips.get(pair[f"clip_{side}"])
             if clip is not None:
-                found, _ = _read_strip(cache, clip, [pair[f"frame_{side}"]], size_px=_PAIR_SIZE_PX)
+                frame = pair[f"frame_{side}"]
+                found, _ = read_pictures(cache, clip, [frame], size_px=_PAIR_SIZE_PX)
                 pictures += found or []
         pair["picture"] = _make_strip(pictures) if len(pictures) == 2 else None
 
@@ -113,31 +115,6 @@ def _choose_classes(scored: ScoredClips, number: int) -> list[int]:
     true = int(scored.class_ids[number])
     ranked = np.argsort(-scored.probabilities[number], kind="stable").tolist()
     return [true, *(k for k in ranked if k != true)][:_NUM_CLASSES]
-
-
-def _read_strip(
-    cache: FeatureCache, clip: Clip, frame_indices: list[int], *, size_px: int = _FRAME_SIZE_PX
-) -> tuple[list[np.ndarray] | None, str]:
-    """Returns the clip's frames from its source, or None and why there are none."""
-    if cache.contract.backbone == IMPORTED_BACKBONE:
-        return None, "The features were imported, and which pictures they are of is not known."
-    source = Path(cache.data_root) / clip.path
-    try:
-        if not cache.is_current(clip.clip_id, read_clip_stat(Path(cache.data_root), clip)):
-            return None, f"{source}: has changed since its features were extracted."
-        frames = read_frames(
-            source,
-            frame_indices,
-            image_size=size_px,
-            start_sec=clip.start_sec,
-            end_sec=clip.end_sec,
-        )
-    except UnreadableClipError as error:
-        return None, str(error)
-    missing = [index for index in frame_indices if index not in frames]
-    if missing:
-        return None, f"{source}: has no frame {missing[0]}."
-    return [frames[index] for index in frame_indices], ""
 
 
 def _make_strip(pictures: list[np.ndarray]) -> str:

@@ -1,0 +1,40 @@
+"""The frames that a clip's features were made of, as pictures from its source."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.clip import Clip
+from lrcn.common.contract import IMPORTED_BACKBONE
+from lrcn.common.decode import UnreadableClipError, read_frames
+from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.source_stat import read_clip_stat
+
+
+def read_pictures(
+    cache: FeatureCache, clip: Clip, frame_indices: list[int], *, size_px: int
+) -> tuple[list[np.ndarray] | None, str]:
+    """Reads frames of a clip, by their numbers in `frame_index`.
+
+    Returns:
+        [S, S, 3] uint8 of each, or None and why there are none.
+    """
+    if cache.contract.backbone == IMPORTED_BACKBONE:
+        return None, "The features were imported, and which pictures they are of is not known."
+    source = Path(cache.data_root) / clip.path
+    try:
+        if not cache.is_current(clip.clip_id, read_clip_stat(Path(cache.data_root), clip)):
+            return None, f"{source}: has changed since its features were extracted."
+        frames = read_frames(
+            source,
+            frame_indices,
+            image_size=size_px,
+            start_sec=clip.start_sec,
+            end_sec=clip.end_sec,
+        )
+    except UnreadableClipError as error:
+        return None, str(error)
+    missing = [index for index in frame_indices if index not in frames]
+    if missing:
+        return None, f"{source}: has no frame {missing[0]}."
+    return [frames[index] for index in frame_indices], ""
