@@ -10,13 +10,16 @@ from lrcn.common.workers import POLL_SEC, raise_if_stopped
 class ClipQueue:
     """A bounded queue from threads that decode a clip each; waits end when the pipeline stops.
 
-    The earliest clip goes first, and has room of its own that others cannot fill. So clips are
+    The earliest clip goes first, and has room of its own that later ones cannot fill. So clips are
     finished one after the other, however many are decoded side by side: a stop loses little, and
     the time that is left is soon known. Later clips fill in where the first is too slow.
     """
 
     def __init__(self, size: int, stop: threading.Event):
-        """Makes room for `size` items of the first clip, and for as many of all others together."""
+        """Makes room for `size` items of the first clip, and for as many of later ones together.
+
+        What is left of clips that have ended takes the room of the first.
+        """
         self._size = size
         self._stop = stop
         self._items: dict[int, collections.deque[Item]] = {}  # of clips that have some
@@ -51,14 +54,17 @@ class ClipQueue:
             item = self._items[number].popleft()
             if not self._items[number]:
                 del self._items[number]
-            (self._has_room_for_first if number == self._first else self._has_room).notify()
+            is_for_first = number <= self._first and self._may_put(self._first)
+            (self._has_room_for_first if is_for_first else self._has_room).notify()
             return item
 
     def _may_put(self, number: int) -> bool:
-        num_of_first = len(self._items.get(self._first, ()))
+        # With what has ended: of clips that are short, each would find its room empty.
+        num_early = sum(len(items) for i, items in self._items.items() if i <= self._first)
         if number == self._first:
-            return num_of_first < self._size
-        return sum(map(len, self._items.values())) - num_of_first < self._size
+            return num_early < self._size
+        num_items = sum(map(len, self._items.values()))
+        return num_items - min(num_early, self._size) < self._size
 
     def _end(self, number: int) -> None:
         self._ended.add(number)

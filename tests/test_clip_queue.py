@@ -60,22 +60,69 @@ def test_the_earliest_clip_goes_first_whatever_others_have_put():
 def test_later_clips_go_on_where_the_first_is_slow_and_no_further_than_there_is_room():
     stop = threading.Event()
     queue = ClipQueue(SIZE, stop)
-    threads = put_all(queue, stop, [(1, make_items("b", 5)), (2, make_items("c", 0))])
+    threads = put_all(queue, stop, [(1, make_items("b", SIZE)), (2, make_items("c", 0))])
     assert threads[0].is_alive() and threads[1].is_alive()
-    found = take(queue, 7)
-    assert [t for name, t in found if name == "b"] == [0, 1, 2, 3, 4, None]
+    found = take(queue, SIZE + 2)
+    assert [t for name, t in found if name == "b"] == [0, 1, 2, None]
     assert ("c", None) in found
     queue.put(0, make_items("a", 0)[0])
     assert take(queue, 1) == [("a", None)]
+    # All three have ended, so the next is the first.
+    clips = [(4, make_items("e", 5)[:SIZE]), (3, make_items("d", 5)[:SIZE])]
+    threads = put_all(queue, stop, clips)
+    assert not any(thread.is_alive() for thread in threads)
+    stop.set()
+    for thread in threads:
+        thread.join()
 
 
 def test_the_first_clip_takes_no_room_from_others():
     stop = threading.Event()
     queue = ClipQueue(SIZE, stop)
-    threads = put_all(queue, stop, [(0, make_items("a", 5)), (1, make_items("b", 5)[:SIZE])])
+    threads = put_all(queue, stop, [(0, make_items("a", SIZE)), (1, make_items("b", 5)[:SIZE])])
     assert [thread.is_alive() for thread in threads] == [True, False]
     stop.set()
     threads[0].join(10)
+
+
+def test_clips_that_are_short_wait_for_room_too():
+    """Else all of a large data set would be decoded into memory."""
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    clips = [make_items(f"{number}", 1) for number in range(20)]
+    num_put = 0
+
+    def put():
+        nonlocal num_put
+        for number, items in enumerate(clips):
+            for item in items:
+                queue.put(number, item)
+                num_put += 1
+
+    thread = Worker(stop, put)
+    thread.start()
+    thread.join(0.1)
+    assert num_put <= SIZE
+    found = take(queue, 40)
+    assert found == [(f"{number}", t) for number in range(20) for t in (0, None)]
+    thread.join()
+    assert thread.error is None
+
+
+def test_clips_that_have_ended_while_they_were_late_leave_no_room():
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    for t in range(SIZE):  # a later clip takes all the room of such
+        queue.put(1, make_items("b", SIZE - 1)[t])
+    for item in make_items("a", SIZE - 1):
+        queue.put(0, item)
+    # All that is there is of clips that have ended: twice the room of the first.
+    threads = put_all(queue, stop, [(2, make_items("c", 0)), (3, make_items("d", 0))])
+    assert all(thread.is_alive() for thread in threads)
+    found = [name for name, _ in take(queue, 2 * SIZE + 2)]
+    assert found[: 2 * SIZE] == [*"aaabbb"] and sorted(found[2 * SIZE :]) == ["c", "d"]
+    for thread in threads:
+        thread.join()
 
 
 def test_waits_end_when_the_pipeline_stops():
@@ -89,3 +136,16 @@ def test_waits_end_when_the_pipeline_stops():
         assert not thread.is_alive() and thread.error is None
     with pytest.raises(StoppedError):
         queue.get()
+    with pytest.raises(StoppedError):
+        ClipQueue(SIZE, stop).put(0, make_items("c", 0)[0])
+
+
+def test_a_wait_for_what_does_not_come_ends_too():
+    stop = threading.Event()
+    thread = Worker(stop, ClipQueue(SIZE, stop).get)
+    thread.start()
+    thread.join(0.05)
+    assert thread.is_alive()
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive() and thread.error is None
