@@ -1,6 +1,7 @@
 """What an extraction refuses, before anything is changed or paid."""
 
 import csv
+import dataclasses
 import os
 import shutil
 
@@ -10,11 +11,13 @@ from refusals import refusal
 from small_extraction import extract, list_files, snapshot_clips
 
 from extract_features.given_data import DataSettings, read_given_data
-from extract_features.same_data import check_data_root
+from extract_features.same_data import check_data_root, check_moved_data
+from extract_features.worklist import find_jobs
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.discover import find_clips
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
 
 
 def test_other_settings_are_refused_by_name(clips_dir, cache_copy):
@@ -52,6 +55,26 @@ def test_other_data_of_the_same_names_is_refused(data, cache_copy, clips_dir, fl
         "Received: 14 of 16 that are missing or have other content or times, such as left/clip_0. "
     ) in done.stderr
     assert read_state(cache_copy) == before
+
+
+def test_data_that_was_moved_may_have_changed_by_half(data, cache_copy):
+    cache = read_cache(cache_copy)
+    clips = find_clips(data)
+
+    def check():
+        check_moved_data(cache, clips, find_jobs(clips, data)[0], was="there", now=data)
+
+    for path in (data / clips[i].path for i in (0, 9, 2, 11, 4, 13, 6, 8)):
+        check()
+        (path / "0.png").touch()
+    check()
+    (data / clips[1].path / "0.png").touch()
+    with refusal(f"{cache_copy}: holds features of there. Expected the same clips in {data}. "):
+        check()
+    # Of what is cached alone: the rest is new to it.
+    for i in (9, 11):
+        cache.clip_path(clips[i].clip_id).unlink()
+    check()
 
 
 def test_a_folder_without_the_clips_is_not_taken_for_theirs(cache_copy, clips_dir, tmp_path):
@@ -99,6 +122,11 @@ def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):
     with refusal("such as v0.mp4. There is one that looks like it, 'v0.MP4' and not 'v0.mp4'. W"):
         extract(tmp_path / "clips.csv", tmp_path / "cache")
     (tmp_path / "v0.MP4").unlink()
+    in_archive = [dataclasses.replace(clip, path=f"v.zip/{clip.path}") for clip in clips]
+    write_manifest(tmp_path / "archive.csv", in_archive)
+    (tmp_path / "v.zip").touch()
+    with refusal("of which none is there, such as v.zip/v0.mp4. Name the folder"):
+        extract(tmp_path / "archive.csv", tmp_path / "cache")
     with refusal("expected paths of clips below"):
         extract(tmp_path / "clips.csv", tmp_path / "cache")
     (tmp_path / "v3.mp4").symlink_to(tmp_path / "gone.mp4")

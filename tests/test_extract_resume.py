@@ -15,6 +15,7 @@ import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_extraction import (
     NUM_CLIPS,
+    SMALL_PIPELINE,
     SMALL_SETTINGS,
     assert_same_features,
     extract,
@@ -23,6 +24,8 @@ from small_extraction import (
     snapshot_clips,
 )
 
+from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
 from lrcn.common.manifest import read_manifest, write_manifest
 
 _PATIENCE_SEC = 90
@@ -54,7 +57,11 @@ def test_a_finished_cache_may_be_read_only(data, cache_dir, make_small_disk):
     larger = dataclasses.replace(SMALL_SETTINGS, image_size=64)
     with pytest.raises(ValueError, match="made with image_size_px=32"):
         extract(data, cache, larger)
-    # Else it has to be written.
+    # Else it has to be written, for other splits too.
+    with pytest.raises(OSError, match="Read-only file system"):
+        extract_features(
+            DataSettings(data=data, seed=7), SMALL_SETTINGS, SMALL_PIPELINE, cache_dir=cache
+        )
     (data / "left" / "clip_0" / "0.png").unlink()
     with pytest.raises(OSError, match="Read-only file system"):
         extract(data, cache)
@@ -130,6 +137,14 @@ def test_what_becomes_other_in_the_list_of_clips_is_said(data, cache_copy, caplo
     assert caplog.messages == told
 
 
+def test_a_cache_that_was_stopped_before_its_list_was_there_goes_on(clips_dir, cache_copy, caplog):
+    listed = cache_copy / "manifest.csv"
+    before = listed.read_bytes()
+    listed.unlink()
+    assert extract(clips_dir, cache_copy).skipped == NUM_CLIPS
+    assert listed.read_bytes() == before and not caplog.messages
+
+
 @contextlib.contextmanager
 def hold_back(path):
     """Has whoever opens the file wait, for at most 45 s: that is what a lease on it does."""
@@ -185,7 +200,7 @@ def test_stopped_then_killed_then_resumed_equals_uninterrupted(data, cache_dir, 
     output = process.communicate(timeout=_PATIENCE_SEC)[0]
     assert process.returncode == 130
     assert "Stopped. What was finished is kept." in output
-    assert "Traceback" not in output
+    assert "Traceback" not in output and "came up here" not in output
     finished = snapshot_clips(cache)
     assert len(finished) == 13
     assert not list(cache.rglob("*.tmp"))

@@ -12,14 +12,18 @@ from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import write_manifest
 
 
+# The last batch of one frame has an end of a clip alone.
 @pytest.mark.parametrize(
-    ("selection", "num_short"),
-    [(FrameSelection(frame_stride=6), 2), (FrameSelection(max_frames=1), 0)],
+    ("selection", "batch_size", "num_short"),
+    [(FrameSelection(frame_stride=2), 16, 3), (FrameSelection(max_frames=1), 1, 0)],
 )
-def test_an_end_far_beyond_that_of_the_video_is_told(tmp_path, caplog, selection, num_short):
+def test_an_end_far_beyond_that_of_the_video_is_told(
+    tmp_path, caplog, selection, batch_size, num_short
+):
     spans = {
         "walk/long": (None, 500.0),
         "walk/late": (0.2, 20.0),
+        "walk/end": (1.4, 2.8),
         "walk/little": (1.0, 2.4),  # what rounding and a cut tail make
         "run/whole": (0.0, 2.0),
         "run/part": (0.5, 1.5),
@@ -32,11 +36,13 @@ def test_an_end_far_beyond_that_of_the_video_is_told(tmp_path, caplog, selection
         clips.append(Clip(clip_id, path, label, "train", start_sec=start_sec, end_sec=end_sec))
     write_manifest(tmp_path / "clips.csv", clips)
     settings = dataclasses.replace(SMALL_SETTINGS, selection=selection)
-    pipeline_settings = dataclasses.replace(SMALL_PIPELINE, num_decode_threads=1)
+    pipeline_settings = dataclasses.replace(
+        SMALL_PIPELINE, num_decode_threads=1, batch_size=batch_size
+    )
     summary = extract(tmp_path / "clips.csv", tmp_path / "cache", settings, pipeline_settings)
     with caplog.at_level("INFO", logger="absl"):
         assert report_summary(summary, tmp_path / "cache") == 0
-    assert "6 clips done" in caplog.text
+    assert "7 clips done" in caplog.text
     warned = [line for line in caplog.text.splitlines() if "as long as their spans" in line]
     assert len(warned) == (num_short > 0)
     if num_short:

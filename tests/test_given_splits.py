@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from made_clips import make_clips
+from refusals import refusal
 
 from extract_features.given_data import DataSettings, read_given_data
 from lrcn.common.manifest import write_manifest
@@ -43,6 +44,31 @@ def test_one_class_alone_is_said_when_it_is_read(tmp_path, caplog):
         write_manifest(tmp_path / "clips.csv", clips)
         read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
         assert (f"All clips are of one class, {labels[0]!r}: training" in caplog.text) == is_said
+
+
+def test_settings_and_seed_decide_what_is_drawn(tmp_path, caplog):
+    path = tmp_path / "clips.csv"
+    clips = make_clips("walk", 40)
+    write_manifest(path, clips)
+    with caplog.at_level(logging.INFO, logger="absl"):
+        drawn = read_given_data(
+            DataSettings(data=path, seed=3, val_fraction=0.25, test_fraction=0.5), None
+        )
+    assert drawn.clips == draw_splits(clips, seed=3, val_fraction=0.25, test_fraction=0.5)
+    assert "40 clips of 1 classes: 10 train, 10 val, 20 test" in caplog.messages
+    assert drawn.settings.seed == 3 and drawn.settings.skip_unreadable is False
+    write_manifest(path, make_clips("walk", 1))
+    with refusal(f"{path}: class 'walk': no clip for test. It has one clip"):
+        read_given_data(DataSettings(data=path), None)
+
+
+def test_groups_that_straddle_splits_are_told_of_where_they_may(tmp_path, caplog):
+    path = tmp_path / "clips.csv"
+    clips = make_clips("walk", 2, group="s1", split="train") + make_clips("run", 2, split="train")
+    clips += make_clips("walk", 2, group="s1", split="test") + make_clips("run", 2, split="test")
+    write_manifest(path, clips)
+    read_given_data(DataSettings(data=path, allow_group_leak=True), None)
+    assert caplog.messages == ["Groups that straddle splits: 1. Scores will be too good"]
 
 
 def test_given_splits_stay_and_count():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from refusals import refusal
@@ -95,6 +96,16 @@ def test_a_setting_that_is_none_is_named_unless_it_is_given(cache, name, value):
     ):
         settings.complete(cache)
     assert getattr(dataclasses.replace(settings, **{name: 1}).complete(cache), name) == 1
+
+
+def test_what_is_remembered_of_a_root_is_of_manifests(cache, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = DataSettings(data=Path("a.csv"), data_root=Path("videos")).complete(None)
+    root = f"{tmp_path}/videos"  # wherever the next command is run
+    assert settings.to_remember()["data_root"] == root
+    cache.data_settings.update(settings.to_remember())
+    for name, expected in (("b.csv", root), ("b.CSV", root), ("b", None)):
+        assert DataSettings(data=Path(name)).complete(cache).data_root == expected
 
 
 def test_a_cache_that_was_stopped_before_its_list_was_there(cache):

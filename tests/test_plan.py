@@ -1,5 +1,6 @@
 """What an extraction will take is told before, and a disk that fills up does no harm."""
 
+import dataclasses
 import math
 import os
 import re
@@ -9,16 +10,26 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
-from media import make_numbered_frames, write_video
+from media import make_numbered_frames, write_frame_folder, write_video
 from refusals import refusal
+from small_cache import CONTRACT
 from small_data import read_cache_bytes
 from small_extraction import SMALL_PIPELINE
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.disk_space import describe_lack_of_space, find_free_bytes
+from extract_features.disk_space import (
+    CLIP_OVERHEAD_BYTES,
+    FrameCount,
+    count_frames_of,
+    describe_lack_of_space,
+    estimate_stored_bytes,
+    find_free_bytes,
+)
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
-from extract_features.planning import make_plan
+from extract_features.planning import Plan, Rates, make_plan
+from extract_features.worklist import find_jobs
+from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection
 
@@ -164,15 +175,70 @@ def test_what_is_plainly_no_clip_is_not_estimated(tmp_path):
             estimate_num_frames(path)
 
 
+def test_frames_of_many_clips_are_extrapolated_from_some(tmp_path):
+    # Folders of 1 to 4 frames in turn of size, and a video of 30.
+    lengths = [1, 1, 2, 2, 3, 3, 4, 4]
+    for i, length in enumerate(lengths):
+        write_frame_folder(tmp_path / f"{i}", make_numbered_frames(length))
+    write_video(tmp_path / "a.mp4", make_numbered_frames(30), fps=10)
+    (tmp_path / "b.mp4").touch()
+
+    def count(names, num_counted=None, **selection):
+        clips = [Clip(name, name, "walk", end_sec=1.0 if "." in name else None) for name in names]
+        jobs, _ = find_jobs(clips, tmp_path)
+        found = count_frames_of(jobs, FrameSelection(**selection), num_counted=num_counted)
+        return found.clips, found.frames, found.decoded, len(found.unreadable)
+
+    folders = [f"{i}" for i in range(8)]
+    assert count(folders) == count(folders, 8) == (8, 20, 20, 0)
+    assert count(folders, 4) == (8, 20, 20, 0)  # of the 1st, 3rd, 5th and 7th, twice
+    assert count(folders, 3) == (8, round(8 / 3 * (1 + 2 + 3)), 16, 0)
+    # Of folders, frames that are not selected are not decoded; of videos all are, or all twice.
+    assert count(folders, frame_stride=2) == (8, 12, 12, 0)
+    assert count(["a.mp4", "b.mp4"]) == (1, 10, 10, 1)
+    assert count(["a.mp4"], frame_stride=5) == (1, 2, 10, 0)
+    assert count(["a.mp4"], max_frames=3) == (1, 3, 20, 0)
+    assert count(["a.mp4", "7"], fps=5) == (1, 5, 10, 1)
+    contract = dataclasses.replace(CONTRACT, views="flip")
+    needed_bytes = estimate_stored_bytes(FrameCount(3, 100, 100, []), contract)
+    # A quarter of 2 views of 7 x 7 x 512 values of 2 bytes each.
+    assert needed_bytes == 100 * 2 * 7 * 7 * 512 * 2 // 4 + 3 * CLIP_OVERHEAD_BYTES
+
+
+def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_path):
+    count = FrameCount(1, frames=100, decoded=200, unreadable=[])
+    rates = Rates(decode_sec=0.4, forward_sec=1.0, write_sec=0.2, stored_bytes=0.0)
+    # The cores share what is decoded and written; one writes.
+    assert rates.estimate_sec(count, num_cores=2) == pytest.approx(100 * 1.0 + (80 + 20) / 2)
+    rates = dataclasses.replace(rates, write_sec=8.0)
+    assert rates.estimate_sec(count, num_cores=10) == pytest.approx(800)
+    plan = Plan(1, 2, [], False, tmp_path, 7450, 1_500_000, 2_600_000, expected_sec=3725.2)
+    assert str(plan) == (
+        "clips   1 to extract, 2 already there, 0 unreadable\n"
+        "frames  7450\n"
+        f"disk    1.5 MB needed, 2.6 MB free at {tmp_path}\n"
+        "time    1:02:05 at 2.0 frames/s, start-up apart"
+    )
+
+
 def test_the_space_on_a_disk(tmp_path):
     free = find_free_bytes(tmp_path / "new" / "cache")
     assert describe_lack_of_space(free // 2, tmp_path) is None
     message = describe_lack_of_space(2 * free, tmp_path)
-    assert re.fullmatch(
-        rf"{tmp_path}: about [\d.]+ MB are needed, but [\d.]+ MB are free\. Make room, .*", message
+    found = re.fullmatch(
+        rf"{tmp_path}: about ([\d.]+) MB are needed, but ([\d.]+) MB are free\. Make room, .*",
+        message,
     )
+    # Other programs write to it meanwhile.
+    assert [float(x) for x in found.groups()] == pytest.approx([2e-6 * free, 1e-6 * free], rel=0.02)
     with pytest.raises(OSError, match=r"are free\. Make room"):
         describe_lack_of_space(20 * free, tmp_path)
+
+
+def test_the_disk_is_that_which_a_link_leads_to(make_small_disk, tmp_path):
+    disk = make_small_disk(64)
+    (tmp_path / "link").symlink_to(disk / "new")  # which is yet to be made
+    assert find_free_bytes(tmp_path / "link" / "cache") == 64 * 1024
 
 
 def test_a_disk_that_is_far_too_small_is_said_before_the_start(clips_dir, make_small_disk):
@@ -204,6 +270,7 @@ def test_a_file_that_cannot_grow_loses_nothing(clips_dir, cache_dir, tmp_path):
     done = extract_with_limit(clips_dir, tmp_path / "cache", max_file_bytes=limit)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: [Errno 27] File too large: " in done.stderr
+    assert "came up here" not in done.stderr  # as of a clip that is at fault
     finished = list_clip_files(tmp_path / "cache")
     assert all(x.endswith(".h5") for x in finished)
     assert resume(clips_dir, tmp_path / "cache") == (16 - len(finished), len(finished))

@@ -57,11 +57,25 @@ def test_groups_that_share_a_file_are_one(rows, groups):
 
 
 @pytest.mark.parametrize(
-    ("group", "split", "is_told"), [("", "", True), ("s1", "", False), ("", "test", False)]
+    ("group", "splits", "is_told"),
+    [
+        ("", [""], True),
+        ("", ["train", "test", ""], True),
+        ("s1", [""], False),
+        ("", ["test"], False),
+        (None, [""], False),  # Spans of one video are drawn together.
+    ],
 )
-def test_clips_that_are_drawn_one_by_one_are_told_of(tmp_path, caplog, group, split, is_told):
-    rows = [(f"{i}.mp4", "" if i > 2 else group) for i in range(12)]
-    clips = [dataclasses.replace(clip, split=split) for clip in make_clips(rows)]
+def test_clips_that_are_drawn_one_by_one_are_told_of(tmp_path, caplog, group, splits, is_told):
+    clips = make_clips([(f"{i}.mp4", "" if i > 2 else group or "") for i in range(12)])
+    clips = [
+        dataclasses.replace(clip, split=splits[i % len(splits)]) for i, clip in enumerate(clips)
+    ]
+    if group is None:
+        clips += [
+            dataclasses.replace(clip, clip_id=f"s{i}", start_sec=1.0)
+            for i, clip in enumerate(clips[:2])
+        ]
     write_manifest(tmp_path / "clips.csv", clips)
     with caplog.at_level(logging.INFO, logger="absl"):
         read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
@@ -105,6 +119,16 @@ def test_a_file_that_lies_in_two_given_splits_is_refused_by_name(tmp_path):
         in done.stderr
     )
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_shared_file_is_named_as_short_as_can_be(tmp_path, caplog):
+    clips = make_clips([("./v.mp4", "s1"), ("./v.mp4", "s2")])
+    with caplog.at_level(logging.INFO, logger="absl"):
+        joined = join_shared_files(clips, tmp_path)
+    assert [clip.group for clip in joined] == ["v.mp4", "v.mp4"]
+    assert caplog.messages[0] == (
+        "Clips of files that several groups share: 2, such as ./v.mp4. These groups are one"
+    )
 
 
 def link(path, target, *, hard=False):
