@@ -58,7 +58,7 @@ def write_batches(
                 if end.frame is None:
                     if clip_id in failures:
                         end = Item(end.job, None, failure=failures.pop(clip_id))
-                    _finish_clip(end, writers.pop(clip_id, None), cache, result)
+                    _finish_clip(end, writers.pop(clip_id, None), result)
                     progress.add_clip()
             result.frames += num_frames
             progress.add_frames(num_frames)
@@ -98,16 +98,12 @@ def _group_by_clip(items: list[Item]) -> Iterator[tuple[str, list[int], list[Ite
         yield clip_id, rows[clip_id], group
 
 
-def _finish_clip(
-    end: Item, writer: ClipWriter | None, cache: FeatureCache, result: ExtractionResult
-) -> None:
+def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult) -> None:
     clip, source_stat = end.job.clip, end.job.source_stat
     if end.failure and not (end.keep and writer is not None):
         result.failures.append((clip, end.failure))
         if writer is not None:
             writer.discard()
-        # What an earlier run made of it no longer fits, and must not be trained on.
-        cache.remove_clip(clip.clip_id)
         return
     # The failure may name a path that is not UTF-8.
     failure = escape_control(end.failure or "")

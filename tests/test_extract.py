@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from small_extraction import (
 )
 from video_data import make_noise, write_motion_jpeg
 
+from extract_features import progress
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
@@ -84,11 +86,19 @@ def test_batches_that_span_clips_give_what_each_clip_gives_alone(cache_dir, clip
 
 
 @pytest.mark.parametrize("num_decode_threads", [1, 4])
-def test_the_number_of_threads_changes_nothing(cache_dir, clips_dir, tmp_path, num_decode_threads):
+def test_the_number_of_threads_changes_nothing(
+    cache_dir, clips_dir, tmp_path, num_decode_threads, caplog, monkeypatch
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
+    caplog.set_level("INFO", logger="absl")
     threads = dataclasses.replace(SMALL_PIPELINE, num_decode_threads=num_decode_threads)
     summary = extract(clips_dir, tmp_path / "new", pipeline_settings=threads)
     assert (summary.result.clips_done, summary.result.frames) == (NUM_CLIPS, NUM_FRAMES)
     assert_same_features(tmp_path / "new", cache_dir)
+    assert "16 of 16 clips to extract" in caplog.text and "16 of 16 clips, " in caplog.messages[-1]
+    written = [path.stat().st_size for path in (tmp_path / "new" / "clips").rglob("*.h5")]
+    assert summary.result.size_bytes == sum(written)
 
 
 def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):

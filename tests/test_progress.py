@@ -1,0 +1,24 @@
+"""How far an extraction is, is told in a terminal and in a log."""
+
+import sys
+
+import pytest
+
+from extract_features import progress
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_clips_and_frames_are_counted_as_they_come(monkeypatch, caplog, capsys, is_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
+    with caplog.at_level("INFO", logger="absl"), progress.ExtractionProgress(2) as shown:
+        shown.add_frames(3)
+        shown.add_clip()
+        shown.add_clip()
+    if is_terminal:
+        assert "2 of 2 clips" in capsys.readouterr().err and not caplog.messages
+        return
+    parts = [message.split(", ") for message in caplog.messages]
+    assert [part[0] for part in parts] == ["0 of 2 clips", "1 of 2 clips", "2 of 2 clips"]
+    assert [part[-1] for part in parts[::2]] == ["unknown time left", "0:00:00 left"]
+    assert not any(part[1] == "0.0 frames/s" for part in parts)
