@@ -1,6 +1,7 @@
 """Stage 1 with fewer than all frames, and with videos that break off."""
 
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -222,13 +223,15 @@ def test_a_video_that_breaks_off_may_be_kept_in_part(tmp_path):
 
 
 def test_what_is_kept_of_a_broken_video_is_selected_from_its_part(tmp_path):
-    write_cut_clips(tmp_path / "data")
-    extract(tmp_path / "data", tmp_path / "all", keep_partial=True)
-    extract(tmp_path / "data", tmp_path / "two", keep_partial=True, max_frames=2)
+    data = tmp_path / os.fsdecode(b"\xff data")  # as the reason names it, which is kept too
+    write_cut_clips(data)
+    extract(data, tmp_path / "all", keep_partial=True)
+    extract(data, tmp_path / "two", keep_partial=True, max_frames=2)
     whole = read_cache(tmp_path / "all").read_clip("walk/cut")
     part = read_cache(tmp_path / "two").read_clip("walk/cut")
     num_frames = len(whole.frame_index)
     indices = [num_frames // 4, 3 * num_frames // 4]
     assert part.frame_index.tolist() == indices
     np.testing.assert_array_equal(part.feature_maps, whole.feature_maps[indices])
-    assert read_failures(tmp_path / "two")["walk/cut"].startswith("kept 2 frames: ")
+    reason = read_failures(tmp_path / "two")["walk/cut"]
+    assert reason.startswith(f"kept 2 frames: {tmp_path}/\\udcff data/walk/cut.mp4: ")

@@ -73,15 +73,17 @@ def list_clip_files(cache_dir):
 
 def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
     (data / "left" / "broken.mp4").write_bytes(b"no video")
+    (data / "left" / "gone.mp4").symlink_to(data / "nothing.mp4")
     cache = tmp_path / "new"
     flags = (f"--data={data}", f"--cache_dir={cache}", *SMALL_BACKBONE)
     done = run_program("extract_features.plan", *flags, check=False)
     numbers = PLAN.fullmatch(done.stdout).groupdict()
-    assert (numbers["clips"], numbers["skipped"], numbers["unreadable"]) == ("16", "0", "1")
+    assert (numbers["clips"], numbers["skipped"], numbers["unreadable"]) == ("16", "0", "2")
     assert done.returncode == 1
-    assert "unreadable: left/broken: " in done.stderr
+    for name in ("broken", "gone"):
+        assert f"unreadable: left/{name}: " in done.stderr
     assert (
-        "Clips that an extraction would fail for: 1. Mend or remove them, or go on" in done.stderr
+        "Clips that an extraction would fail for: 2. Mend or remove them, or go on" in done.stderr
     )
     assert (numbers["frames"], numbers["folder"]) == ("136", str(cache))
     size_mb = sum(x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")) / 1e6
