@@ -1,5 +1,6 @@
 """Splits and classes that are given: they stay, what lacks is drawn, and what is odd is said."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -69,6 +70,13 @@ def test_groups_that_straddle_splits_are_told_of_where_they_may(tmp_path, caplog
     write_manifest(path, clips)
     read_given_data(DataSettings(data=path, allow_group_leak=True), None)
     assert caplog.messages == ["Groups that straddle splits: 1. Scores will be too good"]
+    # A group that is found by an expression may not either.
+    with refusal("expected every group in one split, received 1 in several:\n  's1' ("):
+        read_given_data(DataSettings(data=path), None)
+    write_manifest(path, [dataclasses.replace(clip, group="") for clip in clips])
+    read_given_data(DataSettings(data=path), None)
+    with refusal("expected every group in one split, received 2 in several:\n  '0' ("):
+        read_given_data(DataSettings(data=path, group_regex="[01]$"), None)
 
 
 def test_given_splits_stay_and_count():
