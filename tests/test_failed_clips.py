@@ -8,11 +8,13 @@ import shutil
 import keras
 import pytest
 from commands import run_program
+from made_clips import make_clips
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
+from extract_features.clip_list import leave_out_clips
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
@@ -102,6 +104,16 @@ def test_a_split_that_is_left_without_a_class_is_told_of(data, cache_copy, caplo
     )
 
 
+def test_a_split_that_a_class_never_had_is_not_told_of(cache, caplog):
+    train = make_clips("walk", 2, split="train") + make_clips("run", 2, split="train")
+    test = make_clips("run", 1, split="test")
+    leave_out_clips(cache, train + test, {train[0].clip_id}, [])
+    assert not caplog.messages and read_manifest(cache.manifest_path) == train[1:] + test
+    leave_out_clips(cache, train + test, {test[0].clip_id}, [])
+    (told,) = caplog.messages
+    assert "classes have no clip of a split: 'run' (test). Mend" in told
+
+
 def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(data, cache_copy):
     flags = (f"--cache_dir={cache_copy}",)
     damaged = data / "left" / "clip_3" / "5.png"
@@ -134,8 +146,9 @@ def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
         path.write_bytes(b"")
     with refusal(
         f"{tmp_path}/cache: expected a clip that can be read. Received 16 that cannot, such as "
-    ):
+    ) as caught:
         extract(data, tmp_path / "cache", skip_unreadable=True)
+    assert str(caught.value).count(", such as ") == 1
     # A shard without clips has no reason of its own.
     with refusal("Received 16 that cannot\nMend them, or name the folder that they are in."):
         extract(data, tmp_path / "cache", skip_unreadable=True, shard=Shard(0, 1000))

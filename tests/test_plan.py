@@ -92,12 +92,12 @@ def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
 
 
 def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_path):
-    def plan_here(data, cache_dir, *, skip_unreadable=False, **settings):
+    def plan_here(data, cache_dir, *, batch_size=16, skip_unreadable=False, **settings):
         return make_plan(
             DataSettings(data=data, skip_unreadable=skip_unreadable),
             BackboneSettings(weights="random", image_size=32, compute_dtype="float32", **settings),
             cache_dir=cache_dir,
-            batch_size=16,
+            batch_size=batch_size,
             compression="gzip",
         )
 
@@ -118,9 +118,17 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     assert reason.startswith(f"{data}/left/clip_7.mp4: expected a video, received: ")
     assert found.expected_sec > 0 and found.needed_bytes > 0
     assert found.has_failures
-    found = plan_here(data, None, skip_unreadable=True, selection=FrameSelection(fps=5))
+    for path in [*data.glob("*/clip_[2-6]"), data / "left" / "clip_7.mp4"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # A batch that is far from full.
+    settings = {"batch_size": 64, "skip_unreadable": True, "selection": FrameSelection(fps=5)}
+    found = plan_here(data, None, **settings)
     assert not found.has_failures
-    assert (found.clips, len(found.unreadable)) == (1, 15)  # folders have no times
+    assert (found.clips, len(found.unreadable)) == (1, 4)  # folders have no times
+    # Of the video's 12 frames, half.
+    size_bytes = (cache_dir / "clips" / "right" / "clip_7.h5").stat().st_size
+    expected_bytes = (size_bytes + CLIP_OVERHEAD_BYTES) / 2
+    assert found.needed_bytes == pytest.approx(expected_bytes, rel=0.15)
 
 
 def plan_as_the_cache_is(data, cache_dir):
