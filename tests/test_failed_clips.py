@@ -14,7 +14,7 @@ from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.clip_list import leave_out_clips
+from extract_features.clip_list import leave_out_clips, read_failures, write_failures
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
@@ -112,6 +112,15 @@ def test_a_split_that_a_class_never_had_is_not_told_of(cache, caplog):
     leave_out_clips(cache, train + test, {test[0].clip_id}, [])
     (told,) = caplog.messages
     assert "classes have no clip of a split: 'run' (test). Mend" in told
+
+
+def test_failures_are_listed_in_the_order_of_their_names_with_those_of_others(cache):
+    failures = [(Clip(x, f"{x}.mp4", "walk"), f"no {x}") for x in ("a/10", "b/1", "a/2")]
+    assert write_failures(cache, failures, kept_clip_ids=set()) == {"a/10", "b/1", "a/2"}
+    assert [*read_failures(cache).items()] == [(x, f"no {x}") for x in ("a/2", "a/10", "b/1")]
+    assert write_failures(cache, failures[:1], kept_clip_ids={"b/1"}) == {"a/10", "b/1"}
+    assert [*read_failures(cache)] == ["a/10", "b/1"]
+    assert write_failures(cache, [], kept_clip_ids=set()) == set() and not read_failures(cache)
 
 
 def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(data, cache_copy):
