@@ -151,11 +151,15 @@ def test_a_plan_of_nothing_needs_no_weights(clips_dir, cache_copy):
         plan_as_the_cache_is(clips_dir, cache_copy)
 
 
-def test_other_data_of_the_same_names_is_not_planned(data, cache_dir, clips_dir):
+def test_other_data_is_not_planned_for_a_cache(data, cache_dir, clips_dir):
     assert plan_as_the_cache_is(data, cache_dir).skipped == 16
     for frame in data.glob("*/*/0.png"):
         frame.write_bytes(frame.read_bytes() + b" ")
     with refusal(f"{cache_dir}: holds features of {clips_dir}. Expected the same clips in {data}"):
+        plan_as_the_cache_is(data, cache_dir)
+    for source in data.glob("*/*"):
+        source.rename(source.with_name(f"other_{source.name}"))
+    with refusal(f"{cache_dir}: holds other data ({clips_dir}; none of its clips is in --data)"):
         plan_as_the_cache_is(data, cache_dir)
 
 
