@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 
+import h5py
 import numpy as np
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
@@ -50,10 +51,15 @@ def test_running_again_redoes_nothing_and_imports_no_tensorflow(clips_dir, cache
 
 def test_a_finished_cache_may_be_read_only(data, cache_dir, make_small_disk):
     cache = shutil.copytree(cache_dir, make_small_disk(8192) / "cache")
+    with h5py.File(cache / "clips" / "left" / "clip_7.h5", "a") as file:
+        file.attrs["broken_off"] = "kept 12 frames: ..."
     subprocess.run(["mount", "-o", "remount,ro", cache.parent], check=True)
     # Others see the clips in another place than who made it did.
     summary = extract(data, cache)
     assert (summary.skipped, summary.result.clips_done) == (NUM_CLIPS, 0)
+    assert [(x.clip_id, reason) for x, reason in summary.result.kept] == [
+        ("left/clip_7", "kept 12 frames: ...")
+    ]
     larger = dataclasses.replace(SMALL_SETTINGS, image_size=64)
     with pytest.raises(ValueError, match="made with image_size_px=32"):
         extract(data, cache, larger)
