@@ -135,17 +135,20 @@ def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(d
     (data / "left" / "clip_1" / os.fsdecode(b"\xff3.png")).write_bytes(b"")  # there, unreadable
     (data / "left" / "clip_2").rename(data.parent / "clip_2")
     (cache_copy / "clips" / "left" / "clip_2.h5").unlink()
+    shutil.rmtree(data / "left" / "clip_4")
+    (data / "left" / "clip_4").mkdir()  # there, without a frame
     done = run_program(
         "extract_features", f"--data={listed}", *flags
     )  # the cache remembers the rest
-    assert "0 clips done, 5 skipped (already there), 10 failed" in done.stderr
-    gone = {"left/clip_1", "left/clip_2"}
+    assert "0 clips done, 4 skipped (already there), 11 failed" in done.stderr
+    gone = {"left/clip_1", "left/clip_2", "left/clip_4"}
     assert read_manifest(cache_copy / "manifest.csv") == [
         clip for clip in manifest if clip.clip_id not in gone
     ]
+    (data / "right").touch()  # in place of their folder
     for index in range(2):  # and each shard tells alike of what is not its own
         extract(listed, cache_copy, shard=Shard(index, 2))
-        assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 2
+        assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 3
 
 
 def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
