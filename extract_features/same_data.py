@@ -63,14 +63,14 @@ def check_data_root(data: GivenData, existing: FeatureCache | None) -> None:
     features that are cached stay usable without their sources.
 
     Args:
-        data: The data; a folder's clips were found in it.
+        data: The data.
         existing: The cache, where there is one.
 
     Raises:
         ValueError: If no source is there, nor the features of any clip.
     """
     clips, source = data.clips, data.settings.data
-    if source.is_dir() or any(_is_there(data.root / clip.path) for clip in clips):
+    if any(_is_there(data.root / clip.path) for clip in clips):
         return
     if existing is not None and any(existing.clip_path(x.clip_id).exists() for x in clips):
         return

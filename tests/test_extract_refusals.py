@@ -144,6 +144,16 @@ def test_a_whole_cache_is_of_use_without_any_source(data, cache_copy):
     done = run_program("extract_features", *flags, "--skip_unreadable")
     assert "0 clips done, 0 skipped (already there), 16 failed" in done.stderr
     assert (snapshot_clips(cache_copy), read_manifest(cache_copy / "manifest.csv")) == before
+    # So is a part of one.
+    cache = read_cache(cache_copy)
+    given = read_given_data(DataSettings(data=data / "clips.csv"), cache)
+    first, *others = [cache.clip_path(clip.clip_id) for clip in given.clips]
+    for path in others:
+        path.unlink()
+    check_data_root(given, cache)
+    first.unlink()
+    with refusal("expected paths of clips below"):
+        check_data_root(given, cache)
 
 
 def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):
