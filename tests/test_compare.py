@@ -217,7 +217,7 @@ def test_other_splits_of_the_cache_are_compared_on(folder):
     )
     assert content["num_clips"] == 8
     assert {model["top1"][0] for model in content["models"]} == {7 / 8}
-    assert content["data"] == describe_data(cache.contract, clips)
+    assert content["data"] == describe_data(cache, clips)
     # Those of the cache's splits are others.
     flags = (f"--cache_dir={folder}/cache", f"--output_dir={folder}/compare", *FLAGS)
     done = run_program(

@@ -106,10 +106,10 @@ def test_what_is_of_other_data_or_of_clips_is_left_out(run_and_cache, tmp_path, 
     number = next(i for i, clip in enumerate(clips) if clip.split == "train")
     others = [*clips]
     others[number] = dataclasses.replace(clips[number], split="test")
-    write_json(tmp_path / "compare.json", {"data": describe_data(cache.contract, others)})
+    write_json(tmp_path / "compare.json", {"data": describe_data(cache, others)})
     write_report(run, cache, compare_dir=tmp_path)
     assert "compare.json: is of other features, clips or splits than the run" in caplog.text
-    write_json(tmp_path / "compare.json", {"data": describe_data(cache.contract, clips)})
+    write_json(tmp_path / "compare.json", {"data": describe_data(cache, clips)})
     write_report(run, cache, compare_dir=tmp_path)
     assert "compares heads that give each clip one label" in caplog.text
     assert run.report_path.read_bytes() == before

@@ -54,7 +54,7 @@ def hostile_report(run_dir, cache_dir, tmp_path_factory):
         place.classes_path.unlink()
         write_class_names(place.classes_path, [HOSTILE_CLASS, "right"])
     run.metrics_path("test").unlink()
-    data = {"data": describe_data(cache.contract, clips)}
+    data = {"data": describe_data(cache, clips)}
     write_json(folder / "compare.json", make_compare() | data)
     write_json(folder / "audit.json", make_audit(clips) | data)
     flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")

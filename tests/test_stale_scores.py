@@ -14,6 +14,8 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run
 from train_head.held_out import score_held_out, score_run
+from train_head.near_duplicates import find_near_duplicates
+from train_head.report_data import read_audit
 
 SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
@@ -94,6 +96,21 @@ def test_other_test_clips_are_scored_anew(trained):
     after = score_run(run, cache)
     assert after["top1"] == pytest.approx(1 - before["top1"])
     assert read_json(run.metrics_path("test")) == after
+
+
+def test_an_audit_of_other_clips_of_the_same_names_is_not_in_the_report(trained, tmp_path, caplog):
+    cache, run = trained
+    audit = find_near_duplicates(cache, threshold=0.95)
+    write_json(tmp_path / "audit.json", audit)
+    assert read_audit(tmp_path, run, cache)["num_pairs"] == audit["num_pairs"]
+    assert not caplog.messages
+    changed = play_backwards(cache, "train", SourceStat(1, 0))
+    assert read_audit(tmp_path, run, changed) is None
+    text = f"{tmp_path}/audit.json: is of other features, clips or splits than the run"
+    assert caplog.messages[0].startswith(text)
+    # Nor one of clips that are no longer there.
+    next(changed.cache_dir.rglob("*.h5")).unlink()
+    assert read_audit(tmp_path, run, read_cache(changed.cache_dir)) is None
 
 
 def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):

@@ -129,7 +129,7 @@ def compare_models(
         "seeds": seeds,
         "models": [_summarise(model, is_right, groups) for model in models],
         "verdict": find_verdict(is_right, groups),
-        "data": describe_data(contract, clips),
+        "data": describe_data(data.cache, clips),
     }
 
 

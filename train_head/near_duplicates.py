@@ -102,7 +102,7 @@ def find_near_duplicates(
         "threshold": threshold,
         "num_pairs": sum(counts) + max(0, num_reaching - len(pairs)),
         "pairs": [pairs[i] for i in order],
-        "data": describe_data(cache.contract, clips),
+        "data": describe_data(cache, clips),
     }
 
 

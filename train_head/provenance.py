@@ -11,7 +11,6 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.clip import Clip
-from lrcn.common.contract import Contract
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
@@ -20,15 +19,19 @@ _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
 
 
-def describe_data(contract: Contract, clips: Iterable[Clip]) -> dict[str, str]:
-    """Returns what two results have in common if they are of the same features and splits.
+def describe_data(cache: FeatureCache, clips: Sequence[Clip]) -> dict[str, str]:
+    """Returns what two results have in common if they are of the same features, clips and splits.
 
     Args:
-        contract: Of the features.
+        cache: Holds the clips.
         clips: With label and split, in order.
     """
     rows = json.dumps([[clip.clip_id, clip.label, clip.split] for clip in clips])
-    return {"contract": contract.digest, "splits": hashlib.sha256(rows.encode()).hexdigest()}
+    return {
+        "contract": cache.contract.digest,
+        "splits": hashlib.sha256(rows.encode()).hexdigest(),
+        "sources": cache.digest_sources(clip.clip_id for clip in clips),
+    }
 
 
 def digest_trained_sources(cache: FeatureCache, clips: Iterable[Clip]) -> str:
