@@ -106,14 +106,13 @@ def make_plan(
     existing = None if cache_dir is None else find_cache(cache_dir)
     data = read_given_data(data_settings, existing)
     check_data_root(data, existing)
-    jobs, unreadable = find_jobs(data.clips, data.root)
     if existing is not None:
         check_same_data(existing, data.clips)
     settings = complete_settings(backbone_settings, existing)
+    jobs, unreadable = find_jobs(data.clips, data.root)
     if existing is not None and not is_in_place(existing, data.root):
         check_moved_data(existing, data.clips, jobs, was=existing.data_root, now=data.root)
     work = find_work(jobs, unreadable, existing)
-    count = count_frames_of(work.pending, settings.selection)
     rates = None
     # As an extraction, which needs no TensorFlow where there is nothing to do.
     if existing is None or work.pending or not may_hold(existing, backbone_settings):
@@ -121,6 +120,7 @@ def make_plan(
         if existing is not None:
             check_contract(existing, backbone.contract)
         rates = measure_rates(work.pending, backbone, compression=compression)
+    count = count_frames_of(work.pending, settings.selection)
     folder = Path.cwd() if cache_dir is None else cache_dir
     plan = Plan(
         count.clips,
