@@ -7,6 +7,7 @@ from pathlib import Path
 from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
@@ -69,6 +70,9 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
         commands.append(
             make_extraction_command(cache, cache_dir=cache_dir, manifest_path=manifest_path)
         )
+        if not _has_sorted_classes(run):
+            classes = [str(run.classes_path.absolute()), f"{cache_dir}/classes.txt"]
+            commands.append(shlex.join(["cp", *classes]))
     again = {"cache_dir": cache_dir, "run_dir": "new_run"}
     flags = {"flagfile": run.flags_path.absolute(), **again, "manifest": manifest_path}
     if run.frame_labels_path.exists():
@@ -76,6 +80,15 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     commands.append(_make_command(read_config(run).program, flags))
     commands.append(_make_command("train_head.report", again))
     return commands
+
+
+def _has_sorted_classes(run: RunDir) -> bool:
+    """Whether the classes stand as a new cache has them; one that came later stands last.
+
+    Labels of frames have classes of their own.
+    """
+    names = find_class_names(read_manifest(run.manifest_path))
+    return read_config(run).labels == "frame" or read_class_names(run.classes_path) == names
 
 
 def _holds_parts(cache: FeatureCache) -> bool:
