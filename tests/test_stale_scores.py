@@ -15,6 +15,7 @@ from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run
 from train_head.held_out import score_held_out, score_run
 from train_head.near_duplicates import find_near_duplicates
+from train_head.provenance import warn_of_other_data
 from train_head.report_data import read_audit
 
 SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
@@ -124,11 +125,26 @@ def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
     assert text.startswith(f"{cache.cache_dir}: its train and val clips have other contents than")
 
 
+def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):
+    cache, run = trained
+    clips = read_manifest(run.manifest_path)
+    caplog.set_level("WARNING")
+    known = run.sources_path.read_text()
+    run.sources_path.unlink()  # as of an older run
+    warn_of_other_data(run, clips, cache)
+    run.sources_path.write_text(known)
+    cache = play_backwards(cache, "val", SourceStat(1, 0))
+    cache.clip_path("rise/train_0").unlink()
+    warn_of_other_data(run, clips, cache)
+    assert not caplog.messages
+
+
 def test_test_clips_that_came_later_are_told(trained, caplog):
     cache, run = trained
     caplog.set_level("WARNING")
     shutil.copy(cache.clip_path("rise/test_0"), cache.clip_path("rise/late"))
-    clips = [*read_manifest(cache.manifest_path), Clip("rise/late", "late", "rise", "test")]
+    new = Clip("rise/new", "new", "rise", "train")  # no clip of a score
+    clips = [new, *read_manifest(cache.manifest_path), Clip("rise/late", "late", "rise", "test")]
     write_manifest(cache.manifest_path, clips)
     assert (
         evaluate_run(run, cache, split="test")["num_clips"]
