@@ -17,6 +17,7 @@ from lrcn.common.devices import make_strategy
 from lrcn.common.machine import count_cores, find_memory_bytes
 from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow
+from train_head.fitting import choose_policy
 from train_head.recorder import read_history
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -188,6 +189,17 @@ def test_auto_takes_bfloat16_where_it_is_measured_to_be_faster(caplog):
     assert len(speedups) == bool(has_instructions)
     is_faster = bool(speedups) and float(speedups[0]) >= 1.2
     assert chosen == ["bfloat16" if is_faster else "float32"] * 2
+
+
+@pytest.mark.parametrize(
+    ("capability", "policy"), [((7, 0), "mixed_float16"), ((8, 0), "mixed_bfloat16")]
+)
+def test_a_gpu_trains_with_half_the_bits_where_that_is_asked_for(monkeypatch, capability, policy):
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert choose_policy(make_config(mixed_precision=True)) == policy
+    assert choose_policy(make_config()) == "float32"
 
 
 def test_more_devices_than_there_are_are_refused():

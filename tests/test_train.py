@@ -199,7 +199,8 @@ def test_without_held_out_clips_the_last_epoch_is_kept_and_there_is_no_score(tmp
 def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
     with caplog.at_level("INFO", logger="absl"):
         run = train(ramps, tmp_path / "run", rnn="gru", mixed_precision=True, epochs=2)
-    assert caplog.text.count("Mixed precision: the FC layer computes in") == 1
+    (policy,) = re.findall(r"Mixed precision: the FC layer computes in (.*)", caplog.text)
+    assert re.fullmatch("mixed_b?float16|float32: this CPU is not faster with less", policy)
     model = load_model(run)
     encoder = model.get_layer("per_frame").model
     assert {layer.dtype_policy.name for layer in (*model.layers, *encoder.layers)} == {"float32"}
