@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT, run_program
+from refusals import refusal
 from small_data import change_manifest, make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
@@ -121,12 +122,13 @@ def test_scores_say_where_they_come_from_also_where_the_data_is_gone(run_dir, ca
     content = read_json(cache_copy / "cache.json")
     write_json(cache_copy / "cache.json", {**content, "data_root": "/gone/clips"})
     write_json(run.config_path, {**read_json(run.config_path), "seed": 7})
-    # A train and a test clip of one group, neither of which is scored.
+    # Train and test clips are of one group, which is not scored here.
     change_manifest(
-        run,
-        lambda clip: clip if clip.split == "val" else dataclasses.replace(clip, group="g"),
+        run, lambda clip: dataclasses.replace(clip, group="a" if clip.split == "val" else "b")
     )
-    provenance = evaluate_run(run, read_cache(cache_copy), split="val")["provenance"]
+    scores = evaluate_run(run, read_cache(cache_copy), split="val")
+    assert scores["of_one_group"]
+    provenance = scores["provenance"]
     commit = provenance.pop("git_commit")
     assert commit is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", commit)
     assert (commit is None) == (not (ROOT / ".git").exists())
@@ -235,6 +237,25 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
     run.manifest_path.write_text("".join(line for line in lines if ",val," not in line))
     with pytest.raises(ValueError, match=r"manifest\.csv: has no clips of the split val\. Name an"):
         evaluate_run(run, read_cache(cache_dir), split="val")
+
+
+def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(
+    run_dir, cache_copy, tmp_path
+):
+    run, cache = RunDir(shutil.copytree(run_dir, tmp_path / "run")), read_cache(cache_copy)
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"]
+
+    def move(clip):
+        return dataclasses.replace(clip, start_sec=1.0) if clip == clips[0] else clip
+
+    change_manifest(run, move)
+    with refusal(
+        f"{cache_copy}: 1 of {len(clips)} clips hold another span than {run.manifest_path} lists"
+    ):
+        evaluate_run(run, cache, split="train")
+    cache.clip_path(clips[1].clip_id).unlink()
+    with refusal(f"{cache_copy}: 1 of {len(clips)} clips are not in the cache", FileNotFoundError):
+        evaluate_run(run, cache, split="train")
 
 
 def test_a_run_on_a_read_only_disk_is_refused_at_once(run_dir, cache_dir, make_small_disk):
