@@ -148,8 +148,11 @@ def test_a_step_is_traced_once(ramps, tmp_path, monkeypatch):
         return train_step(model, data)
 
     monkeypatch.setattr(keras.Model, "train_step", count_and_train)
-    train(ramps, tmp_path / "run", epochs=2)
+    run = train(ramps, tmp_path / "run", epochs=2)
     assert len(traced) == 1
+    # The schedule is over the steps of both epochs, twelve each.
+    rates = [row["learning_rate"] for row in read_history(run.history_path)]
+    assert rates == pytest.approx([0.01, 0.005])
 
 
 def test_seed_decides_everything(ramps, tmp_path):
