@@ -1,5 +1,6 @@
 """A score is of the clips that the cache has now, and of the model that the run has now."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -171,6 +172,20 @@ def test_a_score_that_is_not_of_test_clips_comes_with_a_warning(trained, caplog)
     assert score_held_out(run, cache) is None
     text = f"No clip is held out, so there is no score; the run is in {run.path}"
     assert caplog.messages[-1] == text
+
+
+def test_labels_that_were_corrected_since_are_told(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    clips = [
+        dataclasses.replace(x, label="fall") if x.clip_id == "rise/test_0" else x
+        for x in read_manifest(cache.manifest_path)
+    ]
+    write_manifest(cache.manifest_path, clips)
+    evaluate_run(run, cache, split="test")
+    (text,) = caplog.messages
+    assert "gives 1 clips another label than the run has, such as rise/test_0: 'fall', and" in text
+    assert "not 'rise'. Scores are by those of the run. Train a new run on these, unless" in text
 
 
 @pytest.mark.parametrize("lost", ["metrics", "predictions"])

@@ -43,7 +43,8 @@ def digest_trained_sources(cache: FeatureCache, clips: Iterable[Clip]) -> str:
 
 
 def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) -> None:
-    """Warns where a cache is not, or not only, of the clips that a run was trained and split on.
+    """Warns where a cache is not, or not only, of the clips that a run was trained and split on,
+    or has other labels.
 
     Args:
         run: The run.
@@ -61,7 +62,7 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             cache.cache_dir,
             run.path,
         )
-    known = {clip.clip_id for clip in clips}
+    known = {clip.clip_id: clip for clip in clips}
     listed = read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
     new = [clip.clip_id for clip in listed if clip.split == "test" and clip.clip_id not in known]
     if new:
@@ -71,6 +72,19 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             cache.manifest_path,
             len(new),
             new[0],
+        )
+    corrected = [x for x in listed if x.label != known.get(x.clip_id, x).label]
+    if corrected and not run.frame_labels_path.exists():
+        first = corrected[0]
+        logging.warning(
+            "%s gives %d clips another label than the run has, such as %s: %r, and not %r. Scores "
+            "are by those of the run. Train a new run on these, unless the --manifest of this one "
+            "means its own",
+            cache.manifest_path,
+            len(corrected),
+            first.clip_id,
+            first.label,
+            known[first.clip_id].label,
         )
 
 
