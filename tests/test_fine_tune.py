@@ -18,7 +18,7 @@ from train_head.fine_tuning import fine_tune_run
 from train_head.fitting import fit_model, make_checked_strategy
 from train_head.layers import keras
 from train_head.prediction import Predictor
-from train_head.recorder import RunRecorder, read_history
+from train_head.recorder import RunRecorder, find_best_row, read_history
 from train_head.reproduction import list_commands
 from train_head.run_model import load_model
 from train_head.score_table import format_headline
@@ -84,8 +84,12 @@ def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir)
     assert (tuned_dir.parent / "stdout.txt").read_text() == (
         f"{format_headline(after)} ({before['top1']:.1%} before tuning), run in {tuned_dir}\n"
     )
+    best = find_best_row(history)
     scores = evaluate_run(run, read_cache(block4_dir), split="val")
-    assert scores["num_clips"] > 0
+    assert scores["top1"] == pytest.approx(best["val_top1"])
+    kernels = [read_convolutions(load_model(x)) for x in (RunDir(run.head_path), run)]
+    for name, kernel in kernels[0].items():
+        assert np.array_equal(kernel, kernels[1][name]) == (best["phase"] == 1), name
 
 
 def test_tuned_run_predicts_new_videos_as_it_scores_cached_clips(tuned_dir, block4_dir, clips_dir):
