@@ -9,6 +9,7 @@ import pytest
 from commands import ROOT
 
 from lrcn.common.atomic_file import check_can_write, get_final_name, name_file, replace_file
+from lrcn.common.program import check_output
 
 
 def list_names(folder):
@@ -131,6 +132,9 @@ def test_the_file_that_a_temporary_one_was_to_become():
 def test_a_folder_that_cannot_be_written_to_is_said_before(make_small_disk):
     disk = make_small_disk(8)
     check_can_write(disk)
+    output = disk / "new.csv"
+    assert check_output(str(output)) == output
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(PermissionError, match=f"this folder cannot be written to: '{disk}'"):
-        check_can_write(disk)
+    for check, path in ((check_can_write, disk), (check_output, str(output))):
+        with pytest.raises(PermissionError, match=f"this folder cannot be written to: '{disk}'"):
+            check(path)

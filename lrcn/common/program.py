@@ -12,6 +12,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from lrcn.common.atomic_file import check_can_write
 from lrcn.common.interrupt import is_interrupted, watch_interrupts
 from lrcn.common.tensorflow_start import own_process
 
@@ -127,6 +128,7 @@ def check_output(path: str) -> Path:
     Raises:
         ValueError: If something is there.
         NotADirectoryError: If its folder is not there.
+        PermissionError: If files cannot be made in it.
     """
     output = Path(path)
     if output.exists():
@@ -136,6 +138,7 @@ def check_output(path: str) -> Path:
             f"{output}: expected --output in a folder that exists. Make the folder, or name "
             "another."
         )
+    check_can_write(output.parent)
     return output
 
 
