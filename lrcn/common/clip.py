@@ -4,7 +4,6 @@ import dataclasses
 import posixpath
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from lrcn.common.alike_names import check_one_form, iter_alike
@@ -111,11 +110,13 @@ def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
     check_one_form([clip.group for clip in clips], kind="group", places=places)
     clip_ids = {clip.clip_id for clip in clips}
     for i, clip in enumerate(clips):
-        for folder in PurePosixPath(clip.clip_id).parents:
-            if folder.suffix == ".h5" and str(folder.with_suffix("")) in clip_ids:
+        for found in re.finditer(r"\.h5/", clip.clip_id):
+            owner = clip.clip_id[: found.start()]
+            if owner in clip_ids:
+                folder = f"{owner}.h5"
                 raise ValueError(
-                    f"{places[i]}: clip_id {clip.clip_id!r} needs a folder {str(folder)!r}, which "
-                    f"is the cache file of {str(folder.with_suffix(''))!r}. Rename one of them."
+                    f"{places[i]}: clip_id {clip.clip_id!r} needs a folder {folder!r}, which "
+                    f"is the cache file of {owner!r}. Rename one of them."
                 )
 
 
