@@ -17,7 +17,7 @@ from train_head.evaluation import evaluate_run
 from train_head.held_out import score_held_out, score_run
 from train_head.near_duplicates import find_near_duplicates
 from train_head.provenance import warn_of_other_data
-from train_head.report_data import read_audit
+from train_head.report_data import describe_run, read_audit
 
 SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
@@ -104,15 +104,15 @@ def test_an_audit_of_other_clips_of_the_same_names_is_not_in_the_report(trained,
     cache, run = trained
     audit = find_near_duplicates(cache, threshold=0.95)
     write_json(tmp_path / "audit.json", audit)
-    assert read_audit(tmp_path, run, cache)["num_pairs"] == audit["num_pairs"]
+    assert read_audit(tmp_path, describe_run(run, cache))["num_pairs"] == audit["num_pairs"]
     assert not caplog.messages
     changed = play_backwards(cache, "train", SourceStat(1, 0))
-    assert read_audit(tmp_path, run, changed) is None
+    assert read_audit(tmp_path, describe_run(run, changed)) is None
     text = f"{tmp_path}/audit.json: is of other features, clips or splits than the run"
     assert caplog.messages[0].startswith(text)
     # Nor one of clips that are no longer there.
     next(changed.cache_dir.rglob("*.h5")).unlink()
-    assert read_audit(tmp_path, run, read_cache(changed.cache_dir)) is None
+    assert read_audit(tmp_path, describe_run(run, read_cache(changed.cache_dir))) is None
 
 
 def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):

@@ -155,31 +155,41 @@ def summarize_training(run: RunDir) -> dict:
     return {"rows": rows, "best_epoch": find_best_row(rows)["epoch"]}
 
 
-def read_compare(compare_dir: Path, run: RunDir, cache: FeatureCache) -> dict | None:
+def describe_run(run: RunDir, cache: FeatureCache) -> dict[str, str] | None:
+    """Returns `describe_data` of what the run was trained on; None if clips are not cached now."""
+    clips = read_manifest(run.manifest_path)
+    if all(cache.clip_path(clip.clip_id).exists() for clip in clips):
+        return describe_data(cache, clips)
+    return None
+
+
+def read_compare(compare_dir: Path, wanted: dict[str, str] | None) -> dict | None:
     """Reads `compare.json`, which is left out, with a warning, if it is of other data than the run.
+
+    Args:
+        compare_dir: The folder with the file.
+        wanted: From `describe_run`.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    return _read_result(compare_dir / "compare.json", run, cache, program="compare")
+    return _read_result(compare_dir / "compare.json", wanted, program="compare")
 
 
-def read_audit(audit_dir: Path, run: RunDir, cache: FeatureCache) -> dict | None:
+def read_audit(audit_dir: Path, wanted: dict[str, str] | None) -> dict | None:
     """Reads `audit.json` as `read_compare`, with the first pairs only."""
-    audit = _read_result(audit_dir / "audit.json", run, cache, program="audit")
+    audit = _read_result(audit_dir / "audit.json", wanted, program="audit")
     return audit and {**audit, "pairs": audit["pairs"][:_NUM_PAIRS]}
 
 
-def _read_result(path: Path, run: RunDir, cache: FeatureCache, *, program: str) -> dict | None:
+def _read_result(path: Path, wanted: dict[str, str] | None, *, program: str) -> dict | None:
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: missing. Expected the folder that `python -m train_head.{program} "
             f"--output_dir=...` wrote as --{program}_dir."
         )
     result = read_json(path, remedy=f"Run train_head.{program} again")
-    clips = read_manifest(run.manifest_path)
-    are_cached = all(cache.clip_path(clip.clip_id).exists() for clip in clips)
-    if are_cached and result.get("data") == describe_data(cache, clips):
+    if wanted is not None and result.get("data") == wanted:
         return result
     logging.warning(
         "%s: is of other features, clips or splits than the run, or of an earlier version, so the "

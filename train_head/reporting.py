@@ -41,8 +41,11 @@ def write_report(
     """
     check_cache(run, cache)
     check_can_write(run.path)
-    compare = None if compare_dir is None else report_data.read_compare(compare_dir, run, cache)
-    audit = None if audit_dir is None else report_data.read_audit(audit_dir, run, cache)
+    compare = audit = None
+    if compare_dir is not None or audit_dir is not None:
+        wanted = report_data.describe_run(run, cache)  # every clip's file is opened: once for both
+        compare = None if compare_dir is None else report_data.read_compare(compare_dir, wanted)
+        audit = None if audit_dir is None else report_data.read_audit(audit_dir, wanted)
     config = read_config(run)
     if audit is not None:
         clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
