@@ -17,7 +17,6 @@ from lrcn.common.sampling import (
 from train_head.clip_reader import ClipReader
 from train_head.frame_choice import sample_frames
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
-from train_head.padding import allocate_padded, pad_clips
 
 NUM_CLIPS = 11  # no batch size of the tests divides it
 LENGTHS = [9, 3, 12, 5, 5, 1, 20, 7, 4, 16, 2]
@@ -252,16 +251,3 @@ def test_memory_and_disk_give_equal_batches(cache, sequence):
     for a, b, c in zip(in_memory, from_disk, half_kept, strict=True):
         assert_equal_batches(a, b)
         assert_equal_batches(a, c)
-
-
-def test_pad_clips():
-    clips = [np.full((2, 1), 7, np.float16), np.full((3, 1), 8, np.float16)]
-    maps, mask = pad_clips(clips)
-    assert maps[..., 0].tolist() == [[7, 7, 0], [8, 8, 8]]
-    assert mask.tolist() == [[True, True, False], [True, True, True]]
-    assert maps.dtype == np.float16
-
-
-def test_padded_clips_lie_where_tensorflow_needs_no_copy():
-    kept = [allocate_padded([i + 1, 2], (3,))[0] for i in range(20)]
-    assert {maps.ctypes.data % 64 for maps in kept} == {0}

@@ -1,31 +1,24 @@
-"""What an extraction will take is told before, and a disk that fills up does no harm."""
+"""What an extraction will take is told before."""
 
 import dataclasses
 import math
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from commands import SMALL_BACKBONE, run_program
 from media import make_numbered_frames, write_frame_folder, write_video
 from refusals import refusal
 from small_cache import CONTRACT
-from small_data import read_cache_bytes
-from small_extraction import SMALL_PIPELINE
 
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
     FrameCount,
     count_frames_of,
-    describe_lack_of_space,
     estimate_stored_bytes,
-    find_free_bytes,
 )
-from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
 from extract_features.planning import Plan, Rates, make_plan
 from extract_features.worklist import find_jobs
@@ -40,35 +33,6 @@ PLAN = re.compile(
     r"disk    (?P<needed>[\d.]+) MB needed, (?P<free>[\d.]+) MB free at (?P<folder>.+)\n"
     r"time    \d+:\d\d:\d\d at [\d.]+ frames/s, start-up apart\n"
 )
-
-
-def extract_with_limit(data, cache_dir, *, max_file_bytes):
-    """Extracts in a process that cannot write larger files."""
-    command = make_command(
-        "extract_features", f"--data={data}", f"--cache_dir={cache_dir}", *SMALL_BACKBONE
-    )
-    return subprocess.run(
-        ["bash", "-c", f'ulimit -f {max_file_bytes // 1024}; exec "$@"', "bash", *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def resume(data, cache_dir):
-    """Extracts in this process; returns how many clips it did, and how many it found."""
-    summary = extract_features(
-        DataSettings(data=data),
-        BackboneSettings(),
-        SMALL_PIPELINE,
-        cache_dir=cache_dir,
-    )
-    return summary.result.clips_done, summary.skipped
-
-
-def list_clip_files(cache_dir):
-    return {str(x.relative_to(cache_dir)) for x in (cache_dir / "clips").rglob("*") if x.is_file()}
 
 
 def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
@@ -233,81 +197,3 @@ def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_pat
         f"disk    1.5 MB needed, 2.6 MB free at {tmp_path}\n"
         "time    1:02:05 at 2.0 frames/s, start-up apart"
     )
-
-
-def test_the_space_on_a_disk(tmp_path):
-    free = find_free_bytes(tmp_path / "new" / "cache")
-    assert describe_lack_of_space(free // 2, tmp_path) is None
-    message = describe_lack_of_space(2 * free, tmp_path)
-    found = re.fullmatch(
-        rf"{tmp_path}: about ([\d.]+) MB are needed, but ([\d.]+) MB are free\. Make room, .*",
-        message,
-    )
-    # Other programs write to it meanwhile.
-    assert [float(x) for x in found.groups()] == pytest.approx([2e-6 * free, 1e-6 * free], rel=0.02)
-    with pytest.raises(OSError, match=r"are free\. Make room"):
-        describe_lack_of_space(20 * free, tmp_path)
-
-
-def test_the_disk_is_that_which_a_link_leads_to(make_small_disk, tmp_path):
-    disk = make_small_disk(64)
-    (tmp_path / "link").symlink_to(disk / "new")  # which is yet to be made
-    assert find_free_bytes(tmp_path / "link" / "cache") == 64 * 1024
-
-
-def test_a_disk_that_is_far_too_small_is_said_before_the_start(clips_dir, make_small_disk):
-    disk = make_small_disk(40)
-    flags = (f"--data={clips_dir}", f"--cache_dir={disk}/cache", *SMALL_BACKBONE)
-    done = run_program("extract_features", *flags, "--image_size=160", check=False)
-    assert done.returncode == 1
-    assert f"error: {disk}/cache: about 0.9 MB are needed, but 0.0 MB are free. Make" in done.stderr
-    assert not (disk / "cache" / "clips").exists()
-
-
-def test_a_disk_that_fills_up_loses_nothing(clips_dir, cache_dir, make_small_disk, tmp_path):
-    disk = make_small_disk(52)
-    flags = (f"--data={clips_dir}", f"--cache_dir={disk}/cache", *SMALL_BACKBONE)
-    done = run_program("extract_features", *flags, check=False)
-    assert done.returncode == 1
-    assert f"{disk}/cache: about 0.1 MB are needed" in done.stderr
-    assert re.search(r"error: \[Errno 28\] No space left .*'\. Make room there, and", done.stderr)
-    finished = list_clip_files(disk / "cache")
-    assert finished and all(x.endswith(".h5") for x in finished)
-    moved = shutil.copytree(disk / "cache", tmp_path / "moved")
-    assert resume(clips_dir, moved) == (16 - len(finished), len(finished))
-    assert read_cache_bytes(moved).keys() == read_cache_bytes(cache_dir).keys()
-
-
-def test_a_file_that_cannot_grow_loses_nothing(clips_dir, cache_dir, tmp_path):
-    sizes = {x: x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")}
-    limit = sorted(sizes.values())[len(sizes) // 2] // 1024 * 1024
-    done = extract_with_limit(clips_dir, tmp_path / "cache", max_file_bytes=limit)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "error: [Errno 27] File too large: " in done.stderr
-    assert "came up here" not in done.stderr  # as of a clip that is at fault
-    finished = list_clip_files(tmp_path / "cache")
-    assert all(x.endswith(".h5") for x in finished)
-    assert resume(clips_dir, tmp_path / "cache") == (16 - len(finished), len(finished))
-    assert read_cache_bytes(tmp_path / "cache").keys() == read_cache_bytes(cache_dir).keys()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
-def test_a_read_only_folder(clips_dir, tmp_path):
-    folder = tmp_path / "read_only"
-    folder.mkdir(mode=0o555)
-    flags = (f"--data={clips_dir}", f"--cache_dir={folder}/cache", *SMALL_BACKBONE)
-    done = run_program("extract_features", *flags, check=False)
-    assert done.returncode == 1 and list(folder.iterdir()) == []
-    assert f"error: [Errno 13] Permission denied: '{folder}/cache'. Check the" in done.stderr
-
-
-def test_a_file_where_the_clips_would_go(clips_dir, cache_dir, tmp_path):
-    cache = shutil.copytree(cache_dir, tmp_path / "cache")
-    shutil.rmtree(cache / "clips")
-    (cache / "clips").write_text("mine")
-    done = run_program(
-        "extract_features", f"--data={clips_dir}", f"--cache_dir={cache}", check=False
-    )
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert re.search(rf"error: .*'{cache}/clips", done.stderr)
-    assert (cache / "clips").read_text() == "mine"

@@ -1,0 +1,87 @@
+"""What cannot be scored is refused, with the reason."""
+
+import dataclasses
+import functools
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+from refusals import refusal
+from small_data import change_manifest, write_cache
+
+from lrcn.common.clip import Clip
+from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
+from lrcn.common.run_dir import RunDir
+from train_head.evaluation import evaluate_run
+from train_head.reporting import write_report
+
+
+def test_cache_of_other_features_is_refused(run_dir, tmp_path):
+    clip = Clip("left/clip_0", "left/clip_0", "left", "test")
+    other = write_cache(tmp_path / "other", {clip: np.ones((3, 2))})
+    with pytest.raises(
+        ValueError, match=r"other: made with backbone=imported, .* but this run nee"
+    ):
+        evaluate_run(RunDir(run_dir), other, split="test")
+
+
+def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    lines = run.manifest_path.read_text().splitlines(keepends=True)
+    run.manifest_path.write_text("".join(line for line in lines if ",val," not in line))
+    with pytest.raises(ValueError, match=r"manifest\.csv: has no clips of the split val\. Name an"):
+        evaluate_run(run, read_cache(cache_dir), split="val")
+
+
+def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(
+    run_dir, cache_copy, tmp_path
+):
+    run, cache = RunDir(shutil.copytree(run_dir, tmp_path / "run")), read_cache(cache_copy)
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"]
+
+    def move(clip):
+        return dataclasses.replace(clip, start_sec=1.0) if clip == clips[0] else clip
+
+    change_manifest(run, move)
+    with refusal(
+        f"{cache_copy}: 1 of {len(clips)} clips hold another span than {run.manifest_path} lists"
+    ):
+        evaluate_run(run, cache, split="train")
+    cache.clip_path(clips[1].clip_id).unlink()
+    with refusal(f"{cache_copy}: 1 of {len(clips)} clips are not in the cache", FileNotFoundError):
+        evaluate_run(run, cache, split="train")
+
+
+def test_a_run_on_a_read_only_disk_is_refused_at_once(run_dir, cache_dir, make_small_disk):
+    run = RunDir(shutil.copytree(run_dir, make_small_disk(16384) / "run"))
+    subprocess.run(["mount", "-o", "remount,ro", run.path.parent], check=True)
+    for make in (functools.partial(evaluate_run, split="test"), write_report):
+        with pytest.raises(PermissionError, match=f"cannot be written to: '{run.path}'"):
+            make(run, read_cache(cache_dir))
+
+
+def test_a_damaged_clip_is_named(run_dir, cache_dir, tmp_path):
+    cache = read_cache(shutil.copytree(cache_dir, tmp_path / "cache"))
+    clip = next(x for x in read_manifest(cache.manifest_path) if x.split == "test")
+    with h5py.File(cache.clip_path(clip.clip_id), "r+") as file:
+        maps = file["feature_maps"].id
+        places = [maps.get_chunk_info(i).byte_offset for i in range(maps.get_num_chunks())]
+    with open(cache.clip_path(clip.clip_id), "r+b") as file:
+        for place in places:
+            file.seek(place)
+            file.write(b"\0" * 8)
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    with pytest.raises(ValueError, match=r"^\S+\.h5: damaged .*Delete the file and run extract_"):
+        evaluate_run(run, cache, split="test")
+
+
+def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
+        evaluate_run(RunDir(tmp_path / "gone"), read_cache(cache_dir), split="test")
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    run.model_path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"run: training has not ended, .* Run the same"):
+        evaluate_run(run, read_cache(cache_dir), split="test")
