@@ -6,6 +6,9 @@ import os
 import sys
 import warnings
 
+from absl import logging
+
+from lrcn.common.cuda import count_gpus, load_cusolver
 from lrcn.common.machine import count_cores
 
 _is_own_process = False
@@ -36,6 +39,9 @@ def import_tensorflow():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Our layers are TensorFlow's, whatever Keras is to use elsewhere.
         os.environ["KERAS_BACKEND"] = "tensorflow"
+        num_gpus = count_gpus()
+        if num_gpus:
+            load_cusolver()
         with contextlib.ExitStack() as during_import:
             during_import.enter_context(_pause_garbage_collection())
             if _is_own_process:
@@ -52,8 +58,16 @@ def import_tensorflow():
         # TensorFlow counts the machine's cores, also in a container that may use a few of them.
         if "TF_NUM_INTRAOP_THREADS" not in os.environ:
             tf.config.threading.set_intra_op_parallelism_threads(count_cores())
-        for gpu in tf.config.list_physical_devices("GPU"):
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
+        if num_gpus and not gpus:
+            logging.warning(
+                "TensorFlow cannot use the GPU of this machine, and computes on the CPU, many "
+                'times slower. Install what it needs: .venv/bin/pip install -e ".[gpu]". What it '
+                "misses it says with TF_CPP_MAX_VLOG_LEVEL=1 TF_CPP_MIN_LOG_LEVEL=0 in the "
+                "environment"
+            )
         tf.get_logger().addFilter(_is_no_retracing_warning)
         if is_quiet:
             tf.get_logger().setLevel("WARNING")
