@@ -47,8 +47,9 @@ def iter_batches(
         if item.frame is not None:
             if pixels is None:
                 pixels = np.zeros(shape, np.uint8)
-            row = num_frames * num_views
-            pixels[row : row + num_views] = views.cut(item.frame.pixels, image_size)
+            cut = views.cut(item.frame.pixels, image_size)
+            for row, view in enumerate(cut, num_frames * num_views):
+                pixels[row] = view
             num_frames += 1
             # The queue to the writer holds batches by the dozen; it needs no pixels.
             item = item._replace(frame=item.frame._replace(pixels=None))

@@ -17,6 +17,7 @@ from absl import logging
 from extract_features.backbone_settings import Backbone
 from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, iter_batches
+from extract_features.busy_clock import BusyClock
 from extract_features.clip_queue import ClipQueue
 from extract_features.summary import ExtractionResult
 from extract_features.worklist import Job
@@ -110,17 +111,19 @@ def run_pipeline(
         views=VIEWS[cache.contract.views],
         image_size=cache.contract.image_size_px,
     )
+    clock = BusyClock()
     with run_workers([*decoders, writer], stop):
         threads = ThreadPoolExecutor(_BATCHES_AT_ONCE)
         try:
             for batch in batches:
-                maps = threads.submit(_compute_maps, backbone.forward, batch.pixels)
+                maps = threads.submit(_compute_maps, backbone.forward, batch.pixels, clock)
                 computed.put((maps, batch.items))
             computed.put(None)
             writer.join()
         finally:
             threads.shutdown(cancel_futures=True)
     result.elapsed_sec = time.monotonic() - start_sec
+    result.forward_sec = clock.busy_sec
     return result
 
 
@@ -179,6 +182,9 @@ def _iter_items(decoded: ClipQueue, *, num_clips: int) -> Iterator[Item]:
         yield item
 
 
-def _compute_maps(forward: Callable, pixels: np.ndarray | None) -> np.ndarray:
+def _compute_maps(forward: Callable, pixels: np.ndarray | None, clock: BusyClock) -> np.ndarray:
     """Runs in the backbone's threads, so that making an array of it, which waits, does too."""
-    return np.zeros(0, np.float16) if pixels is None else np.asarray(forward(pixels))
+    if pixels is None:
+        return np.zeros(0, np.float16)
+    with clock:
+        return np.asarray(forward(pixels))

@@ -188,7 +188,7 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     maps, start_sec = [], time.monotonic()
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
-        rows = np.concatenate([views.cut(frame.pixels, image_size) for frame in batch])
+        rows = np.stack([x for frame in batch for x in views.cut(frame.pixels, image_size)])
         pixels[: len(rows)] = rows
         batch_maps = np.asarray(backbone.forward(pixels)).reshape(-1, *contract.frame_shape)
         maps.append(batch_maps[: len(batch)])

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from extract_features import progress
+from extract_features.summary import ExtractionResult, Summary, report_summary
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -22,3 +23,18 @@ def test_clips_and_frames_are_counted_as_they_come(monkeypatch, caplog, capsys, 
     assert [part[0] for part in parts] == ["0 of 2 clips", "1 of 2 clips", "2 of 2 clips"]
     assert [part[-1] for part in parts[::2]] == ["unknown time left", "0:00:00 left"]
     assert not any(part[1] == "0.0 frames/s" for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("elapsed_sec", "forward_sec", "is_advised"),
+    [(200, 50, True), (200, 150, False), (20, 5, False)],
+)
+def test_where_vgg16_waits_for_long_it_is_said_what_helps(
+    elapsed_sec, forward_sec, is_advised, tmp_path, caplog
+):
+    result = ExtractionResult(1, 100, elapsed_sec=elapsed_sec, forward_sec=forward_sec)
+    with caplog.at_level("INFO", logger="absl"):
+        report_summary(Summary(result, 0, elapsed_sec, skip_unreadable=False), tmp_path)
+    share = round(100 * forward_sec / elapsed_sec)
+    assert f"VGG16 computed in {forward_sec:.1f} s ({share} %)" in caplog.text
+    assert ("--num_shards=4" in caplog.text) == is_advised

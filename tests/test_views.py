@@ -47,7 +47,8 @@ def test_views_are_the_crops_and_mirror_images_of_pillow(name, num_crops, mirror
         expected = [square.crop((x, y, x + image_size, y + image_size)) for x, y in corners]
     if mirrored:
         expected += [ImageOps.mirror(x) for x in expected]
-    found = views.cut(resize_picture(picture, views.find_resized_px(image_size)), image_size)
+    resized = resize_picture(picture, views.find_resized_px(image_size))
+    found = np.stack(views.cut(resized, image_size))
     assert found.dtype == np.uint8
     assert views.num_views == len(expected)
     np.testing.assert_array_equal(found, np.stack(expected))
@@ -130,7 +131,7 @@ def test_the_second_view_is_the_cache_of_the_mirrored_clip(data, flip_dir, tmp_p
 def test_crops_are_cached_as_the_frames_that_pillow_crops(tmp_path):
     # Of the side that is cropped, so that nothing is resized.
     frames = np.random.default_rng(0).integers(0, 256, (3, 37, 37, 3), np.uint8)
-    views = np.stack([VIEWS["ten_crop"].cut(frame, 32) for frame in frames], axis=1)
+    views = np.stack([np.stack(VIEWS["ten_crop"].cut(frame, 32)) for frame in frames], axis=1)
     for label in ("a", "b"):
         for view, cropped in enumerate(views):
             write_frame_folder(tmp_path / "crops" / label / str(view), cropped)

@@ -181,7 +181,7 @@ class Predictor:
 
     def _forward(self, frames: list[np.ndarray], source: Path) -> np.ndarray:
         image_size, num_views = self._contract.image_size_px, self._views.num_views
-        rows = np.concatenate([self._views.cut(pixels, image_size) for pixels in frames])
+        rows = np.stack([x for pixels in frames for x in self._views.cut(pixels, image_size)])
         padded = np.zeros((self._frames_per_batch * num_views, *rows.shape[1:]), np.uint8)
         padded[: len(rows)] = rows
         maps = np.asarray(self._bottom(padded))[: len(rows)]

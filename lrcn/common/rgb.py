@@ -32,7 +32,8 @@ def convert_to_rgb(image: Image.Image, *, place: str) -> Image.Image:
         )
     # Alpha is dropped anyway, and Pillow warns about some palettes with it.
     image.info.pop("transparency", None)
-    return image.convert("RGB")
+    # Of a picture that is RGB, Pillow would make a copy.
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _convert_16_bit_to_grey(image: Image.Image, *, place: str) -> Image.Image:

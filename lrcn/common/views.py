@@ -42,7 +42,7 @@ class Views:
         """How many frames' views fill a batch of so many pictures; at least one."""
         return max(1, batch_size // self.num_views)
 
-    def cut(self, pixels: np.ndarray, image_size: int) -> np.ndarray:
+    def cut(self, pixels: np.ndarray, image_size: int) -> list[np.ndarray]:
         """Makes the views of a frame.
 
         Args:
@@ -50,7 +50,7 @@ class Views:
             image_size: S, in pixels.
 
         Returns:
-            [V, S, S, 3] uint8.
+            V arrays [S, S, 3] uint8, which share the frame's memory.
         """
         margin = len(pixels) - image_size
         views = []
@@ -59,7 +59,7 @@ class Views:
             views.append(pixels[top : top + image_size, left : left + image_size])
         if self.mirrored:
             views += [view[:, ::-1] for view in views]
-        return np.stack(views)
+        return views
 
 
 _CENTRE_AND_CORNERS = ((1, 1), (0, 0), (0, 2), (2, 0), (2, 2))
