@@ -1,4 +1,8 @@
-"""VGG16's bottom in PyTorch, ONNX Runtime and OpenVINO, with the same weights, to compare with."""
+"""VGG16's bottom in PyTorch, ONNX Runtime and OpenVINO, with the same weights, to compare with.
+
+PyTorch and ONNX Runtime are run on a GPU where they find one, from and to the computer's memory as
+the other rows are.
+"""
 
 import importlib.util
 from collections.abc import Callable
@@ -21,6 +25,8 @@ def build_rows(
         folder: Where exported models may be written.
         batch_size: Frames at once.
     """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False  # float32 as the other rows have it
     network = _build_torch(torch, vgg16).eval()
     count = len(frames) // batch_size * batch_size
     pixels = frames[..., ::-1].astype(np.float32) - np.array(_MEAN_BGR, np.float32)
@@ -32,14 +38,15 @@ def build_rows(
     def run_torch(network, batches) -> int:
         with torch.inference_mode():
             for batch in batches:
-                network(batch).float().numpy()
+                network(batch.to(device)).float().cpu().numpy()
         return count
 
     channels_last = torch.channels_last
-    low = _build_torch(torch, vgg16).eval().to(torch.bfloat16, memory_format=channels_last)
+    low = _build_torch(torch, vgg16).eval()
+    low = low.to(device, torch.bfloat16, memory_format=channels_last)
     low_batches = [x.to(torch.bfloat16).contiguous(memory_format=channels_last) for x in batches]
     rows = {
-        "PyTorch, float32": lambda: run_torch(network, batches),
+        "PyTorch, float32": lambda: run_torch(network.to(device), batches),
         "PyTorch, bfloat16, channels last": lambda: run_torch(low, low_batches),
     }
     if all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript")):
@@ -68,7 +75,9 @@ def _build_onnx_rows(path: Path, batches: list[np.ndarray], count: int) -> dict:
     if importlib.util.find_spec("onnxruntime"):
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [x for x in wanted if x in onnxruntime.get_available_providers()]
+        session = onnxruntime.InferenceSession(str(path), providers=providers)
         name = session.get_inputs()[0].name
 
         def run_onnxruntime() -> int:

@@ -10,6 +10,10 @@ time. Now and then a call ends only when that wakes up, 2.55, 5.11 or 10.23 s af
 (TensorFlow 2.21). `predict_on_batch` reads without it.
 
     make bench FLAGS="--rounds=5"
+
+A GPU is done at once with the frames that keep a CPU busy, and needs more:
+
+    python -m benchmarks.stage1_speed --clips=48 --frames=128
 """
 
 import importlib
@@ -31,9 +35,10 @@ flags.adopt_module_key_flags(timing)
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
 _CLIPS = flags.DEFINE_integer("clips", 8, "Clips of each kind for the end-to-end rows.")
-_FRAMES = flags.DEFINE_integer("frames", 32, "Frames of a clip, also of those in memory.")
+_FRAMES = flags.DEFINE_integer("frames", 32, "Frames of a clip, also of Keras' rows.")
 _SOURCE_HEIGHT_PX, _SOURCE_WIDTH_PX = 240, 320
-_BATCH_SIZE = 16
+# Of the rows without Keras' `predict`.
+_CPU_BATCHES, _GPU_BATCHES = 2, 16
 
 
 def main() -> None:
@@ -61,36 +66,44 @@ def _load_triton_first() -> None:
 def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     """Returns, by name, functions that process frames and return how many they were."""
     from lrcn.common import backbone
+    from lrcn.common.batch_size import find_batch_size
     from lrcn.common.devices import choose_compute_dtype
+    from lrcn.common.tensorflow_start import import_tensorflow
 
     size = _IMAGE_SIZE.value
     random = np.random.RandomState(0)
-    frames = random.randint(0, 256, (_FRAMES.value, size, size, 3), np.uint8)
+    clip = random.randint(0, 256, (_FRAMES.value, size, size, 3), np.uint8)
     fast_dtype = choose_compute_dtype("auto")
     bottoms = {}
     for dtype in dict.fromkeys(["float32", fast_dtype]):
         vgg16 = backbone.build_vgg16(
             weights="random", cut="block5_pool", image_size=size, compute_dtype=dtype
         )
-        _make_features_sparse(vgg16, frames[:_BATCH_SIZE])
+        _make_features_sparse(vgg16, clip[:16])
         bottoms[dtype] = backbone.build_bottom(vgg16, "block5_pool")
     rows = {
-        "Keras predict, frame by frame, float32": lambda: _predict(bottoms["float32"], frames, 1),
+        "Keras predict, frame by frame, float32": lambda: _predict(bottoms["float32"], clip, 1),
         "Keras predict, clip by clip, float32": lambda: _predict(
-            bottoms["float32"], frames, len(frames)
+            bottoms["float32"], clip, len(clip)
         ),
         "Keras predict_on_batch, by clip, float32": lambda: len(
-            bottoms["float32"].predict_on_batch(frames)
+            bottoms["float32"].predict_on_batch(clip)
         ),
     }
+    batch_size = find_batch_size(bottoms[fast_dtype])
+    has_gpu = bool(import_tensorflow().config.list_physical_devices("GPU"))
+    num_frames = batch_size * (_GPU_BATCHES if has_gpu else _CPU_BATCHES)
+    frames = np.resize(clip, (num_frames, *clip.shape[1:]))
     for dtype, bottom in bottoms.items():
-        forward = backbone.make_forward(bottom, batch_size=_BATCH_SIZE)
-        rows[f"bare graph, {dtype}"] = lambda forward=forward: _run_batches(forward, frames)
-    rows |= _build_other_rows(frames, vgg16, folder)
-    forward = backbone.make_forward(bottoms[fast_dtype], batch_size=_BATCH_SIZE)
+        forward = backbone.make_forward(bottom, batch_size=batch_size)
+        rows[f"bare graph, {dtype}"] = lambda forward=forward: _run_batches(
+            forward, frames, batch_size
+        )
+    rows |= _build_other_rows(frames, vgg16, folder, batch_size)
+    forward = backbone.make_forward(bottoms[fast_dtype], batch_size=batch_size)
     for kind, sources in _write_sources(folder, random).items():
         rows[f"this project, {kind} to cache, {fast_dtype}"] = lambda kind=kind, sources=sources: (
-            _extract(sources, folder / f"cache_{kind}", bottoms[fast_dtype], forward)
+            _extract(sources, folder / f"cache_{kind}", bottoms[fast_dtype], forward, batch_size)
         )
     return rows
 
@@ -114,11 +127,10 @@ def _predict(model, frames: np.ndarray, batch_size: int) -> int:
     return count
 
 
-def _run_batches(forward: Callable, frames: np.ndarray) -> int:
-    count = len(frames) // _BATCH_SIZE * _BATCH_SIZE
-    for start in range(0, count, _BATCH_SIZE):
-        np.asarray(forward(frames[start : start + _BATCH_SIZE]))
-    return count
+def _run_batches(forward: Callable, frames: np.ndarray, batch_size: int) -> int:
+    for start in range(0, len(frames), batch_size):
+        np.asarray(forward(frames[start : start + batch_size]))
+    return len(frames)
 
 
 def _write_sources(folder: Path, random: np.random.RandomState) -> dict[str, list[Path]]:
@@ -152,7 +164,9 @@ def _write_sources(folder: Path, random: np.random.RandomState) -> dict[str, lis
     return sources
 
 
-def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) -> int:
+def _extract(
+    sources: list[Path], cache_dir: Path, bottom, forward: Callable, batch_size: int
+) -> int:
     import os
     import shutil
 
@@ -188,7 +202,7 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
         result = run_pipeline(
             jobs,
             cache=FeatureCache(cache_dir, contract=contract, data_root=""),
-            backbone=Backbone(contract, forward, _BATCH_SIZE),
+            backbone=Backbone(contract, forward, batch_size),
             settings=PipelineSettings(num_decode_threads=len(os.sched_getaffinity(0))),
             progress=progress,
         )
@@ -197,14 +211,16 @@ def _extract(sources: list[Path], cache_dir: Path, bottom, forward: Callable) ->
     return result.frames
 
 
-def _build_other_rows(frames: np.ndarray, vgg16, folder: Path) -> dict[str, Callable[[], int]]:
+def _build_other_rows(
+    frames: np.ndarray, vgg16, folder: Path, batch_size: int
+) -> dict[str, Callable[[], int]]:
     try:
         import torch
     except ImportError:
         return {}
     from benchmarks.other_frameworks import build_rows
 
-    return build_rows(torch, frames, vgg16, folder, batch_size=_BATCH_SIZE)
+    return build_rows(torch, frames, vgg16, folder, batch_size=batch_size)
 
 
 if __name__ == "__main__":
