@@ -67,8 +67,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     """Returns, by name, functions that process frames and return how many they were."""
     from lrcn.common import backbone
     from lrcn.common.batch_size import find_batch_size
-    from lrcn.common.devices import choose_compute_dtype
-    from lrcn.common.tensorflow_start import import_tensorflow
+    from lrcn.common.devices import choose_compute_dtype, has_gpu
 
     size = _IMAGE_SIZE.value
     random = np.random.RandomState(0)
@@ -91,8 +90,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
         ),
     }
     batch_size = find_batch_size(bottoms[fast_dtype])
-    has_gpu = bool(import_tensorflow().config.list_physical_devices("GPU"))
-    num_frames = batch_size * (_GPU_BATCHES if has_gpu else _CPU_BATCHES)
+    num_frames = batch_size * (_GPU_BATCHES if has_gpu() else _CPU_BATCHES)
     frames = np.resize(clip, (num_frames, *clip.shape[1:]))
     for dtype, bottom in bottoms.items():
         forward = backbone.make_forward(bottom, batch_size=batch_size)

@@ -1,10 +1,12 @@
 """What an extraction will take, from a short measurement, before it is paid."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ from extract_features.worklist import Job, find_jobs, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
+from lrcn.common.devices import has_gpu
 from lrcn.common.machine import count_cores
 from lrcn.common.open_cache import check_contract, find_cache
 from lrcn.common.views import VIEWS
@@ -136,7 +139,7 @@ def make_plan(
     return dataclasses.replace(
         plan,
         needed_bytes=round(count.frames * rates.stored_bytes + count.clips * CLIP_OVERHEAD_BYTES),
-        expected_sec=rates.estimate_sec(count, num_cores=count_cores()),
+        expected_sec=rates.estimate_sec(count, on_gpu=has_gpu()),
     )
 
 
@@ -145,9 +148,9 @@ class Rates:
     """What a frame costs with all of its views, as measured on some.
 
     Attributes:
-        decode_sec: To decode and resize it, on one core.
+        decode_sec: To decode and resize it, on all cores.
         forward_sec: In the backbone, in full batches.
-        write_sec: To compress and write it, on one core.
+        write_sec: To compress and write it, on all cores.
         stored_bytes: On the disk.
     """
 
@@ -156,11 +159,11 @@ class Rates:
     write_sec: float
     stored_bytes: float
 
-    def estimate_sec(self, count: FrameCount, *, num_cores: int) -> float:
-        """The time of all; decoding and writing share the cores with the backbone."""
-        write_sec = count.frames * self.write_sec
-        shared_sec = (count.decoded * self.decode_sec + write_sec) / num_cores
-        return max(count.frames * self.forward_sec + shared_sec, write_sec)
+    def estimate_sec(self, count: FrameCount, *, on_gpu: bool) -> float:
+        """The time of all: a GPU computes beside the cores, which else do it all."""
+        on_cores_sec = count.decoded * self.decode_sec + count.frames * self.write_sec
+        forward_sec = count.frames * self.forward_sec
+        return max(on_cores_sec, forward_sec) if on_gpu else on_cores_sec + forward_sec
 
 
 def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> Rates | None:
@@ -218,17 +221,21 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
 
 
 def _read_some_frames(jobs: list[Job], image_size: int, num_frames: int) -> list[Frame]:
-    sample = take_evenly(jobs, _CLIPS_MEASURED)
-    frames = []
-    for job in sample:
+    num_cores = count_cores()
+    sample = take_evenly(jobs, max(_CLIPS_MEASURED, num_cores))
+    frames_per_clip = math.ceil(num_frames / max(1, len(sample)))
+
+    def read_first(job: Job) -> list[Frame]:
         clip = job.clip
         clip_frames = iter_frames(
             job.source, image_size=image_size, start_sec=clip.start_sec, end_sec=clip.end_sec
         )
-        try:
-            frames.extend(itertools.islice(clip_frames, math.ceil(num_frames / len(sample))))
-        except UnreadableClipError:
-            continue  # an extraction names it
-        finally:
-            clip_frames.close()
-    return frames
+        with contextlib.closing(clip_frames):
+            try:
+                return list(itertools.islice(clip_frames, frames_per_clip))
+            except UnreadableClipError:
+                return []  # an extraction names it
+
+    # As many threads as an extraction has: side by side, each is slower than one alone.
+    with ThreadPoolExecutor(num_cores) as threads:
+        return list(itertools.chain.from_iterable(threads.map(read_first, sample)))

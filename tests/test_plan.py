@@ -186,10 +186,11 @@ def test_frames_of_many_clips_are_extrapolated_from_some(tmp_path):
 def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_path):
     count = FrameCount(1, frames=100, decoded=200, unreadable=[])
     rates = Rates(decode_sec=0.4, forward_sec=1.0, write_sec=0.2, stored_bytes=0.0)
-    # The cores share what is decoded and written; one writes.
-    assert rates.estimate_sec(count, num_cores=2) == pytest.approx(100 * 1.0 + (80 + 20) / 2)
+    assert rates.estimate_sec(count, on_gpu=False) == pytest.approx(100 * 1.0 + 80 + 20)
+    # A GPU computes while the cores decode and write.
+    assert rates.estimate_sec(count, on_gpu=True) == pytest.approx(100)
     rates = dataclasses.replace(rates, write_sec=8.0)
-    assert rates.estimate_sec(count, num_cores=10) == pytest.approx(800)
+    assert rates.estimate_sec(count, on_gpu=True) == pytest.approx(80 + 800)
     plan = Plan(1, 2, [], False, tmp_path, 7450, 1_500_000, 2_600_000, expected_sec=3725.2)
     assert str(plan) == (
         "clips   1 to extract, 2 already there, 0 unreadable\n"

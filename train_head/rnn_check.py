@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lrcn.common.devices import has_gpu
 from train_head.layers import keras, tf
 from train_head.rnns import RNNS
 
@@ -111,7 +112,7 @@ def _find_difference(found: np.ndarray, wanted: np.ndarray) -> float:
 def describe_versions() -> str:
     """Names what computes the RNNs: TensorFlow and Keras, with a GPU also CUDA and cuDNN."""
     versions = {"TensorFlow": tf.__version__, "Keras": keras.__version__}
-    if tf.config.list_physical_devices("GPU"):
+    if has_gpu():
         build = tf.sysconfig.get_build_info()
         versions |= {"CUDA": build.get("cuda_version"), "cuDNN": build.get("cudnn_version")}
     return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from absl import logging
 
+from lrcn.common.devices import has_gpu
 from lrcn.common.machine import find_memory_bytes
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
-from train_head.layers import tf
 
 # What a step takes at its peak, in float32 copies of its frames' features: batches that wait,
 # normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features.
@@ -24,7 +24,7 @@ def warn_of_large_batches(reader: ClipReader, config: TrainConfig) -> None:
     The system then ends the program without a word, hours after its start. A GPU's memory has an
     error of its own.
     """
-    if tf.config.list_physical_devices("GPU"):
+    if has_gpu():
         return
     lengths = reader.num_frames
     if config.sequence == "fixed":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from absl import logging
 
 from lrcn.common.backbone import make_forward
+from lrcn.common.devices import has_gpu
 from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
@@ -25,7 +26,7 @@ def find_batch_size(part) -> int:
     Raises:
         MemoryError: If not even one image fits.
     """
-    if not tf.config.list_physical_devices("GPU"):
+    if not has_gpu():
         return _CPU_BATCH_SIZE
 
     def try_two(batch_size: int) -> None:

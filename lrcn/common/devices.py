@@ -16,6 +16,11 @@ _NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _MIN_BFLOAT16_SPEEDUP = 1.2
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU here."""
+    return bool(import_tensorflow().config.list_physical_devices("GPU"))
+
+
 def describe_device() -> str:
     """Names what TensorFlow computes on: the GPUs, or the CPU where it uses none."""
     tf = import_tensorflow()
@@ -63,8 +68,7 @@ def choose_training_policy() -> str:
     """
     if choose_compute_dtype("auto") == "bfloat16":
         return "mixed_bfloat16"
-    tf = import_tensorflow()
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
+    return "mixed_float16" if has_gpu() else "float32"
 
 
 def make_strategy(num_devices: str):
