@@ -20,7 +20,8 @@ from extract_features.disk_space import (
     estimate_stored_bytes,
 )
 from extract_features.given_data import DataSettings
-from extract_features.planning import Plan, Rates, make_plan
+from extract_features.planning import Plan, make_plan
+from extract_features.rates import Rates
 from extract_features.worklist import find_jobs
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
