@@ -52,7 +52,8 @@ def iter_batches(
                 pixels[row] = view
             num_frames += 1
             # The queue to the writer holds batches by the dozen; it needs no pixels.
-            item = item._replace(frame=item.frame._replace(pixels=None))
+            frame = Frame(item.frame.index, item.frame.timestamp_sec, None)
+            item = Item(item.job, frame)
         pending.append(item)
         if num_frames == batch_size:
             yield Batch(pixels, pending)

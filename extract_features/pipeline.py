@@ -19,10 +19,12 @@ from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, iter_batches
 from extract_features.busy_clock import BusyClock
 from extract_features.clip_queue import ClipQueue
+from extract_features.decode_process import open_decoder
 from extract_features.summary import ExtractionResult
 from extract_features.worklist import Job
 from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError, iter_frames
+from lrcn.common.decode import UnreadableClipError
+from lrcn.common.devices import has_gpu
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.views import VIEWS
 from lrcn.common.workers import (
@@ -30,7 +32,6 @@ from lrcn.common.workers import (
     SharedIterator,
     StoppedError,
     Worker,
-    raise_if_stopped,
     run_workers,
 )
 
@@ -50,12 +51,15 @@ class PipelineSettings:
         compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
         keep_partial: Keep the frames of a video up to where it breaks off. Such a clip is current
             for later runs too.
+        decode_in_processes: Whether each of the threads has a process decode for it; None is on a
+            GPU, which threads alone keep waiting.
     """
 
     num_decode_threads: int
     batch_size: int | None = None
     compression: str = "gzip"
     keep_partial: bool = False
+    decode_in_processes: bool | None = None
 
 
 def run_pipeline(
@@ -82,7 +86,11 @@ def run_pipeline(
         OSError: If the cache cannot be written. Whatever is raised, finished clips stay and
             clips in flight leave nothing behind.
     """
-    result = ExtractionResult()
+    contract, result = cache.contract, ExtractionResult()
+    views = VIEWS[contract.views]
+    in_processes = settings.decode_in_processes
+    if in_processes is None:
+        in_processes = has_gpu()
     start_sec = time.monotonic()
     stop = threading.Event()
     decoded = ClipQueue(_QUEUED_BATCHES * backbone.batch_size // 2, stop)
@@ -91,7 +99,13 @@ def run_pipeline(
         _decode_clips,
         SharedIterator(list(enumerate(jobs))),
         decoded,
-        decode=_make_decode(cache, stop),
+        open_decoder=functools.partial(
+            open_decoder,
+            stop,
+            image_size=views.find_resized_px(contract.image_size_px),
+            selection=cache.parse_selection(),
+            in_process=in_processes,
+        ),
         result=result,
         keep_partial=settings.keep_partial,
     )
@@ -103,13 +117,14 @@ def run_pipeline(
         result=result,
         progress=progress,
     )
-    decoders = [Worker(stop, decode_clips) for _ in range(settings.num_decode_threads)]
+    num_decoders = min(settings.num_decode_threads, len(jobs))
+    decoders = [Worker(stop, decode_clips) for _ in range(num_decoders)]
     writer = Worker(stop, write)
     batches = iter_batches(
         _iter_items(decoded, num_clips=len(jobs)),
         backbone.batch_size,
-        views=VIEWS[cache.contract.views],
-        image_size=cache.contract.image_size_px,
+        views=views,
+        image_size=contract.image_size_px,
     )
     clock = BusyClock()
     with run_workers([*decoders, writer], stop):
@@ -127,45 +142,35 @@ def run_pipeline(
     return result
 
 
-def _make_decode(cache: FeatureCache, stop: threading.Event) -> Callable:
-    """Returns `iter_frames` for the frames of the cache's contract, which ends when all stops."""
-    contract = cache.contract
-    return functools.partial(
-        iter_frames,
-        image_size=VIEWS[contract.views].find_resized_px(contract.image_size_px),
-        selection=cache.parse_selection(),
-        on_decoded=functools.partial(raise_if_stopped, stop),
-    )
-
-
 def _decode_clips(
     jobs: Iterator[tuple[int, Job]],
     decoded: ClipQueue,
     *,
-    decode: Callable,
+    open_decoder: Callable,
     result: ExtractionResult,
     keep_partial: bool,
 ) -> None:
-    for number, job in jobs:
-        clip, num_frames, last_sec = job.clip, 0, 0.0
-        try:
-            for frame in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
-                num_frames, last_sec = num_frames + 1, frame.timestamp_sec
-                decoded.put(number, Item(job, frame))
-        except UnreadableClipError as error:
-            # A folder does not break off: behind a damaged image may lie whole ones.
-            keep = keep_partial and not job.source.is_dir()
-            decoded.put(number, Item(job, None, failure=str(error), keep=keep))
-        except StoppedError:
-            raise
-        except Exception:
-            # Nobody foresaw it, so its message need not name the clip.
-            logging.error("%s: the error that ends the extraction came up here", job.source)
-            raise
-        else:
-            if _ends_early(clip, num_frames, last_sec):
-                result.short.append((clip, last_sec))
-            decoded.put(number, Item(job, None))
+    with open_decoder() as decode:
+        for number, job in jobs:
+            clip, num_frames, last_sec = job.clip, 0, 0.0
+            try:
+                for frame in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
+                    num_frames, last_sec = num_frames + 1, frame.timestamp_sec
+                    decoded.put(number, Item(job, frame))
+            except UnreadableClipError as error:
+                # A folder does not break off: behind a damaged image may lie whole ones.
+                keep = keep_partial and not job.source.is_dir()
+                decoded.put(number, Item(job, None, failure=str(error), keep=keep))
+            except StoppedError:
+                raise
+            except Exception:
+                # Nobody foresaw it, so its message need not name the clip.
+                logging.error("%s: the error that ends the extraction came up here", job.source)
+                raise
+            else:
+                if _ends_early(clip, num_frames, last_sec):
+                    result.short.append((clip, last_sec))
+                decoded.put(number, Item(job, None))
 
 
 def _ends_early(clip: Clip, num_frames: int, last_sec: float) -> bool:

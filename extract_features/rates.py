@@ -2,20 +2,26 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from extract_features.backbone_settings import Backbone
+from extract_features.decode_process import open_decoder
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES, FrameCount, take_evenly
 from extract_features.worklist import Job
 from lrcn.common.clip_file import ClipWriter
-from lrcn.common.decode import Frame, UnreadableClipError, iter_frames
+from lrcn.common.decode import Frame, UnreadableClipError
+from lrcn.common.devices import has_gpu
+from lrcn.common.frame_selection import ALL_FRAMES
 from lrcn.common.machine import count_cores
 from lrcn.common.views import VIEWS
 
@@ -57,13 +63,11 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     Returns:
         None if no frame could be read.
     """
-    start_sec = time.monotonic()
     contract, batch_size = backbone.contract, backbone.batch_size
     views, image_size = VIEWS[contract.views], contract.image_size_px
-    frames = _read_some_frames(
+    frames, decode_sec = _time_decoding(
         jobs, views.find_resized_px(image_size), batch_size * _BATCHES_MEASURED
     )
-    decode_sec = time.monotonic() - start_sec
     if not frames:
         return None
     pixels = np.zeros((batch_size * views.num_views, image_size, image_size, 3), np.uint8)
@@ -100,22 +104,45 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     )
 
 
-def _read_some_frames(jobs: list[Job], image_size: int, num_frames: int) -> list[Frame]:
+def _time_decoding(jobs: list[Job], image_size: int, num_frames: int) -> tuple[list[Frame], float]:
+    """Decodes the first frames of some clips as an extraction does: side by side, on all cores.
+
+    Returns:
+        The frames, and the seconds that they took.
+    """
     num_cores = count_cores()
     sample = take_evenly(jobs, max(_CLIPS_MEASURED, num_cores))
-    frames_per_clip = math.ceil(num_frames / max(1, len(sample)))
+    parts = [sample[i::num_cores] for i in range(min(num_cores, len(sample)))]
+    if not parts:
+        return [], 0.0
+    frames_per_clip = math.ceil(num_frames / len(sample))
 
-    def read_first(job: Job) -> list[Frame]:
-        clip = job.clip
-        clip_frames = iter_frames(
-            job.source, image_size=image_size, start_sec=clip.start_sec, end_sec=clip.end_sec
-        )
-        with contextlib.closing(clip_frames):
-            try:
-                return list(itertools.islice(clip_frames, frames_per_clip))
-            except UnreadableClipError:
-                return []  # an extraction names it
+    def read(decode: Callable, part: list[Job], frames_per_clip: int) -> list[Frame]:
+        frames = []
+        for job in part:
+            clip = job.clip
+            clip_frames = decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec)
+            with contextlib.closing(clip_frames), contextlib.suppress(UnreadableClipError):
+                frames += itertools.islice(clip_frames, frames_per_clip)
+        return frames
 
-    # As many threads as an extraction has: side by side, each is slower than one alone.
-    with ThreadPoolExecutor(num_cores) as threads:
-        return list(itertools.chain.from_iterable(threads.map(read_first, sample)))
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(parts)) as threads:
+        decoders = [
+            stack.enter_context(
+                open_decoder(
+                    threading.Event(),
+                    image_size=image_size,
+                    selection=ALL_FRAMES,
+                    in_process=has_gpu(),
+                )
+            )
+            for _ in parts
+        ]
+        # The first frame of all loads the decoders, and may start processes.
+        for count in (1, frames_per_clip):
+            start_sec = time.monotonic()
+            read_parts = threads.map(
+                functools.partial(read, frames_per_clip=count), decoders, parts
+            )
+            frames = list(itertools.chain.from_iterable(read_parts))
+        return frames, time.monotonic() - start_sec

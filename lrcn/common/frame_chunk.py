@@ -12,7 +12,8 @@ import numpy as np
 GZIP_LEVEL = 6
 _CHECKSUM_BYTES = 4
 # So few that their weighted sum, at most 65535 times half their square, is far from 2^63.
-_WORDS_AT_ONCE = 1 << 20
+_WORDS_AT_ONCE = 1 << 16
+_WEIGHTS = np.arange(_WORDS_AT_ONCE, 0, -1)
 
 
 def pack_frame(maps: np.ndarray) -> bytes:
@@ -43,7 +44,7 @@ def compute_fletcher32(content: bytes) -> bytes:
     for start in range(0, len(words), _WORDS_AT_ONCE):
         block = words[start : start + _WORDS_AT_ONCE].astype(np.int64)
         # What came before counts once more for each word that follows.
-        weighted += len(block) * total + int(block @ np.arange(len(block), 0, -1))
+        weighted += len(block) * total + int(block @ _WEIGHTS[-len(block) :])
         total += int(block.sum())
     low, high = ((x - 1) % 0xFFFF + 1 if x else 0 for x in (total, weighted))
     return (high << 16 | low).to_bytes(4, "little")

@@ -1,0 +1,169 @@
+"""Frames that other processes decode are those of threads; whatever ends, no process stays."""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from commands import ROOT
+from media import make_numbered_frames, write_frame_folder, write_video
+from PIL import Image
+from small_extraction import SMALL_PIPELINE, assert_same_features, extract
+
+from extract_features import decode_process
+from extract_features.decode_process import DecodeProcess
+from lrcn.common.decode import UnreadableClipError, iter_frames
+from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.workers import StoppedError
+
+PROCESSES = dataclasses.replace(SMALL_PIPELINE, decode_in_processes=True)
+
+
+@pytest.fixture
+def open_process():
+    """Opens processes as `DecodeProcess` does, of frames of 32 px, and closes them."""
+    with contextlib.ExitStack() as processes:
+
+        def open_one(stop=None, selection=ALL_FRAMES):
+            process = DecodeProcess(stop or threading.Event(), image_size=32, selection=selection)
+            return processes.enter_context(contextlib.closing(process))
+
+        yield open_one
+
+
+def read_whole(decode, source, **span):
+    """Returns the frames of a clip, and the reason why there are no more."""
+    frames = []
+    try:
+        for frame in decode(source, **{"start_sec": None, "end_sec": None, **span}):
+            frames.append(frame)
+    except UnreadableClipError as error:
+        return frames, str(error)
+    return frames, None
+
+
+def test_the_cache_is_the_same(cache_dir, clips_dir, tmp_path):
+    summary = extract(clips_dir, tmp_path / "new", pipeline_settings=PROCESSES)
+    assert not summary.result.failures
+    assert_same_features(tmp_path / "new", cache_dir)
+
+
+@pytest.mark.parametrize("num_frames", [1, 16, 41])
+def test_frames_and_errors_are_those_of_a_thread(open_process, tmp_path, num_frames):
+    pictures = make_numbered_frames(num_frames)
+    video = write_video(tmp_path / "video.mp4", pictures, fps=10)
+    folder = write_frame_folder(tmp_path / "folder", pictures)
+    cut_off = tmp_path / "cut_off.mp4"
+    cut_off.write_bytes(video.read_bytes()[:-200])
+    damaged = write_frame_folder(tmp_path / "damaged", pictures)
+    (damaged / sorted(os.listdir(damaged))[-1]).write_bytes(b"no image")
+    clips = [(video, {}), (folder, {}), (cut_off, {}), (damaged, {}), (tmp_path / "none", {})]
+    clips.append((video, {"start_sec": 0.35, "end_sec": 2.0}))
+    for selection in (ALL_FRAMES, FrameSelection(frame_stride=3)):
+        # All of one process, which must be in step after each.
+        found = [
+            read_whole(open_process(selection=selection).iter_frames, x, **y) for x, y in clips
+        ]
+        for (source, span), (frames, reason) in zip(clips, found, strict=True):
+
+            def decode(source, **span):
+                return iter_frames(source, image_size=32, selection=selection, **span)  # noqa: B023
+
+            expected_frames, expected_reason = read_whole(decode, source, **span)
+            assert reason == expected_reason
+            times, expected_times = ([x[:2] for x in y] for y in (frames, expected_frames))
+            np.testing.assert_array_equal(times, expected_times)
+            for frame, expected in zip(frames, expected_frames, strict=True):
+                np.testing.assert_array_equal(frame.pixels, expected.pixels)
+
+
+@pytest.mark.parametrize("num_taken", [1, 8, 9, 20, 39])
+def test_a_clip_that_is_left_early_does_not_disturb_the_next(open_process, tmp_path, num_taken):
+    long = write_frame_folder(tmp_path / "long", make_numbered_frames(40))
+    damaged = write_frame_folder(tmp_path / "damaged", make_numbered_frames(40))
+    (damaged / "39.png").write_bytes(b"no image")
+    short = write_frame_folder(tmp_path / "short", make_numbered_frames(3))
+    process = open_process()
+    for source in (long, damaged):
+        frames = process.iter_frames(source, start_sec=None, end_sec=None)
+        taken = list(itertools.islice(frames, num_taken))
+        assert [x.index for x in taken] == list(range(num_taken))
+        frames.close()
+        frames, reason = read_whole(process.iter_frames, short)
+        assert [x.index for x in frames] == [0, 1, 2] and reason is None
+
+
+def test_a_process_that_dies_is_told_with_the_clip(open_process, tmp_path):
+    folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
+    process = open_process()
+    frames = process.iter_frames(folder, start_sec=None, end_sec=None)
+    next(frames)
+    process._process.kill()
+    with pytest.raises(RuntimeError, match=r"folder: the process that decodes it .* status -9"):
+        list(frames)
+
+
+def test_who_waits_for_frames_is_told_to_stop(open_process, tmp_path):
+    os.mkfifo(tmp_path / "never.mp4")  # a slow disk, say
+    stop = threading.Event()
+    process = open_process(stop)
+    os.kill(process._process.pid, signal.SIGSTOP)
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(StoppedError):
+        list(process.iter_frames(tmp_path / "never.mp4", start_sec=None, end_sec=None))
+
+
+def test_no_process_outlives_a_kill(tmp_path):
+    folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
+    code = """
+import sys, threading
+from pathlib import Path
+from extract_features.decode_process import DecodeProcess
+from lrcn.common.frame_selection import ALL_FRAMES
+process = DecodeProcess(threading.Event(), image_size=32, selection=ALL_FRAMES)
+frames = process.iter_frames(Path(sys.argv[1]), start_sec=None, end_sec=None)
+next(frames)
+print(process._process.pid, flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, folder],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        os.kill(pid, 0)
+        parent.kill()
+    deadline_sec = time.monotonic() + 30
+    while time.monotonic() < deadline_sec and is_alive(pid):
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_every_process_warns_of_is_said_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(decode_process, "_kinds_told", set())
+    levels = np.full((32, 32), 300, np.uint16) + np.arange(32, dtype=np.uint16) * 10
+    for label in ("a", "b"):
+        for number in range(3):
+            folder = tmp_path / "data" / label / str(number)
+            folder.mkdir(parents=True)
+            Image.fromarray(levels).save(folder / "0.png")
+    extract(tmp_path / "data", tmp_path / "cache", pipeline_settings=PROCESSES)
+    assert caplog.text.count("shades are left") == 1
