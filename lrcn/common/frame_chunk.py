@@ -22,17 +22,20 @@ def pack_frame(maps: np.ndarray) -> bytes:
     return stream + compute_fletcher32(stream)
 
 
-def unpack_frame(chunk: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """Decompresses what `pack_frame`, or HDF5 with the same filters, made of an array of a shape.
+def unpack_frame(chunk: bytes, out: memoryview) -> None:
+    """Decompresses what `pack_frame`, or HDF5 with the same filters, made of one view of a frame.
 
     The stream's own checksum is looked at, Fletcher32 is not.
+
+    Args:
+        chunk: As it lies in the file.
+        out: The frame's bytes, which it is written to.
 
     Raises:
         ValueError, deflate.DeflateError: If it is damaged.
     """
-    num_bytes = int(np.prod(shape)) * np.dtype(np.float16).itemsize
-    content = deflate.zlib_decompress(chunk[:-_CHECKSUM_BYTES], num_bytes)
-    return np.frombuffer(content, np.float16).reshape(shape)
+    # NumPy would give up Python's lock for this copy, and wait for it anew after each frame.
+    out[:] = deflate.zlib_decompress(memoryview(chunk)[:-_CHECKSUM_BYTES], out.nbytes)
 
 
 def compute_fletcher32(content: bytes) -> bytes:

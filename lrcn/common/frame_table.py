@@ -6,7 +6,9 @@ read and one decompression by libdeflate, which threads do side by side. That ta
 time (`python -m benchmarks.cache_size`), and for a few frames of a clip less.
 """
 
+import math
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import h5py
@@ -48,7 +50,8 @@ class FrameTable(NamedTuple):
             descriptor: Of the open file.
             frames: N positions in [0, T), in any order, repeats allowed; None reads all.
             view: In [0, V).
-            out: [N, ...] float16 to read them into, in place of new memory.
+            out: [N, ...] float16 without gaps to read them into, in place of new memory. Left as it
+                is where it has another length.
 
         Raises:
             ValueError, deflate.DeflateError: If a frame is damaged: a stream of gzip ends with a
@@ -59,10 +62,10 @@ class FrameTable(NamedTuple):
         where = (chosen, view) if self.offset_bytes.ndim > 1 else chosen
         offsets, sizes = self.offset_bytes[where].tolist(), self.size_bytes[where].tolist()
         maps = out
-        if maps is None:
+        if maps is None or len(maps) != len(offsets):
             maps = np.empty((len(offsets), *self.feature_shape), np.float16)
-        for row, offset, size in zip(maps, offsets, sizes, strict=True):
-            row[...] = unpack_frame(os.pread(descriptor, size, offset), row.shape)
+        for row, offset, size in zip(_view_frames(maps), offsets, sizes, strict=True):
+            unpack_frame(os.pread(descriptor, size, offset), row)
         return maps
 
 
@@ -102,6 +105,14 @@ def locate_frames(file: h5py.File, feature_shape: tuple[int, ...]) -> FrameTable
         raise ValueError(f"frame {np.argwhere(size_bytes == 0)[0][0]} is not there")
     version = _read_version(file.id.get_vfd_handle())
     return FrameTable(version, offset_bytes, size_bytes, tuple(feature_shape))
+
+
+def _view_frames(maps: np.ndarray) -> Iterator[memoryview]:
+    """Gives the bytes of each frame of [N, ...] float16, to be written to."""
+    frame_bytes = math.prod(maps.shape[1:]) * maps.itemsize
+    content = memoryview(maps).cast("B") if len(maps) else b""
+    for start in range(0, maps.nbytes, frame_bytes):
+        yield content[start : start + frame_bytes]
 
 
 def _read_version(descriptor: int) -> tuple[int, ...]:
