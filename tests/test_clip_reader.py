@@ -6,6 +6,7 @@ from refusals import refusal
 from small_data import write_cache
 
 from lrcn.common.clip import Clip
+from train_head import clip_reader
 from train_head.clip_reader import ClipReader
 
 
@@ -37,7 +38,33 @@ def test_a_clip_that_was_extracted_anew_with_other_frames_is_refused(tmp_path):
     cache = write_cache(tmp_path / "cache", {clip: np.ones((4, 5))})
     reader = ClipReader(cache, ["clip_0"], memory_bytes=0)
     assert reader.read(0).shape == (4, 5)
-    write_cache(tmp_path / "cache", {clip: np.ones((1, 5))})
-    for out in (None, np.empty((4, 5), np.float16)):
-        with refusal(f"{cache.clip_path('clip_0')}: 1 frames, 4 when this program started"):
-            reader.read(0, out=out)
+    for num_frames in (1, 6):
+        write_cache(tmp_path / "cache", {clip: np.ones((num_frames, 5))})
+        found = f"{num_frames} frames, 4 when this program started"
+        for out in (None, np.empty((4, 5), np.float16)):
+            with refusal(f"{cache.clip_path('clip_0')}: {found}"):
+                reader.read(0, out=out)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("memory_bytes", [0, 2**20])
+def test_clips_are_read_side_by_side_each_into_its_place(
+    tmp_path, monkeypatch, num_threads, memory_bytes
+):
+    monkeypatch.setattr(clip_reader, "_THREADS_A_BATCH", num_threads)
+    clips = [Clip(f"clip_{i}", f"clip_{i}", "a", "train") for i in range(5)]
+    maps = {x: np.random.default_rng(i).random((i + 1, 5)) for i, x in enumerate(clips)}
+    cache = write_cache(tmp_path / "cache", maps)
+    reader = ClipReader(cache, [x.clip_id for x in clips], memory_bytes=memory_bytes)
+    chosen = [(i, None if i % 2 else np.array([i, 0, i]), 0) for i in (4, 1, 1, 0, 2, 3, 4)]
+    for _ in range(2):  # the second time they are kept, or it is known where their frames lie
+        outs = [np.full((i + 1 if f is None else 3, 5), -1, np.float16) for i, f, _ in chosen]
+        reader.read_many(chosen, outs)
+        for out, (i, frames, _) in zip(outs, chosen, strict=True):
+            expected = maps[clips[i]].astype(np.float16)
+            np.testing.assert_array_equal(out, expected if frames is None else expected[frames])
+    # Read by the second of three threads alone.
+    cache.clip_path("clip_2").unlink()
+    reader.release()
+    with pytest.raises(FileNotFoundError, match=r"clip_2\.h5: not in the cache"):
+        reader.read_many(chosen, outs)

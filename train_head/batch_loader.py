@@ -65,8 +65,7 @@ class BatchLoader:
         ]
         num_rows, num_filled = len(draws), round_up(len(draws), self.num_devices)
         maps, mask = allocate_padded(np.resize(lengths, num_filled), self.reader.feature_shape)
-        for row, (clip_number, frames, view) in enumerate(chosen):
-            self.reader.read(clip_number, frames, view=view, out=maps[row, : lengths[row]])
+        self.reader.read_many(chosen, [maps[row, :x] for row, x in enumerate(lengths)])
         for row in range(num_rows, num_filled):
             maps[row] = maps[row - num_rows]
         wanted = self.targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])

@@ -1,16 +1,24 @@
 """Reads the clips of one split, whole or some of their frames."""
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.machine import count_cores
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.vgg16 import FrozenTop
 
 tf = import_tensorflow()
+
+# Two batches are loaded at once: more of them would take more memory, and these threads do not. Of
+# some 40 us that a frame takes, a quarter is under Python's lock, so that with ever more threads
+# they, and the one that trains, would only wait for that lock.
+_THREADS_A_BATCH = min(4, max(1, count_cores() // 2))
 
 
 class ClipReader:
@@ -76,6 +84,24 @@ class ClipReader:
             self.error = error
             raise
 
+    def read_many(
+        self, chosen: Sequence[tuple[int, np.ndarray | None, int]], outs: Sequence[np.ndarray]
+    ) -> None:
+        """Reads b times a clip, its frames and the view, as `read` takes them, into b arrays."""
+        # The top has threads of its own, and needs memory for all that it computes at once.
+        num_threads = _THREADS_A_BATCH if self._top is None else 1
+
+        def read_some(first: int) -> None:
+            for row in range(first, len(chosen), num_threads):
+                clip_number, frames, view = chosen[row]
+                self.read(clip_number, frames, view=view, out=outs[row])
+
+        others = [_open_pool().submit(read_some, first) for first in range(1, num_threads)]
+        # This thread takes its part: handing over all of a kept clip's batch cost a fifth of it.
+        read_some(0)
+        for other in others:
+            other.result()
+
     def release(self) -> None:
         """Gives the memory of the clips back; they are read again where they are wanted."""
         self._kept = {}
@@ -88,16 +114,17 @@ class ClipReader:
         maps = self._kept[clip_number, view]
         if out is None:
             return maps if frames is None else maps[frames]
-        # One by one: NumPy would gather them in other memory first.
-        for row, frame in zip(out, range(len(maps)) if frames is None else frames, strict=True):
-            row[...] = maps[frame]
-        return out
+        if frames is None:
+            out[...] = maps
+            return out
+        # In the default mode NumPy would gather them in other memory first. One call for all, as
+        # each gives up Python's lock and waits for it again.
+        return np.take(maps, frames, axis=0, out=out, mode="clip")
 
     def _compute(self, clip_number, frames, view, out):
         clip_id = self.clip_ids[clip_number]
-        # A whole clip may be longer or shorter by now, which is said below.
-        fits = frames is not None and self._top is None
-        maps = self._cache.read_maps(clip_id, frames=frames, view=view, out=out if fits else None)
+        place = out if self._top is None else None
+        maps = self._cache.read_maps(clip_id, frames=frames, view=view, out=place)
         expected = self.num_frames[clip_number]
         if frames is None and len(maps) != expected:
             raise ValueError(
@@ -109,10 +136,15 @@ class ClipReader:
                 maps = self._top(maps)
             except ValueError as error:
                 raise ValueError(f"{self._cache.clip_path(clip_id)}: {error}") from None
-        if out is None or fits:
+        if out is None or maps is out:
             return maps
         out[...] = maps
         return out
+
+
+@functools.cache
+def _open_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2 * _THREADS_A_BATCH, thread_name_prefix="read_clip")
 
 
 @contextlib.contextmanager

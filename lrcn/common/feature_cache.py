@@ -185,7 +185,7 @@ class FeatureCache:
     ) -> np.ndarray:
         """Reads the feature maps alone, [N, ...] float16, the second time without HDF5.
 
-        Into `out` where it is given, which is returned then. Else as `read_clip`.
+        Into `out` and it is returned, where it is given and has their number. Else as `read_clip`.
         """
         table = self._tables.get(clip_id)
         if table is not None:
@@ -206,7 +206,7 @@ class FeatureCache:
         if table is None:
             of_view = None if self.contract.num_views == 1 else view
             maps = read_by_hdf5(file["feature_maps"], frames, view=of_view)
-            if out is None:
+            if out is None or len(out) != len(maps):
                 return maps
             out[...] = maps
             return out
