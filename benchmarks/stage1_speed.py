@@ -165,7 +165,6 @@ def _write_sources(folder: Path, random: np.random.RandomState) -> dict[str, lis
 def _extract(
     sources: list[Path], cache_dir: Path, bottom, forward: Callable, batch_size: int
 ) -> int:
-    import os
     import shutil
 
     from extract_features.backbone_settings import Backbone
@@ -201,7 +200,7 @@ def _extract(
             jobs,
             cache=FeatureCache(cache_dir, contract=contract, data_root=""),
             backbone=Backbone(contract, forward, batch_size),
-            settings=PipelineSettings(num_decode_threads=len(os.sched_getaffinity(0))),
+            settings=PipelineSettings(),
             progress=progress,
         )
     if result.failures:

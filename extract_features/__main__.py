@@ -19,7 +19,8 @@ _KEEP_PARTIAL = flags.DEFINE_bool(
 _NUM_DECODE_THREADS = flags.DEFINE_integer(
     "num_decode_threads",
     None,
-    "Threads that decode frames, each a clip of its own. Default: one for each core.",
+    "Threads that decode frames, each a clip of its own, beside a GPU by a process of its own. "
+    "Default: one for each core, beside a GPU three for four cores.",
     lower_bound=1,
 )
 _NUM_SHARDS = flags.DEFINE_integer(
@@ -41,13 +42,12 @@ def main() -> int:
     from extract_features.pipeline import PipelineSettings
     from extract_features.summary import report_summary
     from lrcn.common.cache_lock import Shard
-    from lrcn.common.machine import count_cores
 
     summary = extract_features(
         data_settings,
         backbone_settings,
         PipelineSettings(
-            num_decode_threads=_NUM_DECODE_THREADS.value or count_cores(),
+            num_decode_threads=_NUM_DECODE_THREADS.value,
             keep_partial=_KEEP_PARTIAL.value,
             **batch_options,
         ),

@@ -24,6 +24,7 @@ from absl import logging
 from lrcn.common.decode import iter_frames
 from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.machine import count_cores
 from lrcn.common.workers import POLL_SEC, raise_if_stopped
 
 _ROOT = Path(__file__).parents[1]
@@ -110,6 +111,12 @@ class DecodeProcess:
         while not self._connection.poll(POLL_SEC):
             raise_if_stopped(self._stop)
         return self._connection.recv()
+
+
+def count_decoders(*, in_processes: bool) -> int:
+    """Returns how many decoders suit this machine."""
+    # On an H100 with 16 cores, 12 processes were 1.1 to 1.3 times as fast as 16.
+    return max(1, count_cores() * 3 // 4) if in_processes else count_cores()
 
 
 @contextlib.contextmanager

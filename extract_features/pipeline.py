@@ -19,7 +19,7 @@ from extract_features.batch_writer import write_batches
 from extract_features.batches import Item, iter_batches
 from extract_features.busy_clock import BusyClock
 from extract_features.clip_queue import ClipQueue
-from extract_features.decode_process import open_decoder
+from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.summary import ExtractionResult
 from extract_features.worklist import Job
 from lrcn.common.clip import Clip
@@ -45,7 +45,8 @@ class PipelineSettings:
     """How the work is done, which no feature's value depends on.
 
     Attributes:
-        num_decode_threads: Threads that decode, each a clip of its own.
+        num_decode_threads: Threads that decode, each a clip of its own. None is one for each core,
+            or with processes three for four cores, as the others pack and write.
         batch_size: Views of frames that the backbone sees at once, of one or several clips. The
             largest whole number of frames is taken, at least one; None is what suits the machine.
         compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
@@ -55,7 +56,7 @@ class PipelineSettings:
             GPU, which threads alone keep waiting.
     """
 
-    num_decode_threads: int
+    num_decode_threads: int | None = None
     batch_size: int | None = None
     compression: str = "gzip"
     keep_partial: bool = False
@@ -117,8 +118,8 @@ def run_pipeline(
         result=result,
         progress=progress,
     )
-    num_decoders = min(settings.num_decode_threads, len(jobs))
-    decoders = [Worker(stop, decode_clips) for _ in range(num_decoders)]
+    num_decoders = settings.num_decode_threads or count_decoders(in_processes=in_processes)
+    decoders = [Worker(stop, decode_clips) for _ in range(min(num_decoders, len(jobs)))]
     writer = Worker(stop, write)
     batches = iter_batches(
         _iter_items(decoded, num_clips=len(jobs)),

@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from extract_features.backbone_settings import Backbone
-from extract_features.decode_process import open_decoder
+from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES, FrameCount, take_evenly
 from extract_features.worklist import Job
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.decode import Frame, UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.frame_selection import ALL_FRAMES
-from lrcn.common.machine import count_cores
 from lrcn.common.views import VIEWS
 
 _CLIPS_MEASURED = 8
@@ -105,14 +104,15 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
 
 
 def _time_decoding(jobs: list[Job], image_size: int, num_frames: int) -> tuple[list[Frame], float]:
-    """Decodes the first frames of some clips as an extraction does: side by side, on all cores.
+    """Decodes the first frames of some clips as an extraction does: side by side.
 
     Returns:
         The frames, and the seconds that they took.
     """
-    num_cores = count_cores()
-    sample = take_evenly(jobs, max(_CLIPS_MEASURED, num_cores))
-    parts = [sample[i::num_cores] for i in range(min(num_cores, len(sample)))]
+    in_processes = has_gpu()
+    num_decoders = count_decoders(in_processes=in_processes)
+    sample = take_evenly(jobs, max(_CLIPS_MEASURED, num_decoders))
+    parts = [sample[i::num_decoders] for i in range(min(num_decoders, len(sample)))]
     if not parts:
         return [], 0.0
     frames_per_clip = math.ceil(num_frames / len(sample))
@@ -133,7 +133,7 @@ def _time_decoding(jobs: list[Job], image_size: int, num_frames: int) -> tuple[l
                     threading.Event(),
                     image_size=image_size,
                     selection=ALL_FRAMES,
-                    in_process=has_gpu(),
+                    in_process=in_processes,
                 )
             )
             for _ in parts

@@ -121,7 +121,7 @@ def _report_times(result: ExtractionResult) -> None:
     )
     if busy_part < _LOW_BUSY_PART and result.elapsed_sec > _LONG_SEC:
         logging.info(
-            "VGG16 waits for frames to be read or written most of the time, and Python does much "
-            "of that with one core. Several processes side by side on one cache are faster: "
-            "--num_shards=4 with --shard_index=0, 1, 2 and 3"
+            "VGG16 waits most of the time for frames to be decoded, or packed and written. "
+            "--compression=zstd packs faster, and several processes may share the work "
+            "(--num_shards and --shard_index)"
         )

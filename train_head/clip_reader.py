@@ -15,9 +15,8 @@ from train_head.vgg16 import FrozenTop
 
 tf = import_tensorflow()
 
-# Two batches are loaded at once: more of them would take more memory, and these threads do not. Of
-# some 40 us that a frame takes, a quarter is under Python's lock, so that with ever more threads
-# they, and the one that trains, would only wait for that lock.
+# Two batches are loaded at once: more of them would take more memory, and these threads do not.
+# Few, since each waits for Python's lock after every frame, as does the one that trains.
 _THREADS_A_BATCH = min(4, max(1, count_cores() // 2))
 
 
