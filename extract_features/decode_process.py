@@ -25,7 +25,7 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.machine import count_cores
-from lrcn.common.workers import POLL_SEC, raise_if_stopped
+from lrcn.common.workers import POLL_SEC, StoppedError, raise_if_stopped
 
 _ROOT = Path(__file__).parents[1]
 _SERVER = "extract_features.decode_server"
@@ -89,10 +89,8 @@ class DecodeProcess:
                 number += 1
                 for (index, timestamp_sec), picture in zip(message, pixels, strict=True):
                     yield Frame(index, timestamp_sec, picture)
-        except GeneratorExit:  # The next clip's frames must not come behind what is left of these.
-            self._connection.send(ENOUGH)
-            while not isinstance(self._receive(), Exception | None):
-                pass
+        except GeneratorExit:
+            self._drop_rest()
             raise
         except (EOFError, ConnectionError):
             raise RuntimeError(
@@ -106,6 +104,14 @@ class DecodeProcess:
         self._connection.close()
         self._process.kill()
         self._process.wait()
+
+    def _drop_rest(self) -> None:
+        """Takes what is left of a clip, so that the next one's frames do not come behind it."""
+        # Where all ends, there is no next one.
+        with contextlib.suppress(OSError, EOFError, StoppedError, KeyboardInterrupt):
+            self._connection.send(ENOUGH)
+            while not isinstance(self._receive(), Exception | None):
+                pass
 
     def _receive(self):
         while not self._connection.poll(POLL_SEC):

@@ -157,6 +157,20 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_clip_may_be_left_while_all_ends(open_process, tmp_path, is_closed):
+    folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
+    stop = threading.Event()
+    process = open_process(stop)
+    frames = process.iter_frames(folder, start_sec=None, end_sec=None)
+    next(frames)
+    os.kill(process._process.pid, signal.SIGSTOP)
+    stop.set()
+    if is_closed:
+        process.close()
+    frames.close()  # without an error, which would be told where nobody can catch it
+
+
 def test_what_every_process_warns_of_is_said_once(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(decode_process, "_kinds_told", set())
     levels = np.full((32, 32), 300, np.uint16) + np.arange(32, dtype=np.uint16) * 10
