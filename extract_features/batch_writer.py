@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,20 @@ from extract_features.summary import ExtractionResult
 from lrcn.common.clip import escape_control
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_chunk import PackedFrame
 from lrcn.common.workers import BoundedQueue
+
+
+class ComputedMaps(NamedTuple):
+    """What the backbone makes of a batch of B frames.
+
+    Attributes:
+        feature_maps: [B, ...] float16, `Contract.frame_shape` each.
+        packed: The same frames packed, or None where HDF5 compresses.
+    """
+
+    feature_maps: np.ndarray
+    packed: list[PackedFrame] | None
 
 
 def write_batches(
@@ -25,7 +39,7 @@ def write_batches(
     """Writes batches as they are computed, until None comes; what is left unfinished is discarded.
 
     Args:
-        computed: Of (future of feature maps, items), see `iter_batches`.
+        computed: Of (future of `ComputedMaps`, items), see `iter_batches`.
         cache: Where the clips go.
         compression: One of `clip_file.COMPRESSIONS`.
         result: Counts, failures and waiting times are added to it.
@@ -37,8 +51,7 @@ def write_batches(
     writers: dict[str, ClipWriter] = {}
     failures: dict[str, str] = {}
     try:
-        for feature_maps, items in _iter_computed(computed, result):
-            feature_maps = feature_maps.reshape(-1, *cache.contract.frame_shape)
+        for (feature_maps, packed), items in _iter_computed(computed, result):
             num_frames = 0
             for clip_id, rows, clip_items in _group_by_clip(items):
                 frames = [item.frame for item in clip_items if item.frame is not None]
@@ -51,6 +64,7 @@ def write_batches(
                             feature_maps[rows],
                             frame_index=[frame.index for frame in frames],
                             timestamp_sec=[frame.timestamp_sec for frame in frames],
+                            packed=packed and [packed[row] for row in rows],
                         )
                     except ValueError as error:
                         failures[clip_id] = str(error)
@@ -69,7 +83,7 @@ def write_batches(
 
 def _iter_computed(
     computed: BoundedQueue, result: ExtractionResult
-) -> Iterator[tuple[np.ndarray, list[Item]]]:
+) -> Iterator[tuple[ComputedMaps, list[Item]]]:
     while True:
         start_sec = time.monotonic()
         submitted = computed.get()
@@ -78,10 +92,10 @@ def _iter_computed(
         if submitted is None:
             return
         future, items = submitted
-        feature_maps = future.result()
+        maps = future.result()
         computed_sec = time.monotonic()
         result.forward_wait_sec += computed_sec - submitted_sec
-        yield feature_maps, items
+        yield maps, items
         result.write_sec += time.monotonic() - computed_sec
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from extract_features.backbone_settings import Backbone
-from extract_features.batch_writer import write_batches
+from extract_features.batch_writer import ComputedMaps, write_batches
 from extract_features.batches import Item, iter_batches
 from extract_features.busy_clock import BusyClock
 from extract_features.clip_queue import ClipQueue
@@ -26,6 +26,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.frame_chunk import PackedFrame, pack_maps
 from lrcn.common.views import VIEWS
 from lrcn.common.workers import (
     BoundedQueue,
@@ -128,12 +129,20 @@ def run_pipeline(
         image_size=contract.image_size_px,
     )
     clock = BusyClock()
+    compute = functools.partial(
+        _compute_maps,
+        backbone.forward,
+        clock=clock,
+        pack=functools.partial(
+            pack_maps, feature_shape=contract.feature_shape, compression=settings.compression
+        ),
+        frame_shape=contract.frame_shape,
+    )
     with run_workers([*decoders, writer], stop):
         threads = ThreadPoolExecutor(_BATCHES_AT_ONCE)
         try:
             for batch in batches:
-                maps = threads.submit(_compute_maps, backbone.forward, batch.pixels, clock)
-                computed.put((maps, batch.items))
+                computed.put((threads.submit(compute, batch.pixels), batch.items))
             computed.put(None)
             writer.join()
         finally:
@@ -188,9 +197,18 @@ def _iter_items(decoded: ClipQueue, *, num_clips: int) -> Iterator[Item]:
         yield item
 
 
-def _compute_maps(forward: Callable, pixels: np.ndarray | None, clock: BusyClock) -> np.ndarray:
+def _compute_maps(
+    forward: Callable,
+    pixels: np.ndarray | None,
+    *,
+    clock: BusyClock,
+    pack: Callable[[np.ndarray], list[PackedFrame] | None],
+    frame_shape: tuple[int, ...],
+) -> ComputedMaps:
     """Runs in the backbone's threads, so that making an array of it, which waits, does too."""
     if pixels is None:
-        return np.zeros(0, np.float16)
+        return ComputedMaps(np.zeros((0, *frame_shape), np.float16), None)
     with clock:
-        return np.asarray(forward(pixels))
+        maps = np.asarray(forward(pixels))
+    maps = maps.reshape(-1, *frame_shape)
+    return ComputedMaps(maps, pack(maps))

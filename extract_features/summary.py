@@ -27,7 +27,7 @@ class ExtractionResult:
         elapsed_sec: Seconds from the first frame decoded to the last clip written.
         forward_sec: Seconds in which the backbone computed.
         decode_wait_sec: Seconds that the writer waited for frames to be decoded.
-        forward_wait_sec: Seconds that it waited for the backbone.
+        forward_wait_sec: Seconds that it waited for the backbone, and for features to be packed.
         write_sec: Seconds that it wrote.
     """
 
@@ -111,7 +111,7 @@ def _report_times(result: ExtractionResult) -> None:
     busy_part = result.forward_sec / result.elapsed_sec
     logging.info(
         "Of %.1f s, VGG16 computed in %.1f s (%.0f %%); the writer waited %.1f s for frames and "
-        "%.1f s for VGG16, and wrote for %.1f s",
+        "%.1f s for VGG16 and packing, and wrote for %.1f s",
         result.elapsed_sec,
         result.forward_sec,
         100 * busy_part,

@@ -12,7 +12,9 @@ from media import make_numbered_frames, write_frame_folder, write_video
 from refusals import refusal
 from small_cache import CONTRACT
 
+from extract_features import rates
 from extract_features.backbone_settings import BackboneSettings
+from extract_features.decode_process import open_decoder
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
     FrameCount,
@@ -54,6 +56,21 @@ def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
     size_mb = sum(x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")) / 1e6
     assert size_mb / 2 - 0.1 < float(numbers["needed"]) < size_mb * 2 + 0.1
     assert list(tmp_path.iterdir()) == [data]
+
+
+def test_a_plan_beside_a_gpu_has_processes_decode(data, monkeypatch):
+    (data / "left" / "broken.mp4").write_bytes(b"no video")
+    used = []
+    monkeypatch.setattr(rates, "has_gpu", lambda: True)
+    monkeypatch.setattr(
+        rates, "open_decoder", lambda *x, **y: used.append(y) or open_decoder(*x, **y)
+    )
+    settings = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
+    plan = make_plan(
+        DataSettings(data=data), settings, cache_dir=None, batch_size=16, compression="gzip"
+    )
+    assert used and all(x["in_process"] for x in used)
+    assert plan.frames == 136 and plan.expected_sec > 0
 
 
 def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_path):
@@ -186,12 +203,12 @@ def test_frames_of_many_clips_are_extrapolated_from_some(tmp_path):
 
 def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_path):
     count = FrameCount(1, frames=100, decoded=200, unreadable=[])
-    rates = Rates(decode_sec=0.4, forward_sec=1.0, write_sec=0.2, stored_bytes=0.0)
-    assert rates.estimate_sec(count, on_gpu=False) == pytest.approx(100 * 1.0 + 80 + 20)
+    measured = Rates(decode_sec=0.4, forward_sec=1.0, write_sec=0.2, stored_bytes=0.0)
+    assert measured.estimate_sec(count, on_gpu=False) == pytest.approx(100 * 1.0 + 80 + 20)
     # A GPU computes while the cores decode and write.
-    assert rates.estimate_sec(count, on_gpu=True) == pytest.approx(100)
-    rates = dataclasses.replace(rates, write_sec=8.0)
-    assert rates.estimate_sec(count, on_gpu=True) == pytest.approx(80 + 800)
+    assert measured.estimate_sec(count, on_gpu=True) == pytest.approx(100)
+    measured = dataclasses.replace(measured, write_sec=8.0)
+    assert measured.estimate_sec(count, on_gpu=True) == pytest.approx(80 + 800)
     plan = Plan(1, 2, [], False, tmp_path, 7450, 1_500_000, 2_600_000, expected_sec=3725.2)
     assert str(plan) == (
         "clips   1 to extract, 2 already there, 0 unreadable\n"

@@ -1,9 +1,6 @@
 """One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
 
 import contextlib
-import functools
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -13,14 +10,12 @@ from h5py._objects import phil  # h5py's lock, which all of it takes but write_d
 from lrcn.common.atomic_file import commit_file, make_temporary_path
 from lrcn.common.clip import SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.frame_chunk import GZIP_LEVEL, pack_frame
-from lrcn.common.machine import count_cores
+from lrcn.common.frame_chunk import GZIP_LEVEL, PackedFrame, pack_maps
 from lrcn.common.unfailing_file import UnfailingFile
 
 COMPRESSIONS = ("gzip", "zstd")
 STORAGE_DTYPE = "float16"
 _ZSTD_LEVEL = 1
-_PACKED_AT_ONCE = 8
 # Of float16: the bits behind the sign, which from these on stand for infinity and NaN.
 _MAGNITUDE_BITS, _INFINITY_BITS = 0x7FFF, 0x7C00
 
@@ -47,6 +42,7 @@ class ClipWriter:
         """
         self._clip_id = clip_id
         self._contract = contract
+        self._compression = compression
         self._path = path
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = make_temporary_path(self._path)
@@ -72,7 +68,12 @@ class ClipWriter:
         )
 
     def append(
-        self, feature_maps: np.ndarray, *, frame_index: list[int], timestamp_sec: list[float]
+        self,
+        feature_maps: np.ndarray,
+        *,
+        frame_index: list[int],
+        timestamp_sec: list[float],
+        packed: list[PackedFrame] | None = None,
     ) -> None:
         """Adds N frames. Where writing fails, nothing is left behind.
 
@@ -80,6 +81,7 @@ class ClipWriter:
             feature_maps: [N, ...] float16, `Contract.frame_shape` each.
             frame_index: N frame numbers in the source.
             timestamp_sec: N times from the source's start, NaN where there is no clock.
+            packed: What `pack_maps` made of them, where that has been done.
 
         Raises:
             ValueError: If a value is not finite: it overflowed float16 or was wrong before.
@@ -95,7 +97,7 @@ class ClipWriter:
         start = len(self._index)
         try:
             self._maps.resize(start + len(feature_maps), axis=0)
-            self._write_frames(start, feature_maps)
+            self._write_frames(start, feature_maps, packed)
             self._raw_file.check()
         except BaseException:
             self.discard()
@@ -136,20 +138,22 @@ class ClipWriter:
         self._raw_file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _write_frames(self, start: int, feature_maps: np.ndarray) -> None:
-        if self._maps.compression != "gzip":
+    def _write_frames(
+        self, start: int, feature_maps: np.ndarray, packed: list[PackedFrame] | None
+    ) -> None:
+        if packed is None:
+            packed = pack_maps(
+                feature_maps, self._contract.feature_shape, compression=self._compression
+            )
+        if packed is None:
             self._maps[start:] = feature_maps
             return
         feature_axes = (0,) * len(self._contract.feature_shape)
-        places = list(np.ndindex(feature_maps.shape[: -len(feature_axes)]))
-        # Several in one turn of a thread, which has to wait for Python's lock again and again.
-        groups = [places[i : i + _PACKED_AT_ONCE] for i in range(0, len(places), _PACKED_AT_ONCE)]
-        packed = _get_packers().map(
-            lambda group: [pack_frame(feature_maps[place]) for place in group], groups
-        )
-        for (row, *view), chunk in zip(places, itertools.chain.from_iterable(packed), strict=True):
-            with phil:
-                self._maps.id.write_direct_chunk((start + row, *view, *feature_axes), chunk)
+        views = list(np.ndindex(feature_maps.shape[1 : -len(feature_axes)]))
+        for row, chunks in enumerate(packed, start):
+            for view, chunk in zip(views, chunks, strict=True):
+                with phil:
+                    self._maps.id.write_direct_chunk((row, *view, *feature_axes), chunk)
 
     def _write_rest(self, source: SourceStat, broken_off: str) -> None:
         self._file.create_dataset(
@@ -176,11 +180,6 @@ def _are_finite(feature_maps: np.ndarray) -> bool:
     # By their bits, eight times as fast as NumPy's isfinite of float16.
     bits = feature_maps.view(np.uint16) & _MAGNITUDE_BITS
     return bool(bits.max(initial=0) < _INFINITY_BITS)
-
-
-@functools.cache
-def _get_packers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count_cores(), thread_name_prefix="pack")
 
 
 def _write_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
