@@ -68,3 +68,16 @@ def test_clips_are_read_side_by_side_each_into_its_place(
     reader.release()
     with pytest.raises(FileNotFoundError, match=r"clip_2\.h5: not in the cache"):
         reader.read_many(chosen, outs)
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 2**20])
+def test_frames_that_are_not_there_are_no_others(tmp_path, memory_bytes):
+    clip = Clip("clip_0", "clip_0", "a", "train")
+    cache = write_cache(tmp_path / "cache", {clip: np.ones((4, 5))})
+    reader = ClipReader(cache, ["clip_0"], memory_bytes=memory_bytes)
+    assert reader.read(0).shape == (4, 5)
+    with pytest.raises((IndexError, ValueError), match=r"Expected frames|out of bounds"):
+        reader.read(0, np.array([0, 4]), out=np.empty((2, 5), np.float16))
+    for frames in (None, np.array([1])):
+        with pytest.raises(ValueError):
+            reader.read(0, frames, out=np.empty((3, 5), np.float16))

@@ -114,10 +114,11 @@ class ClipReader:
         if out is None:
             return maps if frames is None else maps[frames]
         if frames is None:
-            out[...] = maps
-            return out
-        # In the default mode NumPy would gather them in other memory first. One call for all, as
-        # each gives up Python's lock and waits for it again.
+            return _copy_into(out, maps)
+        if len(frames) and not 0 <= frames.min() <= frames.max() < len(maps):
+            raise IndexError(f"Expected frames in [0, {len(maps)}). Received: {frames}.")
+        # In its own mode that checks them, NumPy would gather frames in other memory first. One
+        # call for all, as each gives up Python's lock and waits for it again.
         return np.take(maps, frames, axis=0, out=out, mode="clip")
 
     def _compute(self, clip_number, frames, view, out):
@@ -137,8 +138,14 @@ class ClipReader:
                 raise ValueError(f"{self._cache.clip_path(clip_id)}: {error}") from None
         if out is None or maps is out:
             return maps
-        out[...] = maps
-        return out
+        return _copy_into(out, maps)
+
+
+def _copy_into(out: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    if out.shape != maps.shape:  # NumPy would repeat a single frame
+        raise ValueError(f"Expected features {list(out.shape)}. Received: {list(maps.shape)}.")
+    out[...] = maps
+    return out
 
 
 @functools.cache
