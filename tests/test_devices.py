@@ -47,14 +47,17 @@ FRAME_SETTINGS = {
 }
 # Devices are divided before TensorFlow starts, so this takes a process of its own.
 PROGRAM = f"""
-import os, sys
+import os, platform, sys
 from pathlib import Path
 sys.path[:0] = ["tests"]
 os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
+os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
 from lrcn.common.machine import count_cores
 from lrcn.common.tensorflow_start import import_tensorflow
 tf = import_tensorflow()
 assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
+from tensorflow.python.util import _pywrap_util_port
+assert _pywrap_util_port.IsMklEnabled() or platform.machine() != "x86_64"
 tf.config.set_visible_devices([], "GPU")
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -114,6 +117,7 @@ gc.collect()
 print(find_held(), gc.isenabled())
 keras.wrappers.SKLearnClassifier(lambda inputs, targets: None)  # raises without scikit-learn
 print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format())
+print(os.environ["TF_ENABLE_ONEDNN_OPTS"])
 """
 
 
@@ -124,13 +128,13 @@ def test_a_host_process_stays_as_it_is(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", HOST_PROGRAM],
         cwd=ROOT,
-        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        env={**os.environ, "KERAS_HOME": str(tmp_path), "TF_ENABLE_ONEDNN_OPTS": "0"},
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stdout) == (
         0,
-        "None False\ntensorflow float32 channels_last\n",
+        "None False\ntensorflow float32 channels_last\n0\n",
     )
 
 

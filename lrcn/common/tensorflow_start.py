@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import platform
 import sys
 import warnings
 
@@ -11,6 +12,7 @@ from absl import logging
 from lrcn.common.cuda import count_gpus, load_cusolver
 from lrcn.common.machine import count_cores
 
+_X86 = ("x86_64", "AMD64")
 _is_own_process = False
 
 
@@ -39,6 +41,10 @@ def import_tensorflow():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Our layers are TensorFlow's, whatever Keras is to use elsewhere.
         os.environ["KERAS_BACKEND"] = "tensorflow"
+        if platform.machine() in _X86:
+            # By itself TensorFlow leaves oneDNN out on processors that have AVX2 alone, as those of
+            # most laptops: VGG16 then takes a sixth longer, the head's training a fifth.
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         num_gpus = count_gpus()
         if num_gpus:
             load_cusolver()
