@@ -115,6 +115,17 @@ def test_splits_are_named_or_drawn(given):
     assert "error: Expected either --manifests, to name the splits, or --folds" in done.stderr
 
 
+def test_no_manifests_are_asked_for(cache, tmp_path):
+    for named in ("", ","):
+        done = run_program(
+            "train_head.cross_validate",
+            *(f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path}", f"--manifests={named}"),
+            check=False,
+        )
+        text = "error: --manifests: expected .csv files, separated by commas. Received: none."
+        assert (done.returncode, done.stdout) == (1, "") and text in done.stderr
+
+
 def test_a_folder_stands_for_its_manifests_in_natural_order(tmp_path):
     for name in ("split_10.csv", "split_2.CSV", "split_1.csv", "notes.md"):
         (tmp_path / name).touch()

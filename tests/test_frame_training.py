@@ -210,17 +210,20 @@ def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
     write_manifest(paths[0], clips)
     write_manifest(paths[1], [dataclasses.replace(x, split=swapped[x.split]) for x in clips])
-    content = cross_validate(
-        make_config(**LEARNING, rnn="none", epochs=1),
-        TrainingData(cache, frame_labels_path=labels_path),
-        manifest_paths=paths,
-        output_dir=tmp_path / "runs",
-        checkpoint_sec=60,
-    )
+    config = make_config(**LEARNING, rnn="none", epochs=1)
+    how = {"manifest_paths": paths, "output_dir": tmp_path / "runs", "checkpoint_sec": 60}
+    content = cross_validate(config, TrainingData(cache, frame_labels_path=labels_path), **how)
     assert [run["num_clips"] for run in content["runs"]] == [9, 8]
     for name in ("frame_accuracy", "mean_average_precision", "segment_f1_50"):
         expected = np.mean([run[name] for run in content["runs"]])
         assert content["mean"][name] == pytest.approx(expected)
+    # A run that goes on has its labels; that another needs them is said before the one trains.
+    model_path = RunDir(tmp_path / "runs" / "first").model_path
+    model_path.unlink()
+    shutil.rmtree(tmp_path / "runs" / "second")
+    with pytest.raises(ValueError, match="Expected --frame_labels with --labels=frame"):
+        cross_validate(config, TrainingData(cache), **how)
+    assert not model_path.exists()
 
 
 def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, tmp_path):

@@ -74,7 +74,7 @@ def cross_validate(
             through.
     """
     names = [path.stem for path in manifest_paths]
-    if not all(names):
+    if not names or not all(names):
         raise ValueError("--manifests: expected .csv files, separated by commas. Received: none.")
     if len(set(names)) < len(names):
         raise ValueError(
@@ -82,16 +82,16 @@ def cross_validate(
             f"Received: {', '.join(names)}. Rename or remove one."
         )
     folds = [dataclasses.replace(data, manifest_path=path) for path in manifest_paths]
-    _check_folds(config, folds)
-    runs = []
-    for name, fold in zip(names, folds, strict=True):
-        logging.info("%s (%d of %d)", name, len(runs) + 1, len(names))
-        run = RunDir(output_dir / name)
+    runs = [RunDir(output_dir / name) for name in names]
+    _check_folds(config, folds, runs)
+    scored = []
+    for name, fold, run in zip(names, folds, runs, strict=True):
+        logging.info("%s (%d of %d)", name, len(scored) + 1, len(names))
         train_run(config, fold, run=run, checkpoint_sec=checkpoint_sec)
-        runs.append({"name": name, **score_run(run, data.cache)})
-    values = {score: [run[score] for run in runs] for score in _AVERAGED[config.labels]}
+        scored.append({"name": name, **score_run(run, data.cache)})
+    values = {score: [scores[score] for scores in scored] for score in _AVERAGED[config.labels]}
     content = {
-        "runs": runs,
+        "runs": scored,
         "mean": {score: statistics.fmean(x) for score, x in values.items()},
         "std": {score: statistics.stdev(x) if len(x) > 1 else None for score, x in values.items()},
     }
@@ -99,16 +99,18 @@ def cross_validate(
     return content
 
 
-def _check_folds(config: TrainConfig, folds: list[TrainingData]) -> None:
+def _check_folds(config: TrainConfig, folds: list[TrainingData], runs: list[RunDir]) -> None:
     """Checks that every fold can be trained and scored, all of them on clips of one split."""
     with_test, without_test = [], []
-    for fold in folds:  # a bad one is named before hours are spent on others
+    # A bad one is named before hours are spent on others.
+    for fold, run in zip(folds, runs, strict=True):
         cache, manifest_path = fold.cache, fold.manifest_path
         clips = read_run_clips(cache, manifest_path)
         check_cached(clips, cache, listed_in=cache.manifest_path)
         if config.labels == "clip":
             check_classes(clips, read_class_names(cache.classes_path), cache, manifest_path)
-        elif fold.frame_labels_path is not None:  # runs that go on have their own
+        elif fold.frame_labels_path is not None or not run.config_path.exists():
+            # A run that goes on has its own.
             read_checked_labels(config, fold, clips)
         splits = {clip.split for clip in clips}
         if splits == {"train"}:
