@@ -161,11 +161,13 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
         ("clip_id,label,predicted,x\n", r"the header \['clip_id', 'label', 'predicted'\]"),
         ("clip_id,frame_index,timestamp_sec,label,predicted,x\n", "no frames"),
         ("clip_id,frame_index,timestamp_sec,label,predicted,x\n\n", ".*"),
+        ("clip_id,frame_index,timestamp_sec,label,predicted,\xe9\n", "'utf-8' codec can't .*"),
+        pytest.param('clip_id,"' + "y" * 200_000, "field larger than .*", id="quote"),
     ],
 )
 def test_what_are_no_predictions_is_named(tmp_path, text, received):
     path = tmp_path / "predictions.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     message = rf"csv: expected a table of frames with the columns clip_id, fr.*: {received}\. Score"
     with pytest.raises(ValueError, match=message):
         read_frame_predictions(path)

@@ -180,11 +180,15 @@ def test_a_single_run_is_refused():
         ("clip_id,label,predicted,a,b\nx,a,a,0.5\n", "rows of different length"),
         ("clip_id,label,predicted,a,b\nx,c,a,0.5,0.5\n", r"the labels \['c'\]"),
         ("clip_id,label,predicted,a,b\nx,a,a,0.5,much\n", "could not convert"),
+        ("clip_id,label,predicted,a,\xe9\n", "'utf-8' codec can't decode"),
+        pytest.param(
+            'clip_id,label,predicted,a,b\nx,a,"' + "y" * 200_000, "field larger", id="quote"
+        ),
     ],
 )
 def test_a_file_that_is_no_table_of_predictions_is_named(tmp_path, text, received):
     path = tmp_path / "predictions.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=rf"predictions\.csv: expected a table .*{received}"):
         read_predictions(path)
 

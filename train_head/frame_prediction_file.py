@@ -74,10 +74,10 @@ def read_frame_predictions(path: Path) -> FramePredictions:
     clips = []
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
-        header = next(reader, [])
-        class_names = find_column_classes(header[len(COLUMNS) :])
-        id_of = {"": UNLABELLED, **{name: k for k, name in enumerate(class_names)}}
         try:
+            header = next(reader, [])
+            class_names = find_column_classes(header[len(COLUMNS) :])
+            id_of = {"": UNLABELLED, **{name: k for k, name in enumerate(class_names)}}
             if header[: len(COLUMNS)] != COLUMNS:
                 raise ValueError(f"the header {header[:3]}")
             # Clip by clip: the text of all rows would take ten times the memory of their numbers.
@@ -85,7 +85,7 @@ def read_frame_predictions(path: Path) -> FramePredictions:
                 clips.append((clip_id, *_parse_rows(rows, id_of)))
             if not clips:
                 raise ValueError("no frames")
-        except (ValueError, KeyError, IndexError) as error:
+        except (ValueError, KeyError, IndexError, csv.Error) as error:
             raise ValueError(
                 f"{path}: expected a table of frames with the columns {', '.join(COLUMNS)} and one "
                 f"of probabilities for each class. Received: {error}. Score the run again: "

@@ -64,15 +64,11 @@ def read_predictions(path: Path) -> Predictions:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no table of predictions.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    class_names = find_column_classes(header[len(_COLUMNS) :])
-    if header[1:2] == ["frame_index"]:
-        raise ValueError(
-            f"{path}: expected a row for each clip. Received: one for each frame, of a run with "
-            "--labels=frame. Name a run that gives each clip one label."
-        )
+    header = []
     try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        class_names = find_column_classes(header[len(_COLUMNS) :])
         if header[: len(_COLUMNS)] != _COLUMNS or not rows:
             raise ValueError(f"the header {header[:4]} and {len(rows)} clips")
         if any(len(row) != len(header) for row in rows):
@@ -81,7 +77,12 @@ def read_predictions(path: Path) -> Predictions:
         if unknown:
             raise ValueError(f"the labels {unknown[:3]}, which are no columns")
         probabilities = np.array([row[len(_COLUMNS) :] for row in rows], np.float64)
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
+        if header[1:2] == ["frame_index"]:
+            raise ValueError(
+                f"{path}: expected a row for each clip. Received: one for each frame, of a run "
+                "with --labels=frame. Name a run that gives each clip one label."
+            ) from None
         raise ValueError(
             f"{path}: expected a table of clips with the columns {', '.join(_COLUMNS)} and one of "
             f"probabilities for each class. Received: {error}. Score the run again: "
