@@ -20,7 +20,13 @@ def test_settings_without_meaning_for_frames_are_refused(settings, message):
         with pytest.raises(ValueError, match=message):
             kind(labels="frame", **settings)
         assert kind(**settings).labels == "clip"
+
+
+def test_a_clip_is_read_in_one_window_at_least():
     check_windows(make_config(), 3)
+    for labels in ("clip", "frame"):
+        with pytest.raises(ValueError, match=r"Expected at least one window\. Received: 0\."):
+            check_windows(make_config(labels=labels), 0)
 
 
 @pytest.mark.parametrize(

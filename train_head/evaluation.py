@@ -49,7 +49,7 @@ def evaluate_run(
     Raises:
         FileNotFoundError: If run or clips are missing.
         ValueError: If the cache carries another contract or is damaged, the split has no clips, or
-            several windows are asked of a head that labels every frame.
+            no window is asked for, or several of a head that labels every frame.
         PermissionError: If the run cannot be written to.
     """
     check_cache(run, cache)

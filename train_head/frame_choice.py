@@ -54,8 +54,10 @@ def check_windows(config: TrainConfig, num_windows: int) -> None:
     """Checks that the head can read a clip in so many windows.
 
     Raises:
-        ValueError: If there are several, and it labels every frame.
+        ValueError: If there are none, or several and it labels every frame.
     """
+    if num_windows < 1:
+        raise ValueError(f"Expected at least one window. Received: {num_windows}. Raise it.")
     if config.labels == "frame" and num_windows != 1:
         raise ValueError(
             f"Expected --windows=1 for a run with --labels=frame: windows are averaged to one "

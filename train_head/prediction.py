@@ -73,7 +73,8 @@ class Predictor:
         Raises:
             FileNotFoundError: If the run or the weights are missing.
             ValueError: If the weights are not those of the contract, the run was trained on
-                imported features, or several windows are asked of a head that labels every frame.
+                imported features, or no window is asked for, or several of a head that labels
+                every frame.
             TypeError: If the run is a path.
         """
         if not isinstance(run, RunDir):
