@@ -18,6 +18,7 @@ from train_head.frame_prediction_file import (
 )
 from train_head.frame_report import find_least_right
 from train_head.provenance import describe_data
+from train_head.report_data import list_confusions
 from train_head.reporting import write_report
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -96,6 +97,36 @@ def test_it_says_how_to_make_the_run_again(run_and_cache):
     run, _ = run_and_cache
     text = run.report_path.read_text(encoding="utf-8")
     assert f"--frame_labels={run.frame_labels_path}" in text
+
+
+def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
+    num_classes, lines = 120, ["clip_id,start_frame,end_frame,label"]
+    clips = [Clip(split, split, "x", split) for split in ("train", "test")]
+    for clip in clips:
+        lines += [f"{clip.clip_id},{t},{t + 1},class {t}" for t in range(num_classes)]
+    # All frames are alike, so that all have one answer.
+    cache = write_cache(tmp_path / "cache", {clip: np.ones((num_classes, 2)) for clip in clips})
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    run = RunDir(tmp_path / "run")
+    train_run(
+        make_config(labels="frame", sequence="ragged", rnn="none", epochs=1),
+        TrainingData(cache, frame_labels_path=tmp_path / "labels.csv"),
+        run=run,
+        checkpoint_sec=60,
+    )
+    write_report(run, cache)
+    text = run.report_path.read_text(encoding="utf-8")
+    assert '<table class="matrix">' not in text
+    assert "metrics.json has a matrix of all 120 classes" in text
+    rows = text.partition("<th>called</th>")[2].partition("</tbody>")[0]
+    assert rows.count("<tr>") == 12 and '<td class="number">1</td>' in rows
+
+
+def test_confusions_are_by_number_then_in_the_order_of_classes():
+    matrix = [[5, 1, 2], [2, 0, 0], [0, 7, 1]]
+    shown = [tuple(pair.values()) for pair in list_confusions(matrix)]
+    assert shown == [(2, 1, 7, 8), (0, 2, 2, 8), (1, 0, 2, 2), (0, 1, 1, 8)]
+    assert list_confusions([[3, 0], [0, 0]]) == []
 
 
 def test_what_is_of_other_data_or_of_clips_is_left_out(run_and_cache, tmp_path, caplog):

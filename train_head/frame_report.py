@@ -8,12 +8,19 @@ from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
-from train_head.report_data import describe_origin, score_reported, summarize_training
+from train_head.report_data import (
+    describe_origin,
+    list_confusions,
+    score_reported,
+    summarize_training,
+)
 from train_head.report_page import fill_template
 
 # Clips shown over time, and their bands: thousands would make the page slow.
 _MAX_CLIPS = 40
 _MAX_BANDS = 4000
+# Classes of a matrix, which has their square of cells: a page of 800 had 67 MB.
+_MAX_MATRIX_CLASSES = 100
 # How wide a band must be for its name, in percent of the page's widest.
 _PERCENT_BESIDE = 1.3
 _PERCENT_A_LETTER = 0.75
@@ -45,6 +52,8 @@ def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -
         scores=scores,
         overlaps=OVERLAPS,
         class_names=predictions.class_names,
+        has_matrix=len(predictions.class_names) <= _MAX_MATRIX_CLASSES,
+        confusions=list_confusions(scores["confusion_matrix"]),
         hues=[
             round((_FIRST_HUE + _HUE_STEP * k) % 360) for k in range(len(predictions.class_names))
         ],

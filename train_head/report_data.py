@@ -77,15 +77,6 @@ class ScoredClips:
         chosen = [*self.find_most_wrong(), *self.find_least_sure(), *examples]
         return list(dict.fromkeys(chosen))[:MAX_SHOWN]
 
-    def list_confusions(self) -> list[dict]:
-        """Returns the pairs of classes that are mistaken most often, as ids, with their clips."""
-        totals = np.bincount(self.class_ids, minlength=len(self.class_names)).tolist()
-        return [
-            {"true": true, "predicted": predicted, "count": count, "of": totals[true]}
-            for true, predicted, count in self._count_cells()
-            if true != predicted
-        ][:_NUM_CONFUSIONS]
-
     @property
     def chance(self) -> float:
         """The share of the most frequent class: the top-1 of who always says that one."""
@@ -97,6 +88,20 @@ class ScoredClips:
         cells, counts = np.unique(pairs, axis=0, return_counts=True)
         rows = [(*cell, n) for cell, n in zip(cells.tolist(), counts.tolist(), strict=True)]
         return sorted(rows, key=lambda row: (row[0] == row[1], -row[2], row))
+
+
+def list_confusions(confusion_matrix: list[list[int]]) -> list[dict]:
+    """Returns the pairs of classes that are mistaken most often, as ids, with what is counted."""
+    counts = np.array(confusion_matrix)
+    totals, errors = counts.sum(axis=1), counts - np.diag(counts.diagonal())
+    # A stable sort: of equals, the classes are in order.
+    places = np.argsort(-errors, axis=None, kind="stable")[:_NUM_CONFUSIONS]
+    pairs = [divmod(place, len(errors)) for place in places.tolist()]
+    return [
+        {"true": k, "predicted": other, "count": int(errors[k, other]), "of": int(totals[k])}
+        for k, other in pairs
+        if errors[k, other]
+    ]
 
 
 def score_reported(run: RunDir, cache: FeatureCache) -> dict:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from train_head.report_data import ScoredClips
+from train_head.report_data import ScoredClips, list_confusions
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("report_charts.js", "report_tables.js", "report.js")
@@ -66,6 +66,7 @@ def render_page(
         page_data=page_data,
         scores=scores,
         scored=scored,
+        confusions=list_confusions(scores["confusion_matrix"]),
         cards=cards,
         training=training,
         compare=compare,
