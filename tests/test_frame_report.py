@@ -101,7 +101,8 @@ def test_it_says_how_to_make_the_run_again(run_and_cache):
 
 def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
     num_classes, lines = 120, ["clip_id,start_frame,end_frame,label"]
-    clips = [Clip(split, split, "x", split) for split in ("train", "test")]
+    clips = [Clip("a", "a", "x", "train")]
+    clips += [Clip(f"b/{i}", f"b/{i}", "x", "val") for i in range(41)]
     for clip in clips:
         lines += [f"{clip.clip_id},{t},{t + 1},class {t}" for t in range(num_classes)]
     # All frames are alike, so that all have one answer.
@@ -119,7 +120,8 @@ def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
     assert '<table class="matrix">' not in text
     assert "metrics.json has a matrix of all 120 classes" in text
     rows = text.partition("<th>called</th>")[2].partition("</tbody>")[0]
-    assert rows.count("<tr>") == 12 and '<td class="number">1</td>' in rows
+    assert rows.count("<tr>") == 12 and '<td class="number">41</td>' in rows
+    assert "of 41 clips, so that the page stays small; predictions_val.csv has them all" in text
 
 
 def test_confusions_are_by_number_then_in_the_order_of_classes():
