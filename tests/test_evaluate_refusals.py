@@ -47,7 +47,8 @@ def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(
 
     change_manifest(run, move)
     with refusal(
-        f"{cache_copy}: 1 of {len(clips)} clips hold another span than {run.manifest_path} lists"
+        f"{cache_copy}: 1 of {len(clips)} clips hold another span than {run.manifest_path} lists, "
+        f"such as {cache.clip_path(clips[0].clip_id)}. Name the --cache_dir that the run was"
     ):
         evaluate_run(run, cache, split="train")
     cache.clip_path(clips[1].clip_id).unlink()

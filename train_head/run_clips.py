@@ -99,7 +99,8 @@ def check_classes(
 
 
 def check_cached(clips: list[Clip], cache: FeatureCache, *, listed_in: Path) -> None:
-    """Checks that the cache holds the clips, of the spans that `listed_in` says for the error.
+    """Checks that the cache holds the clips, of the spans that `listed_in` says: the cache's own
+    list or, with another remedy, that of a run.
 
     Raises:
         FileNotFoundError: If clips are missing.
@@ -115,8 +116,10 @@ def check_cached(clips: list[Clip], cache: FeatureCache, *, listed_in: Path) -> 
         )
     other = [clip for clip in clips if not cache.is_of_span(clip.clip_id, clip.span)]
     if other:
+        remedy = "Finish extract_features first (of shards, all): it extracts them anew"
+        if listed_in != cache.manifest_path:
+            remedy = "Name the --cache_dir that the run was trained on, or train a new run on this"
         raise ValueError(
             f"{cache.cache_dir}: {len(other)} of {len(clips)} clips hold another span than "
-            f"{listed_in} lists, such as {cache.clip_path(other[0].clip_id)}. Finish "
-            "extract_features first (of shards, all): it extracts them anew."
+            f"{listed_in} lists, such as {cache.clip_path(other[0].clip_id)}. {remedy}."
         )
