@@ -224,7 +224,7 @@ def test_other_splits_of_the_cache_are_compared_on(folder):
         "train_head.compare", *flags, "--seeds=1", "--seed=5", f"--manifest={path}", check=False
     )
     assert done.returncode == 1
-    assert f"made with other clips or splits, or in another order, than {path}" in done.stderr
+    assert f"groups or splits, or in another order, than {path} lists now" in done.stderr
 
 
 def test_without_held_out_clips_there_is_nothing_to_compare_on(tmp_path):

@@ -89,8 +89,8 @@ def _find_difference(
         return contract.describe_differences(cache.contract)
     if read_manifest(run.manifest_path) != clips:
         return (
-            f"made with other clips or splits, or in another order, than {data.manifest_path} "
-            "lists now"
+            "made with other clips, labels, groups or splits, or in another order, than "
+            f"{data.manifest_path} lists now"
         )
     if _has_other_sources(run, cache, clips):
         return f"made of other contents of these clips than {cache.cache_dir} has now"
