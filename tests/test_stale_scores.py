@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from refusals import refusal
 from small_cache import SOURCE, write_clip
-from small_data import copy_cache, train
+from small_data import copy_cache, make_config, train
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -18,6 +18,8 @@ from train_head.held_out import score_held_out, score_run
 from train_head.near_duplicates import find_near_duplicates
 from train_head.provenance import warn_of_other_data
 from train_head.report_data import describe_run, read_audit
+from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
 
@@ -186,6 +188,26 @@ def test_labels_that_were_corrected_since_are_told(trained, caplog):
     (text,) = caplog.messages
     assert "gives 1 clips another label than the run has, such as rise/test_0: 'fall', and" in text
     assert "not 'rise'. Scores are by those of the run. Train a new run on these, unless" in text
+
+
+def test_labels_of_frames_of_other_test_clips_are_told(walks, tmp_path, caplog):
+    cache = copy_cache(walks[0], tmp_path / "cache")
+    run, data = RunDir(tmp_path / "run"), TrainingData(cache, frame_labels_path=walks[1])
+    config = make_config(labels="frame", rnn="none", epochs=1)
+    train_run(config, data, run=run, checkpoint_sec=60)
+    score_run(run, cache)
+    caplog.clear()
+    caplog.set_level("WARNING")
+    cache = play_backwards(cache, "test", SourceStat(1, 0))
+    score_run(run, cache)
+    (text,) = caplog.messages
+    assert text.startswith(f"{cache.cache_dir}: its test clips have other contents than those that")
+    assert f"{run.path} has labels of. Scores are by these labels of frames." in text
+    digests = run.sources_path.read_text().splitlines()
+    run.sources_path.write_text(digests[0] + "\n")  # as of an older run
+    caplog.clear()
+    evaluate_run(run, cache, split="test")
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("lost", ["metrics", "predictions"])

@@ -34,31 +34,58 @@ def describe_data(cache: FeatureCache, clips: Sequence[Clip]) -> dict[str, str]:
     }
 
 
-def digest_trained_sources(cache: FeatureCache, clips: Iterable[Clip]) -> str:
-    """Returns the content of `sources.sha256`: a digest of what train and val clips were made of.
-
-    Test clips decide no weight; their scores know what they are of.
+def digest_run_sources(cache: FeatureCache, clips: Sequence[Clip], *, labels_frames: bool) -> str:
+    """Returns the content of `sources.sha256`: a line of what train and val clips were made of and,
+    if their frames have labels, one of test clips, which training does not read otherwise.
     """
-    return cache.digest_sources(clip.clip_id for clip in clips if clip.split != "test") + "\n"
+    parts = [_find_part(clips, of_test=False)]
+    if labels_frames:
+        parts.append(_find_part(clips, of_test=True))
+    return "".join(f"{cache.digest_sources(clip_ids)}\n" for clip_ids in parts)
+
+
+def has_other_sources(
+    run: RunDir, cache: FeatureCache, clips: Sequence[Clip], *, of_test: bool = False
+) -> bool:
+    """Whether a cache has other contents of a run's train and val clips, or of its test clips.
+
+    Test clips decide no weight, and their scores know what they are of; a run's labels of their
+    frames do not. Where clips are not cached, or the run is of an earlier version, none can tell.
+    """
+    if not run.sources_path.exists():
+        return False
+    digests = run.sources_path.read_text(encoding="utf-8").split()
+    clip_ids = _find_part(clips, of_test=of_test)
+    if len(digests) <= of_test or not all(cache.clip_path(x).exists() for x in clip_ids):
+        return False
+    return digests[of_test] != cache.digest_sources(clip_ids)
+
+
+def _find_part(clips: Iterable[Clip], *, of_test: bool) -> list[str]:
+    return [clip.clip_id for clip in clips if (clip.split == "test") == of_test]
 
 
 def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) -> None:
-    """Warns where a cache is not, or not only, of the clips that a run was trained and split on,
-    or has other labels.
+    """Warns where a cache is not, or not only, of the clips that a run was trained and split on, or
+    has labels of, or where it has other labels.
 
     Args:
         run: The run.
         clips: Those of its manifest.
         cache: The cache that it is to be scored on.
     """
-    trained = [clip for clip in clips if clip.split != "test"]
-    can_tell = run.sources_path.exists() and all(
-        cache.clip_path(clip.clip_id).exists() for clip in trained
-    )
-    if can_tell and run.sources_path.read_text() != digest_trained_sources(cache, clips):
+    if has_other_sources(run, cache, clips):
         logging.warning(
             "%s: its train and val clips have other contents than those that %s was trained on. If "
             "it is not meant to be of other data, name the run's own cache",
+            cache.cache_dir,
+            run.path,
+        )
+    if has_other_sources(run, cache, clips, of_test=True):
+        logging.warning(
+            "%s: its test clips have other contents than those that %s has labels of. Scores are "
+            "by these labels of frames. Train a new run on labels of what is there now, unless "
+            "they are the same",
             cache.cache_dir,
             run.path,
         )

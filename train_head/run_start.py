@@ -21,7 +21,7 @@ from train_head.config import TrainConfig, read_config
 from train_head.frame_label_file import format_frame_labels, write_frame_labels
 from train_head.frame_labels import FrameLabels, check_trainable, read_frame_labels
 from train_head.label_coverage import check_read_labels
-from train_head.provenance import digest_trained_sources, list_versions
+from train_head.provenance import digest_run_sources, has_other_sources, list_versions
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
 from train_head.training_data import TrainingData
@@ -172,7 +172,8 @@ def _write_start(
         write_frame_labels(run.frame_labels_path, frame_labels)
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract.to_json())
-    write_text(run.sources_path, digest_trained_sources(cache, clips))
+    sources = digest_run_sources(cache, clips, labels_frames=frame_labels is not None)
+    write_text(run.sources_path, sources)
     write_json(run.versions_path, list_versions())
     lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
     write_text(run.flags_path, "\n".join(lines) + "\n")
@@ -184,7 +185,7 @@ def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> b
     if not run.sources_path.exists():  # of an earlier version
         return False
     check_cached(clips, cache, listed_in=cache.manifest_path)
-    return run.sources_path.read_text(encoding="utf-8") != digest_trained_sources(cache, clips)
+    return has_other_sources(run, cache, clips)
 
 
 def _holds_other_files(run: RunDir) -> bool:

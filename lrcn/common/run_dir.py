@@ -5,7 +5,8 @@ config.json        the settings it was trained with
 flags.txt          the same as flags: pass it with --flagfile
 classes.txt        a class name a line; the line number is the class id
 contract.json      what its features are made of
-sources.sha256     a digest of the sources of its train and val clips
+sources.sha256     a digest of the sources of its train and val clips, and with --labels=frame one
+                   of its test clips
 manifest.csv       its clips and their splits
 frame_labels.csv   with --labels=frame, the label of every frame of these clips
 versions.json      the packages it was trained with
