@@ -1,6 +1,7 @@
 """Tests the scores on tables small enough to check by hand."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -188,6 +189,22 @@ def test_scores_are_plain_numbers_that_json_can_hold():
 def test_no_clips_are_refused():
     with pytest.raises(ValueError, match="at least one clip to score"):
         compute_metrics(np.zeros((0, 3)), np.zeros(0, int), NAMES)
+
+
+def test_groups_of_clips_of_many_classes_take_little_memory():
+    num_classes, num_clips = 500, 300
+    probabilities = np.random.RandomState(0).uniform(size=(num_clips, num_classes))
+    class_ids, groups = np.arange(num_clips), [str(i // 2) for i in range(num_clips)]
+    names = [str(k) for k in range(num_classes)]
+    tracemalloc.start()
+    try:
+        compute_metrics(probabilities, class_ids, names, groups=groups)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The confusion matrix takes the most. A row of twice the classes for each class and clip, as
+    # there once was, is as much again and more with every clip.
+    assert peak_bytes < 30 * num_classes**2
 
 
 def test_table():

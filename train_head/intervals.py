@@ -155,14 +155,20 @@ def sum_groups(rows: np.ndarray, groups: Sequence[str] | None) -> np.ndarray | N
     Returns:
         [G, ...] float64; None where there are no groups, each clip is one, or all are one.
     """
+    group_ids = number_groups(groups)
+    if group_ids is None:
+        return None
+    sums = np.zeros((group_ids.max() + 1, *rows.shape[1:]))
+    np.add.at(sums, group_ids, rows)
+    return sums
+
+
+def number_groups(groups: Sequence[str] | None) -> np.ndarray | None:
+    """Numbers the groups of N clips, [N] int64 from 0; None as `sum_groups`."""
     if groups is None:
         return None
     names, group_ids = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) in (1, len(rows)):
-        return None
-    sums = np.zeros((len(names), *rows.shape[1:]))
-    np.add.at(sums, group_ids, rows)
-    return sums
+    return None if len(names) in (1, len(groups)) else group_ids
 
 
 def is_one_group(groups: Sequence[str] | None) -> bool:

@@ -11,7 +11,7 @@ from train_head.intervals import (
     find_mean_interval,
     find_ratio_interval,
     is_one_group,
-    sum_groups,
+    number_groups,
 )
 
 _CALIBRATION_BINS = 15
@@ -57,8 +57,6 @@ def compute_metrics(
     ranks = np.argsort(-probabilities, axis=1, kind="stable")
     in_top5 = (ranks[:, :5] == class_ids[:, None]).any(axis=1)
     num_right = int((predicted == class_ids).sum())
-    # Two for each class: its wrong clips and its right ones.
-    cells = 2 * class_ids + (predicted == class_ids)
     error, reliability = measure_calibration(probabilities, class_ids)
     return {
         "num_clips": num_clips,
@@ -67,7 +65,9 @@ def compute_metrics(
         "top5": float(in_top5.mean()),
         "mean_class_accuracy": float(np.mean([x for x in recalls.values() if x is not None])),
         "mean_class_accuracy_interval": _find_mean_interval(per_class),
-        "by_group": _find_group_intervals(cells, groups, num_classes=num_classes),
+        "by_group": _find_group_intervals(
+            predicted == class_ids, class_ids, groups, num_classes=num_classes
+        ),
         "of_one_group": is_one_group(groups),
         "expected_calibration_error": error,
         "reliability": reliability,
@@ -162,15 +162,16 @@ def _find_mean_interval(per_class: dict[str, dict]) -> list[float]:
 
 
 def _find_group_intervals(
-    cells: np.ndarray, groups: Sequence[str] | None, *, num_classes: int
+    is_right: np.ndarray, class_ids: np.ndarray, groups: Sequence[str] | None, *, num_classes: int
 ) -> dict | None:
-    counts = sum_groups(np.eye(2 * num_classes)[cells], groups)
-    if counts is None:
+    group_ids = number_groups(groups)
+    if group_ids is None:
         return None
-    wrong, right = counts[:, 0::2], counts[:, 1::2]
-    total = wrong + right
+    right, total = np.zeros((2, group_ids.max() + 1, num_classes))
+    np.add.at(right, (group_ids, class_ids), is_right)
+    np.add.at(total, (group_ids, class_ids), 1)
     return {
-        "num_groups": len(counts),
+        "num_groups": len(total),
         "top1_interval": find_ratio_interval(right.sum(axis=1), total.sum(axis=1)),
         "mean_class_accuracy_interval": find_grouped_mean_interval(right, total),
     }
