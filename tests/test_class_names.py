@@ -1,5 +1,7 @@
 """Class names: their file, and their numbers."""
 
+from pathlib import Path
+
 import pytest
 from refusals import refusal
 
@@ -27,6 +29,11 @@ def test_class_names_and_ids(tmp_path):
 def test_an_unknown_label_lists_the_known_ones():
     with refusal("clip 'c1': unknown label 'hop'. The classes are 'walk', 'run'."):
         find_class_ids([Clip("c1", "c1", "hop")], ["walk", "run"])
+    with refusal(
+        "Correct the label, or add it to cache/classes.txt as its last line. Where a class has "
+        "another name now, rename its line there."
+    ):
+        find_class_ids([Clip("c1", "c1", "hop")], ["walk"], where=Path("cache/classes.txt"))
 
 
 @pytest.mark.parametrize(

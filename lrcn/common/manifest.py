@@ -93,7 +93,12 @@ def find_class_ids(
             raise ValueError(
                 f"clip {clip.clip_id!r}: unknown label {clip.label!r}. The classes are "
                 f"{', '.join(map(repr, class_names))}. Correct the label"
-                + (f", or add it to {where} as its last line." if where else ".")
+                + (
+                    f", or add it to {where} as its last line. Where a class has another name now, "
+                    "rename its line there."
+                    if where
+                    else "."
+                )
             )
         ids.append(class_ids[clip.label])
     return ids
