@@ -52,6 +52,16 @@ def test_without_hdf5plugin_zstd_is_refused_by_name(cache, monkeypatch):
     write_clip(cache, "plain")
 
 
+def test_times_are_read_once_and_the_number_of_frames_is_theirs(cache):
+    write_clip(cache)
+    clock = cache.read_clock("walk/clip_1")
+    # Labels that were read for its frames go with no other number.
+    write_clip(cache, num_frames=12)
+    assert cache.read_clock("walk/clip_1") is clock
+    assert cache.count_frames("walk/clip_1") == len(clock.frame_index) == 10
+    assert read_cache(cache.cache_dir).count_frames("walk/clip_1") == 12
+
+
 def test_times_of_a_folder_stay_nan(cache):
     writer = cache.open_writer("a")
     writer.append(make_maps(2), frame_index=[0, 1], timestamp_sec=[float("nan")] * 2)

@@ -57,6 +57,7 @@ class FeatureCache:
         # Of the clips that were read, 12 bytes a view of a frame.
         self._tables: dict[str, FrameTable] = {}
         self._sources: dict[str, SourceStat] = {}
+        self._clocks: dict[str, ClipClock] = {}  # as many bytes
 
     def clip_path(self, clip_id: str) -> Path:
         """Where the clip's features lie, whether or not they exist yet."""
@@ -127,6 +128,8 @@ class FeatureCache:
 
     def count_frames(self, clip_id: str) -> int:
         """T of a cached clip. Raises as `read_clip`."""
+        if clip_id in self._clocks:
+            return len(self._clocks[clip_id].frame_index)
         with self._open_clip(clip_id) as file:
             return file["feature_maps"].shape[0]
 
@@ -151,9 +154,13 @@ class FeatureCache:
         return self._read_source(clip_id).span == span
 
     def read_clock(self, clip_id: str) -> ClipClock:
-        """Reads when a clip's frames are, without their features. Raises as `read_clip`."""
-        with self._open_clip(clip_id) as file:
-            return ClipClock(*(file[name][:] for name in ClipClock._fields))
+        """Reads when a clip's frames are, without their features; once, as it takes milliseconds
+        and labels of frames are read for each of many splits. Raises as `read_clip`.
+        """
+        if clip_id not in self._clocks:
+            with self._open_clip(clip_id) as file:
+                self._clocks[clip_id] = ClipClock(*(file[name][:] for name in ClipClock._fields))
+        return self._clocks[clip_id]
 
     def read_clip(
         self, clip_id: str, *, frames: np.ndarray | None = None, view: int = 0
