@@ -98,7 +98,8 @@ def test_planted_duplicates_across_splits_come_first_and_those_within_one_do_not
         )
     ]
     assert "same frames" not in lines[2]
-    assert lines[-1].startswith("2 pairs of the 21 clips are in different splits and have a simi")
+    assert lines[-1].startswith("In different splits with a similarity of 0.9 or more, or a frame")
+    assert lines[-1].endswith("in common: 2 pairs of the 21 clips.")
     # In one split they are no leak.
     other = tmp_path / "other.csv"
     move = {"test_0": "train", "val_2": "train"}
@@ -220,9 +221,9 @@ def test_a_part_of_a_clip_counts_by_the_frame_in_common(tmp_path):
     assert (first["frame_a"], first["frame_b"]) in [(0, 0), (2, 1)]
     lines = format_audit(audit).splitlines()
     assert [i for i, line in enumerate(lines) if line.endswith("  a frame in common")] == [1]
-    assert lines[-1].endswith("have a similarity of 0.999 or more, or a frame in common.")
+    assert lines[-1].endswith(" 0.999 or more, or a frame in common: 1 pair of the 21 clips.")
     # Ten that do not count show how far below they are; the list is no alarm.
-    assert lines[-3:-1] == ["39 more pairs, less alike than these, are in audit.json.", ""]
+    assert lines[-3:-1] == ["audit.json has 39 pairs more, less alike than these.", ""]
     assert lines.index(lines[-3]) == 1 + 1 + 10
     assert ("train_3", "test_3") in list_pairs(audit)
     assert all(pair["frame_similarity"] < 0.9 for pair in others)

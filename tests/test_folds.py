@@ -57,7 +57,7 @@ def test_as_many_folds_as_groups_leave_one_out_each():
 
 def test_labels_of_clips_do_not_count_where_frames_have_them():
     clips = [dataclasses.replace(x, label=x.clip_id) for x in make_clips("aabbccdd")]
-    with pytest.raises(ValueError, match=r"at most 1 clips of a class, --folds=2\. Lower"):
+    with pytest.raises(ValueError, match=r"at most 1 clip of a class, --folds=2\. Lower"):
         draw_folds(clips, num_folds=2, seed=0)
     folds = draw_folds(clips, num_folds=2, seed=0, by_class=False)
     first, second = ([x.group for x in fold if x.split == "test"] for fold in folds)

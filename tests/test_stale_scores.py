@@ -154,8 +154,8 @@ def test_test_clips_that_came_later_are_told(trained, caplog):
         == len([clip for clip in clips if clip.split == "test"]) - 1
     )
     (text,) = caplog.messages
-    assert "lists 1 test clips that the run does not know, such as rise/late; they are not" in text
-    assert text.endswith("to score them, unless the --manifest of this one leaves them out")
+    assert "lists 1 test clip that the run does not know and does not score, such as rise/" in text
+    assert text.endswith("to score all, unless the --manifest of this one leaves them out")
 
 
 def test_a_score_that_is_not_of_test_clips_comes_with_a_warning(trained, caplog):
@@ -186,7 +186,7 @@ def test_labels_that_were_corrected_since_are_told(trained, caplog):
     write_manifest(cache.manifest_path, clips)
     evaluate_run(run, cache, split="test")
     (text,) = caplog.messages
-    assert "gives 1 clips another label than the run has, such as rise/test_0: 'fall', and" in text
+    assert "gives 1 clip another label than the run has, such as rise/test_0: 'fall', and" in text
     assert "not 'rise'. Scores are by those of the run. Train a new run on these, unless" in text
 
 

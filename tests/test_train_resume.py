@@ -166,7 +166,7 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
         process.kill()
     assert (process.returncode, output) == (130, "") and "Traceback" not in log
     # The last checkpoint is older than the last epoch, which is not kept.
-    pattern = r"(\d+) epochs done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from where"
+    pattern = r"(\d+) epochs? done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from"
     num_done, num_kept = map(int, re.search(pattern, log).groups())
     assert 0 < num_kept <= num_done
     assert (run.checkpoints_path / f"last_{num_kept}.npz").exists()

@@ -1,5 +1,6 @@
 """Near duplicates as a table for a terminal."""
 
+from lrcn.common.wording import name_count
 from train_head.near_duplicates import SAME_FRAMES
 
 # Pairs that do not count and are printed all the same: they tell how far off the closest are.
@@ -26,12 +27,14 @@ def format_audit(audit: dict) -> str:
         )
     num_left_out = len(audit["pairs"]) - len(pairs)
     if num_left_out:
-        lines.append(f"{num_left_out} more pairs, less alike than these, are in audit.json.")
+        more = name_count(num_left_out, "pair")
+        lines.append(f"audit.json has {more} more, less alike than these.")
     return "\n".join(
         [
             *lines,
             "",
-            f"{audit['num_pairs']} pairs of the {audit['num_clips']} clips are in different splits "
-            f"and have a similarity of {audit['threshold']:g} or more, or a frame in common.",
+            f"In different splits with a similarity of {audit['threshold']:g} or more, or a frame "
+            f"in common: {name_count(audit['num_pairs'], 'pair')} of the {audit['num_clips']} "
+            "clips.",
         ]
     )

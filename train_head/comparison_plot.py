@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lrcn.common.atomic_file import replace_file
+from lrcn.common.wording import name_count
 
 _SEED_COLOUR, _MEAN_COLOUR, _LINE_COLOUR = "#9bb8d3", "#1f5a92", "#888888"
 
@@ -25,9 +26,10 @@ def draw_comparison(path: Path, comparison: dict) -> None:
             low, mean, high = (100 * model["difference"][x] for x in ("low", "mean", "high"))
             differences.plot([low, high], [place, place], color=_MEAN_COLOUR, linewidth=2)
             differences.plot(mean, place, "o", color=_MEAN_COLOUR, markersize=6)
-    seeds_name = "seed" if num_seeds == 1 else "seeds"
-    scores.set_title(f"a dot a seed, the bar their mean ({num_seeds} {seeds_name})", fontsize=9)
-    scores.set_xlabel(f"top-1 of {comparison['num_clips']} {comparison['split']} clips, %")
+    seeds = name_count(num_seeds, "seed")
+    scores.set_title(f"a dot a seed, the bar their mean ({seeds})", fontsize=9)
+    clips = name_count(comparison["num_clips"], f"{comparison['split']} clip")
+    scores.set_xlabel(f"top-1 of {clips}, %")
     scores.set_yticks(places, [model["title"] for model in models])
     scores.invert_yaxis()  # shared with the other plot
     differences.axvline(0, color=_LINE_COLOUR, linewidth=1)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lrcn.common.wording import name_count
 from train_head.intervals import measure_difference
 from train_head.score_table import ONE_GROUP, format_leaks
 
@@ -27,7 +28,8 @@ def find_verdict(is_right: Mapping[str, np.ndarray], groups: Sequence[str] | Non
     gain = measure_difference(is_right["gru"], is_right[BASELINE], groups=groups)
     by_order = measure_difference(is_right["gru"], is_right["gru_shuffled"], groups=groups)
     shown, shown_order = format_difference(gain), format_difference(by_order)
-    few_clips = f"{is_right['gru'].shape[1]} clips are too few"
+    num_clips = is_right["gru"].shape[1]
+    few_clips = "1 clip is too few" if num_clips == 1 else f"{num_clips} clips are too few"
     if gain["low"] > 0:
         verdict = f"The GRU is better than mean pooling by {shown} points"
         if by_order["low"] > 0:
@@ -55,7 +57,7 @@ def format_table(comparison: dict) -> str:
     # Of each seed would be wider than a terminal; compare.json and compare.png have them.
     seeds = comparison["seeds"]
     named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
-    clips = f"{comparison['num_clips']} {comparison['split']} clips"
+    clips = name_count(comparison["num_clips"], f"{comparison['split']} clip")
     lines = [
         f"top-1 of {clips}, in %: mean and deviation of {named}",
         "",

@@ -8,6 +8,7 @@ from absl import logging
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.devices import choose_training_policy, make_strategy
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import name_count
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import raise_read_errors
 from train_head.config import TrainConfig
@@ -140,10 +141,10 @@ def _compile(model, config: TrainConfig, *, num_clips: int) -> None:
         logging.info("Mixed precision: the FC layer computes in %s%s", policy, slower)
     if config.batch_size > num_clips:
         logging.warning(
-            "The batch of %d is larger than the %d train clips, so an epoch is one step. Lower "
+            "The batch of %d is larger than the %s, so an epoch is one step. Lower "
             "--batch_size for more steps.",
             config.batch_size,
-            num_clips,
+            name_count(num_clips, "train clip"),
         )
     model.compile(
         optimizer=build_optimizer(

@@ -10,6 +10,7 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.wording import name_count
 from train_head.config import TrainConfig
 
 
@@ -69,8 +70,8 @@ def draw_folds(
     num_groups = len(set(groups))
     if num_groups < num_folds:
         raise ValueError(
-            f"Expected a group of clips for each fold. Received: {num_groups} groups, "
-            f"--folds={num_folds}. Lower --folds, or add clips."
+            f"Expected a group of clips for each fold. Received: "
+            f"{name_count(num_groups, 'group')}, --folds={num_folds}. Lower --folds, or add clips."
         )
     labels = np.array([clip.label if by_class else "" for clip in clips])
     if num_groups == num_folds:
@@ -104,6 +105,7 @@ def _check_class_sizes(labels: np.ndarray, num_folds: int) -> None:
     largest = int(np.unique(labels, return_counts=True)[1].max())
     if largest < num_folds:
         raise ValueError(
-            f"Expected a class with a clip for each fold. Received: at most {largest} clips of a "
-            f"class, --folds={num_folds}. Lower --folds, or add clips."
+            f"Expected a class with a clip for each fold. Received: at most "
+            f"{name_count(largest, 'clip')} of a class, --folds={num_folds}. Lower --folds, or add "
+            "clips."
         )

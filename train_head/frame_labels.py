@@ -27,6 +27,7 @@ from lrcn.common.manifest import read_class_names, read_manifest, read_utf8
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir
 from lrcn.common.span import round_sec
+from lrcn.common.wording import name_count
 from train_head.interval_file import (
     EXPECTED_COLUMNS,
     SEC_COLUMNS,
@@ -175,8 +176,8 @@ def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
     if len(lines) < num_needed:
         raise ValueError(
             f"{path}: expected a line for each frame of the clip, of which the cache has frame "
-            f"{num_needed - 1}, counted from 0. Received: {len(lines)} lines. Add the missing "
-            "ones; an empty line leaves its frame unlabelled."
+            f"{num_needed - 1}, counted from 0. Received: {name_count(len(lines), 'line')}. Add "
+            "the missing ones; an empty line leaves its frame unlabelled."
         )
     for number, label in enumerate(lines, start=1):
         if label:

@@ -21,6 +21,7 @@ from lrcn.common.clip import SPLITS, Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.sampling import sample_segment_centres
+from lrcn.common.wording import name_count
 from train_head.provenance import describe_data
 from train_head.run_clips import read_run_clips
 
@@ -87,11 +88,11 @@ def find_near_duplicates(
     compared_sec = time.monotonic()
     pairs = [_compare(cache, clips[a], clips[b], mean) for a, b in closest]
     logging.info(
-        "%d clips read in %.1f s and compared in %.1f s; the frames of %d pairs in %.1f s",
+        "%d clips read in %.1f s and compared in %.1f s; the frames of %s in %.1f s",
         len(clips),
         read_sec - start_sec,
         compared_sec - read_sec,
-        len(pairs),
+        name_count(len(pairs), "pair"),
         time.monotonic() - compared_sec,
     )
     counts = [_counts(pair, threshold) for pair in pairs]

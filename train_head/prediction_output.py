@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import name_file
+from lrcn.common.wording import name_count
 from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs
 from train_head.frame_prediction_file import format_clock
@@ -84,10 +85,10 @@ def open_prediction_csv(
             except OSError as error:
                 if not num_clips:
                     raise
+                clips = name_count(num_clips, "clip")
                 raise OSError(
-                    f"{path}: {error.strerror}. It holds the {num_clips} clips before, whole. Make "
-                    "room there, and remove it or name another --output: one that exists is "
-                    "refused."
+                    f"{path}: {error.strerror}. It holds the {clips} before, whole. Make room "
+                    "there, and remove it or name another --output: one that exists is refused."
                 ) from error
             num_clips += 1
 

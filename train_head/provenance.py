@@ -14,6 +14,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import name_count
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "av", "pillow", "scikit-learn")
@@ -94,21 +95,21 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
     new = [clip.clip_id for clip in listed if clip.split == "test" and clip.clip_id not in known]
     if new:
         logging.warning(
-            "%s lists %d test clips that the run does not know, such as %s; they are not scored. "
-            "Train a new run to score them, unless the --manifest of this one leaves them out",
+            "%s lists %s that the run does not know and does not score, such as %s. Train a new "
+            "run to score all, unless the --manifest of this one leaves them out",
             cache.manifest_path,
-            len(new),
+            name_count(len(new), "test clip"),
             new[0],
         )
     corrected = [x for x in listed if x.label != known.get(x.clip_id, x).label]
     if corrected and not run.frame_labels_path.exists():
         first = corrected[0]
         logging.warning(
-            "%s gives %d clips another label than the run has, such as %s: %r, and not %r. Scores "
+            "%s gives %s another label than the run has, such as %s: %r, and not %r. Scores "
             "are by those of the run. Train a new run on these, unless the --manifest of this one "
             "means its own",
             cache.manifest_path,
-            len(corrected),
+            name_count(len(corrected), "clip"),
             first.clip_id,
             first.label,
             known[first.clip_id].label,

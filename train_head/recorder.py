@@ -19,6 +19,7 @@ from absl import logging
 from lrcn.common.atomic_file import replace_csv, replace_file
 from lrcn.common.interrupt import is_interrupted, raise_if_interrupted
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import name_count
 from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
 
@@ -133,10 +134,10 @@ class RunRecorder(keras.callbacks.Callback):
                 raise
             num_epochs = max(_find_checkpoints(self.run.checkpoints_path), default=0)
             logging.info(
-                "%s: %d epochs done, %d of them in a checkpoint (--checkpoint_sec=%g), from where "
+                "%s: %s done, %d of them in a checkpoint (--checkpoint_sec=%g), from where "
                 "the same command goes on",
                 self.run.path,
-                len(self.rows),
+                name_count(len(self.rows), "epoch"),
                 num_epochs,
                 self._checkpoint_sec,
             )

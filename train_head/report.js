@@ -144,7 +144,7 @@ function makeCard(i) {
   const inner = make("div");
   inner.style.minWidth = `${count * 34}px`;
   if (card.strip) {
-    const strip = make("div", { class: "strip" }, make("img", { src: card.strip, alt: `${count} frames of ${isolate(name)}` }));
+    const strip = make("div", { class: "strip" }, make("img", { src: card.strip, alt: `${nameCount(count, "frame")} of ${isolate(name)}` }));
     if (card.attention) strip.append(make("img", { class: "veil", src: card.attention, alt: "" }));
     // Few frames stay as large as many would be.
     strip.style.setProperty("--count", count);

@@ -15,6 +15,8 @@ function percent(x) {
   return (100 * x).toFixed((x > 0 && x < 0.1) || (x >= 0.995 && x < 1) ? 1 : 0) + " %";
 }
 
+const nameCount = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -108,7 +110,7 @@ function drawReliability() {
   for (const bin of bins) {
     const radius = 3 + 7 * Math.sqrt(bin.num_clips / most);
     const dot = draw("circle", { cx: x(bin.confidence), cy: y(bin.accuracy), r: radius, class: "fill-true", "fill-opacity": 0.75 });
-    dot.append(draw("title", {}, `${percent(bin.confidence)} sure, ${percent(bin.accuracy)} right, ${bin.num_clips} clips`));
+    dot.append(draw("title", {}, `${percent(bin.confidence)} sure, ${percent(bin.accuracy)} right, ${nameCount(bin.num_clips, "clip")}`));
     svg.append(dot);
   }
   byId("reliability-curve").append(svg);

@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from lrcn.common.wording import name_count
 from train_head.report_data import ScoredClips, list_confusions
 
 _FOLDER = Path(__file__).parent
@@ -124,6 +125,7 @@ def _make_environment() -> jinja2.Environment:
         "separators": (",", ":"),
     }
     environment.filters["percent"] = _format_percent
+    environment.filters["of"] = name_count
     environment.filters["isolate"] = _isolate
     return environment
 

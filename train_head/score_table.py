@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lrcn.common.wording import name_count
 from train_head.frame_labels import OVERLAPS
 
 # Of more classes, a confusion matrix is wider than a terminal.
@@ -16,18 +17,17 @@ def format_headline(scores: dict) -> str:
     `frame accuracy 93.1% [90.2, 95.8] of 1,234 frames of 12 test clips`.
     """
     leaking_groups = scores["provenance"]["leaking_groups"]
-    leak = f" (too good: {leaking_groups} groups are in several splits)" if leaking_groups else ""
+    leak = f" (too good: groups in several splits: {leaking_groups})" if leaking_groups else ""
+    clips = name_count(scores["num_clips"], f"{scores['split']} clip")
     one = " of one group" if _is_of_one_group(scores) else ""
     if "frame_accuracy" in scores:
         return (
             f"frame accuracy {scores['frame_accuracy']:.1%} "
-            f"{_format_interval(scores['frame_accuracy_interval'])} of {scores['num_frames']:,} "
-            f"frames of {scores['num_clips']} {scores['split']} clips{one}{leak}"
+            f"{_format_interval(scores['frame_accuracy_interval'])} of "
+            f"{name_count(scores['num_frames'], 'frame')} of {clips}{one}{leak}"
         )
-    return (
-        f"top-1 {scores['top1']:.1%} {_format_interval(scores['top1_interval'])} of "
-        f"{scores['num_clips']} {scores['split']} clips{one}{leak}"
-    )
+    interval = _format_interval(scores["top1_interval"])
+    return f"top-1 {scores['top1']:.1%} {interval} of {clips}{one}{leak}"
 
 
 def format_metrics(scores: dict) -> str:
@@ -65,8 +65,8 @@ def _format_clip_scores(scores: dict) -> list[str]:
 
 def _format_frame_scores(scores: dict) -> list[str]:
     lines = [
-        f"frames               {scores['num_frames']:,} with a label, in {scores['num_clips']} "
-        f"clips of the split {scores['split']}",
+        f"frames               {scores['num_frames']:,} with a label, in "
+        f"{name_count(scores['num_clips'], 'clip')} of the split {scores['split']}",
         _format_score(scores, "frame_accuracy", "frame accuracy"),
         _format_score(scores, "mean_class_accuracy", "mean class accuracy"),
         _format_score(scores, "mean_average_precision", "mean AP"),

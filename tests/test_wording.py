@@ -1,0 +1,31 @@
+"""One is said as one."""
+
+import numpy as np
+import pytest
+
+from lrcn.common.wording import name_count
+from train_head.comparison_text import find_verdict
+from train_head.metrics import compute_metrics
+from train_head.score_table import format_headline
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "0 clips"), (1, "1 clip"), (2, "2 clips"), (1234, "1,234 clips")]
+)
+def test_a_number_and_what_is_counted(number, expected):
+    assert name_count(number, "clip") == expected
+
+
+def test_a_score_of_a_single_clip():
+    scores = compute_metrics(np.array([[0.9, 0.1]]), np.array([0]), ["a", "b"])
+    scores |= {"split": "test", "provenance": {"leaking_groups": 1}}
+    expected = "top-1 100.0% [2.5, 100.0] of 1 test clip (too good: groups in several splits: 1)"
+    assert format_headline(scores) == expected
+    frames = {"frame_accuracy": 1.0, "frame_accuracy_interval": [0.0, 1.0], "num_frames": 1}
+    shown = format_headline({**scores, **frames})
+    assert shown.startswith("frame accuracy 100.0% [0.0, 100.0] of 1 frame of 1 test clip (too")
+
+
+def test_a_comparison_on_a_single_clip():
+    is_right = dict.fromkeys(("mean_pool", "gru", "gru_shuffled"), np.array([[True]]))
+    assert "1 clip is too few to tell whether order plays a part" in find_verdict(is_right)
