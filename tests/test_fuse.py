@@ -111,6 +111,14 @@ def test_output_into_a_missing_folder_is_refused_before_anything_is_read(tmp_pat
     assert f"error: {output}: expected --output in a folder that exists." in done.stderr
 
 
+def test_weights_of_a_variable_that_is_not_set_are_refused(tmp_path):
+    runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
+    flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}", "--weights=")
+    done = run_program("train_head.fuse", *flags, check=False)
+    text = "error: Expected a positive weight for each of the 2 runs. Received: []."
+    assert (done.returncode, done.stdout) == (1, "") and text in done.stderr
+
+
 def test_a_run_that_is_named_twice_is_refused(tmp_path):
     run = write_run(tmp_path / "rgb", RGB)
     flags = (f"--run_dirs={run},{run}/", f"--output={tmp_path / 'fused.csv'}")

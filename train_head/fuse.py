@@ -27,8 +27,9 @@ def main() -> int:
     paths = [Path(name).resolve() for name in _RUN_DIRS.value]
     if len(set(paths)) < len(paths):
         raise ValueError(f"--run_dirs: expected each run once. Received: {_RUN_DIRS.value}.")
+    given = [1] * len(paths) if _WEIGHTS.value is None else _WEIGHTS.value
     try:
-        weights = [float(weight) for weight in _WEIGHTS.value or [1] * len(_RUN_DIRS.value)]
+        weights = [float(weight) for weight in given]
     except ValueError:
         raise ValueError(f"--weights: expected numbers. Received: {_WEIGHTS.value}.") from None
 
