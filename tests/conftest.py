@@ -21,9 +21,11 @@ from small_labels import FEATURES
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.open_cache import create_cache
-from lrcn.common.tensorflow_start import own_process
+from lrcn.common.tensorflow_start import import_tensorflow, own_process
 
-own_process()  # TensorFlow starts as in the programs
+# TensorFlow starts as in the programs, whatever a test imports first: the same kernels round alike.
+own_process()
+import_tensorflow()
 
 CLIPS_PER_CLASS = 8
 
