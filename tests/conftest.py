@@ -23,11 +23,14 @@ from lrcn.common.manifest import write_manifest
 from lrcn.common.open_cache import create_cache
 from lrcn.common.tensorflow_start import import_tensorflow, own_process
 
-# TensorFlow starts as in the programs, whatever a test imports first: the same kernels round alike.
-own_process()
-import_tensorflow()
+own_process()  # TensorFlow starts as in the programs
 
 CLIPS_PER_CLASS = 8
+
+
+def pytest_collectstart():
+    # Before a test imports Keras by itself: only the programs' kernels round as the programs do.
+    import_tensorflow()
 
 
 @pytest.fixture(scope="session")
