@@ -54,7 +54,8 @@ def test_what_is_passed_over_is_said(tmp_path, caplog):
         (tmp_path / name).unlink()
     (tmp_path / "b").rmdir()
     make_tree(tmp_path, "a/Thumbs.db", "a/desktop.ini", "$RECYCLE.BIN/", "a/$RECYCLE.BIN/x.mp4")
-    make_tree(tmp_path, "System Volume Information/")
+    make_tree(tmp_path, "System Volume Information/", "lost+found/a/")
+    make_tree(tmp_path, "#recycle/a/x.mp4", "@Recycle/a/x.mp4")
     assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
     assert not caplog.text
 
