@@ -158,6 +158,15 @@ def test_the_frames_of_a_video_are_known_without_decoding_it(tmp_path, name):
         assert estimate_num_frames(path, **span)[0] == pytest.approx(20, abs=2)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.flv", "flv1")])
+def test_a_rate_that_is_stated_far_too_high_is_not_believed(tmp_path, name, codec):
+    # As of a recorded screen, whose header states the unit of its times.
+    pts = [40 * i for i in range(30)]
+    path = write_video(tmp_path / name, make_numbered_frames(30), fps=1000, pts=pts, codec=codec)
+    num_frames, rate_fps = estimate_num_frames(path)
+    assert (num_frames, rate_fps) == (pytest.approx(30, abs=1), pytest.approx(25, rel=0.1))
+
+
 def test_a_span_that_ends_behind_its_video_is_estimated_to_have_what_there_is(tmp_path):
     path = write_video(tmp_path / "a.mp4", make_numbered_frames(30), fps=10)
     assert estimate_num_frames(path, start_sec=2.0, end_sec=600.0) == (10, 10)
