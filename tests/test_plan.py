@@ -113,6 +113,16 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     assert found.needed_bytes == pytest.approx(expected_bytes, rel=0.15)
 
 
+def test_a_plan_without_any_clip_that_can_be_read_fails_also_where_they_are_skipped(tmp_path):
+    for label in ("left", "right"):
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            (tmp_path / label / f"{i}.mp4").write_bytes(b"no video")
+    flags = (f"--data={tmp_path}", "--skip_unreadable", *SMALL_BACKBONE)
+    done = run_program("extract_features.plan", *flags, check=False)
+    assert done.returncode == 1 and "Mend or remove them\n" in done.stderr
+
+
 def plan_as_the_cache_is(data, cache_dir):
     return make_plan(
         DataSettings(data=data),
