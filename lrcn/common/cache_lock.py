@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lrcn.common.atomic_file import make_temporary_path, name_file
 
-LOCK_NAME = ".lock"
+_LOCK_NAME = ".lock"
 _NUM_PLACES = 1 << 48
 
 
@@ -93,7 +93,7 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
             f"{cache_dir}: expected a folder, received a file. Name another --cache_dir."
         )
     cache_dir.mkdir(parents=True, exist_ok=True)
-    lock_path, places = cache_dir / LOCK_NAME, shard.places
+    lock_path, places = cache_dir / _LOCK_NAME, shard.places
     with open(lock_path, "a+") as file:
         try:
             with name_file(lock_path):
