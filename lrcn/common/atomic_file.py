@@ -18,6 +18,9 @@ from typing import BinaryIO
 
 from lrcn.common.clip_folder import is_hidden
 
+# What file systems say that can write files to the disk, but no folders, such as those that virtual
+# machines have of their hosts. PostgreSQL goes on after the same (fsync_fname_ext in fd.c).
+_NO_FOLDER_SYNC = {errno.EBADF, errno.EINVAL}
 _TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)
 
 
@@ -121,7 +124,11 @@ def commit_file(temporary: Path, path: Path) -> None:
     """Makes a finished, closed temporary file durable under its final name."""
     _fsync(temporary, os.O_RDWR)
     os.replace(temporary, path)
-    _fsync(path.parent, os.O_RDONLY)
+    try:
+        _fsync(path.parent, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 @contextlib.contextmanager
