@@ -51,7 +51,7 @@ class Plan:
     folder: Path
     frames: int = 0
     needed_bytes: int = 0
-    free_bytes: int = 0
+    free_bytes: float = 0
     expected_sec: float = 0.0
 
     @property
