@@ -1,14 +1,24 @@
 """A file that exists under its name is whole, whatever happens while it is written."""
 
+import contextlib
 import errno
 import fcntl
+import os
+import stat
 import subprocess
 import sys
 
 import pytest
 from commands import ROOT
+from refusals import refusal
 
-from lrcn.common.atomic_file import check_can_write, get_final_name, name_file, replace_file
+from lrcn.common.atomic_file import (
+    check_can_write,
+    get_final_name,
+    name_file,
+    replace_file,
+    write_text,
+)
 from lrcn.common.program import check_output
 
 
@@ -41,6 +51,24 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
         temporary.write_text("half")
         raise error
     assert path.read_text() == "old" and list_names(tmp_path) == ["old.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "is_refused"), [(errno.EINVAL, False), (errno.EBADF, False), (errno.EIO, True)]
+)
+def test_a_disk_that_can_write_files_but_no_folders_will_do(
+    tmp_path, monkeypatch, number, is_refused
+):
+    def sync_no_folder(descriptor, fsync=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_no_folder)
+    told = refusal(f"'{tmp_path}/a.txt'", OSError) if is_refused else contextlib.nullcontext()
+    with told:
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
 
 
 @pytest.mark.parametrize("keep_ending", [False, True])

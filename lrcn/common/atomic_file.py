@@ -16,6 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lrcn.common.clip_folder import is_hidden
+
+# What file systems say that can write files to the disk, but no folders, such as those that virtual
+# machines have of their hosts. PostgreSQL goes on after the same (fsync_fname_ext in fd.c).
+_NO_FOLDER_SYNC = {errno.EBADF, errno.EINVAL}
 _TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)
 
 
@@ -107,15 +112,23 @@ def get_final_name(name: str) -> str:
 
 
 def list_final_names(folder: Path) -> set[str]:
-    """The names of what lies in a folder, of temporary files the final ones; none without it."""
-    return {get_final_name(name) for name in os.listdir(folder)} if folder.is_dir() else set()
+    """The names of what lies in a folder, of temporary files the final ones; none without it.
+
+    Hidden entries are left out, as a new disk and the Mac's Finder put some where users see none.
+    """
+    names = map(get_final_name, os.listdir(folder)) if folder.is_dir() else ()
+    return {name for name in names if not is_hidden(name)}
 
 
 def commit_file(temporary: Path, path: Path) -> None:
     """Makes a finished, closed temporary file durable under its final name."""
     _fsync(temporary, os.O_RDWR)
     os.replace(temporary, path)
-    _fsync(path.parent, os.O_RDONLY)
+    try:
+        _fsync(path.parent, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 @contextlib.contextmanager
