@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import ROOT
@@ -92,16 +93,28 @@ def test_of_two_that_write_at_once_the_last_to_finish_wins(tmp_path):
     assert path.read_text() == "slow" and list_names(tmp_path) == ["a.txt"]
 
 
-def test_one_that_clears_up_may_be_quicker_than_the_lock(tmp_path, monkeypatch):
-    lock = fcntl.flock
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="no list of locks")
+def test_no_lock_covers_what_is_written(tmp_path):
+    """As such a lock would keep the writer out on SMB."""
+    with replace_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        inode = temporary.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        starts = [int(line.split()[-2]) for line in lines if f":{inode} " in line]
+        assert len(starts) == 1 and starts[0] > 1 << 60
 
-    def clear_up_first(file, operation):
-        monkeypatch.setattr(fcntl, "flock", lock)
+
+def test_one_that_clears_up_may_be_quicker_than_the_lock(tmp_path, monkeypatch):
+    name = "fcntl" if sys.platform == "linux" else "flock"
+    lock = getattr(fcntl, name)
+
+    def clear_up_first(*arguments):
+        monkeypatch.setattr(fcntl, name, lock)
         for leftover in tmp_path.iterdir():
             leftover.unlink()
-        lock(file, operation)
+        lock(*arguments)
 
-    monkeypatch.setattr(fcntl, "flock", clear_up_first)
+    monkeypatch.setattr(fcntl, name, clear_up_first)
     with replace_file(tmp_path / "a.txt") as temporary:
         assert temporary.exists()
         temporary.write_text("new")
