@@ -120,7 +120,7 @@ def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult)
             writer.discard()
         return
     # The failure may name a path that is not UTF-8.
-    failure = escape_control(end.failure or "")
+    failure = escape_control(end.failure)
     broken_off = f"kept {writer.num_frames} frames: {failure}" if failure else ""
     result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
     result.clips_done += 1

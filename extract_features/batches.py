@@ -52,8 +52,7 @@ def iter_batches(
                 pixels[row] = view
             num_frames += 1
             # The queue to the writer holds batches by the dozen; it needs no pixels.
-            frame = Frame(item.frame.index, item.frame.timestamp_sec, None)
-            item = Item(item.job, frame)
+            item = item._replace(frame=item.frame._replace(pixels=None))
         pending.append(item)
         if num_frames == batch_size:
             yield Batch(pixels, pending)

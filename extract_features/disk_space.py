@@ -115,10 +115,14 @@ def describe_lack_of_space(needed_bytes: int, folder: Path) -> str | None:
     return message
 
 
-def find_free_bytes(folder: Path) -> int:
-    """Finds the free bytes of the disk that a folder lies on, or will lie on."""
+def find_free_bytes(folder: Path) -> float:
+    """Finds the free bytes of the disk that a folder lies on, or will lie on.
+
+    Infinitely many where it does not tell its size, as some file systems of servers do not.
+    """
     folder = Path(folder).resolve()
-    return shutil.disk_usage(next(x for x in (folder, *folder.parents) if x.exists())).free
+    usage = shutil.disk_usage(next(x for x in (folder, *folder.parents) if x.exists()))
+    return usage.free if usage.total else math.inf
 
 
 def take_evenly(jobs: list[Job], count: int) -> list[Job]:

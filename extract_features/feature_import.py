@@ -86,9 +86,9 @@ class _Import:
     ) -> Contract:
         if existing is not None:
             check_contract(existing, self.contract)
-            if not self._is_in_place(existing):
+            was = existing.contract.weights
+            if was != self.contract.weights:
                 jobs, _ = self.find_jobs(clips)
-                was = existing.contract.weights
                 check_moved_data(existing, clips, jobs, was=was, now=self.features)
         return self.contract
 
@@ -107,9 +107,6 @@ class _Import:
         _warn_if_small(num_values)
         result.elapsed_sec = time.monotonic() - start_sec
         return result
-
-    def _is_in_place(self, existing: FeatureCache) -> bool:
-        return existing.contract.weights == self.contract.weights
 
 
 def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:

@@ -65,8 +65,8 @@ class DataSettings:
                 )
         if self.data.suffix.lower() != ".csv":
             left_out.pop("data_root", None)  # a folder is its own
-        completed = dataclasses.replace(self, **left_out)
-        return dataclasses.replace(completed, group_regex=completed.group_regex or None)
+        left_out["group_regex"] = left_out.get("group_regex", self.group_regex) or None
+        return dataclasses.replace(self, **left_out)
 
     def to_remember(self) -> dict:
         """What the cache keeps, ready for JSON."""

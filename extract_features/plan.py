@@ -27,9 +27,9 @@ def main() -> int:
         logging.warning("unreadable: %s: %s", clip.clip_id, reason)
     if plan.has_failures:
         logging.error(
-            "Clips that an extraction would fail for: %d. Mend or remove them, or go on without: "
-            "--skip_unreadable",
+            "Clips that an extraction would fail for: %d. Mend or remove them%s",
             len(plan.unreadable),
+            "" if plan.skip_unreadable else ", or go on without: --skip_unreadable",
         )
     message = describe_lack_of_space(plan.needed_bytes, plan.folder)
     if message is not None:

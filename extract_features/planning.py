@@ -51,13 +51,14 @@ class Plan:
     folder: Path
     frames: int = 0
     needed_bytes: int = 0
-    free_bytes: int = 0
+    free_bytes: float = 0
     expected_sec: float = 0.0
 
     @property
     def has_failures(self) -> bool:
-        """Whether an extraction would end as failed."""
-        return bool(self.unreadable) and not self.skip_unreadable
+        """Whether an extraction would end as failed; without any clip it does in any case."""
+        has_clips = self.clips + self.skipped > 0
+        return bool(self.unreadable) and not (self.skip_unreadable and has_clips)
 
     def __str__(self):
         minutes, seconds = divmod(round(self.expected_sec), 60)

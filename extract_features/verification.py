@@ -1,6 +1,5 @@
 """Finds the files of a cache that are not what its manifest and contract say."""
 
-import contextlib
 import dataclasses
 import math
 import os
@@ -76,7 +75,8 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
     clips_dir = cache.cache_dir / "clips"
     for path in sorted(clips_dir.rglob("*.h5")):
-        if path not in expected:
+        # A clip_id may have a part that ends so: its folder, with clips in it.
+        if path not in expected and not path.is_dir():
             name = path.relative_to(clips_dir).with_suffix("").as_posix()
             name = name if name.isprintable() else ascii(name)
             yield Finding("extra", name, f"{path}: no clip of the manifest. Delete it at will.")
@@ -100,7 +100,7 @@ def remove_file(cache: FeatureCache, finding: Finding) -> bool:
 
 def _check_clip(cache: FeatureCache, clip: Clip) -> Finding | None:
     try:
-        source, source_stat = _read_source(cache, clip)
+        source, source_stat, lack = _read_source(cache, clip)
     except OSError as error:  # of too many open files, which say nothing of the source
         return Finding("unreadable", clip.clip_id, str(error))
     problem = _check_file(cache, clip, source, source_stat)
@@ -108,7 +108,7 @@ def _check_clip(cache: FeatureCache, clip: Clip) -> Finding | None:
         kind, reason = problem
         return Finding(kind, clip.clip_id, reason, can_rebuild=source_stat is not None)
     if source_stat is None:
-        return Finding("source missing", clip.clip_id, f"{source}: not there; its features are.")
+        return Finding("source missing", clip.clip_id, f"{lack} Its features are there.")
     return None
 
 
@@ -175,14 +175,19 @@ def _check_chunks(dataset: h5py.Dataset) -> None:
             )
 
 
-def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | None]:
-    """Returns where the clip came from, and its state now; None if it is gone."""
+def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | None, str]:
+    """Returns where the clip came from, and its state now; None if it is gone, or no clip any more.
+
+    Behind them is what is to be said of that.
+    """
     if cache.contract.backbone == IMPORTED_BACKBONE:
         source = find_feature_source(Path(cache.contract.weights), clip.clip_id)
-        with contextlib.suppress(OSError):
-            return source, read_feature_stat(source)
-        return source, None
+        try:
+            return source, read_feature_stat(source), ""
+        except OSError as error:
+            return source, None, f"{error}."
     source = Path(cache.data_root) / clip.path
-    with contextlib.suppress(UnreadableClipError):
-        return source, read_clip_stat(Path(cache.data_root), clip)
-    return source, None
+    try:
+        return source, read_clip_stat(Path(cache.data_root), clip), ""
+    except UnreadableClipError as error:
+        return source, None, str(error)

@@ -21,11 +21,16 @@ from small_labels import FEATURES
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.open_cache import create_cache
-from lrcn.common.tensorflow_start import own_process
+from lrcn.common.tensorflow_start import import_tensorflow, own_process
 
 own_process()  # TensorFlow starts as in the programs
 
 CLIPS_PER_CLASS = 8
+
+
+def pytest_collectstart():
+    # Before a test imports Keras by itself: only the programs' kernels round as the programs do.
+    import_tensorflow()
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,25 @@
 """A file that exists under its name is whole, whatever happens while it is written."""
 
+import contextlib
 import errno
 import fcntl
+import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import ROOT
+from refusals import refusal
 
-from lrcn.common.atomic_file import check_can_write, get_final_name, name_file, replace_file
+from lrcn.common.atomic_file import (
+    check_can_write,
+    get_final_name,
+    name_file,
+    replace_file,
+    write_text,
+)
 from lrcn.common.program import check_output
 
 
@@ -43,6 +54,24 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert path.read_text() == "old" and list_names(tmp_path) == ["old.txt"]
 
 
+@pytest.mark.parametrize(
+    ("number", "is_refused"), [(errno.EINVAL, False), (errno.EBADF, False), (errno.EIO, True)]
+)
+def test_a_disk_that_can_write_files_but_no_folders_will_do(
+    tmp_path, monkeypatch, number, is_refused
+):
+    def sync_no_folder(descriptor, fsync=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_no_folder)
+    told = refusal(f"'{tmp_path}/a.txt'", OSError) if is_refused else contextlib.nullcontext()
+    with told:
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
 @pytest.mark.parametrize("keep_ending", [False, True])
 def test_a_block_that_writes_nothing_is_an_error(tmp_path, keep_ending):
     with (
@@ -64,16 +93,28 @@ def test_of_two_that_write_at_once_the_last_to_finish_wins(tmp_path):
     assert path.read_text() == "slow" and list_names(tmp_path) == ["a.txt"]
 
 
-def test_one_that_clears_up_may_be_quicker_than_the_lock(tmp_path, monkeypatch):
-    lock = fcntl.flock
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="no list of locks")
+def test_no_lock_covers_what_is_written(tmp_path):
+    """As such a lock would keep the writer out on SMB."""
+    with replace_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        inode = temporary.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        starts = [int(line.split()[-2]) for line in lines if f":{inode} " in line]
+        assert len(starts) == 1 and starts[0] > 1 << 60
 
-    def clear_up_first(file, operation):
-        monkeypatch.setattr(fcntl, "flock", lock)
+
+def test_one_that_clears_up_may_be_quicker_than_the_lock(tmp_path, monkeypatch):
+    name = "fcntl" if sys.platform == "linux" else "flock"
+    lock = getattr(fcntl, name)
+
+    def clear_up_first(*arguments):
+        monkeypatch.setattr(fcntl, name, lock)
         for leftover in tmp_path.iterdir():
             leftover.unlink()
-        lock(file, operation)
+        lock(*arguments)
 
-    monkeypatch.setattr(fcntl, "flock", clear_up_first)
+    monkeypatch.setattr(fcntl, name, clear_up_first)
     with replace_file(tmp_path / "a.txt") as temporary:
         assert temporary.exists()
         temporary.write_text("new")

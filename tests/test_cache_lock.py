@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from commands import ROOT
 from refusals import refusal
 from small_cache import list_files, write_clip
@@ -40,9 +41,10 @@ def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
             pass
 
 
-def test_a_disk_that_locks_no_files_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_disk_that_locks_no_files_is_named(tmp_path, monkeypatch, number):
     def refuse(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with refusal(f"No locks available: '{tmp_path}/.lock'", OSError), lock_cache(tmp_path):

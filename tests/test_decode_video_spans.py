@@ -39,6 +39,16 @@ def test_a_span_begins_and_ends_at_times_as_they_are_written(tmp_path, name, dec
         assert read_frame_numbers([frame.pixels]) == [first]
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("added_ms", [0, 0.5])
+def test_a_time_of_half_a_millisecond_may_be_rounded_up_or_down(tmp_path, name, added_ms):
+    path = write_video(tmp_path / name, make_numbered_frames(9), fps=16)
+    for first in range(8):
+        start_sec, end_sec = (int(i * 62.5 + added_ms) / 1000 for i in (first, first + 1))
+        (frame,) = decode(path, start_sec=start_sec, end_sec=end_sec)
+        assert read_frame_numbers([frame.pixels]) == [first]
+
+
 def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_noise(60), fps=2, options={"g": "4"})
     content = bytearray(path.read_bytes())

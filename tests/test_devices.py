@@ -222,6 +222,28 @@ def test_memory_is_that_of_the_container(name, tmp_path):
         assert find_memory_bytes(tmp_path) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("0::/slurm/job_7/step_0", "slurm/job_7/memory.max"),
+        ("4:memory:/slurm/job_7", "memory/slurm/job_7/memory.limit_in_bytes"),
+    ],
+)
+def test_memory_is_that_of_a_job_whose_group_is_not_the_topmost(line, path, tmp_path):
+    half = find_memory_bytes(tmp_path) // 2
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(f"{half}\n")
+    (tmp_path / "own").write_text(f"9:name=systemd:/\n{line}\n")
+    assert find_memory_bytes(tmp_path, tmp_path / "own") == half
+
+
+def test_cores_are_those_of_a_job_whose_group_is_not_the_topmost(tmp_path):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "cpu.max").write_text("50001 100000\n")
+    (tmp_path / "own").write_text("0::/job\n")
+    assert count_cores(tmp_path, tmp_path / "own") == 1
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_cores_are_those_of_the_container(version, tmp_path):
     (tmp_path / "cpu").mkdir()

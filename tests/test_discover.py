@@ -44,6 +44,14 @@ def test_a_tree_of_classes(tmp_path):
     ]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_a_class_folder_that_may_not_be_looked_into_is_named(tmp_path):
+    make_tree(tmp_path, "a/x.mp4", "b/")
+    (tmp_path / "b").chmod(0)
+    with refusal(f"Permission denied: '{tmp_path}/b'", PermissionError):
+        find_clips(tmp_path)
+
+
 def test_what_is_passed_over_is_said(tmp_path, caplog):
     make_tree(tmp_path, "a/x.mp4", "a/y.mp5", "b/readme.txt", "lost.mp4", "a/.hidden")
     assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
@@ -54,7 +62,8 @@ def test_what_is_passed_over_is_said(tmp_path, caplog):
         (tmp_path / name).unlink()
     (tmp_path / "b").rmdir()
     make_tree(tmp_path, "a/Thumbs.db", "a/desktop.ini", "$RECYCLE.BIN/", "a/$RECYCLE.BIN/x.mp4")
-    make_tree(tmp_path, "System Volume Information/")
+    make_tree(tmp_path, "System Volume Information/", "lost+found/a/")
+    make_tree(tmp_path, "#recycle/a/x.mp4", "@Recycle/a/x.mp4")
     assert [clip.clip_id for clip in find_clips(tmp_path)] == ["a/x"]
     assert not caplog.text
 

@@ -88,6 +88,16 @@ def test_the_file_is_plain_hdf5(cache):
         }
 
 
+def test_text_of_any_length_is_read_as_older_versions_wrote_it(cache):
+    write_clip(cache)
+    with h5py.File(cache.clip_path("walk/clip_1"), "a") as file:
+        for name in ("contract", "clip_id", "source_span"):
+            file.attrs[name] = file.attrs[name].decode()
+            assert h5py.check_string_dtype(file.attrs.get_id(name).dtype).length is None
+    assert cache.is_current("walk/clip_1", SOURCE)
+    assert cache.count_frames("walk/clip_1") == 10
+
+
 def test_nothing_appears_before_commit_and_nothing_else_after(cache):
     writer = cache.open_writer("walk/clip_1")
     writer.append(make_maps(3), frame_index=[0, 1, 2], timestamp_sec=[0.0, 0.1, 0.2])

@@ -91,6 +91,10 @@ def test_a_frame_twice_by_names_of_another_case_is_refused(tmp_path):
         ["v.1.2.9.png", "v.1.2.10.png"],
         ["img.9.png", "img.10.png", "img.0011.png"],
         ["a0.5.png", "b0.25.png"],
+        ["1.png", "2_0.5.png", "3.png"],
+        ["1_0.1.png", "01_0.5.png", "2_0.05.png", "10_0.25.png"],
+        ["a1_1.png", "a1_2.png", "b2-1.png", "b2-2.png"],
+        ["1_1.9.png", "1_1.10.png", "2_1.1.png", "2_1.10.png"],  # Tenths of the first again.
         ["0,1.png", "0,9.png", "0,10.png"],
         ["img-1.png", "img-2.png", "img-10.png"],  # All have the dash.
         ["10a0.png", "10ff.png", "20a0.png"],  # Hexadecimal or not, it is the same order.
@@ -126,6 +130,9 @@ def test_a_name_without_a_number_comes_before_those_with_one(tmp_path, others):
         (["1,5.png", "1,75.png", "2,0.png", "1,25.png"], "1,5.png", "1,25.png"),
         (["rgb.0.05.png", "rgb.0.1.png", "rgb.0.15.png"], "rgb.0.1.png", "rgb.0.05.png"),
         (["0.04s.png", "0.08s.png", "0.12s.png", "0.2s.png"], "0.2s.png", "0.04s.png"),
+        # Of two cameras, and of two minutes with their seconds.
+        (["c1_0.05.png", "c1_0.1.png", "c2_0.05.png"], "c1_0.1.png", "c1_0.05.png"),
+        (["0_59.5.png", "1_0.5.png", "1_0.25.png"], "1_0.5.png", "1_0.25.png"),
         (["-2.png", "-1.png", "0.png"], "0.png", "-1.png"),
         (["-1_ms.png", "0_ms.png", "1_ms.png"], "1_ms.png", "-1_ms.png"),
         (["t-s_-10.5.png", "t-s_0.5.png"], "t-s_0.5.png", "t-s_-10.5.png"),

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
@@ -63,6 +64,11 @@ def test_the_disk_is_that_which_a_link_leads_to(make_small_disk, tmp_path):
     disk = make_small_disk(64)
     (tmp_path / "link").symlink_to(disk / "new")  # which is yet to be made
     assert find_free_bytes(tmp_path / "link" / "cache") == 64 * 1024
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="a file system that tells no size")
+def test_a_disk_that_does_not_tell_its_size_is_not_taken_for_full():
+    assert describe_lack_of_space(10**12, Path("/proc")) is None
 
 
 def test_a_disk_that_is_far_too_small_is_said_before_the_start(clips_dir, make_small_disk):

@@ -43,6 +43,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert list_files(tmp_path) == ["thesis.txt"]
 
 
+def test_a_folder_that_seems_empty_is_taken(tmp_path):
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / ".DS_Store").touch()
+    create_cache(tmp_path, contract=SMALL, data_root=tmp_path)
+    assert list_files(tmp_path) == [".DS_Store", "cache.json"]
+
+
 def test_what_a_start_that_was_killed_left_is_no_file_of_others(tmp_path):
     for name in (".lock", ".cache.json.0123abcd.tmp"):
         (tmp_path / name).touch()

@@ -113,6 +113,16 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     assert found.needed_bytes == pytest.approx(expected_bytes, rel=0.15)
 
 
+def test_a_plan_without_any_clip_that_can_be_read_fails_also_where_they_are_skipped(tmp_path):
+    for label in ("left", "right"):
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            (tmp_path / label / f"{i}.mp4").write_bytes(b"no video")
+    flags = (f"--data={tmp_path}", "--skip_unreadable", *SMALL_BACKBONE)
+    done = run_program("extract_features.plan", *flags, check=False)
+    assert done.returncode == 1 and "Mend or remove them\n" in done.stderr
+
+
 def plan_as_the_cache_is(data, cache_dir):
     return make_plan(
         DataSettings(data=data),
@@ -156,6 +166,15 @@ def test_the_frames_of_a_video_are_known_without_decoding_it(tmp_path, name):
         assert rate_fps == pytest.approx(20, rel=0.05)
         span = {"start_sec": 0.5, "end_sec": 1.5}
         assert estimate_num_frames(path, **span)[0] == pytest.approx(20, abs=2)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.flv", "flv1")])
+def test_a_rate_that_is_stated_far_too_high_is_not_believed(tmp_path, name, codec):
+    # As of a recorded screen, whose header states the unit of its times.
+    pts = [40 * i for i in range(30)]
+    path = write_video(tmp_path / name, make_numbered_frames(30), fps=1000, pts=pts, codec=codec)
+    num_frames, rate_fps = estimate_num_frames(path)
+    assert (num_frames, rate_fps) == (pytest.approx(30, abs=1), pytest.approx(25, rel=0.1))
 
 
 def test_a_span_that_ends_behind_its_video_is_estimated_to_have_what_there_is(tmp_path):

@@ -145,9 +145,12 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
     run = RunDir(tmp_path / "run")
     flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
     flags = (*flags, "--epochs=5000", "--patience=5000", "--checkpoint_sec=2")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         make_command("train_head", *flags),
         cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -165,6 +168,7 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
     finally:
         process.kill()
     assert (process.returncode, output) == (130, "") and "Traceback" not in log
+    assert not list(temporary.iterdir())  # AutoGraph left a file of each function that it rewrote
     # The last checkpoint is older than the last epoch, which is not kept.
     pattern = r"(\d+) epochs? done, (\d+) of them in a checkpoint \(--checkpoint_sec=2\), from"
     num_done, num_kept = map(int, re.search(pattern, log).groups())

@@ -141,6 +141,7 @@ def test_what_has_lost_its_source_is_told_and_kept(cache_copy, data):
         "left/clip_7": "source missing",
     }
     assert status == 0 and "0 missing, 0 stale, 0 foreign, 2 source missing" in log
+    assert "left/clip_7.mp4: expected a folder of images or a video file" in found["left/clip_7"][1]
     # Nobody could make it anew, and most of its frames are whole.
     path = cache_copy / "clips" / "left" / "clip_0.h5"
     flip_byte(path, find_middle_of_chunk(path))
@@ -148,6 +149,23 @@ def test_what_has_lost_its_source_is_told_and_kept(cache_copy, data):
     assert (found["left/clip_0"][0], status) == ("damaged", 1)
     assert "Files removed: 0" in log and "Run the extraction" not in log and path.exists()
     assert "--repair" not in verify(cache_copy)[1]
+
+
+def test_why_a_source_that_is_there_is_none_is_told(cache_copy, data):
+    for i in range(2):
+        shutil.copy(data / "left" / "clip_0" / "0.png", data / "left" / "clip_0" / f"flow_{i}.png")
+    found, _, status = verify(cache_copy)
+    kind, reason = found["left/clip_0"]
+    assert (kind, status) == ("source missing", 0)
+    assert "left/clip_0: expected the frames of one sequence, received 2 with 2 numb" in reason
+
+
+def test_a_folder_of_clips_whose_name_ends_as_that_of_a_file_is_not_extra(cache_copy):
+    folder = cache_copy / "clips" / "left.h5"
+    folder.mkdir()
+    shutil.copy(cache_copy / "clips" / "left" / "clip_0.h5", folder)
+    (finding,) = iter_findings(read_cache(cache_copy))
+    assert (finding.kind, finding.clip_id) == ("extra", "left.h5/clip_0")
 
 
 def test_what_is_missing_is_extracted_again_not_repaired(cache_copy):

@@ -178,7 +178,7 @@ class Explainer:
 def _compile_encoder(model):
     """Returns a function from the head's inputs to vectors [1, T, D] float32."""
 
-    @tf.function(reduce_retracing=True)  # clips differ in length
+    @tf.function(reduce_retracing=True, autograph=False)  # clips differ in length
     def run(inputs):
         return tf.cast(model(inputs, training=False), tf.float32)
 
@@ -189,7 +189,9 @@ def _compile(model):
     """Returns a function of whole sequences of vectors, [b, T, D]; one trace serves all lengths."""
     first = model.inputs[0]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, first.shape[-1]), tf.float32)])
+    signature = tf.TensorSpec((None, None, first.shape[-1]), tf.float32)
+
+    @tf.function(input_signature=[signature], autograph=False)
     def run(vectors):
         vectors = tf.cast(vectors, first.dtype)  # of mixed precision
         if len(model.inputs) == 1:

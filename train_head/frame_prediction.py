@@ -64,7 +64,7 @@ def iter_probabilities(model, dataset) -> Iterator[np.ndarray]:
     """
 
     # Ragged batches differ in length; one trace serves them all.
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def forward(inputs):
         return tf.nn.softmax(model(inputs, training=False))
 

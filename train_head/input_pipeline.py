@@ -160,6 +160,7 @@ def _make_dataset(
     shape = (None, None, *loader.reader.feature_shape)
     dtypes, ranks = zip(*loader.targets.arrays, strict=True)
 
+    @tf.autograph.experimental.do_not_convert  # its file in /tmp would outlive a stop
     def load(epoch, draws):
         loaded = (tf.float16, tf.bool, *map(tf.as_dtype, dtypes))
         maps, mask, *wanted = tf.numpy_function(loader.load, [epoch, draws], loaded)

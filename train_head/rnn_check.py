@@ -86,7 +86,7 @@ def _make_run(rnn):
     each of many passes.
     """
 
-    @tf.function(reduce_retracing=True)  # clips differ in length, as in training
+    @tf.function(reduce_retracing=True, autograph=False)  # clips differ in length, as in training
     def run(vectors, mask):
         with tf.GradientTape() as tape:
             tape.watch(vectors)

@@ -12,10 +12,20 @@ import fcntl
 import os
 import re
 import secrets
+import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lrcn.common.clip_folder import is_hidden
+
+# What file systems say that can write files to the disk, but no folders, such as those that virtual
+# machines have of their hosts. PostgreSQL goes on after the same (fsync_fname_ext in fd.c).
+_NO_FOLDER_SYNC = {errno.EBADF, errno.EINVAL}
+# Behind all content: on a server's share of Windows (SMB) a lock keeps off all who write what it
+# covers by another handle, and the writer of a temporary file opens it by its name once more.
+_LOCKED_BYTE = 1 << 62
 _TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)
 
 
@@ -107,15 +117,23 @@ def get_final_name(name: str) -> str:
 
 
 def list_final_names(folder: Path) -> set[str]:
-    """The names of what lies in a folder, of temporary files the final ones; none without it."""
-    return {get_final_name(name) for name in os.listdir(folder)} if folder.is_dir() else set()
+    """The names of what lies in a folder, of temporary files the final ones; none without it.
+
+    Hidden entries are left out, as a new disk and the Mac's Finder put some where users see none.
+    """
+    names = map(get_final_name, os.listdir(folder)) if folder.is_dir() else ()
+    return {name for name in names if not is_hidden(name)}
 
 
 def commit_file(temporary: Path, path: Path) -> None:
     """Makes a finished, closed temporary file durable under its final name."""
     _fsync(temporary, os.O_RDWR)
     os.replace(temporary, path)
-    _fsync(path.parent, os.O_RDONLY)
+    try:
+        _fsync(path.parent, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 @contextlib.contextmanager
@@ -125,7 +143,7 @@ def _make_own_file(path: Path) -> Iterator[Path]:
     while True:
         with _open_new_file(path) as file:
             with contextlib.suppress(OSError):  # some network file systems lock no files
-                fcntl.flock(file, fcntl.LOCK_EX)
+                _lock(file, waits=True)
             # Another writer may have taken it for a leftover before it was locked.
             if os.path.exists(file.name):
                 yield Path(file.name)
@@ -146,8 +164,18 @@ def _remove_leftovers(path: Path) -> None:
             if name != path.name and get_final_name(name) == path.name:
                 # Not where the lock is held, or where there are no locks.
                 with contextlib.suppress(OSError), open(path.with_name(name), "r+b") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _lock(file, waits=False)
                     os.unlink(file.name)
+
+
+def _lock(file: BinaryIO, *, waits: bool) -> None:
+    """Locks a file for as long as it is open here; raises OSError if it is and nobody waits."""
+    if sys.platform != "linux":
+        fcntl.flock(file, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    # Of the open file and not of the process, which would lose it with any other handle it closes.
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
+    fcntl.fcntl(file, fcntl.F_OFD_SETLKW if waits else fcntl.F_OFD_SETLK, lock)
 
 
 def _fsync(path: Path, mode: int) -> None:

@@ -7,15 +7,19 @@ extractions exclude each other exactly if they could write the same clip, whatev
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from lrcn.common.atomic_file import make_temporary_path, name_file
 
-LOCK_NAME = ".lock"
+_LOCK_NAME = ".lock"
 _NUM_PLACES = 1 << 48
+# What file systems without locks say beside ENOLCK, such as Lustre as it is mounted by default.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +97,7 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
             f"{cache_dir}: expected a folder, received a file. Name another --cache_dir."
         )
     cache_dir.mkdir(parents=True, exist_ok=True)
-    lock_path, places = cache_dir / LOCK_NAME, shard.places
+    lock_path, places = cache_dir / _LOCK_NAME, shard.places
     with open(lock_path, "a+") as file:
         try:
             with name_file(lock_path):
@@ -105,6 +109,10 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
                 + (f", to clips of {shard}" if shard.num_shards > 1 else "")
                 + ". Wait until it ends, or name another --cache_dir."
             ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), error.filename) from error
         if (cache_dir / "cache.json").exists():  # else the folder may be somebody's own
             _remove_half_written_clips(cache_dir / "clips", shard)
         yield CacheLock(file)

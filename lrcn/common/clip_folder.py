@@ -49,7 +49,16 @@ _OTHER_IMAGE_SUFFIXES = {
     ".rw2",
     ".tga",
 }
-_OF_WINDOWS = {"$recycle.bin", "desktop.ini", "system volume information", "thumbs.db"}
+# Of Windows; of the top of a disk of Linux, which its owner alone may look into; of servers' bins.
+_OF_SYSTEMS = {
+    "$recycle.bin",
+    "desktop.ini",
+    "system volume information",
+    "thumbs.db",
+    "lost+found",
+    "#recycle",
+    "@recycle",
+}
 VIDEO_SUFFIXES = {
     ".3g2",
     ".3gp",
@@ -123,9 +132,9 @@ def is_hidden(name: str) -> bool:
     """Whether an entry is none of the data.
 
     The Mac's archiver leaves `__MACOSX` beside it, Synology's servers put `@eaDir` with thumbnails
-    into every folder, and Windows its own files and folders.
+    into every folder, and systems have files, and folders of what was deleted, of their own.
     """
-    return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in _OF_WINDOWS
+    return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in _OF_SYSTEMS
 
 
 def is_folder(entry: os.DirEntry) -> bool:

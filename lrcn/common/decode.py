@@ -138,9 +138,9 @@ def estimate_num_frames(
     if images.is_still(source):
         _check_span_of_still(source, start_sec)
         return 1, 1.0
-    from lrcn.common import video_stream  # late, as below
+    from lrcn.common import video_estimate  # late, as below
 
-    return video_stream.estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
+    return video_estimate.estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
 
 
 def _iter_readers(

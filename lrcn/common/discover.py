@@ -174,7 +174,8 @@ def _warn_of_empty_classes(folder: Path, class_folders: list[str]) -> None:
 
 
 def _is_cache_or_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("cache.json", "contract.json"))
+    # Of a folder that may not be looked into, the error is to name the folder itself.
+    return any(os.path.exists(folder / name) for name in ("cache.json", "contract.json"))
 
 
 def _is_clip_file(name: str) -> bool:

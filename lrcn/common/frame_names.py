@@ -104,8 +104,9 @@ def _read_numbers(name: str) -> tuple[str, ...]:
     return tuple(digits.lstrip("0") for digits in _DIGITS.findall(name))
 
 
-def _read_decimals(stems: Sequence[str]) -> list[Decimal]:
-    """Reads the numbers that names end with; none where they are whole and without a sign.
+def _read_decimals(stems: Sequence[str]) -> list[tuple]:
+    """Reads the numbers that names end with, and what stands before them; none where they are whole
+    and without a sign.
 
     What stands behind all of them alike, such as a unit, plays no part.
     """
@@ -117,10 +118,16 @@ def _read_decimals(stems: Sequence[str]) -> list[Decimal]:
     matches = [_NUMBER_AT_END.fullmatch(stem) for stem in stems]
     if None in matches:
         return []
-    if len({(match[1] if has_sign else match[1] + match[2], match[4]) for match in matches}) > 1:
+    # Of several cameras or minutes, what stands before differs by numbers alone.
+    starts = [match[1] if has_sign else match[1] + match[2] for match in matches]
+    ends = [match[4] for match in matches]
+    if len({(_DIGITS.sub("#", start), end) for start, end in zip(starts, ends, strict=True)}) > 1:
         return []
+    numbers = [(match[2] if has_sign else "") + match[3].replace(",", ".") for match in matches]
+    # Without the text itself, by which 01_0.5 would come before 1_0.1.
     values = [
-        Decimal((match[2] if has_sign else "") + match[3].replace(",", ".")) for match in matches
+        (tuple(natural_key(start)[0]), Decimal(number))
+        for start, number in zip(starts, numbers, strict=True)
     ]
     # Of equal values, such as 1.1 and 1.10, the numbers are whole ones.
     return values if len(set(values)) == len(values) else []

@@ -3,39 +3,57 @@
 import contextlib
 import math
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
-def count_cores(cgroup: Path = _CGROUP) -> int:
+def count_cores(cgroup: Path = _CGROUP, own_groups: Path = _OWN_GROUPS) -> int:
     """Returns how many cores this process may use: those it is bound to, or a container's quota.
 
-    Args:
-        cgroup: As `find_memory_bytes`.
+    Arguments as `find_memory_bytes`.
     """
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         num_cores = len(os.sched_getaffinity(0))
     else:
         num_cores = os.cpu_count() or 1
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
-            quota_us, period_us = map(
-                int, " ".join((cgroup / name).read_text() for name in names).split()
-            )
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        for quota_us, period_us in _iter_limits(cgroup, own_groups, "cpu", names):
             if quota_us > 0:
                 num_cores = min(num_cores, math.ceil(quota_us / period_us))
     return num_cores
 
 
-def find_memory_bytes(cgroup: Path = _CGROUP) -> int:
-    """Returns how much memory this process may use: the machine's, or a container's limit.
+def find_memory_bytes(cgroup: Path = _CGROUP, own_groups: Path = _OWN_GROUPS) -> int:
+    """Returns how much memory this process may use: the machine's, or a container's or job's limit.
 
     Args:
         cgroup: Where Linux tells the limits of control groups, of version 2 or 1.
+        own_groups: Where it tells which of them this process is in.
     """
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
-            memory_bytes = min(memory_bytes, int((cgroup / name).read_text()))
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        for (limit_bytes,) in _iter_limits(cgroup, own_groups, "memory", (name,)):
+            memory_bytes = min(memory_bytes, limit_bytes)
     return memory_bytes
+
+
+def _iter_limits(
+    cgroup: Path, own_groups: Path, controller: str, names: tuple[str, ...]
+) -> Iterator[list[int]]:
+    """Yields the numbers in files of the process's control group and of those above it: all hold.
+
+    A container sees its own group as the topmost. The job of a cluster's scheduler does not.
+    """
+    groups = {PurePosixPath()}
+    with contextlib.suppress(OSError, ValueError):  # not Linux; a name that is no text
+        for line in own_groups.read_text().splitlines():
+            group = PurePosixPath(line.split(":", 2)[2].lstrip("/"))
+            groups |= {group, *group.parents}
+    # Version 1 has a folder for each controller.
+    for folder in (cgroup / x / group for x in ("", controller) for group in groups):
+        with contextlib.suppress(OSError, ValueError):  # no such version; the word "max"
+            texts = [(folder / name).read_text() for name in names]
+            yield [int(x) for text in texts for x in text.split()]

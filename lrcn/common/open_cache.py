@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 from lrcn.common.atomic_file import list_final_names, write_text
-from lrcn.common.cache_lock import LOCK_NAME
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
 
@@ -65,8 +64,8 @@ def find_cache(cache_dir: str | Path) -> FeatureCache | None:
 
 def _check_free(cache_dir: Path) -> None:
     path = cache_dir / "cache.json"
-    # Whoever was killed before the first `cache.json` has left the lock and half of it.
-    others = list_final_names(cache_dir) - {LOCK_NAME, path.name}
+    # Whoever was killed before the first `cache.json` has left half of it.
+    others = list_final_names(cache_dir) - {path.name}
     if others and not path.exists():  # by now another shard may have made the cache
         raise ValueError(
             f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "

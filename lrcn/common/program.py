@@ -1,11 +1,9 @@
 """What every command line does alike: logs, errors, exit status."""
 
 import contextlib
-import errno
 import logging as python_logging
 import math
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from lrcn.common.atomic_file import check_can_write
+from lrcn.common.expected_errors import describe_expected
 from lrcn.common.interrupt import is_interrupted, watch_interrupts
 from lrcn.common.tensorflow_start import own_process
 
@@ -21,28 +20,6 @@ _MAY_BE_EMPTY = ("group_regex",)
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
-# What the system's own errors leave unsaid.
-_NO_PERMISSION = "Check the permissions there, or name another place."
-_NO_SPACE = "Make room there, and run the same command again."
-_REMEDIES = {
-    errno.EACCES: _NO_PERMISSION,
-    errno.EPERM: _NO_PERMISSION,
-    errno.EROFS: _NO_PERMISSION,
-    errno.ENOSPC: _NO_SPACE,
-    errno.EDQUOT: _NO_SPACE,
-    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or name another place.",
-    errno.ENOLCK: "This disk locks no files. Name a folder on another.",
-    errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
-    errno.ENOENT: "Check that it exists, or name another.",
-    errno.EEXIST: "Expected a folder or nothing there. Name another.",
-    errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",
-    errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
-}
-# What says that there is too little room to start, and has no number.
-_LIMITS = ("can't start new thread", "failed to map segment from shared object")
-
-# Where in a graph an error was.
-_TENSORFLOW_MARKS = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
 
 
 def run_program(
@@ -115,7 +92,7 @@ def _exit_with_status_of(main: Callable[[], int | None]) -> None:
         # An import that Ctrl-C interrupts was seen to end with an error of its own.
         if is_interrupted():
             _exit_interrupted()
-        message = _describe_expected(error)
+        message = describe_expected(error)
         if message is None or logging.level_debug():
             raise
         print(f"error: {message}", file=sys.stderr)
@@ -200,27 +177,3 @@ def _check_values() -> None:
         is_empty = isinstance(value, str) and not value.strip() and name not in _MAY_BE_EMPTY
         if is_empty and flags.FLAGS[name].present:
             raise ValueError(f"--{name}={value}: expected a value. Received: none. Name one.")
-
-
-def _describe_expected(error: Exception) -> str | None:
-    """Returns the message of an error that users can do something about, None for others."""
-    if type(error).__module__.startswith("tensorflow."):
-        # Its own classes for errors of the system: a full disk is "exhausted", as memory is.
-        reason = _TENSORFLOW_MARKS.sub("", str(error)).strip().splitlines()[0]
-        for number, remedy in _REMEDIES.items():
-            if os.strerror(number).lower() in reason.lower():
-                return f"{reason}. {remedy}"
-    # TensorFlow's class by its name, since programs that do without TensorFlow come here too.
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return (
-            f"out of memory ({str(error).strip().splitlines()[0] if str(error) else 'no details'})."
-            " Lower --batch_size; in stage 1 also --image_size, in stage 2 --seq_len or --fc_units."
-        )
-    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
-        return f"{error}. Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8."
-    if any(reason in str(error) for reason in _LIMITS):
-        return f"{error}. Raise the limits of memory (`ulimit -v`) and of threads (`ulimit -u`)."
-    if isinstance(error, (ValueError, OSError, RuntimeError)):
-        remedy = _REMEDIES.get(getattr(error, "errno", None))
-        return str(error) if remedy is None else f"{error}. {remedy}"
-    return None

@@ -4,12 +4,16 @@ import numpy as np
 
 # Matroska stores milliseconds, and people and programs write a frame's time with three or six
 # decimals: what is closer is the same moment.
-_DECIMALS = 3
+_PER_SEC = 1000
 
 
 def round_sec(time_sec):
-    """Rounds a time, or an array of times, in seconds to what spans are compared at."""
-    return np.round(time_sec, _DECIMALS)
+    """Rounds a time, or an array of times, in seconds to what spans are compared at.
+
+    Halves go up, as in Matroska and in spreadsheets, and not to the even: of 16 frames a second, a
+    frame at 62.5 ms would be before its own time of 63 ms.
+    """
+    return np.floor(np.multiply(time_sec, _PER_SEC) + 0.5) / _PER_SEC
 
 
 def find_borders(start_sec: float | None, end_sec: float | None) -> tuple[float, float]:

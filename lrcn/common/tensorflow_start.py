@@ -43,7 +43,7 @@ def import_tensorflow():
         os.environ["KERAS_BACKEND"] = "tensorflow"
         if platform.machine() in _X86:
             # By itself TensorFlow leaves oneDNN out on processors that have AVX2 alone, as those of
-            # most laptops: VGG16 then takes a sixth longer, the head's training a fifth.
+            # most laptops: VGG16 then takes a tenth longer, fine-tuning two fifths.
             os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         num_gpus = count_gpus()
         if num_gpus:

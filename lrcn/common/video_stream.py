@@ -1,6 +1,5 @@
-"""What a video file states: which stream its pictures are, their times, how many there are."""
+"""What a video file states: which stream its pictures are, their times, how long it lasts."""
 
-import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ import av
 from av.format import Flags
 from av.stream import Disposition
 
-from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
+from lrcn.common.frame import UnreadableClipError
 
 # What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
 # FFmpeg guesses it from the file that is there.
@@ -32,45 +31,8 @@ _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}
 # no slip of a container's: another video begins.
 _MAX_REORDERED = 16
 
-# For an estimate of how many frames there are: what is assumed of a video that states no rate, and
-# how many packets tell the size of the others.
-_DEFAULT_RATE_FPS = 25.0
-_ESTIMATE_PACKETS = 200
-
-
-def estimate_num_frames(
-    path: Path, *, start_sec: float | None, end_sec: float | None
-) -> tuple[int, float]:
-    """Estimates the frames in a span, and the frames a second, from what the header states.
-
-    Where it states neither frames nor a duration, they are taken from the size of the file and of
-    its first packets. Nothing is decoded. Arguments as `iter_readers`.
-
-    Raises:
-        UnreadableClipError: If the file is no video.
-    """
-    try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            stream = find_stream(container, path)
-            rate_fps = float(stream.average_rate or 0) or _DEFAULT_RATE_FPS
-            # A header may state anything; a frame takes a byte at least.
-            num_frames = min(stream.frames, container.size)
-            if not num_frames:
-                duration_sec = find_stated_duration(container, stream).sec
-                duration_sec = duration_sec or (container.duration or 0) / av.time_base
-                num_frames = min(round(duration_sec * rate_fps), container.size)
-            if not num_frames:
-                packets = itertools.islice(container.demux(stream), _ESTIMATE_PACKETS)
-                sizes = [packet.size for packet in packets if packet.size]
-                num_frames = round(container.size * len(sizes) / max(1, sum(sizes)))
-    except av.error.FFmpegError as error:
-        raise_if_no_more_files(error)
-        raise UnreadableClipError(
-            f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
-        ) from error
-    first = 0 if start_sec is None else round(start_sec * rate_fps)
-    last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
-    return max(1, last - first), rate_fps
+# What is assumed of a video that states no rate.
+DEFAULT_RATE_FPS = 25.0
 
 
 class DamageError(Exception):
@@ -125,7 +87,7 @@ class Clock:
             gap_sec = timestamp_sec - self._last_sec
             self._longest_gap_sec = max(self._longest_gap_sec, gap_sec)
             # A rate may be stated far too high, or not at all.
-            frame_sec = max(self._frame_sec, 1 / _DEFAULT_RATE_FPS)
+            frame_sec = max(self._frame_sec, 1 / DEFAULT_RATE_FPS)
             if -gap_sec > _MAX_REORDERED * frame_sec:
                 raise DamageError(
                     f"the next frame is at {timestamp_sec:.3f} s, as where videos were joined"
