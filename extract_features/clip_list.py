@@ -8,7 +8,6 @@ from absl import logging
 from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import Clip, escape_control
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import name_some
 from lrcn.common.manifest import (
     find_class_ids,
     find_class_names,
@@ -18,6 +17,7 @@ from lrcn.common.manifest import (
 )
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.splits import count_splits
+from lrcn.common.wording import name_some
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:

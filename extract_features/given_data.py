@@ -11,9 +11,10 @@ from lrcn.common.alike_names import warn_of_case
 from lrcn.common.clip import SPLITS, Clip, check_clips
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks, name_some
+from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
 from lrcn.common.manifest import find_class_names
 from lrcn.common.splits import count_splits, draw_splits
+from lrcn.common.wording import name_some
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

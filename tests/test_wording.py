@@ -1,9 +1,9 @@
-"""One is said as one."""
+"""One is said as one, and of many the first."""
 
 import numpy as np
 import pytest
 
-from lrcn.common.wording import name_count
+from lrcn.common.wording import name_count, name_some
 from train_head.comparison_text import find_verdict
 from train_head.metrics import compute_metrics
 from train_head.score_table import format_headline
@@ -14,6 +14,11 @@ from train_head.score_table import format_headline
 )
 def test_a_number_and_what_is_counted(number, expected):
     assert name_count(number, "clip") == expected
+
+
+def test_a_few_are_named_and_the_others_counted():
+    assert name_some(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
+    assert name_some(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d, e and 1 more"
 
 
 def test_a_score_of_a_single_clip():

@@ -14,9 +14,9 @@ from lrcn.common.clip_folder import (
     warn_of_passed_over,
 )
 from lrcn.common.clip_groups import add_groups
-from lrcn.common.group_leaks import name_some
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.wording import name_some
 
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
 _CLIP_FILE_SUFFIXES = VIDEO_SUFFIXES | {".gif"}

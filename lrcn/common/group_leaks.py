@@ -9,6 +9,7 @@ from pathlib import Path
 from lrcn.common.clip import SPLITS, Clip
 from lrcn.common.manifest import find_lines
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.wording import name_some
 
 _NAMED_LEAKS = 5
 
@@ -115,9 +116,3 @@ def _describe_leak(group: str, splits: dict[str, list[str]], lines: dict[str, in
         ]
         parts.append(f"{split}: {name_some(names, limit=2)}")
     return f"{group!r} ({'; '.join(parts)})"
-
-
-def name_some(names: Sequence[str], limit: int = 5) -> str:
-    """Names the first few, and says how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

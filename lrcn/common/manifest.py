@@ -16,9 +16,11 @@ from lrcn.common.atomic_file import write_text
 from lrcn.common.clip import Clip, check_clips, check_label
 from lrcn.common.frame import check_is_file
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.wording import name_some
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Clip))
 _REQUIRED_COLUMNS = COLUMNS[:3]
+_MAX_NAMED = 20  # classes, of which there may be thousands
 _EXPECTED_HEADER = (
     f"Expected the columns {','.join(_REQUIRED_COLUMNS)} and, optionally, "
     f"{','.join(COLUMNS[3:])}, separated by commas"
@@ -92,7 +94,7 @@ def find_class_ids(
             check_one_form([*class_names, clip.label], kind="label", places=places)
             raise ValueError(
                 f"clip {clip.clip_id!r}: unknown label {clip.label!r}. The classes are "
-                f"{', '.join(map(repr, class_names))}. Correct the label"
+                f"{name_some([*map(repr, class_names)], limit=_MAX_NAMED)}. Correct the label"
                 + (
                     f", or add it to {where} as its last line. Where a class has another name now, "
                     "rename its line there."

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from absl import logging
 
 from lrcn.common.clip import SPLITS, Clip
-from lrcn.common.group_leaks import name_some, part_leaking_groups
+from lrcn.common.group_leaks import part_leaking_groups
 from lrcn.common.manifest import find_class_names
+from lrcn.common.wording import name_some
 
 # Where a class has too few groups for all splits, the first of these get one.
 _SPLITS_BY_NEED = ("train", "test", "val")
