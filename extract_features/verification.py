@@ -126,11 +126,11 @@ def _check_file(
                 ("contract", cache.contract.digest),
                 ("clip_id", clip.clip_id),
             ):
-                found = read_text(file, name)
+                found = read_text(file.id, name)
                 if found != expected:
                     return "foreign", f"{path}: {name} is {found}, not {expected}"
             if source_stat is not None:
-                found = read_recorded_source(file)
+                found = read_recorded_source(file.id)
                 if found != source_stat:
                     return "stale", f"{source}: changed since its extraction"
             _read_datasets(file, cache.contract.frame_shape)

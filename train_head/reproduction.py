@@ -102,7 +102,7 @@ def _holds_parts(cache: FeatureCache) -> bool:
 
 def _is_part(path: Path, cache: FeatureCache) -> bool:
     with open_clip(path, cache.contract, contract_path=cache.contract_path) as file:
-        return bool(read_text(file, "broken_off", ""))
+        return bool(read_text(file.id, "broken_off", ""))
 
 
 def _make_command(module: str, flags: dict) -> str:

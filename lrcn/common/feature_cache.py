@@ -23,6 +23,7 @@ from lrcn.common.clip_features import (
     ClipClock,
     ClipFeatures,
     is_damage,
+    open_attributes,
     open_clip,
     open_located,
     read_by_hdf5,
@@ -114,13 +115,13 @@ class FeatureCache:
             OSError: If its file cannot be read now, as for lack of permission.
         """
         try:
-            with h5py.File(self.clip_path(clip_id), "r") as file:
+            with open_attributes(self.clip_path(clip_id)) as file_id:
                 if (
-                    read_text(file, "contract") == self.contract.digest
-                    and read_text(file, "clip_id") == clip_id
-                    and read_recorded_source(file) == source
+                    read_text(file_id, "contract") == self.contract.digest
+                    and read_text(file_id, "clip_id") == clip_id
+                    and read_recorded_source(file_id) == source
                 ):
-                    return read_text(file, "broken_off", "")
+                    return read_text(file_id, "broken_off", "")
         except Exception as error:
             if not is_damage(error):
                 raise  # extracting it again would lose it, and take hours for them all
@@ -205,7 +206,7 @@ class FeatureCache:
     def _read_source(self, clip_id: str) -> SourceStat:
         if clip_id not in self._sources:
             with self._open_clip(clip_id) as file:
-                self._sources[clip_id] = read_recorded_source(file)
+                self._sources[clip_id] = read_recorded_source(file.id)
         return self._sources[clip_id]
 
     def _read_maps(self, clip_id, file, frames, view, out=None):
