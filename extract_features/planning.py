@@ -1,6 +1,7 @@
 """What an extraction will take, from a short measurement, before it is paid."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from extract_features.backbone_settings import (
@@ -64,13 +65,15 @@ class Plan:
         minutes, seconds = divmod(round(self.expected_sec), 60)
         hours, minutes = divmod(minutes, 60)
         rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
+        # A disk that does not tell its size has infinitely many.
+        free_mb = f"{self.free_bytes / 1e6:.1f}" if math.isfinite(self.free_bytes) else "?"
         return "\n".join(
             (
                 f"clips   {self.clips} to extract, {self.skipped} already there, "
                 f"{len(self.unreadable)} unreadable",
                 f"frames  {self.frames}",
-                f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {self.free_bytes / 1e6:.1f} MB "
-                f"free at {self.folder}",
+                f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {free_mb} MB free "
+                f"at {self.folder}",
                 f"time    {hours}:{minutes:02}:{seconds:02} at {rate_fps:.1f} frames/s, "
                 "start-up apart",
             )

@@ -235,3 +235,9 @@ def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_pat
         f"disk    1.5 MB needed, 2.6 MB free at {tmp_path}\n"
         "time    1:02:05 at 2.0 frames/s, start-up apart"
     )
+
+
+def test_a_disk_that_does_not_tell_its_size_has_an_unknown_number_of_bytes():
+    counts = {"clips": 1, "skipped": 0, "unreadable": [], "skip_unreadable": False}
+    plan = Plan(**counts, folder=Path("cache"), needed_bytes=2_500_000, free_bytes=math.inf)
+    assert "\ndisk    2.5 MB needed, ? MB free at cache\n" in str(plan)
