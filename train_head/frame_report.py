@@ -42,12 +42,12 @@ def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -
         ValueError: If no clip is held out, or the run's predictions are damaged.
     """
     scores, predictions = _read_scores(run, cache)
-    clips = find_least_right(predictions)
+    clips, training = find_least_right(predictions), summarize_training(run)
     return fill_template(
         "report_frames.html.jinja",
         scripts=("report_charts.js", "report_tables.js", "report_frames.js"),
         styles=("report.css", "report_frames.css"),
-        page_data={"training": summarize_training(run)},
+        page_data={"training": training},
         run_name=run.path.resolve().name,
         scores=scores,
         overlaps=OVERLAPS,
@@ -59,7 +59,7 @@ def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -
         ],
         clips=clips,
         predictions_name=run.predictions_path(scores["split"]).name,
-        training=summarize_training(run),
+        training=training,
         is_fixed=read_config(run).sequence == "fixed",
         audit=audit,
         origin=describe_origin(run, cache, scores),
