@@ -1,11 +1,26 @@
 """What labels of frames do not go with is refused by name."""
 
+import dataclasses
+import shutil
+
 import pytest
 from commands import run_program
 from small_data import make_config
 
+from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig, TrainConfig
+from train_head.cross_validation import cross_validate
 from train_head.frame_choice import check_windows
+from train_head.train import train_run
+from train_head.training_data import TrainingData
+
+SETTINGS = make_config(labels="frame", sequence="ragged", rnn="none", epochs=1)
+
+
+def train(cache, labels_path, run):
+    data = TrainingData(cache, frame_labels_path=labels_path)
+    train_run(SETTINGS, data, run=run, checkpoint_sec=60)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +66,39 @@ def test_programs_about_clips_refuse_labels_of_frames(program, flags, message, t
     )
     assert done.returncode == 1
     assert f"error: {message}" in done.stderr
+
+
+def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, tmp_path):
+    cache, labels_path = walks
+    clips = read_manifest(cache.manifest_path)
+    lines = labels_path.read_text().splitlines()
+    labels_path = tmp_path / "labels.csv"
+    labels_path.write_text("\n".join([*lines, f"{clips[0].clip_id},0,0.1,rare"]) + "\n")
+    paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
+    write_manifest(paths[0], clips)
+    write_manifest(paths[1], [dataclasses.replace(clips[0], split="test"), *clips[1:]])
+    message = (
+        r"labels\.csv, with the splits of .*second\.csv: expected train frames of every class\. "
+        r"Received none of \['rare'\]\."
+    )
+    with pytest.raises(ValueError, match=message):
+        cross_validate(
+            SETTINGS,
+            TrainingData(cache, frame_labels_path=labels_path),
+            manifest_paths=paths,
+            output_dir=tmp_path / "runs",
+            checkpoint_sec=60,
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_labels_are_needed_for_a_new_run(walks, tmp_path):
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"Expected --frame_labels with --labels=frame: a \.csv"):
+        train(walks[0], None, run)
+    assert not run.path.exists()
+    shutil.copy(walks[1], tmp_path / "labels.csv")
+    with pytest.raises(ValueError, match=r"expected a labelled frame in every clip"):
+        (tmp_path / "labels.csv").write_text("\n".join(walks[1].read_text().splitlines()[:20]))
+        train(walks[0], tmp_path / "labels.csv", run)
+    assert not run.path.exists()

@@ -224,38 +224,3 @@ def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     with pytest.raises(ValueError, match="Expected --frame_labels with --labels=frame"):
         cross_validate(config, TrainingData(cache), **how)
     assert not model_path.exists()
-
-
-def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, tmp_path):
-    cache, labels_path = walks
-    clips = read_manifest(cache.manifest_path)
-    lines = labels_path.read_text().splitlines()
-    labels_path = tmp_path / "labels.csv"
-    labels_path.write_text("\n".join([*lines, f"{clips[0].clip_id},0,0.1,rare"]) + "\n")
-    paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
-    write_manifest(paths[0], clips)
-    write_manifest(paths[1], [dataclasses.replace(clips[0], split="test"), *clips[1:]])
-    message = (
-        r"labels\.csv, with the splits of .*second\.csv: expected train frames of every class\. "
-        r"Received none of \['rare'\]\."
-    )
-    with pytest.raises(ValueError, match=message):
-        cross_validate(
-            make_config(**LEARNING, rnn="none", epochs=1),
-            TrainingData(cache, frame_labels_path=labels_path),
-            manifest_paths=paths,
-            output_dir=tmp_path / "runs",
-            checkpoint_sec=60,
-        )
-    assert not (tmp_path / "runs").exists()
-
-
-def test_labels_are_needed_for_a_new_run(walks, tmp_path):
-    with pytest.raises(ValueError, match=r"Expected --frame_labels with --labels=frame: a \.csv"):
-        train((walks[0], None), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    shutil.copy(walks[1], tmp_path / "labels.csv")
-    with pytest.raises(ValueError, match=r"expected a labelled frame in every clip"):
-        (tmp_path / "labels.csv").write_text("\n".join(walks[1].read_text().splitlines()[:20]))
-        train((walks[0], tmp_path / "labels.csv"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()

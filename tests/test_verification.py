@@ -1,0 +1,92 @@
+"""No damage to a clip's file goes unseen, and what is whole is not taken for damaged."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from refusals import no_more_open_files
+
+from extract_features.verification import iter_findings, remove_file
+from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
+
+
+def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path):
+    """Also in HDF5's own tables, which carry no checksum."""
+    cache = read_cache(shutil.copytree(cache_dir, tmp_path / "cache"))
+    clip = read_manifest(cache.manifest_path)[0]
+    manifest = cache.manifest_path.read_text().splitlines(keepends=True)
+    cache.manifest_path.write_text("".join(manifest[:2]))
+    path = cache.clip_path(clip.clip_id)
+    whole, features = path.read_bytes(), cache.read_clip(clip.clip_id)
+    random = np.random.RandomState(0)
+    for offset in random.choice(len(whole), 300, replace=False):
+        content = bytearray(whole)
+        content[offset] ^= 1 << random.randint(8)
+        path.unlink()
+        path.write_bytes(content)
+        if not [x for x in iter_findings(cache) if x.kind != "extra"]:
+            for array, expected in zip(cache.read_clip(clip.clip_id), features, strict=True):
+                np.testing.assert_array_equal(array, expected, err_msg=f"byte {offset}")
+
+
+def unfilter_a_frame(file):
+    maps = file["feature_maps"]
+    # As it was, but under no filter: whatever happens to it now, HDF5 would not notice.
+    maps.id.write_direct_chunk((1, 0, 0, 0), maps[1].tobytes(), filter_mask=0b11)
+
+
+def lose_the_last_frame(file):
+    for num_frames in (4, 5):  # what is cut off comes back as zeros
+        file["feature_maps"].resize(num_frames, axis=0)
+
+
+def take_all_frames_out(file):
+    for name in ("feature_maps", "frame_index", "timestamp_sec"):
+        file[name].resize(0, axis=0)
+
+
+def write_times_without_checksums(file):
+    times = file["timestamp_sec"][:]
+    del file["timestamp_sec"]
+    file.create_dataset("timestamp_sec", data=times, chunks=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (unfilter_a_frame, "/feature_maps: row 1 is not there, or without its checksum"),
+        (lose_the_last_frame, "/feature_maps: row 4 is not there, or without its checksum"),
+        (take_all_frames_out, "holds no frames"),
+        (write_times_without_checksums, "timestamp_sec: expected float64 [5] with checksums"),
+    ],
+)
+def test_what_hdf5_reads_without_a_word_is_damaged(cache_copy, damage, reason):
+    cache = read_cache(cache_copy)
+    with h5py.File(cache.clip_path("left/clip_0"), "r+") as file:
+        damage(file)
+    (finding,) = iter_findings(cache)
+    assert (finding.kind, finding.clip_id) == ("damaged", "left/clip_0")
+    assert reason in finding.reason
+
+
+def test_a_whole_file_that_cannot_be_read_now_stays(cache_copy):
+    cache = read_cache(cache_copy)
+    first = read_manifest(cache.manifest_path)[0]
+    cache.clip_path(first.clip_id).unlink()
+    findings = iter_findings(cache)
+    assert next(findings).kind == "missing"
+    with no_more_open_files():
+        finding = next(findings)
+    assert finding.kind == "unreadable" and "Too many open files" in finding.reason
+    assert not remove_file(cache, finding)
+    assert cache.clip_path(finding.clip_id).exists()
+
+
+def test_a_folder_of_clips_whose_name_ends_as_that_of_a_file_is_not_extra(cache_copy):
+    folder = cache_copy / "clips" / "left.h5"
+    folder.mkdir()
+    shutil.copy(cache_copy / "clips" / "left" / "clip_0.h5", folder)
+    (finding,) = iter_findings(read_cache(cache_copy))
+    assert (finding.kind, finding.clip_id) == ("extra", "left.h5/clip_0")
