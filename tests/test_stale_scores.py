@@ -82,6 +82,13 @@ def test_a_run_is_not_that_of_other_clips_of_the_same_names(trained, split):
         train(play_backwards(cache, split, SourceStat(1, 0)), run.path, **SETTINGS)
 
 
+def test_a_run_that_has_lost_what_its_clips_were_made_of_is_refused(trained):
+    cache, run = trained
+    run.sources_path.write_text("")
+    with refusal(f"{run.path}: made of other contents of these clips than {cache.cache_dir}"):
+        train(cache, run.path, **SETTINGS)
+
+
 def test_clips_extracted_again_from_the_same_sources_change_nothing(trained):
     cache, run = trained
     before = run.metrics_path("test").stat().st_ino

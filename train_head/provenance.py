@@ -57,9 +57,10 @@ def has_other_sources(
         return False
     digests = run.sources_path.read_text(encoding="utf-8").split()
     clip_ids = _find_part(clips, of_test=of_test)
-    if len(digests) <= of_test or not all(cache.clip_path(x).exists() for x in clip_ids):
+    has_none = of_test and len(digests) == 1
+    if has_none or not all(cache.clip_path(x).exists() for x in clip_ids):
         return False
-    return digests[of_test] != cache.digest_sources(clip_ids)
+    return digests[of_test : of_test + 1] != [cache.digest_sources(clip_ids)]
 
 
 def _find_part(clips: Iterable[Clip], *, of_test: bool) -> list[str]:
