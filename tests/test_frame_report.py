@@ -118,7 +118,7 @@ def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
     write_report(run, cache)
     text = run.report_path.read_text(encoding="utf-8")
     assert '<table class="matrix">' not in text
-    assert "metrics.json has a matrix of all 120 classes" in text
+    assert "; metrics_val.json has a matrix of all 120 classes" in text
     rows = text.partition("<th>called</th>")[2].partition("</tbody>")[0]
     assert rows.count("<tr>") == 12 and '<td class="number">41</td>' in rows
     assert "of 41 clips, so that the page stays small; predictions_val.csv has them all" in text

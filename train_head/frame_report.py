@@ -58,6 +58,7 @@ def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -
             round((_FIRST_HUE + _HUE_STEP * k) % 360) for k in range(len(predictions.class_names))
         ],
         clips=clips,
+        metrics_name=run.metrics_path(scores["split"]).name,
         predictions_name=run.predictions_path(scores["split"]).name,
         training=training,
         is_fixed=read_config(run).sequence == "fixed",
