@@ -5,15 +5,14 @@ from pathlib import Path
 from absl import flags, logging
 
 from lrcn.common.program import run_program
-from train_head import manifest_flag
+from train_head import cache_flag, manifest_flag
+from train_head.cache_flag import read_named_cache
 from train_head.manifest_flag import read_manifest_path
 
 # --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(cache_flag)
 flags.adopt_module_key_flags(manifest_flag)
 
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that extract_features made.", required=True
-)
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder of audit.json; made where there is none.", required=True
 )
@@ -30,13 +29,12 @@ _THRESHOLD = flags.DEFINE_float(
 
 def main() -> int:
     from lrcn.common.atomic_file import check_can_write
-    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
     from train_head.audit_text import format_audit
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
-    cache = read_cache(_CACHE_DIR.value)
+    cache = read_named_cache()
     path = Path(_OUTPUT_DIR.value) / "audit.json"
     # Before all clips are compared: where it cannot be written, nobody waits for that.
     path.parent.mkdir(parents=True, exist_ok=True)

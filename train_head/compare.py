@@ -10,7 +10,8 @@ from pathlib import Path
 from absl import flags, logging
 
 from lrcn.common.program import run_program
-from train_head import manifest_flag, train_flags
+from train_head import cache_flag, manifest_flag, train_flags
+from train_head.cache_flag import read_named_cache
 from train_head.manifest_flag import read_manifest_path
 
 # --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
@@ -18,11 +19,9 @@ _REFUSED = ("labels", "frame_labels", "rnn", "frame_order")
 for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
     if _flag.name not in _REFUSED:
         flags.declare_key_flag(_flag.name)
+flags.adopt_module_key_flags(cache_flag)
 flags.adopt_module_key_flags(manifest_flag)
 
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that extract_features made.", required=True
-)
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
@@ -50,7 +49,6 @@ def _read_config():
 def main() -> int:
     config = _read_config()
 
-    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import write_json
     from train_head.comparison import compare_models
     from train_head.comparison_plot import draw_comparison
@@ -61,7 +59,7 @@ def main() -> int:
     comparison = compare_models(
         config,
         TrainingData(
-            read_cache(_CACHE_DIR.value),
+            read_named_cache(),
             manifest_path=read_manifest_path(),
             weights=train_flags.WEIGHTS.value,
         ),

@@ -5,14 +5,13 @@ from pathlib import Path
 from absl import flags
 
 from lrcn.common.program import run_program
-from train_head import train_flags
+from train_head import cache_flag, train_flags
+from train_head.cache_flag import read_named_cache
 
 # --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(cache_flag)
 flags.adopt_module_key_flags(train_flags)
 
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that extract_features made.", required=True
-)
 _MANIFESTS = flags.DEFINE_list(
     "manifests",
     None,
@@ -48,13 +47,12 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
-    from lrcn.common.open_cache import read_cache
     from train_head.cross_validation import cross_validate, find_manifests
     from train_head.folds import write_folds
     from train_head.score_table import format_headline
     from train_head.training_data import TrainingData
 
-    cache, output_dir = read_cache(_CACHE_DIR.value), Path(_OUTPUT_DIR.value)
+    cache, output_dir = read_named_cache(), Path(_OUTPUT_DIR.value)
     if _FOLDS.value is None:
         manifest_paths = find_manifests(_MANIFESTS.value)
     else:

@@ -3,11 +3,13 @@
 from absl import flags, logging
 
 from lrcn.common.program import run_program
+from train_head import cache_flag
+from train_head.cache_flag import read_named_cache
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(cache_flag)
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that the run was trained on.", required=True
-)
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "val", "test"], "Clips to score, as the run's manifest has them."
 )
@@ -30,14 +32,13 @@ _VIEWS = flags.DEFINE_enum(
 
 
 def main() -> int:
-    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import evaluate_run
     from train_head.score_table import format_metrics
 
     run = RunDir(_RUN_DIR.value)
     run.check_trained()
-    cache = read_cache(_CACHE_DIR.value)
+    cache = read_named_cache()
     how = {"num_windows": _WINDOWS.value, "first_view_only": _VIEWS.value == "first"}
     print(format_metrics(evaluate_run(run, cache, split=_SPLIT.value, **how)))
     logging.info(

@@ -9,17 +9,16 @@ from pathlib import Path
 from absl import flags, logging
 
 from lrcn.common.program import run_program
-from train_head import train_flags
+from train_head import cache_flag, train_flags
+from train_head.cache_flag import read_named_cache
 
 # --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
 _REFUSED = ("labels", "frame_labels")
 for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
     if _flag.name not in _REFUSED:
         flags.declare_key_flag(_flag.name)
+flags.adopt_module_key_flags(cache_flag)
 
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that extract_features made.", required=True
-)
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
@@ -39,12 +38,11 @@ _NUM_SHOWN = 20
 def main() -> int:
     config = train_flags.read_train_config()
 
-    from lrcn.common.open_cache import read_cache
     from train_head.label_doubt import format_doubts, rank_labels, write_doubts
     from train_head.label_doubt_sheet import draw_doubts
     from train_head.training_data import TrainingData
 
-    cache, output_dir = read_cache(_CACHE_DIR.value), Path(_OUTPUT_DIR.value)
+    cache, output_dir = read_named_cache(), Path(_OUTPUT_DIR.value)
     doubts = rank_labels(
         config,
         TrainingData(cache, weights=train_flags.WEIGHTS.value),

@@ -7,21 +7,22 @@ that the head is trained on, so what is tested there is not trained on here.
 from absl import flags
 
 from lrcn.common.program import run_program
+from train_head import cache_flag
+from train_head.cache_flag import read_named_cache
 
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that extract_features made.", required=True
-)
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(cache_flag)
+
 _NEW_CACHE_DIR = flags.DEFINE_string(
     "new_cache_dir", None, "Feature cache that the command makes.", required=True
 )
 
 
 def main() -> None:
-    from lrcn.common.open_cache import read_cache
     from train_head.fine_tuning import CUT
     from train_head.reproduction import make_extraction_command
 
-    cache = read_cache(_CACHE_DIR.value)
+    cache = read_named_cache()
     print(make_extraction_command(cache, cache_dir=_NEW_CACHE_DIR.value, cut=CUT))
 
 

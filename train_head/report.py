@@ -5,11 +5,13 @@ from pathlib import Path
 from absl import flags, logging
 
 from lrcn.common.program import run_program
+from train_head import cache_flag
+from train_head.cache_flag import read_named_cache
+
+# --help lists the flags of the program's own file and of those it adopts.
+flags.adopt_module_key_flags(cache_flag)
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that the run was trained on.", required=True
-)
 _COMPARE_DIR = flags.DEFINE_string(
     "compare_dir", None, "What train_head.compare wrote, to be shown too."
 )
@@ -17,14 +19,13 @@ _AUDIT_DIR = flags.DEFINE_string("audit_dir", None, "What train_head.audit wrote
 
 
 def main() -> int:
-    from lrcn.common.open_cache import read_cache
     from lrcn.common.run_dir import RunDir
     from train_head.reporting import write_report
 
     run = RunDir(_RUN_DIR.value)
     write_report(
         run,
-        read_cache(_CACHE_DIR.value),
+        read_named_cache(),
         compare_dir=None if _COMPARE_DIR.value is None else Path(_COMPARE_DIR.value),
         audit_dir=None if _AUDIT_DIR.value is None else Path(_AUDIT_DIR.value),
     )

@@ -2,14 +2,13 @@
 
 from absl import flags
 
-from train_head import manifest_flag, train_flags
+from train_head import cache_flag, manifest_flag, train_flags
+from train_head.cache_flag import read_named_cache
 from train_head.manifest_flag import read_manifest_path
 
+flags.adopt_module_key_flags(cache_flag)
 flags.adopt_module_key_flags(manifest_flag)
 
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Feature cache that extract_features made.", required=True
-)
 RUN_DIR = flags.DEFINE_string(
     "run_dir",
     None,
@@ -36,11 +35,10 @@ flags.register_validator(
 
 def read_training_data():
     """Returns the flags' `TrainingData`."""
-    from lrcn.common.open_cache import read_cache
     from train_head.training_data import TrainingData
 
     return TrainingData(
-        read_cache(_CACHE_DIR.value),
+        read_named_cache(),
         manifest_path=read_manifest_path(),
         frame_labels_path=train_flags.read_frame_labels_path(),
         weights=train_flags.WEIGHTS.value,

@@ -1,0 +1,17 @@
+"""The flag of the cache, for every program that reads one."""
+
+from absl import flags
+
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    None,
+    "Feature cache that extract_features made: the one that a run is, or was, trained on.",
+    required=True,
+)
+
+
+def read_named_cache():
+    """Returns the `FeatureCache` that the flag names."""
+    from lrcn.common.open_cache import read_cache
+
+    return read_cache(_CACHE_DIR.value)
