@@ -41,7 +41,8 @@ def test_the_fingerprint_depends_on_the_network_not_on_cut_or_size(vgg16):
 
 def test_the_batch_size_does_not_change_the_features(vgg16, frames):
     bottom = backbone.build_bottom(vgg16, "block5_pool")
-    features = {}
+    padded_forward = backbone.make_padded_forward(bottom, max_batch_size=8)
+    features = {"padded": np.concatenate([padded_forward(x) for x in (frames[:5], frames[5:])])}
     for batch_size in (1, 3, 8):
         forward = backbone.make_forward(bottom, batch_size=batch_size)
         padded = np.concatenate([frames, np.zeros((1, 32, 32, 3), np.uint8)])  # 9 = 3 * 3
@@ -53,10 +54,24 @@ def test_the_batch_size_does_not_change_the_features(vgg16, frames):
         assert features[batch_size].shape == (8, 1, 1, 512)
     scale = features[1].max()
     assert scale > 1  # the comparison below would hold for zeros
-    for batch_size in (3, 8):
+    for batch_size in (3, 8, "padded"):
         np.testing.assert_allclose(
             features[batch_size], features[1], rtol=FLOAT16_TOLERANCE, atol=1e-4 * scale
         )
+
+
+def test_few_rows_are_not_padded_to_a_whole_batch():
+    inputs = keras.Input((1,))
+    counted = keras.layers.Lambda(
+        lambda x: x * 0 + keras.ops.cast(keras.ops.shape(x)[0], "float32")
+    )
+    forward = backbone.make_padded_forward(keras.Model(inputs, counted(inputs)), max_batch_size=10)
+    computed = {}
+    for num_rows in (1, 2, 3, 8, 9, 10):
+        counts = forward(np.zeros((num_rows, 1), np.float32))
+        assert counts.shape == (num_rows, 1)
+        computed[num_rows] = int(counts[0, 0])
+    assert computed == {1: 2, 2: 2, 3: 4, 8: 8, 9: 10, 10: 10}
 
 
 def test_bottom_and_top_are_the_network(vgg16, frames):

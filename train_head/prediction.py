@@ -91,8 +91,12 @@ class Predictor:
         )
         self._views = VIEWS[self._contract.views]
         self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
-        num_rows = self._frames_per_batch * self._views.num_views
-        self._bottom = _build_bottom(self._contract, weights, run=run, batch_size=num_rows)
+        self._bottom = _build_bottom(
+            self._contract,
+            weights,
+            run=run,
+            max_batch_size=self._frames_per_batch * self._views.num_views,
+        )
         self.head = load_model(run)
 
     def predict_clips(self, sources: Iterable[Path]) -> Iterator[Prediction]:
@@ -183,9 +187,7 @@ class Predictor:
     def _forward(self, frames: list[np.ndarray], source: Path) -> np.ndarray:
         image_size, num_views = self._contract.image_size_px, self._views.num_views
         rows = np.stack([x for pixels in frames for x in self._views.cut(pixels, image_size)])
-        padded = np.zeros((self._frames_per_batch * num_views, *rows.shape[1:]), np.uint8)
-        padded[: len(rows)] = rows
-        maps = np.asarray(self._bottom(padded))[: len(rows)]
+        maps = self._bottom(rows)
         if not np.isfinite(maps).all():
             raise UnreadableClipError(
                 f"{source}: a feature is not finite in float16 (largest number: 65504), so the "
@@ -194,7 +196,7 @@ class Predictor:
         return maps.reshape(-1, num_views, *self._contract.feature_shape)
 
 
-def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch_size: int):
+def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, max_batch_size: int):
     if contract.backbone == IMPORTED_BACKBONE:
         raise ValueError(
             f"{run.contract_path}: the run was trained on features imported from "
@@ -204,4 +206,4 @@ def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, batch
         )
     vgg16 = rebuild_vgg16(contract, weights, where=run.contract_path)
     bottom = backbone.build_bottom(vgg16, contract.cut)
-    return backbone.make_forward(bottom, batch_size=batch_size)
+    return backbone.make_padded_forward(bottom, max_batch_size=max_batch_size)

@@ -66,7 +66,7 @@ class FrozenTop:
     def __init__(self, model):
         self.model = model
         self.feature_shape = model.output.shape[1:]
-        self._forward = backbone.make_forward(model, batch_size=_BATCH_SIZE)
+        self._forward = backbone.make_padded_forward(model, max_batch_size=_BATCH_SIZE)
 
     def __call__(self, maps: np.ndarray) -> np.ndarray:
         """Computes [T, *feature_shape] float16 from the cached [T, ...] float16.
@@ -77,9 +77,7 @@ class FrozenTop:
         features = np.empty((len(maps), *self.feature_shape), np.float16)
         for start in range(0, len(maps), _BATCH_SIZE):
             rows = maps[start : start + _BATCH_SIZE]
-            padded = np.zeros((_BATCH_SIZE, *maps.shape[1:]), np.float32)
-            padded[: len(rows)] = rows
-            features[start : start + len(rows)] = self._forward(padded)[: len(rows)]
+            features[start : start + len(rows)] = self._forward(rows)
         if not np.isfinite(features).all():
             raise ValueError(
                 f"a feature of {self.model.layers[-1].name} is not finite in float16 (largest "

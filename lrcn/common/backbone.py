@@ -106,8 +106,8 @@ def build_top(vgg16, cut: str):
     return keras.Model(inputs, outputs, name="top")
 
 
-def make_forward(part, *, batch_size: int):
-    """Compiles bottom or top for one static batch, so that nothing is ever traced twice.
+def make_forward(part, *, batch_size: int | None):
+    """Compiles bottom or top for one static batch, or any (None); nothing is ever traced twice.
 
     Returns:
         A function from [batch_size, S, S, 3] uint8, for a top [batch_size, ...] float32, to a
@@ -121,6 +121,28 @@ def make_forward(part, *, batch_size: int):
         return tf.cast(part(inputs, training=False), tf.float16)
 
     return forward.get_concrete_function()
+
+
+def make_padded_forward(part, *, max_batch_size: int):
+    """Compiles bottom or top for clips by themselves, whose last batch may have few rows.
+
+    Few are padded to a power of two, of which a GPU has to learn but some, and not to a whole
+    batch: a clip of one frame would take the time of 16.
+
+    Returns:
+        A function from an array of [N, S, S, 3] uint8, for a top [N, ...] float32, N at most
+        `max_batch_size`, to one of [N, ...] float16.
+    """
+    forward = make_forward(part, batch_size=None)
+
+    def forward_padded(rows: np.ndarray) -> np.ndarray:
+        # One row alone takes another way through oneDNN, which rounds otherwise than stage 1 did.
+        num_rows = min(max(2, 1 << (len(rows) - 1).bit_length()), max_batch_size)
+        padded = np.zeros((num_rows, *rows.shape[1:]), part.input.dtype)
+        padded[: len(rows)] = rows
+        return forward(padded).numpy()[: len(rows)]
+
+    return forward_padded
 
 
 def _check_cut(cut: str, image_size: int) -> None:
