@@ -161,6 +161,17 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path, value):
     run_program("extract_features", *flags)
 
 
+def test_no_folder_is_called_after_the_sign_of_the_home_folder(tmp_path):
+    flags = (f"--data={tmp_path}", "--group_regex=~/([0-9]+)", "--only_check_args")
+    run_program("extract_features", *flags, f"--cache_dir={tmp_path}/~/a~")
+    done = run_program("extract_features", *flags, "--cache_dir=~/cache", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "error: --cache_dir=~/cache: expected a path. Received: one with a ~ that the shell has "
+        "left as it is. Write $HOME in its place."
+    ) in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flag", "text"),
     [

@@ -16,7 +16,7 @@ from lrcn.common.interrupt import is_interrupted, watch_interrupts
 from lrcn.common.tensorflow_start import own_process
 
 # Names no path; empty, it is an answer of its own.
-_MAY_BE_EMPTY = ("group_regex",)
+_NO_PATHS = ("group_regex",)
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -174,6 +174,13 @@ def _check_values() -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
         # An empty path would be the current folder. absl's own flags may be empty by default.
-        is_empty = isinstance(value, str) and not value.strip() and name not in _MAY_BE_EMPTY
-        if is_empty and flags.FLAGS[name].present:
+        if not isinstance(value, str) or name in _NO_PATHS:
+            continue
+        if not value.strip() and flags.FLAGS[name].present:
             raise ValueError(f"--{name}={value}: expected a value. Received: none. Name one.")
+        # Whoever removes a folder of this name, which would be made here, may remove their home.
+        if os.path.expanduser(value) != value:
+            raise ValueError(
+                f"--{name}={value}: expected a path. Received: one with a ~ that the shell has "
+                "left as it is. Write $HOME in its place."
+            )
