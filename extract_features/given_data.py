@@ -7,7 +7,7 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.shared_files import join_shared_files
-from lrcn.common.alike_names import warn_of_case
+from lrcn.common.alike_names import warn_of_alike
 from lrcn.common.clip import SPLITS, Clip, check_clips
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
@@ -124,9 +124,11 @@ def read_given_data(
     )
     # Once more, for the groups that the expression found.
     check_clips(clips, places=[f"{settings.data}: clip {clip.clip_id!r}" for clip in clips])
+    warn_of_alike(find_class_names(clips), kind="Labels")
+    # One subject written in two ways would straddle splits.
+    warn_of_alike(sorted({clip.group for clip in clips}), kind="Groups")
     if paths_are_sources:
         clips = join_shared_files(clips, root)
-    warn_of_case(find_class_names(clips))
     if not settings.allow_group_leak:
         check_group_leaks(clips, source=settings.data)
     are_drawn = any(not clip.split for clip in clips)

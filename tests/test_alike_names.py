@@ -1,5 +1,6 @@
-"""Labels and groups that look alike: refused by Unicode form, told of by case."""
+"""Labels and groups that look alike: refused by Unicode form, told of by case and the like."""
 
+import logging
 import unicodedata
 
 import pytest
@@ -7,6 +8,7 @@ from commands import run_program
 from refusals import refusal
 from small_data import write_csv
 
+from extract_features.given_data import DataSettings, read_given_data
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 
@@ -49,9 +51,30 @@ def test_labels_that_differ_by_case_are_told_of(clips_dir, cache_copy, tmp_path)
         file.write("Left\nRight\n")
     flags = (f"--data={path}", f"--data_root={clips_dir}", f"--cache_dir={cache_copy}")
     done = run_program("extract_features", *flags)
-    assert done.stderr.count("by case alone") == 1
     assert (
-        "Labels that differ by case alone are classes of their own (2): 'Left' and 'left', 'Right' "
-        "and 'right'. Write them alike if they are meant as one"
+        "Labels that differ by case, leading zeros or unseen signs alone count as several (2): "
+        "'Left' and 'left', 'Right' and 'right'. Write them alike if they are meant as one"
     ) in done.stderr
     assert len({x.label for x in read_manifest(cache_copy / "manifest.csv")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("Ann", "ann"), ("s01", "s1"), ("Ann Lee", "Ann\u00a0Lee"), ("Ann", "Ann\u200b")],
+)
+@pytest.mark.parametrize(("column", "kind"), [("label", "Labels"), ("group", "Groups")])
+def test_labels_and_groups_that_readers_take_for_one_are_told_of(
+    tmp_path, caplog, column, kind, first, second
+):
+    names = [first, "Bo", second, "s10", first]
+    other = {"label": "group", "group": "label"}[column]
+    rows = [f"c{i},c{i}.mp4,{name},{other[0]}" for i, name in enumerate(names)]
+    path = write_csv(tmp_path, "\n".join([f"clip_id,path,{column},{other}", *rows]))
+    caplog.set_level(logging.WARNING)
+    # Without a test split, which one group cannot have.
+    read_given_data(DataSettings(data=path, test_fraction=0.0), None)
+    message = (
+        f"{kind} that differ by case, leading zeros or unseen signs alone count as several (1): "
+        f"{first!r} and {second!r}. Write them alike if they are meant as one"
+    )
+    assert caplog.messages.count(message) == 1

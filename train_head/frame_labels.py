@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.alike_names import check_one_form, warn_of_case
+from lrcn.common.alike_names import check_one_form, warn_of_alike
 from lrcn.common.clip import Clip, check_label
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.feature_cache import FeatureCache
@@ -102,7 +102,7 @@ def read_frame_labels(
     if class_names is None:
         class_names = sorted(found, key=natural_key)
         check_one_form(class_names, kind="label", places=[str(path)] * len(class_names))
-        warn_of_case(class_names)
+        warn_of_alike(class_names, kind="Labels")
     unknown = sorted(found - set(class_names), key=natural_key)
     if unknown:
         raise ValueError(

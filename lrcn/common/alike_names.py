@@ -1,10 +1,12 @@
-"""Names that look alike and are other text: by Unicode form, or by case."""
+"""Names that look alike and are other text: by Unicode form, by case, or by what nobody sees."""
 
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 
 from absl import logging
+
+from lrcn.common.natural_sort import natural_key
 
 _NAMED_PAIRS = 5
 
@@ -49,15 +51,27 @@ def check_one_form(names: Sequence[str], *, kind: str, places: Sequence[str]) ->
             )
 
 
-def warn_of_case(labels: Sequence[str]) -> None:
-    """Warns of labels that differ by case alone."""
-    pairs = [
-        f"{labels[first]!r} and {labels[i]!r}" for i, first in iter_alike(labels, ignore_case=True)
-    ]
+def warn_of_alike(names: Sequence[str], *, kind: str) -> None:
+    """Warns of names that differ by case, leading zeros or signs that nobody sees alone.
+
+    Args:
+        names: The names, each once.
+        kind: What they are, such as `Labels`.
+    """
+    seen: dict[tuple, str] = {}
+    pairs = []
+    for name in names:
+        # Blanks of all kinds become one, and signs of format (Cf) cannot be seen.
+        shown = unicodedata.normalize("NFKC", name)
+        shown = "".join(x for x in shown if unicodedata.category(x) != "Cf")
+        first = seen.setdefault(tuple(natural_key(shown)[0]), name)
+        if first != name:
+            pairs.append(f"{first!r} and {name!r}")
     if pairs:
         logging.warning(
-            "Labels that differ by case alone are classes of their own (%d): %s. Write them alike "
-            "if they are meant as one",
+            "%s that differ by case, leading zeros or unseen signs alone count as several (%d): "
+            "%s. Write them alike if they are meant as one",
+            kind,
             len(pairs),
             ", ".join(pairs[:_NAMED_PAIRS]),
         )
