@@ -45,6 +45,16 @@ def test_rows_of_empty_cells_are_no_clips_and_lines_stay_true(tmp_path):
     assert find_lines(path) == {"a": 2, "b": 4}
 
 
+def test_empty_columns_behind_all_others_are_none(tmp_path):
+    path = write_csv(tmp_path, "clip_id,path,label,,\na,a.mp4,walk,,\nb,b.mp4,run\n,,,,\n")
+    assert read_manifest(path) == [Clip("a", "a.mp4", "walk"), Clip("b", "b.mp4", "run")]
+    path = write_csv(tmp_path, "clip_id,path,label,,\na,a.mp4,walk,,x\n")
+    with refusal(f"{path}:2: expected 3 cells as in the header, received 4. Quote cells"):
+        read_manifest(path)
+    with refusal(":1: unknown column ''. Expected"):
+        read_manifest(write_csv(tmp_path, ",clip_id,path,label\n0,a,a.mp4,walk\n"))
+
+
 def test_a_byte_order_mark_is_taken(tmp_path):
     path = write_csv(tmp_path, "clip_id,path,label\na,a.mp4,é\n", encoding="utf-8-sig")
     assert read_manifest(path) == [Clip("a", "a.mp4", "é")]

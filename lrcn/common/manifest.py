@@ -131,6 +131,8 @@ def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
     reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
     try:
         header = next(reader, [])
+        while header and not header[-1]:  # columns that a spreadsheet shows as empty
+            header.pop()
         _check_header(header, place=f"{csv_path}:1")
         next_line = reader.line_num + 1
         for cells in reader:
@@ -190,6 +192,7 @@ def _check_header(header: list[str], *, place: str) -> None:
 
 
 def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
+    cells = cells[: len(header)] + list(filter(None, cells[len(header) :]))
     if len(cells) != len(header):
         raise ValueError(
             f"{place}: expected {len(header)} cells as in the header, received {len(cells)}. "
