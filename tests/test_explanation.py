@@ -125,6 +125,20 @@ def test_influences_of_a_long_clip_add_up_as_well():
     assert influence.sum() == pytest.approx(gain, abs=1e-4)
 
 
+def test_of_an_empty_frame_vgg16_finds_nothing_above_the_cut_either():
+    maps = keras.Input((6,))
+    top = keras.Model(maps, keras.layers.Dense(6, bias_initializer="ones")(maps))
+    head = build_random_head(rnn="gru", top=top)
+    features = top(make_maps(5).astype(np.float32)).numpy().astype(np.float16)
+    alone = build_random_head(rnn="gru")
+    alone.set_weights(head.get_weights()[len(top.weights) :])
+    influences = [
+        Explainer(x).measure_influence([maps])[0]
+        for x, maps in ((head, make_maps(5)), (alone, features))
+    ]
+    np.testing.assert_allclose(*influences, atol=2e-3)
+
+
 def test_attention_is_where_the_head_looks():
     maps = np.zeros((2, 2, 3, 4), np.float16)
     maps[0, 1, 2, 0] = maps[1, 0, 0, 0] = 1

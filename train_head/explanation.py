@@ -59,6 +59,9 @@ class Explainer:
         self._is_ragged = isinstance(head.input, dict)
         self._every_frame = len(logits.shape) == 3
         self._encode_inputs = _compile_encoder(keras.Model(head.input, encoded.output))
+        # Above the top, whose biases would make features of zeros below it.
+        empty = np.zeros((1, *encoded.model.input.shape[1:]), np.float32)
+        self._empty = encoded.model(empty, training=False)[None]
         inputs = [encoded.output, head.input["frame_mask"]] if self._is_ragged else encoded.output
         self._decide = _compile(keras.Model(inputs, head.output))
         self._classify = self._decide
@@ -135,8 +138,7 @@ class Explainer:
         Returns:
             [T] float32 in nats, and the id of the class predicted.
         """
-        empty = self._encode(np.zeros_like(views[0][:1]))
-        return integrate_gradients(self._decide_together, self._encode_views(views), empty)
+        return integrate_gradients(self._decide_together, self._encode_views(views), self._empty)
 
     def _decide_together(self, vectors):
         """Returns [N, K], the log of the mean probabilities over the views of [N, V, T, D]."""
@@ -158,8 +160,7 @@ class Explainer:
         if self._attention is None or feature_maps.ndim != 4:
             return None
         scaled = self._scale(self._make_inputs(feature_maps), training=False)[0]
-        attention = self._attention(scaled, training=False)[..., 0]
-        return tf.cast(attention, tf.float32).numpy()
+        return self._attention(scaled, training=False)[..., 0].numpy()
 
     def _encode_views(self, views: Sequence[np.ndarray]):
         # View by view, so that memory does not grow with their number.
@@ -180,7 +181,7 @@ def _compile_encoder(model):
 
     @tf.function(reduce_retracing=True, autograph=False)  # clips differ in length
     def run(inputs):
-        return tf.cast(model(inputs, training=False), tf.float32)
+        return model(inputs, training=False)
 
     return run
 
@@ -193,7 +194,6 @@ def _compile(model):
 
     @tf.function(input_signature=[signature], autograph=False)
     def run(vectors):
-        vectors = tf.cast(vectors, first.dtype)  # of mixed precision
         if len(model.inputs) == 1:
             return model(vectors, training=False)
         return model([vectors, tf.ones(tf.shape(vectors)[:2], "bool")], training=False)
