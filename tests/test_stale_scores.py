@@ -122,6 +122,8 @@ def test_an_audit_of_other_clips_of_the_same_names_is_not_in_the_report(trained,
     # Nor one of clips that are no longer there.
     next(changed.cache_dir.rglob("*.h5")).unlink()
     assert read_audit(tmp_path, describe_run(run, read_cache(changed.cache_dir))) is None
+    text = f"{tmp_path}/audit.json: may be of other data than the run, of which clips are not in"
+    assert caplog.messages[1].startswith(text)
 
 
 def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):

@@ -107,9 +107,9 @@ class RunRecorder(keras.callbacks.Callback):
     def _read_rows(self, num_epochs: int) -> list[dict[str, float]]:
         path = self.run.history_path
         with self._explain_damage(path):
-            rows = [row for row in read_history(path)[:num_epochs] if row.keys() >= _ALWAYS]
+            rows = read_history(path)[:num_epochs]
             if [row["epoch"] for row in rows] != list(range(1, num_epochs + 1)):
-                raise ValueError(f"{len(rows)} whole rows for {num_epochs} epochs")
+                raise ValueError(f"{len(rows)} rows for {num_epochs} epochs")
         return rows
 
     @contextlib.contextmanager
@@ -224,10 +224,22 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Reads `history.csv`; a column that an epoch does not have is left out of its row."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items() if v} for row in rows]
+    """Reads `history.csv`; a column that an epoch does not have is left out of its row.
+
+    Raises:
+        ValueError: If it is not what training wrote.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+        if not rows or any(_ALWAYS - row.keys() for row in rows):
+            raise ValueError("no rows" if not rows else "rows with empty or missing columns")
+        return [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items()} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ValueError(
+            f"{path}: expected a row of numbers for each epoch, as training wrote them. Received: "
+            f"{error}. Undo the change, or copy the run again."
+        ) from None
 
 
 def _read_arrays(path: Path) -> list[np.ndarray]:

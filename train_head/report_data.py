@@ -155,8 +155,6 @@ def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
 def summarize_training(run: RunDir) -> dict:
     """Returns the rows of `history.csv`, and the epoch that was kept."""
     rows = read_history(run.history_path)
-    if not rows:
-        raise ValueError(f"{run.history_path}: expected a row for each epoch. Received: none.")
     return {"rows": rows, "best_epoch": find_best_row(rows)["epoch"]}
 
 
@@ -196,12 +194,12 @@ def _read_result(path: Path, wanted: dict[str, str] | None, *, program: str) -> 
     result = read_json(path, remedy=f"Run train_head.{program} again")
     if wanted is not None and result.get("data") == wanted:
         return result
-    logging.warning(
-        "%s: is of other features, clips or splits than the run, or of an earlier version, so the "
-        "report leaves it out. Run train_head.%s again on what the run was trained on.",
-        path,
-        program,
-    )
+    reason = "is of other features, clips or splits than the run, or of an earlier version"
+    remedy = f"Run train_head.{program} again on what the run was trained on"
+    if wanted is None:
+        reason = "may be of other data than the run, of which clips are not in the cache now"
+        remedy = "Name the --cache_dir that the run was trained on, or finish its extraction"
+    logging.warning("%s: %s, so the report leaves it out. %s.", path, reason, remedy)
     return None
 
 
