@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
 from PIL import Image
-from small_data import make_config, write_cache
+from small_data import change_manifest, make_config, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
@@ -125,3 +125,12 @@ def test_a_clip_that_has_changed_since_shows_no_frames(data, cache_dir, tmp_path
         caplog.clear()
         assert draw_doubts(tmp_path / "sheet.png", doubts, cache=cache) == is_drawn
         assert caplog.messages == said
+
+
+def test_a_clip_that_left_the_list_in_training_shows_no_frames(cache_copy, tmp_path, caplog):
+    cache = read_cache(cache_copy)
+    change_manifest(cache, lambda clip: None if clip.clip_id == "left/clip_0" else clip)
+    doubts = [DoubtedLabel(f"left/clip_{i}", "left", "right", 0.4, 0.6, -0.2) for i in range(2)]
+    assert draw_doubts(tmp_path / "sheet.png", doubts, cache=cache)
+    gone = "left/clip_0: no frames in the picture: The cache does not list it any more."
+    assert caplog.messages == [gone]

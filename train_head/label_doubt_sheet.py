@@ -47,7 +47,9 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
         title = title.replace("$", r"\$")  # it begins a formula
         axes.set_title(title, loc="left", fontsize=9, fontfamily=families)
         axes.axis("off")
-        strip, failure = _read_strip(cache, clips[doubt.clip_id])
+        strip, failure = None, "The cache does not list it any more."
+        if doubt.clip_id in clips:
+            strip, failure = _read_strip(cache, clips[doubt.clip_id])
         if strip is None:
             logging.warning("%s: no frames in the picture: %s", doubt.clip_id, failure)
         else:
