@@ -31,7 +31,8 @@ class Predictions:
     @property
     def class_ids(self) -> np.ndarray:
         """[N] int64, the true classes."""
-        return np.array([self.class_names.index(label) for label in self.labels], np.int64)
+        id_of = {name: k for k, name in enumerate(self.class_names)}
+        return np.array([id_of[label] for label in self.labels], np.int64)
 
     @property
     def is_right(self) -> np.ndarray:

@@ -43,13 +43,17 @@ def read_training_splits(
     run_clips, class_names = read_manifest(run.manifest_path), read_class_names(run.classes_path)
     # For the train and the val clips each, so together at most a third of the memory.
     budget_bytes = find_memory_bytes() // 6
+    labels = None
+    if config.labels == "frame":
+        read = [clip for clip in run_clips if clip.split in TrainingSplits._fields]
+        labels = read_run_labels(run, cache, read).class_ids
     splits = {}
     for name in TrainingSplits._fields:
         clips = [clip for clip in run_clips if clip.split == name]
         clip_ids = [clip.clip_id for clip in clips]
         reader = ClipReader(cache, clip_ids, memory_bytes=budget_bytes, top=top)
-        if config.labels == "frame":
-            class_ids = list(read_run_labels(run, cache, clips).class_ids.values())
+        if labels is not None:
+            class_ids = [labels[clip_id] for clip_id in clip_ids]
         else:
             class_ids = np.array(find_class_ids(clips, class_names), np.int32)
         splits[name] = Split(reader, class_ids)
