@@ -15,6 +15,7 @@ FLAG_FILES = (
     "extract_features.backbone_flags",
     "extract_features.data_flags",
     "lrcn.common.program",
+    "train_head.cache_flag",
     "train_head.head_flags",
     "train_head.manifest_flag",
     "train_head.run_flags",
