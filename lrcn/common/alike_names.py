@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
-from lrcn.common.natural_sort import natural_key
+from lrcn.common.natural_sort import natural_parts
 
 _NAMED_PAIRS = 5
 
@@ -64,7 +64,7 @@ def warn_of_alike(names: Sequence[str], *, kind: str) -> None:
         # Blanks of all kinds become one, and signs of format (Cf) cannot be seen.
         shown = unicodedata.normalize("NFKC", name)
         shown = "".join(x for x in shown if unicodedata.category(x) != "Cf")
-        first = seen.setdefault(tuple(natural_key(shown)[0]), name)
+        first = seen.setdefault(natural_parts(shown), name)
         if first != name:
             pairs.append(f"{first!r} and {name!r}")
     if pairs:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lrcn.common.alike_names import iter_alike
 from lrcn.common.frame import UnreadableClipError
-from lrcn.common.natural_sort import natural_key
+from lrcn.common.natural_sort import natural_key, natural_parts
 
 _DIGITS = re.compile("[0-9]+")
 # `t_0.05` or `t_0,05s`, as programs print a time, or `t_-1`; not a version such as 1.2.3.
@@ -126,7 +126,7 @@ def _read_decimals(stems: Sequence[str]) -> list[tuple]:
     numbers = [(match[2] if has_sign else "") + match[3].replace(",", ".") for match in matches]
     # Without the text itself, by which 01_0.5 would come before 1_0.1.
     values = [
-        (tuple(natural_key(start)[0]), Decimal(number))
+        (natural_parts(start), Decimal(number))
         for start, number in zip(starts, numbers, strict=True)
     ]
     # Of equal values, such as 1.1 and 1.10, the numbers are whole ones.

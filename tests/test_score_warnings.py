@@ -1,0 +1,108 @@
+"""What a score is of is told with it, where it is not what a reader would take it for."""
+
+import dataclasses
+import shutil
+
+from small_data import copy_cache, make_config, play_backwards
+
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.evaluation import evaluate_run
+from train_head.held_out import score_held_out, score_run
+from train_head.provenance import warn_of_other_data
+from train_head.train import train_run
+from train_head.training_data import TrainingData
+
+
+def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    evaluate_run(run, cache, split="test")
+    assert not caplog.messages
+    cache = play_backwards(cache, "train", SourceStat(1, 0))
+    evaluate_run(run, cache, split="test")
+    (text,) = caplog.messages
+    assert text.startswith(f"{cache.cache_dir}: its train and val clips have other contents than")
+
+
+def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):
+    cache, run = trained
+    clips = read_manifest(run.manifest_path)
+    caplog.set_level("WARNING")
+    known = run.sources_path.read_text()
+    run.sources_path.unlink()  # as of an older run
+    warn_of_other_data(run, clips, cache)
+    run.sources_path.write_text(known)
+    cache = play_backwards(cache, "val", SourceStat(1, 0))
+    cache.clip_path("rise/train_0").unlink()
+    warn_of_other_data(run, clips, cache)
+    assert not caplog.messages
+
+
+def test_test_clips_that_came_later_are_told(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    shutil.copy(cache.clip_path("rise/test_0"), cache.clip_path("rise/late"))
+    new = Clip("rise/new", "new", "rise", "train")  # no clip of a score
+    clips = [new, *read_manifest(cache.manifest_path), Clip("rise/late", "late", "rise", "test")]
+    write_manifest(cache.manifest_path, clips)
+    assert (
+        evaluate_run(run, cache, split="test")["num_clips"]
+        == len([clip for clip in clips if clip.split == "test"]) - 1
+    )
+    (text,) = caplog.messages
+    assert "lists 1 test clip that the run does not know and does not score, such as rise/" in text
+    assert text.endswith("to score all, unless the --manifest of this one leaves them out")
+
+
+def test_a_score_that_is_not_of_test_clips_comes_with_a_warning(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    assert score_held_out(run, cache)["split"] == "test"
+    assert not caplog.messages
+    left = [clip for clip in read_manifest(run.manifest_path) if clip.split != "test"]
+    write_manifest(run.manifest_path, left)
+    scores = score_held_out(run, cache)
+    assert (scores["split"], scores["num_clips"]) == ("val", 16)
+    assert caplog.messages[-1] == (
+        "No test clips: the score is of the val clips that chose the epoch."
+    )
+    write_manifest(run.manifest_path, [clip for clip in left if clip.split == "train"])
+    assert score_held_out(run, cache) is None
+    text = f"No clip is held out, so there is no score; the run is in {run.path}"
+    assert caplog.messages[-1] == text
+
+
+def test_labels_that_were_corrected_since_are_told(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    clips = [
+        dataclasses.replace(x, label="fall") if x.clip_id == "rise/test_0" else x
+        for x in read_manifest(cache.manifest_path)
+    ]
+    write_manifest(cache.manifest_path, clips)
+    evaluate_run(run, cache, split="test")
+    (text,) = caplog.messages
+    assert "gives 1 clip another label than the run has, such as rise/test_0: 'fall', and" in text
+    assert "not 'rise'. Scores are by those of the run. Train a new run on these, unless" in text
+
+
+def test_labels_of_frames_of_other_test_clips_are_told(walks, tmp_path, caplog):
+    cache = copy_cache(walks[0], tmp_path / "cache")
+    run, data = RunDir(tmp_path / "run"), TrainingData(cache, frame_labels_path=walks[1])
+    config = make_config(labels="frame", rnn="none", epochs=1)
+    train_run(config, data, run=run, checkpoint_sec=60)
+    score_run(run, cache)
+    caplog.clear()
+    caplog.set_level("WARNING")
+    cache = play_backwards(cache, "test", SourceStat(1, 0))
+    score_run(run, cache)
+    (text,) = caplog.messages
+    assert text.startswith(f"{cache.cache_dir}: its test clips have other contents than those that")
+    assert f"{run.path} has labels of. Scores are by these labels of frames." in text
+    digests = run.sources_path.read_text().splitlines()
+    run.sources_path.write_text(digests[0] + "\n")  # as of an older run
+    caplog.clear()
+    evaluate_run(run, cache, split="test")
+    assert not caplog.messages
