@@ -49,7 +49,7 @@ def test_empty_columns_behind_all_others_are_none(tmp_path):
     path = write_csv(tmp_path, "clip_id,path,label,,\na,a.mp4,walk,,\nb,b.mp4,run\n,,,,\n")
     assert read_manifest(path) == [Clip("a", "a.mp4", "walk"), Clip("b", "b.mp4", "run")]
     path = write_csv(tmp_path, "clip_id,path,label,,\na,a.mp4,walk,,x\n")
-    with refusal(f"{path}:2: expected 3 cells as in the header, received 4. Quote cells"):
+    with refusal(f"{path}:2: expected 3 cells as in the header, received 5. Quote cells"):
         read_manifest(path)
     with refusal(":1: unknown column ''. Expected"):
         read_manifest(write_csv(tmp_path, ",clip_id,path,label\n0,a,a.mp4,walk\n"))

@@ -131,20 +131,26 @@ def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
     reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
     try:
         header = next(reader, [])
-        while header and not header[-1]:  # columns that a spreadsheet shows as empty
-            header.pop()
+        _drop_empty_cells(header, num_kept=0)
         _check_header(header, place=f"{csv_path}:1")
         next_line = reader.line_num + 1
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first.
             line, next_line = next_line, reader.line_num + 1
             if any(cells):  # spreadsheets add rows of nothing but commas
+                _drop_empty_cells(cells, num_kept=len(header))
                 yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
     except csv.Error as error:
         raise ValueError(
             f"{csv_path}:{reader.line_num}: expected a row of CSV, but: {error}. Quote cells that "
             'hold commas or quotes, and double the quotes inside ("say ""hi""").'
         ) from error
+
+
+def _drop_empty_cells(cells: list[str], *, num_kept: int) -> None:
+    # Behind all others, of columns that a spreadsheet shows as empty.
+    while len(cells) > num_kept and not cells[-1]:
+        cells.pop()
 
 
 def _check_class_names(names: Sequence[str], path: str | os.PathLike) -> None:
@@ -192,7 +198,6 @@ def _check_header(header: list[str], *, place: str) -> None:
 
 
 def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
-    cells = cells[: len(header)] + list(filter(None, cells[len(header) :]))
     if len(cells) != len(header):
         raise ValueError(
             f"{place}: expected {len(header)} cells as in the header, received {len(cells)}. "
