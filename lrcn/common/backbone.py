@@ -126,8 +126,8 @@ def make_forward(part, *, batch_size: int | None):
 def make_padded_forward(part, *, max_batch_size: int):
     """Compiles bottom or top for clips by themselves, whose last batch may have few rows.
 
-    Few are padded to a power of two, of which a GPU has to learn but some, and not to a whole
-    batch: a clip of one frame would take the time of 16.
+    Few are padded to a power of two and not to a whole batch, in which a clip of one frame would
+    take the time of 16; and not left as they are, since a GPU tries its kernels for each number.
 
     Returns:
         A function from an array of [N, S, S, 3] uint8, for a top [N, ...] float32, N at most
