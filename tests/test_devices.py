@@ -18,7 +18,7 @@ from lrcn.common.machine import count_cores, find_memory_bytes
 from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.fitting import choose_policy
-from train_head.recorder import read_history
+from train_head.history import read_history
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 

@@ -16,9 +16,10 @@ from train_head.config import FineTuneConfig, TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.fine_tuning import fine_tune_run
 from train_head.fitting import fit_model, make_checked_strategy
+from train_head.history import find_best_row, read_history
 from train_head.layers import keras
 from train_head.prediction import Predictor
-from train_head.recorder import RunRecorder, find_best_row, read_history
+from train_head.recorder import RunRecorder
 from train_head.reproduction import list_commands
 from train_head.run_model import load_model
 from train_head.score_table import format_headline

@@ -17,10 +17,10 @@ from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.evaluation import evaluate_run
 from train_head.explanation import check_explainable
+from train_head.history import read_history
 from train_head.layers import keras
 from train_head.prediction import Predictor
 from train_head.prediction_file import read_predictions
-from train_head.recorder import read_history
 from train_head.run_model import load_model
 from train_head.score_table import format_metrics
 from train_head.train import train_run

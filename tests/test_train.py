@@ -22,9 +22,9 @@ from lrcn.common.run_dir import RunDir, read_json
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
+from train_head.history import read_history
 from train_head.layers import keras
 from train_head.normalization import measure_features
-from train_head.recorder import read_history
 from train_head.run_model import load_model
 
 

@@ -16,7 +16,7 @@ from lrcn.common import interrupt
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 from train_head.evaluation import evaluate_run
-from train_head.recorder import read_history
+from train_head.history import read_history
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 

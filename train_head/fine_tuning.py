@@ -6,6 +6,7 @@ from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
+from train_head.history import read_history
 from train_head.reproduction import make_extraction_command
 from train_head.run_start import open_run
 from train_head.train import train_run
@@ -46,7 +47,7 @@ def fine_tune_run(
         if strategy is None:
             return
         # TensorFlow comes with them, see `open_run`.
-        from train_head.recorder import RunRecorder, read_history
+        from train_head.recorder import RunRecorder
         from train_head.top_training import fit_top
 
         head_run = RunDir(run.head_path)

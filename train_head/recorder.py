@@ -16,17 +16,15 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from lrcn.common.atomic_file import replace_csv, replace_file
+from lrcn.common.atomic_file import replace_file
 from lrcn.common.interrupt import is_interrupted, raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count
+from train_head.history import COLUMNS, find_best_row, parse_history, write_history
 from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
 
-COLUMNS = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase")
 _TOLD = (("loss", "top1"), ("val_loss", "val_top1"))
-_COUNTS = ("epoch", "phase")
-_ALWAYS = {"epoch", "loss", "top1", "learning_rate", "phase"}  # without val clips
 _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.npz")
 
 
@@ -107,7 +105,7 @@ class RunRecorder(keras.callbacks.Callback):
     def _read_rows(self, num_epochs: int) -> list[dict[str, float]]:
         path = self.run.history_path
         with self._explain_damage(path):
-            rows = read_history(path)[:num_epochs]
+            rows = parse_history(path)[:num_epochs]
             if [row["epoch"] for row in rows] != list(range(1, num_epochs + 1)):
                 raise ValueError(f"{len(rows)} rows for {num_epochs} epochs")
         return rows
@@ -116,7 +114,7 @@ class RunRecorder(keras.callbacks.Callback):
     def _explain_damage(self, path: Path) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{path}: expected what training wrote there. Received: another or half a file "
                 f"({error}). Delete {self.run.checkpoints_path} and run the same command again: it "
@@ -206,40 +204,6 @@ class RunRecorder(keras.callbacks.Callback):
     def _checkpoint_paths(self, num_epochs: int) -> tuple[Path, Path]:
         folder = self.run.checkpoints_path
         return folder / f"last_{num_epochs}.npz", folder / f"best_{num_epochs}.npz"
-
-
-def find_best_row(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Returns the row of the best epoch: the last of those with the highest top-1 on val.
-
-    Without a val split that is the last epoch.
-    """
-    return max(rows, key=lambda row: (row.get("val_top1", 0.0), row["epoch"]))
-
-
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Writes `history.csv`; floats round trip exactly."""
-    with replace_csv(path) as writer:
-        writer.writerow(COLUMNS)
-        writer.writerows([row.get(name, "") for name in COLUMNS] for row in rows)
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Reads `history.csv`; a column that an epoch does not have is left out of its row.
-
-    Raises:
-        ValueError: If it is not what training wrote.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-        if not rows or any(_ALWAYS - row.keys() for row in rows):
-            raise ValueError("no rows" if not rows else "rows with empty or missing columns")
-        return [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items()} for row in rows]
-    except (ValueError, TypeError, csv.Error) as error:
-        raise ValueError(
-            f"{path}: expected a row of numbers for each epoch, as training wrote them. Received: "
-            f"{error}. Undo the change, or copy the run again."
-        ) from None
 
 
 def _read_arrays(path: Path) -> list[np.ndarray]:

@@ -11,9 +11,9 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.held_out import score_run
+from train_head.history import find_best_row, read_history
 from train_head.prediction_file import read_predictions
 from train_head.provenance import describe_data
-from train_head.recorder import find_best_row, read_history
 from train_head.reproduction import list_commands
 
 # Clips in each of the lists of the most wrong and of the least sure.
