@@ -13,7 +13,7 @@ from frame_data import write_walks
 from make_commands import prepare_make
 from media import write_frame_folder, write_video
 from small_cache import SMALL
-from small_data import make_ramps, write_cache
+from small_data import SCORED_SETTINGS, copy_cache, make_ramps, train, write_cache
 from small_extraction import SMALL_SETTINGS, extract
 from small_imports import CLIP_IDS, SPLITS
 from small_labels import FEATURES
@@ -21,6 +21,7 @@ from small_labels import FEATURES
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.open_cache import create_cache
+from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow, own_process
 
 own_process()  # TensorFlow starts as in the programs
@@ -91,6 +92,24 @@ def ramps(tmp_path_factory):
         **make_ramps(12, split="test"),
     }
     return write_cache(tmp_path_factory.mktemp("ramps") / "cache", features)
+
+
+@pytest.fixture(scope="session")
+def scored(ramps, tmp_path_factory):
+    """A run on `ramps` with its score of the test clips, not to be changed."""
+    # Later: it imports Keras.
+    from train_head.held_out import score_run
+
+    run = train(ramps, tmp_path_factory.mktemp("scored") / "run", **SCORED_SETTINGS)
+    score_run(run, ramps)
+    return run
+
+
+@pytest.fixture
+def trained(ramps, scored, tmp_path):
+    """A cache and a scored run on it, which a test may change."""
+    run = RunDir(shutil.copytree(scored.path, tmp_path / "run"))
+    return copy_cache(ramps, tmp_path / "cache"), run
 
 
 @pytest.fixture

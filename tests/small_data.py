@@ -24,6 +24,9 @@ SMALL_CONFIG = TrainConfig(
     fc_units=16, rnn_units=8, seq_len=4, epochs=3, batch_size=4, learning_rate=1e-2
 )
 
+# What learns to tell `make_ramps`' classes apart.
+SCORED_SETTINGS = {"rnn": "gru", "epochs": 4, "dropout": 0.0, "input_dropout": 0.0}
+
 
 def make_config(**settings) -> TrainConfig:
     """Returns `SMALL_CONFIG` with other settings."""
@@ -130,6 +133,21 @@ def copy_cache(cache, folder):
     """Returns a copy that may be changed."""
     shutil.copytree(cache.cache_dir, folder)
     return read_cache(folder)
+
+
+def play_backwards(cache, split, source):
+    """Puts a clip of the other class in the place of each of a split; returns the cache anew."""
+    for clip in read_manifest(cache.manifest_path):
+        if clip.split == split:
+            features = cache.read_clip(clip.clip_id)
+            writer = cache.open_writer(clip.clip_id)
+            writer.append(
+                features.feature_maps[::-1],
+                frame_index=features.frame_index.tolist(),
+                timestamp_sec=features.timestamp_sec.tolist(),
+            )
+            writer.commit(source)
+    return read_cache(cache.cache_dir)
 
 
 def assert_equal_training(found: RunDir, wanted: RunDir):
