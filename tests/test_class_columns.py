@@ -7,6 +7,7 @@ import pytest
 from media import write_frame_folder
 
 from lrcn.common.clip_features import ClipClock
+from lrcn.common.views import VIEWS
 from train_head.explanation import Explanation
 from train_head.explanation_files import ExplanationFolder
 from train_head.frame_prediction_file import (
@@ -51,7 +52,7 @@ def write_new_frames(folder):
 def write_explanation(folder):
     clip = write_frame_folder(folder / "clip", np.zeros((1, 32, 32, 3), np.uint8))
     explanation = Explanation(np.zeros(1, np.int32), np.zeros(1), ANSWERS[:1], np.ones(1), None, 0)
-    files = ExplanationFolder(folder / "why", [clip])
+    files = ExplanationFolder(folder / "why", [clip], views=VIEWS["one"])
     files.write(0, source=clip, explanation=explanation, class_names=CLASSES)
     return folder / "why" / "clip.csv"
 

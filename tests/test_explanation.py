@@ -6,11 +6,13 @@ import re
 import numpy as np
 import pytest
 from commands import run_program
+from media import write_frame_folder
 from PIL import Image
 from small_data import make_config
 from small_heads import enlarge_logits
 
 from lrcn.common.clip_features import ClipFeatures
+from lrcn.common.views import VIEWS
 from train_head.explanation import Explainer
 from train_head.explanation_files import ExplanationFolder
 from train_head.layers import keras, tf
@@ -207,7 +209,7 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplo
     hostile.symlink_to(source)
     (tmp_path / ("long" * 60)).symlink_to(source)
     sources = [hostile, tmp_path / ("long" * 60), hostile, source / ".."]
-    folder = ExplanationFolder(tmp_path / "why", sources)
+    folder = ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
     class_names = ["$", "_", "<b>"]
     with caplog.at_level("INFO", logger="absl"):
         for number, clip in enumerate(sources[:3]):
@@ -219,14 +221,32 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplo
         assert re.fullmatch(r"[\w.-]{5,250}", name), name
     assert {"_i_x_.csv", "_i_x__2.csv"} < set(written)
     with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already\. Name another --explain f"):
-        ExplanationFolder(tmp_path / "why", sources)
+        ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
+
+
+def test_a_picture_shows_what_the_first_view_sees(tmp_path):
+    # Of the side that is cropped for a picture of 112 px, and red but for the centre crop.
+    frames = np.zeros((2, 128, 128, 3), np.uint8)
+    frames[..., 0] = 255
+    frames[:, 8:-8, 8:-8] = (0, 255, 0)
+    source = write_frame_folder(tmp_path / "clip", frames)
+    features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    num_red = {}
+    for name in ("one", "ten_crop"):
+        folder = ExplanationFolder(tmp_path / name, [source], views=VIEWS[name])
+        folder.write(0, source=source, explanation=explanation, class_names=["a"] * 3)
+        picture = np.asarray(Image.open(tmp_path / name / "clip.png").convert("RGB"))
+        num_red[name] = (picture == (255, 0, 0)).all(axis=-1).sum()
+        assert (picture == (0, 255, 0)).all(axis=-1).any()
+    assert num_red["one"] > 0 == num_red["ten_crop"]
 
 
 def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_disk):
     disk, source = make_small_disk(256), clips_dir / "left" / "clip_0"
     features = ClipFeatures(make_maps(2), np.arange(2, dtype=np.int32), np.full(2, np.nan))
     explanation = Explainer(build_random_head(rnn="none")).explain([features])
-    folder = ExplanationFolder(disk / "why", [source] * 20)
+    folder = ExplanationFolder(disk / "why", [source] * 20, views=VIEWS["one"])
     with pytest.raises(OSError, match=r"No space left") as caught:
         for number in range(20):
             folder.write(number, source=source, explanation=explanation, class_names=["a"] * 3)

@@ -10,6 +10,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from media import write_frame_folder
 
+from lrcn.common.views import VIEWS
 from train_head import plot_fonts
 from train_head.explanation import Explanation
 from train_head.explanation_files import ExplanationFolder
@@ -79,7 +80,7 @@ def test_names_in_an_explanation_are_drawn_with_them(tmp_path, install):
     explanation = Explanation(np.zeros(1, np.int32), np.zeros(1), answer, np.ones(1), None, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ExplanationFolder(tmp_path / "why", [clip]).write(
+        ExplanationFolder(tmp_path / "why", [clip], views=VIEWS["one"]).write(
             0, source=clip, explanation=explanation, class_names=["walk", "走"]
         )
 

@@ -17,11 +17,13 @@ from extract_features.given_data import DataSettings
 from extract_features.pipeline import PipelineSettings
 from extract_features.planning import make_plan
 from extract_features.verification import iter_findings
+from lrcn.common.clip import Clip
 from lrcn.common.frame import resize_picture
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.views import VIEWS
+from train_head.clip_pictures import read_pictures
 from train_head.evaluation import evaluate_run
 
 NUM_CLIPS = 5  # a class
@@ -150,6 +152,10 @@ def test_crops_are_cached_as_the_frames_that_pillow_crops(tmp_path):
     for view, maps in enumerate(found):
         expected = one.read_clip(f"a/{view}").feature_maps
         np.testing.assert_allclose(maps, expected, **tolerance, err_msg=f"view {view}")
+    clip = Clip("a/clip", "a/clip", "a")
+    pictures, failure = read_pictures(ten, clip, [0, 2], size_px=32)
+    assert failure == ""
+    np.testing.assert_array_equal(pictures, views[0, [0, 2]])
 
 
 def test_a_resume_goes_on_with_the_views_of_the_cache(data, flip_dir, tmp_path):

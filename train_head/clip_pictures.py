@@ -9,12 +9,13 @@ from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
+from lrcn.common.views import VIEWS
 
 
 def read_pictures(
     cache: FeatureCache, clip: Clip, frame_indices: list[int], *, size_px: int
 ) -> tuple[list[np.ndarray] | None, str]:
-    """Reads frames of a clip, by their numbers in `frame_index`.
+    """Reads frames of a clip, by their numbers in `frame_index`, in the first view of each.
 
     Returns:
         [S, S, 3] uint8 of each, or None and why there are none.
@@ -29,6 +30,7 @@ def read_pictures(
             source,
             frame_indices,
             image_size=size_px,
+            views=VIEWS[cache.contract.views],
             start_sec=clip.start_sec,
             end_sec=clip.end_sec,
         )

@@ -13,6 +13,7 @@ from lrcn.common.atomic_file import replace_csv, replace_file
 from lrcn.common.clip import escape_control
 from lrcn.common.decode import read_frames
 from lrcn.common.sampling import sample_segment_centres
+from lrcn.common.views import Views
 from train_head.class_columns import name_columns
 from train_head.explanation import Explanation
 from train_head.plot_fonts import find_font_families
@@ -31,16 +32,18 @@ _MAX_NAME_BYTES = 200
 class ExplanationFolder:
     """The files `<clip>.csv` and `<clip>.png` of each clip, none of which exist yet."""
 
-    def __init__(self, folder: Path, sources: list[Path]):
+    def __init__(self, folder: Path, sources: list[Path], *, views: Views):
         """Names the files after the clips; of clips of one name, the later ones get a number.
 
         Args:
             folder: Where they go, made where there is none.
             sources: The clips, one may come twice.
+            views: Of their frames, of which the first is drawn.
 
         Raises:
             ValueError: If one of the files exists.
         """
+        self._views = views
         self._paths = []
         seen = set()
         for source in sources:
@@ -77,7 +80,9 @@ class ExplanationFolder:
         try:
             _write_table(csv_path, explanation, class_names)
             with replace_file(png_path) as temporary:
-                figure = _draw(explanation, source=source, class_names=class_names)
+                figure = _draw(
+                    explanation, source=source, views=self._views, class_names=class_names
+                )
                 figure.savefig(temporary, format="png", dpi=110)
         except BaseException as error:
             csv_path.unlink(missing_ok=True)
@@ -115,14 +120,16 @@ def _make_file_name(source: Path) -> str:
     return text.encode()[:_MAX_NAME_BYTES].decode(errors="ignore")
 
 
-def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> Figure:
+def _draw(
+    explanation: Explanation, *, source: Path, views: Views, class_names: list[str]
+) -> Figure:
     num_frames = len(explanation.frame_index)
     positions = (np.arange(num_frames) + 0.5) / num_frames
     shown = sample_segment_centres(num_frames, min(num_frames, _MAX_FRAMES))
     figure = Figure(figsize=(12, 5), layout="constrained")
     # The first so high that frames are square.
     strip, bars, lines = figure.subplots(3, height_ratios=(0.4, 1, 1.4))
-    _draw_strip(strip, explanation, source=source, shown=shown)
+    _draw_strip(strip, explanation, source=source, views=views, shown=shown)
     title = escape_control(f"{source}: {class_names[explanation.class_id]}")
     families = find_font_families("".join([title, *class_names]))
     strip.set_title(_escape(title), loc="left", fontfamily=families)
@@ -147,10 +154,12 @@ def _draw(explanation: Explanation, *, source: Path, class_names: list[str]) -> 
     return figure
 
 
-def _draw_strip(axes, explanation: Explanation, *, source: Path, shown: np.ndarray) -> None:
+def _draw_strip(
+    axes, explanation: Explanation, *, source: Path, views: Views, shown: np.ndarray
+) -> None:
     """Draws the frames side by side, brighter where the head looks, over their bars."""
     numbers = explanation.frame_index[shown].tolist()
-    pictures = read_frames(source, numbers, image_size=_FRAME_SIZE_PX)
+    pictures = read_frames(source, numbers, image_size=_FRAME_SIZE_PX, views=views)
     for i, (t, number) in enumerate(zip(shown, numbers, strict=True)):
         middle = (i + 0.5) / len(shown)
         extent = (middle - 0.47 / _MAX_FRAMES, middle + 0.47 / _MAX_FRAMES, 0, 1)

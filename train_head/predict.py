@@ -60,6 +60,7 @@ def main(arguments: list[str]) -> int:
         )
 
     from lrcn.common.run_dir import RunDir
+    from lrcn.common.views import VIEWS
     from train_head.prediction import Predictor
     from train_head.prediction_output import format_prediction, open_prediction_csv
     from train_head.prediction_sources import find_sources
@@ -74,7 +75,9 @@ def main(arguments: list[str]) -> int:
     explainer = None
     if _EXPLAIN.value is not None:
         explainer = Explainer(predictor.head)
-        explanations = ExplanationFolder(Path(_EXPLAIN.value), sources)  # made once all is well
+        views = VIEWS[run.read_contract().views]
+        # Made once all is well.
+        explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
     names = [escape_control(str(source)) for source in sources]
     width = max(map(len, names))
     open_csv = open_prediction_csv(

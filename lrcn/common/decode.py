@@ -19,6 +19,7 @@ from lrcn.common.frame import Frame, UnreadableClipError, check_is_file, resize_
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 from lrcn.common.rgb import convert_to_rgb
 from lrcn.common.source_stat import make_missing_error
+from lrcn.common.views import Views
 
 
 def iter_frames(
@@ -72,15 +73,18 @@ def read_frames(
     frame_indices: Collection[int],
     *,
     image_size: int,
+    views: Views,
     start_sec: float | None = None,
     end_sec: float | None = None,
 ) -> dict[int, np.ndarray]:
-    """Reads some frames by their number, as far as the last of them.
+    """Reads the first view of some frames by their number, as far as the last of them.
 
     Args:
         source: Folder of images, or video file.
         frame_indices: Values of `Frame.index`.
-        image_size: As `iter_frames`, and so are the others.
+        image_size: S, in pixels, the side of a view.
+        views: Which views a frame has.
+        start_sec: As `iter_frames`, and so is `end_sec`.
 
     Returns:
         {frame index: [S, S, 3] uint8}, without the indices that the clip does not have.
@@ -95,7 +99,8 @@ def read_frames(
     )
     for index, (_, read_pixels) in enumerate(readers):
         if index in wanted:
-            frames[index] = read_pixels(image_size)
+            pixels = read_pixels(views.find_resized_px(image_size))
+            frames[index] = views.cut(pixels, image_size)[0]
         if len(frames) == len(wanted):
             break
     return frames
