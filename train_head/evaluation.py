@@ -1,5 +1,7 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
+from itertools import islice
+
 import numpy as np
 
 from lrcn.common.atomic_file import check_can_write
@@ -119,8 +121,11 @@ def _predict_clips(
         reader, class_ids, config, num_windows=num_windows, num_views=num_views
     )
     with raise_read_errors(reader):
-        rows = np.stack([*iter_probabilities(load_model(run), dataset)])
-    probabilities = rows.reshape(-1, num_windows * num_views, rows.shape[-1]).mean(axis=1)
+        rows = iter_probabilities(load_model(run), dataset)
+        # Clip by clip: the rows of all are many times what is kept.
+        probabilities = np.stack(
+            [np.mean([*islice(rows, num_windows * num_views)], axis=0) for _ in clips]
+        )
     return Predictions(reader.clip_ids, [clip.label for clip in clips], class_names, probabilities)
 
 
