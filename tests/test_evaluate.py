@@ -71,6 +71,8 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
     for name in ("split", "num_clips", "confusion_matrix"):
         assert scores[name] == expected[name]
     assert read_json(run.metrics_path(split)) == scores
+    lines = [f"    {row}" for row in scores["confusion_matrix"]]
+    assert ",\n".join(lines) in run.metrics_path(split).read_text()
     clips = [clip for clip in read_manifest(cache_dir / "manifest.csv") if clip.split == split]
     assert len(clips) > 0
     assert [(row["clip_id"], row["label"]) for row in rows] == [

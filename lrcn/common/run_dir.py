@@ -23,6 +23,7 @@ report.html        what `train_head.report` makes of it all, to look at
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 from lrcn.common.atomic_file import write_text
@@ -127,4 +128,7 @@ def write_json(path: Path, content) -> None:
     """Writes a dictionary or a dataclass; the file appears whole or not at all."""
     if dataclasses.is_dataclass(content):
         content = dataclasses.asdict(content)
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    # A list of numbers is a line, so that a matrix can be read. No string has a line break.
+    text = re.sub(r'\[\n[^][{}"]*\]', lambda found: json.dumps(json.loads(found[0])), text)
+    write_text(path, text + "\n")
