@@ -1,12 +1,12 @@
-"""One is said as one, and of many the first."""
+"""One is said as one, of many the first, and names of any script stand in columns."""
 
 import numpy as np
 import pytest
 
-from lrcn.common.wording import name_count, name_some
+from lrcn.common.wording import name_count, name_some, pad_names
 from train_head.comparison_text import find_verdict
 from train_head.metrics import compute_metrics
-from train_head.score_table import format_headline
+from train_head.score_table import format_headline, format_metrics
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,28 @@ def test_a_number_and_what_is_counted(number, expected):
 def test_a_few_are_named_and_the_others_counted():
     assert name_some(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
     assert name_some(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d, e and 1 more"
+
+
+def test_names_of_any_script_are_as_wide_as_the_widest_in_a_terminal():
+    # Full width, and a letter with its accent behind it.
+    blanks = {"walk": 2, "走る": 2, "\uff21\uff22\uff23": 0, "A\u0308rger": 1, "걷기": 2, "": 6}
+    assert pad_names([*blanks]) == [name + " " * number for name, number in blanks.items()]
+    assert pad_names([]) == []
+
+
+def test_the_columns_of_a_score_are_below_their_headings():
+    scores = compute_metrics(np.eye(2), np.array([0, 1]), ["walk", "ジャンプする"])
+    scores |= {"split": "test", "provenance": {"leaking_groups": 0}}
+    lines = format_metrics(scores).splitlines()
+    for heading in ("class ", "true class "):
+        start = next(i for i, line in enumerate(lines) if line.startswith(heading))
+        of_walk, of_jump = (
+            next(x for x in lines[start + 1 :] if x.startswith(name))
+            for name in ("walk", "ジャンプする")
+        )
+        # Six characters are six columns wider than they are long.
+        assert len(of_walk) == len(of_jump) + 6
+        assert of_walk.endswith("= 0") or len(of_walk) == len(lines[start])
 
 
 def test_a_score_of_a_single_clip():

@@ -1,6 +1,6 @@
 """Near duplicates as a table for a terminal."""
 
-from lrcn.common.wording import name_count
+from lrcn.common.wording import name_count, pad_names
 from train_head.near_duplicates import SAME_FRAMES
 
 # Pairs that do not count and are printed all the same: they tell how far off the closest are.
@@ -10,9 +10,9 @@ _NUM_BELOW = 10
 def format_audit(audit: dict) -> str:
     """Renders what `near_duplicates.find_near_duplicates` returns."""
     pairs = audit["pairs"][: audit["num_pairs"] + _NUM_BELOW]  # those that count come first
-    width = max(len(pair["clip_a"]) for pair in pairs)
+    names = pad_names([pair["clip_a"] for pair in pairs])
     lines = ["similarity  of frames  clips (split, label)"]
-    for pair in pairs:
+    for name, pair in zip(names, pairs, strict=True):
         first, second = (
             f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
         )
@@ -23,7 +23,7 @@ def format_audit(audit: dict) -> str:
             same = "  a frame in common"
         lines.append(
             f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
-            f"{pair['clip_a']:{width}} {first}  {pair['clip_b']} {second}{same}"
+            f"{name} {first}  {pair['clip_b']} {second}{same}"
         )
     num_left_out = len(audit["pairs"]) - len(pairs)
     if num_left_out:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrcn.common.wording import name_count
+from lrcn.common.wording import name_count, pad_names
 from train_head.intervals import measure_difference
 from train_head.score_table import ONE_GROUP, format_leaks
 
@@ -53,7 +53,7 @@ def find_verdict(is_right: Mapping[str, np.ndarray], groups: Sequence[str] | Non
 def format_table(comparison: dict) -> str:
     """Renders what `compare_models` returns."""
     models = comparison["models"]
-    width = max(len(model["title"]) for model in models)
+    heading, *titles = pad_names(["model", *(model["title"] for model in models)])
     # Of each seed would be wider than a terminal; compare.json and compare.png have them.
     seeds = comparison["seeds"]
     named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
@@ -61,13 +61,13 @@ def format_table(comparison: dict) -> str:
     lines = [
         f"top-1 of {clips}, in %: mean and deviation of {named}",
         "",
-        f"{'model':{width}}   mean    std   difference to mean pool [95 %]",
+        f"{heading}   mean    std   difference to mean pool [95 %]",
     ]
-    for model in models:
+    for title, model in zip(titles, models, strict=True):
         std = "--" if model["std"] is None else f"{100 * model['std']:.1f}"
         difference = model["difference"]
         shown = "--" if difference is None else format_difference(difference, sign="+")
-        lines.append(f"{model['title']:{width}}  {100 * model['mean']:5.1f}  {std:>5}   {shown}")
+        lines.append(f"{title}  {100 * model['mean']:5.1f}  {std:>5}   {shown}")
     if comparison["of_one_group"]:
         lines += ["", ONE_GROUP]
     leaking_groups = comparison["leaking_groups"]

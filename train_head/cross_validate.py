@@ -5,6 +5,7 @@ from pathlib import Path
 from absl import flags
 
 from lrcn.common.program import run_program
+from lrcn.common.wording import pad_names
 from train_head import cache_flag, train_flags
 from train_head.cache_flag import read_named_cache
 
@@ -68,9 +69,9 @@ def main() -> None:
         output_dir=output_dir,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
     )
-    width = max(len(run["name"]) for run in content["runs"])
-    for run in content["runs"]:
-        print(f"{run['name']:{width}}  {format_headline(run)}")
+    names = pad_names([run["name"] for run in content["runs"]])
+    for name, run in zip(names, content["runs"], strict=True):
+        print(f"{name}  {format_headline(run)}")
     mean, std = content["mean"], content["std"]
     name, title = ("top1", "top-1") if "top1" in mean else ("frame_accuracy", "frame accuracy")
     spread = "" if std[name] is None else f", standard deviation {100 * std[name]:.1f}"

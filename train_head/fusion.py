@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import pad_names
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, read_predictions
 
@@ -74,18 +75,18 @@ def format_fusion(named: dict[str, Predictions], weights: list[float], fused: Pr
     """Renders the scores of each run and of the fusion as a table for a terminal."""
     shares = [f"{share:.2f}" for share in _find_shares(weights)]
     rows = [*zip(named, shares, named.values(), strict=True), ("fusion", "", fused)]
-    width = max(len(name) for name, _, _ in rows)
+    heading, *names = pad_names(["run", *(name for name, _, _ in rows)])
     # Of five classes, every clip's is among the five most probable.
     has_top5 = len(fused.class_names) > 5
     top5 = "   top-5" if has_top5 else ""
-    lines = [f"{'run':{width}}  weight  clips   top-1{top5}  mean class accuracy"]
-    for name, share, predictions in rows:
+    lines = [f"{heading}  weight  clips   top-1{top5}  mean class accuracy"]
+    for name, (_, share, predictions) in zip(names, rows, strict=True):
         scores = compute_metrics(
             predictions.probabilities, predictions.class_ids, predictions.class_names
         )
         top5 = f"  {scores['top5']:6.1%}" if has_top5 else ""
         lines.append(
-            f"{name:{width}}  {share:>6}  {scores['num_clips']:5}  {scores['top1']:6.1%}{top5}  "
+            f"{name}  {share:>6}  {scores['num_clips']:5}  {scores['top1']:6.1%}{top5}  "
             f"{scores['mean_class_accuracy']:19.1%}"
         )
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import numpy as np
 
 from lrcn.common.atomic_file import write_text
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import pad_names
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.folds import write_folds
@@ -108,13 +109,15 @@ def write_doubts(path: Path, doubts: list[DoubtedLabel]) -> None:
 def format_doubts(doubts: list[DoubtedLabel], *, num_shown: int) -> str:
     """Renders the first clips as a table for a terminal, and how many are predicted otherwise."""
     shown = doubts[:num_shown]
-    width = max(len("clip"), *(len(doubt.clip_id) for doubt in shown))
-    label_width = max(len("label"), *(len(doubt.label) for doubt in shown))
-    lines = [f"rank  margin  {'clip':{width}}  {'label':{label_width}}       predicted"]
-    for rank, doubt in enumerate(shown, start=1):
+    clip_heading, *clip_ids = pad_names(["clip", *(doubt.clip_id for doubt in shown)])
+    label_heading, *labels = pad_names(["label", *(doubt.label for doubt in shown)])
+    lines = [f"rank  margin  {clip_heading}  {label_heading}       predicted"]
+    for rank, (doubt, clip_id, label) in enumerate(
+        zip(shown, clip_ids, labels, strict=True), start=1
+    ):
         lines.append(
-            f"{rank:4}  {doubt.margin:6.3f}  {doubt.clip_id:{width}}  "
-            f"{doubt.label:{label_width}} {doubt.label_probability:4.0%}  "
+            f"{rank:4}  {doubt.margin:6.3f}  {clip_id}  "
+            f"{label} {doubt.label_probability:4.0%}  "
             f"{doubt.predicted} {doubt.predicted_probability:.0%}"
         )
     num_doubted = sum(doubt.margin < 0 for doubt in doubts)

@@ -9,6 +9,7 @@ from absl import flags, logging
 
 from lrcn.common.clip import escape_control
 from lrcn.common.program import check_output, run_program
+from lrcn.common.wording import pad_names
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _WEIGHTS = flags.DEFINE_string(
@@ -78,8 +79,7 @@ def main(arguments: list[str]) -> int:
         views = VIEWS[run.read_contract().views]
         # Made once all is well.
         explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
-    names = [escape_control(str(source)) for source in sources]
-    width = max(map(len, names))
+    names = pad_names([escape_control(str(source)) for source in sources])
     open_csv = open_prediction_csv(
         _OUTPUT.value, predictor.class_names, labels_frames=predictor.labels_frames
     )
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
                 logging.error("%s", prediction.failure)
                 continue
             for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
-                print(f"{names[number]:{width}}   {shown}", flush=True)
+                print(f"{names[number]}   {shown}", flush=True)
             if explainer is not None:
                 explanations.write(
                     number,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import name_file
-from lrcn.common.wording import name_count
+from lrcn.common.wording import name_count, pad_names
 from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs
 from train_head.frame_prediction_file import format_clock
@@ -42,13 +42,12 @@ def _format_segments(prediction: Prediction, class_names: list[str]) -> list[str
         moments = [f"frame {x}" for x in (*frame_index, frame_index[-1] + 1)]
     width = len(moments[-1])
     predicted = prediction.probabilities.argmax(axis=1)
-    name_width = max(map(len, class_names))
+    names = pad_names(class_names)
     lines = []
     for start, end in find_runs(predicted):
-        name = class_names[predicted[start]]
         mean = prediction.probabilities[start:end, predicted[start]].mean()
         span = f"{moments[start]:>{width}} to {moments[end]:>{width}}"
-        lines.append(f"{span}   {name:{name_width}} {mean:.3f}")
+        lines.append(f"{span}   {names[predicted[start]]} {mean:.3f}")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lrcn.common.wording import name_count
+from lrcn.common.wording import name_count, pad_names
 from train_head.frame_labels import OVERLAPS
 
 # Of more classes, a confusion matrix is wider than a terminal.
@@ -108,34 +108,34 @@ def format_leaks(leaking_groups: int) -> str:
 
 
 def _format_classes(per_class: dict[str, dict], counted: str) -> list[str]:
-    width = max(map(len, [*per_class, "class"]))
+    heading, *names = pad_names(["class", *per_class])
     columns = ("precision", "recall", "f1", "average_precision")
     key = f"num_{counted}"
     digits = max(len(counted), len(str(max(row[key] for row in per_class.values()))))
     headings = "precision  recall      F1  average precision"
-    lines = [f"{'class':{width}}  {counted:>{digits}}  {headings}"]
-    for name, row in per_class.items():
+    lines = [f"{heading}  {counted:>{digits}}  {headings}"]
+    for name, row in zip(names, per_class.values(), strict=True):
         shown = ["--" if row[x] is None else f"{row[x]:.1%}" for x in columns]
         cells = "{:>9}  {:>6}  {:>6}  {:>17}".format(*shown)
-        lines.append(f"{name:{width}}  {row[key]:{digits}}  {cells}")
+        lines.append(f"{name}  {row[key]:{digits}}  {cells}")
     return lines
 
 
 def _format_matrix(names: list[str], matrix: np.ndarray) -> list[str]:
-    width = max(map(len, [*names, "true class"]))
+    heading, blank, *padded = pad_names(["true class", "", *names])
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     cell = max(len(str(matrix.max())), 2) + 1
     numbers = "".join(f"{i:{cell}}" for i in range(len(names)))
     share_numbers = "".join(f"{i:5}" for i in range(len(names)))
     lines = [
-        f"{'true class':{width}}  {'predicted':{len(numbers)}}     % of the true class",
-        f"{'':{width}}  {numbers}   {share_numbers}",
+        f"{heading}  {'predicted':{len(numbers)}}     % of the true class",
+        f"{blank}  {numbers}   {share_numbers}",
     ]
-    for i, name in enumerate(names):
+    for i, name in enumerate(padded):
         counts = "".join(f"{count:{cell}}" for count in matrix[i])
         percents = "".join(f"{share:5.0f}" if totals[i] else "   --" for share in 100 * shares[i])
-        lines.append(f"{name:{width}}  {counts}   {percents}  = {i}")
+        lines.append(f"{name}  {counts}   {percents}  = {i}")
     return lines
 
 
@@ -147,11 +147,10 @@ def _format_confusions(names: list[str], matrix: np.ndarray, counted: str) -> li
     pairs = [divmod(int(place), len(names)) for place in order if errors.flat[place]]
     if not pairs:
         return ["No class is taken for another."]
-    width = max(len(names[true]) for true, _ in pairs)
+    padded = pad_names([names[true] for true, _ in pairs])
     return [f"{counted} confused most, of the true class", ""] + [
-        f"{errors[true, other]:5} of {matrix[true].sum():<5} {names[true]:{width}}  taken for "
-        f"{names[other]}"
-        for true, other in pairs
+        f"{errors[true, other]:5} of {matrix[true].sum():<5} {name}  taken for {names[other]}"
+        for name, (true, other) in zip(padded, pairs, strict=True)
     ]
 
 
