@@ -40,10 +40,11 @@ def test_results_that_cannot_be_written_are_an_error(tmp_path):
     )
 
 
-def test_a_reader_that_has_enough_ends_a_program_quietly(tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--help"]])
+def test_a_reader_that_has_enough_ends_a_program_quietly(tmp_path, flags):
     # Nobody reads from the moment that the program starts.
     shell = 'set -o pipefail; "$@" | exec true'
-    done = run(make_rendering(tmp_path / "sample"), shell=shell)
+    done = run([*make_rendering(tmp_path / "sample"), *flags], shell=shell)
     assert (done.returncode, done.stderr) == (141, "")
 
 

@@ -5,7 +5,7 @@ import logging as python_logging
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -71,23 +71,35 @@ def run_program(
     # Of its list of fonts, which it makes where it has never drawn, nobody has to know.
     python_logging.getLogger("matplotlib").setLevel(python_logging.WARNING)
     _mark_required_flags()
-    app.run(run_main, flags_parser=parse_flags)
+    with _end_with_reader():
+        app.run(run_main, flags_parser=parse_flags)
+
+
+@contextlib.contextmanager
+def _end_with_reader() -> Iterator[None]:
+    """Ends without a word where the reader of stdout, such as `head`, has enough."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # at exit it is too late
+    except BrokenPipeError:
+        # Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_BROKEN_PIPE)
 
 
 def _exit_with_status_of(main: Callable[[], int | None]) -> None:
     try:
         _check_encoding()
         status = main()
-        # At exit it is too late to tell of a full disk, or of a reader that has enough.
+        # At exit it is too late to tell of a full disk.
         sys.stdout.flush()
         sys.exit(status)
     except KeyboardInterrupt:
         _exit_interrupted()
     except BrokenPipeError:
-        # The reader of stdout, such as `head`, has enough. Python would complain once more when it
-        # flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_BROKEN_PIPE)
+        raise
     except Exception as error:
         # An import that Ctrl-C interrupts was seen to end with an error of its own.
         if is_interrupted():
