@@ -121,7 +121,6 @@ def _check_file(
         return "missing", f"{path}: no such file"
     try:
         with h5py.File(path, "r") as file:
-            enable_decompression(file)
             for name, expected in (
                 ("contract", cache.contract.digest),
                 ("clip_id", clip.clip_id),
@@ -133,6 +132,7 @@ def _check_file(
                 found = read_recorded_source(file.id)
                 if found != source_stat:
                     return "stale", f"{source}: changed since its extraction"
+            enable_decompression(file)
             _read_datasets(file, cache.contract.frame_shape)
     except (MemoryError, MissingFilterError):
         raise

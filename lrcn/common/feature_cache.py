@@ -12,7 +12,7 @@ A clip file is written under a temporary name, synced, then renamed: one that ex
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -22,6 +22,7 @@ from lrcn.common.clip import SourceStat
 from lrcn.common.clip_features import (
     ClipClock,
     ClipFeatures,
+    enable_decompression,
     is_damage,
     open_attributes,
     open_clip,
@@ -131,7 +132,7 @@ class FeatureCache:
         """T of a cached clip. Raises as `read_clip`."""
         if clip_id in self._clocks:
             return len(self._clocks[clip_id].frame_index)
-        with self._open_clip(clip_id) as file:
+        with self._open_maps(clip_id) as file:
             return file["feature_maps"].shape[0]
 
     def digest_sources(self, clip_ids: Iterable[str]) -> str:
@@ -176,8 +177,9 @@ class FeatureCache:
         Raises:
             FileNotFoundError: If the clip is not in the cache.
             ValueError: If its file is damaged or carries another contract.
+            MissingFilterError: If reading it needs a package that is not installed.
         """
-        with self._open_clip(clip_id) as file:
+        with self._open_maps(clip_id) as file:
             clock = [file[name][:] for name in ClipClock._fields]
             if frames is not None:
                 clock = [values[frames] for values in clock]
@@ -200,7 +202,7 @@ class FeatureCache:
             with open_located(self.clip_path(clip_id), table) as descriptor:
                 if descriptor is not None:
                     return table.read(descriptor, frames, view=view, out=out)
-        with self._open_clip(clip_id) as file:
+        with self._open_maps(clip_id) as file:
             return self._read_maps(clip_id, file, frames, view, out)
 
     def _read_source(self, clip_id: str) -> SourceStat:
@@ -224,3 +226,9 @@ class FeatureCache:
     def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
         path = self.clip_path(clip_id)
         return open_clip(path, self.contract, contract_path=self.contract_path)
+
+    @contextlib.contextmanager
+    def _open_maps(self, clip_id: str) -> Iterator[h5py.File]:
+        with self._open_clip(clip_id) as file:
+            enable_decompression(file)
+            yield file
