@@ -1,7 +1,5 @@
 """Intervals with a label, as a .csv file has them: in seconds or in frames, half-open."""
 
-import csv
-import io
 import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import check_label
-from lrcn.common.manifest import find_separator_remedy, read_utf8
+from lrcn.common.manifest import find_separator_remedy, iter_table
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
@@ -44,18 +42,18 @@ def read_intervals(
     Raises:
         ValueError: If the file breaks a rule, names an unknown clip, or gives a moment two labels.
     """
-    reader = csv.DictReader(io.StringIO(read_utf8(path), newline=""), strict=True)
-    try:
-        columns = _find_columns(reader.fieldnames or [], place=f"{path}:1")
-        # Spreadsheets add rows of nothing but commas.
-        rows = [(f"{path}:{reader.line_num}", row) for row in reader if any(row.values())]
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}:{reader.reader.line_num}: expected a row of CSV, but: {error}. Quote cells "
-            "that hold commas or quotes."
-        ) from error
+    table = iter_table(path)
+    _, header = next(table)
+    columns = _find_columns(header, place=f"{path}:1")
+    rows = [(f"{path}:{line}", cells) for line, cells in table]
     known_ids, intervals = set(known_ids), defaultdict(list)
-    for place, row in rows:
+    for place, cells in rows:
+        if len(cells) != len(header):
+            raise ValueError(
+                f"{place}: expected as many cells as the header has. Received: more or fewer. "
+                "Quote cells that hold commas."
+            )
+        row = dict(zip(header, cells, strict=True))
         interval = _parse(row, columns, place=place)
         if row["clip_id"] not in known_ids:
             raise ValueError(
@@ -83,11 +81,6 @@ def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
 
 
 def _parse(row: dict, columns: tuple[str, str], *, place: str) -> Interval:
-    if None in row or None in row.values():
-        raise ValueError(
-            f"{place}: expected as many cells as the header has. Received: more or fewer. Quote "
-            "cells that hold commas."
-        )
     check_label(row["label"], place=place)
     start_text, end_text = (row[column] for column in columns)
     try:

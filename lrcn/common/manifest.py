@@ -127,19 +127,27 @@ def write_class_names(path: str | os.PathLike, names: Sequence[str]) -> None:
     write_text(Path(path), "".join(f"{name}\n" for name in names))
 
 
-def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
+def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
+    """Yields the line, from 1, and the cells of a CSV file's header, and then of each row.
+
+    Spreadsheets add rows of nothing but commas, which are left out, and columns that they show as
+    empty, which are cut off behind the header's last name.
+
+    Raises:
+        ValueError: If it is no CSV of UTF-8; the message names the file and the line.
+    """
     reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
     try:
         header = next(reader, [])
         _drop_empty_cells(header, num_kept=0)
-        _check_header(header, place=f"{csv_path}:1")
+        yield 1, header
         next_line = reader.line_num + 1
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first.
             line, next_line = next_line, reader.line_num + 1
-            if any(cells):  # spreadsheets add rows of nothing but commas
+            if any(cells):
                 _drop_empty_cells(cells, num_kept=len(header))
-                yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
+                yield line, cells
     except csv.Error as error:
         raise ValueError(
             f"{csv_path}:{reader.line_num}: expected a row of CSV, but: {error}. Quote cells that "
@@ -147,8 +155,15 @@ def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
         ) from error
 
 
+def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
+    table = iter_table(csv_path)
+    _, header = next(table)
+    _check_header(header, place=f"{csv_path}:1")
+    for line, cells in table:
+        yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
+
+
 def _drop_empty_cells(cells: list[str], *, num_kept: int) -> None:
-    # Behind all others, of columns that a spreadsheet shows as empty.
     while len(cells) > num_kept and not cells[-1]:
         cells.pop()
 
