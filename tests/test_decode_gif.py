@@ -35,3 +35,16 @@ def test_cut_off_gif_is_an_error(tmp_path, kept):
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(UnreadableClipError, match=r"clip\.gif \(frame \d\)"):
         decode(path)
+
+
+def test_gif_that_is_cut_off_between_two_pictures_is_an_error(tmp_path):
+    path = write_gif(tmp_path / "clip.gif", 6, duration=100)
+    content = path.read_bytes()
+    # Each picture but the first begins behind its control block, of 8 bytes.
+    start = content.rindex(b"\x21\xf9\x04")
+    for num_bytes in (start, start + 8, len(content) - 1):
+        path.write_bytes(content[:num_bytes])
+        with pytest.raises(UnreadableClipError, match=r"gif \(frame [56]\): .* without .* trailer"):
+            decode(path)
+    path.write_bytes(content + b"\n")  # as some servers send it
+    assert len(decode(path)) == 6

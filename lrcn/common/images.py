@@ -3,6 +3,7 @@
 An image file with several pictures is no frame, whichever of them it should be.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,8 +139,12 @@ def iter_gif(
     try:
         with Image.open(path, formats=("GIF",)) as image:
             _check_num_pixels(image, place=str(path))
-            for frame_index in range(image.n_frames):
-                image.seek(frame_index)
+            for frame_index in itertools.count():
+                try:
+                    image.seek(frame_index)
+                except EOFError:
+                    _check_trailer(image)
+                    break
                 if start <= time_ms / 1000 < end:
                     num_frames += 1
                     # A copy, because the conversion must not meddle with the decoder's state.
@@ -154,6 +159,13 @@ def iter_gif(
             f"{path}: expected a frame with start_sec={start_sec} <= time < end_sec={end_sec}, "
             f"received an animation of {time_ms / 1000:g} s. Correct the span, or remove the clip."
         )
+
+
+def _check_trailer(image: Image.Image) -> None:
+    # For Pillow, a file that is cut off between two pictures ends there as well.
+    image.fp.seek(-1, os.SEEK_CUR)
+    if image.fp.read(1) != b";":
+        raise EOFError("it ends without a GIF's trailer (byte 0x3B), as where it is cut off")
 
 
 def _check_num_pixels(image: Image.Image, *, place: str) -> None:
