@@ -67,12 +67,19 @@ def _open_npy(path: Path) -> np.memmap:
     check_is_file(path, path.stat().st_mode)
     try:
         # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
-        return np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
         raise ValueError(
             f"{path}: expected an array of numbers, as numpy.save writes it ({error}). Write it "
             "again."
         ) from error
+    num_left_bytes = path.stat().st_size - array.offset - array.nbytes
+    if num_left_bytes:
+        raise ValueError(
+            f"{path}: expected one array, received {num_left_bytes} bytes behind it, as where "
+            "several were saved into one file. Save them as one (numpy.concatenate)."
+        )
+    return array
 
 
 def _npy_path(folder: Path, clip_id: str) -> Path:

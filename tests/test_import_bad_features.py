@@ -82,6 +82,7 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
     for name in (*contents, "objects", "truncated"):
         reasons[name] = rf"{name}\.npy: expected an array of numbers, as numpy\.save writes it \("
     reasons["missing"] = r"No such file.*missing\.npy"
+    reasons["appended"] = r"appended\.npy: expected one array, received 288 bytes behind it"
     reasons["pipe"] = r"pipe\.npy: expected a file, received a pipe, device or socket\."
     bad_manifest(reasons)
     folder = write_features(
@@ -92,6 +93,9 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
         (folder / f"{name}.npy").write_bytes(content)
     np.save(folder / "objects.npy", np.array([[Unpickled()] * 5] * 4), allow_pickle=True)
     (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:-8])
+    with open(folder / "appended.npy", "wb") as file:
+        for _ in range(2):
+            np.save(file, np.zeros((4, 5)))
     os.mkfifo(folder / "pipe.npy")
     check_failures(run_import(folder, status=1), tmp_path, reasons)
 
