@@ -82,6 +82,29 @@ def test_gap_that_the_decoder_does_not_see_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("container_options", "packet_bytes"), [({}, 188), ({"mpegts_m2ts_mode": "1"}, 192)]
+)
+def test_transport_stream_that_ends_amid_a_packet_is_an_error(
+    tmp_path, container_options, packet_bytes
+):
+    # The decoder of HEVC, unlike that of H.264, gives what is left of a picture for all of it.
+    path = write_video(
+        tmp_path / "clip.ts",
+        make_noise(12),
+        codec="libx265",
+        options={"x265-params": "log-level=none"},
+        container_options=container_options,
+    )
+    content = path.read_bytes()
+    assert len(decode(path)) == 12
+    num_packets = len(content) // packet_bytes
+    path.write_bytes(content[: num_packets * 2 // 3 * packet_bytes + 100])
+    message = f"it ended at .*: its last packet has 100 of {packet_bytes} bytes"
+    with pytest.raises(UnreadableClipError, match=message):
+        decode(path)
+
+
+@pytest.mark.parametrize(
     ("name", "codec"),
     [("clip.mpg", "mpeg1video"), ("clip.vob", "mpeg2video"), ("clip.webm", "libvpx")],
 )

@@ -17,6 +17,7 @@ from PIL import Image
 from lrcn.common.asf_file import check_data_is_whole
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
 from lrcn.common.span import find_borders, round_sec
+from lrcn.common.ts_file import check_last_packet_is_whole
 from lrcn.common.video_stream import Clock, DamageError, find_stated_duration, find_stream
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
@@ -155,6 +156,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             clock.check_end(stated, is_from_start=seek_sec == 0)
             if container.format.name == "asf":
                 check_data_is_whole(path)
+            if container.format.name == "mpegts":
+                check_last_packet_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
         raise_if_no_more_files(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
