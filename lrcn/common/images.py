@@ -130,7 +130,8 @@ def iter_gif(
     A frame without a duration counts as 0.1 s.
 
     Raises:
-        UnreadableClipError: As `read_image`, and if no frame lies in the span.
+        UnreadableClipError: As `read_image`, if it is cut off before `end_sec`, or if no frame lies
+            in the span.
     """
     start, end = find_borders(start_sec, end_sec)
     time_ms = 0
@@ -144,6 +145,8 @@ def iter_gif(
                     image.seek(frame_index)
                 except EOFError:
                     _check_trailer(image)
+                    break
+                if num_frames and time_ms / 1000 >= end:
                     break
                 if start <= time_ms / 1000 < end:
                     num_frames += 1
