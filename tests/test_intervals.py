@@ -60,6 +60,32 @@ def test_groups_that_are_alike_inside_are_worth_little_more_than_a_clip_each(num
     assert of_many > {2: 0.9, 3: 0.5, 6: 0.2, 30: 0.1}[num_groups]
 
 
+@pytest.mark.parametrize("num_groups", [8, 30])
+def test_a_large_group_beside_small_ones_is_hardly_more_than_one(num_groups):
+    def draw(rng):
+        skill = rng.beta(2, 2, (num_groups, 1))
+        size = rng.choice([1, 100], (num_groups, 1), p=[0.8, 0.2]) * np.ones((1, 2), int)
+        return rng.binomial(size, skill).astype(float), size.astype(float)
+
+    def find_difference(rng):
+        size = draw(rng)[1][:, 0].astype(int)
+        groups, gain = np.repeat(np.arange(num_groups), size), rng.normal(0, 0.3, num_groups)
+        first, second = (
+            rng.random((2, len(groups))) < np.clip(0.5 + sign * gain[groups], 0, 1)
+            for sign in (1, -1)
+        )
+        found = measure_difference(first, second, groups=groups)
+        return found["low"], found["high"]
+
+    assert cover(lambda rng: find_ratio_interval(*(x[:, 0] for x in draw(rng))), 0.5) > 0.93
+    assert cover(lambda rng: find_grouped_mean_interval(*draw(rng)), 0.5) > 0.93
+    assert cover(find_difference, 0) > 0.93
+    # Of 90 clips in one group, and 10 in as many, the one decides.
+    sizes = np.array([90.0, *np.ones(10)])
+    low, high = find_ratio_interval(sizes * [0.8, *np.arange(10) % 2], sizes)
+    assert low < 0.1 and high == 1
+
+
 def test_one_group_says_nothing_of_others():
     assert find_ratio_interval(np.array([52.0]), np.array([100.0])) == [0, 1]
 

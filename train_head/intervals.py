@@ -48,13 +48,12 @@ def find_ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> list[float]:
     share = parts.sum() / total
     if share in (0, 1):
         return find_exact_interval(share * num_rows, num_rows)
-    errors = (parts - share * wholes) / total
-    variance = num_rows / (num_rows - 1) * np.square(errors).sum()
+    variance, freedom = _find_variance((parts - share * wholes) / total, wholes)
     num_drawn = total
     if variance > 0:
         num_drawn = min(total, share * (1 - share) / variance)
     # That the variance is known from few rows.
-    num_drawn *= (_find_t(max(total, num_rows) - 1) / _find_t(num_rows - 1)) ** 2
+    num_drawn *= (_find_t(max(total, num_rows) - 1) / _find_t(freedom)) ** 2
     return find_exact_interval(share * num_drawn, num_drawn)
 
 
@@ -97,9 +96,10 @@ def find_grouped_mean_interval(right: np.ndarray, total: np.ndarray) -> list[flo
     low, high = find_mean_interval(recalls, of_classes)
     # The mean as a sum over groups, to first order.
     errors = ((right - recalls * total) / total.sum(axis=0)).mean(axis=1)
-    num_groups, mean = len(right), float(recalls.mean())
-    variance = num_groups / (num_groups - 1) * np.square(errors).sum()
-    reach = float(_find_t(num_groups - 1) * np.sqrt(variance))
+    mean = float(recalls.mean())
+    # By what a group is of the mean: of each class, which weigh the same, its clips.
+    variance, freedom = _find_variance(errors, (total / total.sum(axis=0)).sum(axis=1))
+    reach = float(_find_t(freedom) * np.sqrt(variance))
     return [max(0.0, min(low, mean - reach)), min(1.0, max(high, mean + reach))]
 
 
@@ -134,10 +134,8 @@ def measure_difference(
     if num_drawn < 2:
         return {"mean": mean, "low": -1.0, "high": 1.0}
     errors = (sums - mean * sizes) / num_clips
-    reach = _find_reach(
-        [num_drawn / (num_drawn - 1) * np.square(errors).sum(), _find_seed_variance(difference)],
-        [num_drawn - 1, num_seeds - 1],
-    )
+    variance, freedom = _find_variance(errors, sizes)
+    reach = _find_reach([variance, _find_seed_variance(difference)], [freedom, num_seeds - 1])
     unseen = find_exact_interval(0, num_drawn)[1]
     is_alike = np.allclose(errors, 0)
     below = math.hypot(reach, unseen * (1 + mean) if is_alike or sums.min() >= 0 else 0)
@@ -174,6 +172,23 @@ def number_groups(groups: Sequence[str] | None) -> np.ndarray | None:
 def is_one_group(groups: Sequence[str] | None) -> bool:
     """Whether several clips are all of one group, so that no interval tells of others."""
     return groups is not None and len(groups) > 1 and len(set(groups)) == 1
+
+
+def _find_variance(errors: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Returns the variance of a mean over rows of unlike size, and its degrees of freedom.
+
+    The jackknife's, which leaves each row out in turn: a large row draws the mean towards itself,
+    so its own error looks small. And as many rows as Kish 1965 ("Survey Sampling") counts of equal
+    size, less one: a large row beside many small ones is hardly more than one. Of equal rows both
+    are the usual ones.
+
+    Args:
+        errors: [G], what each row adds to the mean's error, to first order.
+        sizes: [G], at least two rows, in any unit.
+    """
+    parts = sizes / sizes.sum()
+    variance = (len(parts) - 1) / len(parts) * np.square(errors / (1 - parts)).sum()
+    return float(variance), float(1 / np.square(parts).sum() - 1)
 
 
 def _find_seed_variance(difference: np.ndarray) -> float:
