@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from refusals import refusal
-from small_data import change_manifest, write_cache
+from small_data import change_manifest, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
@@ -86,3 +86,12 @@ def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):
     run.model_path.unlink()
     with pytest.raises(FileNotFoundError, match=r"run: training has not ended, .* Run the same"):
         evaluate_run(run, read_cache(cache_dir), split="test")
+
+
+def test_a_head_that_its_last_step_broke_is_not_scored(tmp_path):
+    cache = write_cache(tmp_path / "cache", make_ramps(4, split="train"))
+    broken = {"learning_rate": 1e38, "clipnorm": 0.0, "optimizer": "sgd"}
+    run = train(cache, tmp_path / "run", **broken, batch_size=8, epochs=1)
+    with refusal(f"{run.model_path}: expected finite probabilities. Received: NaN, as after a las"):
+        evaluate_run(run, cache, split="train")
+    assert not run.metrics_path("train").exists() and not run.predictions_path("train").exists()

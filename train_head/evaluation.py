@@ -50,8 +50,8 @@ def evaluate_run(
 
     Raises:
         FileNotFoundError: If run or clips are missing.
-        ValueError: If the cache carries another contract or is damaged, the split has no clips, or
-            no window is asked for, or several of a head that labels every frame.
+        ValueError: If the cache carries another contract or is damaged, the split has no clips, no
+            window is asked for, or several of a head that labels every frame, or an answer is NaN.
         PermissionError: If the run cannot be written to.
     """
     check_cache(run, cache)
@@ -77,6 +77,12 @@ def evaluate_run(
             run, reader, clips, config, num_windows=num_windows, num_views=num_views
         )
         compute, write = compute_metrics, write_predictions
+    if not all(np.isfinite(x).all() for x in predictions.probabilities):
+        raise ValueError(
+            f"{run.model_path}: expected finite probabilities. Received: NaN, as after a last step "
+            "of training that broke the weights, where no val clip showed it. Train another run "
+            "with a lower --learning_rate, or clip gradients with --clipnorm."
+        )
     scores = {
         "split": split,
         **compute(
