@@ -184,7 +184,7 @@ def _find_variance(errors: np.ndarray, sizes: np.ndarray) -> tuple[float, float]
 
     Args:
         errors: [G], what each row adds to the mean's error, to first order.
-        sizes: [G], at least two rows, in any unit.
+        sizes: [G], above 0, of at least two rows, in any unit.
     """
     parts = sizes / sizes.sum()
     variance = (len(parts) - 1) / len(parts) * np.square(errors / (1 - parts)).sum()
