@@ -104,6 +104,25 @@ def test_transport_stream_that_ends_amid_a_packet_is_an_error(
         decode(path)
 
 
+def test_recording_without_a_duration_that_is_cut_off_is_an_error(tmp_path):
+    # As browsers write it: while it is recorded, nobody knows how long it will be.
+    path = write_video(
+        tmp_path / "clip.webm", make_noise(12), codec="libvpx", container_options={"live": "1"}
+    )
+    content = path.read_bytes()
+    assert len(decode(path)) == 12
+    path.write_bytes(content[: len(content) * 2 // 3])
+    message = r"it ended at .*: \d+ bytes of those that it states are not there"
+    with pytest.raises(UnreadableClipError, match=message):
+        decode(path)
+    # Amid the number that says how long an element is, which a whole file does not end with.
+    path.write_bytes(content + bytes.fromhex("a3 10"))
+    with pytest.raises(UnreadableClipError, match="an element of which the size is cut off"):
+        decode(path)
+    path.write_bytes(content + bytes(100))
+    assert len(decode(path)) == 12
+
+
 @pytest.mark.parametrize(
     ("name", "codec"),
     [("clip.mpg", "mpeg1video"), ("clip.vob", "mpeg2video"), ("clip.webm", "libvpx")],

@@ -16,12 +16,19 @@ from PIL import Image
 
 from lrcn.common.asf_file import check_data_is_whole
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
+from lrcn.common.matroska_file import check_last_element_is_whole
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.ts_file import check_last_packet_is_whole
 from lrcn.common.video_stream import Clock, DamageError, find_stated_duration, find_stream
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# Of containers, as FFmpeg calls them, that may be cut off without a word from it.
+_CHECKS = {
+    "asf": check_data_is_whole,
+    "matroska,webm": check_last_element_is_whole,
+    "mpegts": check_last_packet_is_whole,
+}
 
 
 @classmethod
@@ -154,10 +161,9 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 if seek_sec == 0:
                     reached += f", after frame {i}"
             clock.check_end(stated, is_from_start=seek_sec == 0)
-            if container.format.name == "asf":
-                check_data_is_whole(path)
-            if container.format.name == "mpegts":
-                check_last_packet_is_whole(path)
+            check_is_whole = _CHECKS.get(container.format.name)
+            if check_is_whole is not None:
+                check_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
         raise_if_no_more_files(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
