@@ -1,6 +1,5 @@
 """How numbers and lists are said."""
 
-import unicodedata
 from collections.abc import Sequence
 
 
@@ -17,11 +16,9 @@ def name_some(names: Sequence[str], limit: int = 5) -> str:
 
 def pad_names(names: Sequence[str]) -> list[str]:
     """Fills names up with blanks to the width of the widest in a terminal."""
-    widths = [_find_width(name) for name in names]
-    return [name + " " * (max(widths) - x) for name, x in zip(names, widths, strict=True)]
+    # Chinese characters take two columns, accents behind a letter none. Few programs print tables.
+    from rich.cells import cell_len
 
-
-def _find_width(text: str) -> int:
-    # Chinese characters take two columns, accents and joiners behind a letter none (UAX #11).
-    shown = [x for x in text if unicodedata.category(x) not in ("Mn", "Me", "Cf")]
-    return sum(2 if unicodedata.east_asian_width(x) in "WF" else 1 for x in shown)
+    widths = [cell_len(name) for name in names]
+    widest = max(widths, default=0)
+    return [name + " " * (widest - x) for name, x in zip(names, widths, strict=True)]
