@@ -32,8 +32,8 @@ from train_head.frame_labels import check_trainable
             r"is new, extract or import it first; else correct the name, or remove the row\.",
         ),
         (["walk/a,0,1,"], r"csv:2: expected a class name, not empty"),
-        (["walk/a,0,1"], r"csv:2: expected as many cells as the header has"),
-        (["walk/a,0,1,sit,x"], r"csv:2: expected as many cells as the header has"),
+        (["walk/a,0,1"], r"csv:2: expected 4 cells as in the header, received 3\. Quote"),
+        (["walk/a,0,1,sit,x"], r"csv:2: expected 4 cells as in the header, received 5\. Quote"),
         (['walk/a,0,1,"sit" x'], r"csv:2: expected a row of CSV, but: .* Quote cells"),
     ],
 )

@@ -45,14 +45,9 @@ def read_intervals(
     table = iter_table(path)
     _, header = next(table)
     columns = _find_columns(header, place=f"{path}:1")
-    rows = [(f"{path}:{line}", cells) for line, cells in table]
     known_ids, intervals = set(known_ids), defaultdict(list)
-    for place, cells in rows:
-        if len(cells) != len(header):
-            raise ValueError(
-                f"{place}: expected as many cells as the header has. Received: more or fewer. "
-                "Quote cells that hold commas."
-            )
+    for line, cells in table:
+        place = f"{path}:{line}"
         row = dict(zip(header, cells, strict=True))
         interval = _parse(row, columns, place=place)
         if row["clip_id"] not in known_ids:

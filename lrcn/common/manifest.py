@@ -134,7 +134,8 @@ def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
     empty, which are cut off behind the header's last name.
 
     Raises:
-        ValueError: If it is no CSV of UTF-8; the message names the file and the line.
+        ValueError: If it is no CSV of UTF-8, or a row has not the header's number of cells; the
+            message names the file and the line.
     """
     reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
     try:
@@ -147,6 +148,11 @@ def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
             line, next_line = next_line, reader.line_num + 1
             if any(cells):
                 _drop_empty_cells(cells, num_kept=len(header))
+                if len(cells) != len(header):
+                    raise ValueError(
+                        f"{csv_path}:{line}: expected {len(header)} cells as in the header, "
+                        f"received {len(cells)}. Quote cells that hold commas."
+                    )
                 yield line, cells
     except csv.Error as error:
         raise ValueError(
@@ -213,11 +219,6 @@ def _check_header(header: list[str], *, place: str) -> None:
 
 
 def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
-    if len(cells) != len(header):
-        raise ValueError(
-            f"{place}: expected {len(header)} cells as in the header, received {len(cells)}. "
-            "Quote cells that hold commas."
-        )
     row: dict = dict(zip(header, cells, strict=True))
     for column in ("start_sec", "end_sec"):
         text = row.get(column, "")
