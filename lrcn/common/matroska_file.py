@@ -23,12 +23,14 @@ def check_last_element_is_whole(path: Path) -> None:
     with open(path, "rb") as file:
         file_bytes = os.fstat(file.fileno()).st_size
         while file.tell() < file_bytes:
-            kind, _ = _read_number(file, keeps_marker=True)
-            size_bytes, is_unknown = _read_number(file)
+            kind, _ = _read_number(file)
+            size, marker = _read_number(file)
+            is_unknown = size == 2 * marker - 1  # all its bits are set
             if kind in (_SEGMENT, _CLUSTER) and is_unknown:
                 continue
-            if not kind or is_unknown:  # no element: damaged otherwise, and read by FFmpeg
+            if not marker or is_unknown:  # no element: damaged otherwise, and read by FFmpeg
                 return
+            size_bytes = size - marker
             missing_bytes = file.tell() + size_bytes - file_bytes
             if missing_bytes > 0:
                 raise DamageError(f"{missing_bytes} bytes of those that it states are not there")
@@ -36,18 +38,18 @@ def check_last_element_is_whole(path: Path) -> None:
                 file.seek(size_bytes, os.SEEK_CUR)
 
 
-def _read_number(file, *, keeps_marker: bool = False) -> tuple[int, bool]:
-    """Reads a number of 1 to 8 bytes, and whether all its bits are set: it is unknown.
+def _read_number(file) -> tuple[int, int]:
+    """Reads a number of 1 to 8 bytes: the first bit that is set says of how many.
 
-    The first bit that is set says of how many bytes it is; 0 where there is no number.
+    Returns:
+        The number with that bit still set, as kinds are written, and the bit; both 0 where there is
+        no number.
     """
     first = file.read(1)
     if first == b"\0":
-        return 0, False
+        return 0, 0
     num_bytes = 9 - first[0].bit_length() if first else 1
     content = first + file.read(num_bytes - 1)
     if len(content) < num_bytes:
         raise DamageError("it ends amid an element of which the size is cut off")
-    number = int.from_bytes(content)
-    marker = 1 << 7 * num_bytes
-    return number if keeps_marker else number - marker, number == 2 * marker - 1
+    return int.from_bytes(content), 1 << 7 * num_bytes

@@ -99,7 +99,7 @@ def _exit_with_status_of(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         _exit_interrupted()
     except BrokenPipeError:
-        raise
+        raise  # to `_end_with_reader`
     except Exception as error:
         # An import that Ctrl-C interrupts was seen to end with an error of its own.
         if is_interrupted():

@@ -5,6 +5,7 @@ that of HEVC, the last ones are painted over. By ISO/IEC 13818-1, section 2.4.3,
 bytes, the first of them 0x47. Blu-ray and AVCHD put 4 bytes before each; behind it may be 16 more.
 """
 
+import os
 from pathlib import Path
 
 from lrcn.common.video_stream import DamageError
@@ -21,8 +22,9 @@ def check_last_packet_is_whole(path: Path) -> None:
         DamageError: If it ends amid one.
     """
     with open(path, "rb") as file:
+        file_bytes = os.fstat(file.fileno()).st_size
         content = file.read(_BYTES_LOOKED_AT)
     for packet_bytes, sync_at in _LAYOUTS:
-        rest_bytes = path.stat().st_size % packet_bytes
+        rest_bytes = file_bytes % packet_bytes
         if rest_bytes and set(content[sync_at::packet_bytes]) == {_SYNC_BYTE}:
             raise DamageError(f"its last packet has {rest_bytes} of {packet_bytes} bytes")

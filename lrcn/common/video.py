@@ -23,8 +23,8 @@ from lrcn.common.video_stream import Clock, DamageError, find_stated_duration, f
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# Of containers, as FFmpeg calls them, that may be cut off without a word from it.
-_CHECKS = {
+# Of those that may be cut off without a word from FFmpeg, by its name.
+_CHECKS_OF_CONTAINERS = {
     "asf": check_data_is_whole,
     "matroska,webm": check_last_element_is_whole,
     "mpegts": check_last_packet_is_whole,
@@ -161,7 +161,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 if seek_sec == 0:
                     reached += f", after frame {i}"
             clock.check_end(stated, is_from_start=seek_sec == 0)
-            check_is_whole = _CHECKS.get(container.format.name)
+            check_is_whole = _CHECKS_OF_CONTAINERS.get(container.format.name)
             if check_is_whole is not None:
                 check_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
