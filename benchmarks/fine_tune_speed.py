@@ -58,6 +58,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     from lrcn.common.devices import choose_compute_dtype, choose_training_policy
     from train_head.clip_reader import ClipReader
     from train_head.config import FineTuneConfig
+    from train_head.convolution import let_learn
     from train_head.input_pipeline import make_train_dataset
     from train_head.layers import keras
     from train_head.model import build_head, build_lrcn
@@ -91,8 +92,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
             dtype_policy=policy,
             top=top.model,
         )
-        for layer in top.model.layers:
-            layer.trainable = True
+        let_learn(top.model.layers)
         return head
 
     def compile_for_tuning(model, policy):

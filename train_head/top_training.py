@@ -2,6 +2,7 @@
 
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
+from train_head.convolution import let_learn
 from train_head.fitting import fit_model, save_model
 from train_head.layers import tf
 from train_head.recorder import RunRecorder
@@ -49,7 +50,5 @@ def load_tunable_model(run: RunDir, *, tune_layers: int):
         tune_layers: How many of VGG16's last layers, see `FineTuneConfig`.
     """
     model = load_model(run)
-    top = model.get_layer("top").model
-    for layer in top.layers[-tune_layers:]:
-        layer.trainable = True
+    let_learn(model.get_layer("top").model.layers[-tune_layers:])
     return model

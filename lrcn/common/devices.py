@@ -71,6 +71,12 @@ def choose_training_policy() -> str:
     return "mixed_float16" if has_gpu() else "float32"
 
 
+def is_without_avx512() -> bool:
+    """Whether TensorFlow computes on an x86 processor here that has no AVX-512."""
+    flags = _read_cpu_flags()
+    return not has_gpu() and "avx2" in flags and "avx512f" not in flags
+
+
 def make_strategy(num_devices: str):
     """Makes the strategy that divides every batch over devices of this machine.
 
