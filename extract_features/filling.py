@@ -105,14 +105,13 @@ def _fill_locked(
     """Returns what was done, and how many clips the cache had."""
     clips = data.clips
     existing = find_cache(cache_dir)
-    if existing is not None:
-        check_same_data(existing, clips)
+    listed = [] if existing is None else check_same_data(existing, clips)
     own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
     work = find_work(*maker.find_jobs(own_clips), existing)
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
     contract = maker.prepare(work.pending, clips, existing)
     if existing is not None:
-        warn_of_changes(existing, clips)
+        warn_of_changes(listed, clips, where=existing.manifest_path)
     with lock.hold_shared_files():
         cache = create_cache(
             cache_dir,
@@ -129,14 +128,14 @@ def _fill_locked(
     result.failures += work.unreadable
     result.kept += work.kept
     with lock.hold_shared_files():
-        listed = write_failures(
+        failed = write_failures(
             cache,
             result.failures + result.kept,
             kept_clip_ids={x.clip_id for x in clips} - {x.clip_id for x in own_clips},
         )
         if data.settings.skip_unreadable:
             # Of all shards alike, or the last would bring back what others left out.
-            lost = _find_lost([x for x in clips if x.clip_id in listed], maker, cache)
+            lost = _find_lost([x for x in clips if x.clip_id in failed], maker, cache)
             leave_out_clips(cache, clips, lost, result.failures)
     return result, work.num_current
 

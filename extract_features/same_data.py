@@ -13,33 +13,39 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 
 
-def check_same_data(existing: FeatureCache, clips: list[Clip]) -> None:
+def check_same_data(existing: FeatureCache, clips: list[Clip]) -> list[Clip]:
     """Checks that the cache was made for these clips, or for some of them, and these classes.
+
+    Returns:
+        The clips that the cache lists, none where it was stopped before it had a list.
 
     Raises:
         ValueError: If it shares no clip with them, or does not know a label.
     """
     if not existing.manifest_path.exists():
-        return
-    known = {clip.clip_id for clip in read_manifest(existing.manifest_path)}
-    if known.isdisjoint(clip.clip_id for clip in clips):
+        return []
+    listed = read_manifest(existing.manifest_path)
+    if {clip.clip_id for clip in listed}.isdisjoint(clip.clip_id for clip in clips):
         raise ValueError(
             f"{existing.cache_dir}: holds other data ({existing.data_root}; none of its clips is "
             "in --data). Name another --cache_dir (with make: CACHE=...)."
         )
     if existing.classes_path.exists():
         find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)
+    return listed
 
 
-def warn_of_changes(existing: FeatureCache, clips: list[Clip]) -> None:
-    """Warns of what the cache's list of clips says otherwise than the data, and is to lose.
+def warn_of_changes(listed: list[Clip], clips: list[Clip], *, where: Path) -> None:
+    """Warns of what a cache's list of clips says otherwise than the data, and is to lose.
 
     Clips may be missing since a disk is not there, and labels may have been corrected in the list.
+
+    Args:
+        listed: The clips that the cache lists.
+        clips: The data's.
+        where: The file that has the list.
     """
-    if not existing.manifest_path.exists():
-        return
     now = {clip.clip_id: clip for clip in clips}
-    listed = read_manifest(existing.manifest_path)
     kept = [clip for clip in listed if clip.clip_id in now]
     for what, changed in (
         ("not in --data any more", [x for x in listed if x.clip_id not in now]),
@@ -49,7 +55,7 @@ def warn_of_changes(existing: FeatureCache, clips: list[Clip]) -> None:
         if changed:
             logging.warning(
                 "%s: clips that are %s: %d, such as %s",
-                existing.manifest_path,
+                where,
                 what,
                 len(changed),
                 changed[0].clip_id,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from lrcn.common import images
@@ -16,21 +17,18 @@ def read_source_stat(source: Path) -> SourceStat:
     Raises:
         UnreadableClipError: If the source is missing, or a folder without images.
     """
-    source = Path(source)
-    listing = ""
     try:
-        if source.is_dir():
-            entries = images.find_frame_files(source)
-            stats = [entry.stat() for entry in entries]
-            listing = _digest_listing(entries, stats)
-        else:
-            stats = [source.stat()]
+        of_source = os.stat(source)
+        if not stat.S_ISDIR(of_source.st_mode):
+            return SourceStat(of_source.st_size, of_source.st_mtime_ns)
+        entries = images.find_frame_files(Path(source))
+        stats = [entry.stat() for entry in entries]
     except OSError as error:
         raise make_missing_error(error.filename, error) from error
     return SourceStat(
-        size_bytes=sum(stat.st_size for stat in stats),
-        mtime_ns=max(stat.st_mtime_ns for stat in stats),
-        listing=listing,
+        size_bytes=sum(x.st_size for x in stats),
+        mtime_ns=max(x.st_mtime_ns for x in stats),
+        listing=_digest_listing(entries, stats),
     )
 
 
@@ -41,9 +39,9 @@ def read_clip_stat(data_root: Path, clip: Clip) -> SourceStat:
 
 def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:
     digest = hashlib.sha256()
-    for entry, stat in zip(entries, stats, strict=True):
-        name = os.fsencode(entry.name)
-        digest.update(b"%d %s %d %d " % (len(name), name, stat.st_size, stat.st_mtime_ns))
+    for entry, of_entry in zip(entries, stats, strict=True):
+        name, size_bytes = os.fsencode(entry.name), of_entry.st_size
+        digest.update(b"%d %s %d %d " % (len(name), name, size_bytes, of_entry.st_mtime_ns))
     return digest.hexdigest()
 
 
