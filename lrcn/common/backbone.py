@@ -10,7 +10,9 @@ from lrcn.common.backbone_weights import (
     load_weights_file,
     set_random_weights,
 )
+from lrcn.common.devices import is_without_avx512
 from lrcn.common.tensorflow_start import import_tensorflow
+from lrcn.common.winograd import use_winograd
 
 tf = import_tensorflow()
 
@@ -109,6 +111,8 @@ def build_top(vgg16, cut: str):
 def make_forward(part, *, batch_size: int | None):
     """Compiles bottom or top for one static batch, or any (None); nothing is ever traced twice.
 
+    The weights are those that the part has now.
+
     Returns:
         A function from [batch_size, S, S, 3] uint8, for a top [batch_size, ...] float32, to a
         float16 tensor [batch_size, ...]. Call `.numpy()` on it where the values are needed; on a
@@ -120,7 +124,8 @@ def make_forward(part, *, batch_size: int | None):
     def forward(inputs):
         return tf.cast(part(inputs, training=False), tf.float16)
 
-    return forward.get_concrete_function()
+    with use_winograd(part) if is_without_avx512() else contextlib.nullcontext():
+        return forward.get_concrete_function()
 
 
 def make_padded_forward(part, *, max_batch_size: int):

@@ -1,0 +1,153 @@
+"""Convolutions with a quarter of the multiplications, for VGG16 that stays as it is.
+
+Of a tile of 6 x 6 pixels, 4 x 4 outputs of a 3 x 3 convolution are made: tile and kernel are
+transformed by small matrices of few different numbers, multiplied element by element, and
+transformed back (Winograd 1980; Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural
+Networks", whose F(4x4, 3x3) and matrices these are). Multiplying element by element is, over tiles
+and channels, 36 products of matrices, with 36 multiplications where there were 144.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from lrcn.common.tensorflow_start import import_tensorflow
+
+tf = import_tensorflow()
+
+import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
+
+_STEP = 4  # outputs of a tile along each axis
+_TILE = 6  # pixels of it: those, and one around them
+
+# Lavin and Gray 2016, equation (14) and what follows: B^T, G and A^T.
+_OF_PIXELS = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    np.float32,
+)
+_OF_KERNEL = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    np.float32,
+)
+_OF_OUTPUTS = np.array(
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+    np.float32,
+)
+# In which order the pixels of a tile are cut out: first those of its own 4 x 4, then those that it
+# shares with the tiles below, to the right, and both.
+_OWN, _SHARED = range(_STEP), range(_STEP, _TILE)
+_TILE_ORDER = [
+    _TILE * i + j
+    for rows, columns in ((_OWN, _OWN), (_SHARED, _OWN), (_OWN, _SHARED), (_SHARED, _SHARED))
+    for i in rows
+    for j in columns
+]
+# With few channels, moving the tiles costs more than what need not be multiplied: inputs times
+# outputs, as from block 3 on. Tiles that hang over the image are computed for nothing.
+_MIN_CHANNEL_PAIRS = 128 * 256
+_MAX_OVERHANG = 1.4  # as 14 x 14 pixels in 4 x 4 tiles have, and not 10 x 10
+
+
+@contextlib.contextmanager
+def use_winograd(model) -> Iterator[None]:
+    """Has the convolutions of a model computed so inside the block, where that is faster.
+
+    A function that is traced inside stays so. It keeps the kernels that the model has now.
+    """
+    chosen = [layer for layer in _iter_layers(model) if _is_faster(layer)]
+    for layer in chosen:
+        layer.convolution_op = make_convolution(layer.kernel.numpy())
+    try:
+        yield
+    finally:
+        for layer in chosen:
+            del layer.convolution_op  # the class has its own
+
+
+def make_convolution(kernel: np.ndarray):
+    """Makes a function that convolves with a kernel which does not change.
+
+    Args:
+        kernel: [3, 3, C, D] float32.
+
+    Returns:
+        A function from [N, H, W, C] float32, H and W known, to [N, H, W, D] float32: in steps of
+        one pixel, beyond whose borders all is 0. Its second argument, the kernel that Keras hands
+        over, is not looked at.
+    """
+    num_inputs, num_outputs = kernel.shape[2:]
+    transformed = tf.reshape(
+        _transform(_OF_KERNEL, kernel.reshape(9, -1)), [_TILE**2, num_inputs, num_outputs]
+    )
+
+    def convolve(images, _=None):
+        height, width = images.shape[1:3]
+        rows, columns = (-(-size // _STEP) for size in (height, width))
+        tiles = _transform(_OF_PIXELS, _cut_tiles(images, rows, columns), _TILE_ORDER)
+        products = tf.matmul(tf.reshape(tiles, [_TILE**2, -1, num_inputs]), transformed)
+        outputs = _transform(_OF_OUTPUTS, tf.reshape(products, [_TILE**2, -1]))
+        outputs = tf.reshape(outputs, [_STEP, _STEP, -1, rows, columns, num_outputs])
+        outputs = tf.transpose(outputs, [2, 3, 0, 4, 1, 5])
+        outputs = tf.reshape(outputs, [-1, rows * _STEP, columns * _STEP, num_outputs])
+        return outputs[:, :height, :width]
+
+    return convolve
+
+
+def _cut_tiles(images, rows: int, columns: int):
+    """Cuts images into tiles, [36, N * rows * columns * C]: a row for each pixel of a tile."""
+    height, width, num_channels = images.shape[1:]
+    # A row and a column more than there are tiles, for what the last ones share.
+    below, right = (rows + 1) * _STEP - 1 - height, (columns + 1) * _STEP - 1 - width
+    images = tf.pad(images, [[0, 0], [1, below], [1, right], [0, 0]])
+    images = tf.reshape(images, [-1, rows + 1, _STEP, columns + 1, _STEP, num_channels])
+    pixels = tf.transpose(images, [2, 4, 0, 1, 3, 5])
+    parts = (
+        pixels[:, :, :, :rows, :columns],
+        pixels[: len(_SHARED), :, :, 1:, :columns],
+        pixels[:, : len(_SHARED), :, :rows, 1:],
+        pixels[: len(_SHARED), : len(_SHARED), :, 1:, 1:],
+    )
+    return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
+
+
+def _transform(matrix: np.ndarray, values, order: list[int] | None = None):
+    """Applies a matrix along both axes of tiles, whose pixels, in this order, are rows."""
+    both_axes = np.kron(matrix, matrix)
+    return tf.matmul(both_axes if order is None else both_axes[:, order], values)
+
+
+def _iter_layers(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _iter_layers(layer)
+        else:
+            yield layer
+
+
+def _is_faster(layer) -> bool:
+    if not isinstance(layer, keras.layers.Conv2D) or layer.kernel.shape[:2] != (3, 3):
+        return False
+    num_inputs, num_outputs = layer.kernel.shape[2:]
+    height, width = layer.output.shape[1:3]
+    num_computed = -(-height // _STEP) * -(-width // _STEP) * _STEP**2
+    return (
+        layer.compute_dtype == "float32"
+        and num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
+        and num_computed <= _MAX_OVERHANG * height * width
+    )
