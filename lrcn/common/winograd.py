@@ -5,6 +5,10 @@ transformed by small matrices of few different numbers, multiplied element by el
 transformed back (Winograd 1980; Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural
 Networks", whose F(4x4, 3x3) and matrices these are). Multiplying element by element is, over tiles
 and channels, 36 products of matrices, with 36 multiplications where there were 144.
+
+Each image is computed by itself. Of all images together it would be faster still, but then the last
+bits of a feature would depend on the place of its frame in the batch, and a cache that was stopped
+and went on would not be that of an unbroken extraction.
 """
 
 import contextlib
@@ -58,9 +62,9 @@ _TILE_ORDER = [
     for j in columns
 ]
 # With few channels, moving the tiles costs more than what need not be multiplied: inputs times
-# outputs, as from block 3 on. Tiles that hang over the image are computed for nothing.
+# outputs, as from block 3 on. For few tiles of an image, the kernel is read for too little.
 _MIN_CHANNEL_PAIRS = 128 * 256
-_MAX_OVERHANG = 1.4  # as 14 x 14 pixels in 4 x 4 tiles have, and not 10 x 10
+_MIN_TILES = 25
 
 
 @contextlib.contextmanager
@@ -95,33 +99,37 @@ def make_convolution(kernel: np.ndarray):
         _transform(_OF_KERNEL, kernel.reshape(9, -1)), [_TILE**2, num_inputs, num_outputs]
     )
 
-    def convolve(images, _=None):
-        height, width = images.shape[1:3]
-        rows, columns = (-(-size // _STEP) for size in (height, width))
-        tiles = _transform(_OF_PIXELS, _cut_tiles(images, rows, columns), _TILE_ORDER)
+    def convolve_image(image):
+        height, width = image.shape[:2]
+        rows, columns = _count_tiles(height), _count_tiles(width)
+        tiles = _transform(_OF_PIXELS, _cut_tiles(image, rows, columns), _TILE_ORDER)
         products = tf.matmul(tf.reshape(tiles, [_TILE**2, -1, num_inputs]), transformed)
         outputs = _transform(_OF_OUTPUTS, tf.reshape(products, [_TILE**2, -1]))
-        outputs = tf.reshape(outputs, [_STEP, _STEP, -1, rows, columns, num_outputs])
-        outputs = tf.transpose(outputs, [2, 3, 0, 4, 1, 5])
-        outputs = tf.reshape(outputs, [-1, rows * _STEP, columns * _STEP, num_outputs])
-        return outputs[:, :height, :width]
+        outputs = tf.reshape(outputs, [_STEP, _STEP, rows, columns, num_outputs])
+        outputs = tf.transpose(outputs, [2, 0, 3, 1, 4])
+        outputs = tf.reshape(outputs, [rows * _STEP, columns * _STEP, num_outputs])
+        return outputs[:height, :width]
+
+    def convolve(images, _=None):
+        signature = tf.TensorSpec((*images.shape[1:3], num_outputs), tf.float32)
+        return tf.map_fn(convolve_image, images, fn_output_signature=signature)
 
     return convolve
 
 
-def _cut_tiles(images, rows: int, columns: int):
-    """Cuts images into tiles, [36, N * rows * columns * C]: a row for each pixel of a tile."""
-    height, width, num_channels = images.shape[1:]
+def _cut_tiles(image, rows: int, columns: int):
+    """Cuts an image into tiles, [36, rows * columns * C]: a row for each pixel of a tile."""
+    height, width, num_channels = image.shape
     # A row and a column more than there are tiles, for what the last ones share.
     below, right = (rows + 1) * _STEP - 1 - height, (columns + 1) * _STEP - 1 - width
-    images = tf.pad(images, [[0, 0], [1, below], [1, right], [0, 0]])
-    images = tf.reshape(images, [-1, rows + 1, _STEP, columns + 1, _STEP, num_channels])
-    pixels = tf.transpose(images, [2, 4, 0, 1, 3, 5])
+    image = tf.pad(image, [[1, below], [1, right], [0, 0]])
+    image = tf.reshape(image, [rows + 1, _STEP, columns + 1, _STEP, num_channels])
+    pixels = tf.transpose(image, [1, 3, 0, 2, 4])
     parts = (
-        pixels[:, :, :, :rows, :columns],
-        pixels[: len(_SHARED), :, :, 1:, :columns],
-        pixels[:, : len(_SHARED), :, :rows, 1:],
-        pixels[: len(_SHARED), : len(_SHARED), :, 1:, 1:],
+        pixels[:, :, :rows, :columns],
+        pixels[: len(_SHARED), :, 1:, :columns],
+        pixels[:, : len(_SHARED), :rows, 1:],
+        pixels[: len(_SHARED), : len(_SHARED), 1:, 1:],
     )
     return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
 
@@ -145,9 +153,12 @@ def _is_faster(layer) -> bool:
         return False
     num_inputs, num_outputs = layer.kernel.shape[2:]
     height, width = layer.output.shape[1:3]
-    num_computed = -(-height // _STEP) * -(-width // _STEP) * _STEP**2
     return (
         layer.compute_dtype == "float32"
         and num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
-        and num_computed <= _MAX_OVERHANG * height * width
+        and _count_tiles(height) * _count_tiles(width) >= _MIN_TILES
     )
+
+
+def _count_tiles(size: int) -> int:
+    return -(-size // _STEP)
