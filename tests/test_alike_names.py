@@ -52,7 +52,7 @@ def test_labels_that_differ_by_case_are_told_of(clips_dir, cache_copy, tmp_path)
     flags = (f"--data={path}", f"--data_root={clips_dir}", f"--cache_dir={cache_copy}")
     done = run_program("extract_features", *flags)
     assert (
-        "Labels that differ by case, leading zeros or unseen signs alone count as several (2): "
+        "Labels that differ by case, zeros (01, 1.0) or unseen signs alone count as several (2): "
         "'Left' and 'left', 'Right' and 'right'. Write them alike if they are meant as one"
     ) in done.stderr
     assert len({x.label for x in read_manifest(cache_copy / "manifest.csv")}) == 4
@@ -60,7 +60,14 @@ def test_labels_that_differ_by_case_are_told_of(clips_dir, cache_copy, tmp_path)
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("Ann", "ann"), ("s01", "s1"), ("Ann Lee", "Ann\u00a0Lee"), ("Ann", "Ann\u200b")],
+    [
+        ("Ann", "ann"),
+        ("s01", "s1"),
+        ("1", "1.0"),
+        ("-01", "-1.00"),
+        ("Ann Lee", "Ann\u00a0Lee"),
+        ("Ann", "Ann\u200b"),
+    ],
 )
 @pytest.mark.parametrize(("column", "kind"), [("label", "Labels"), ("group", "Groups")])
 def test_labels_and_groups_that_readers_take_for_one_are_told_of(
@@ -74,7 +81,7 @@ def test_labels_and_groups_that_readers_take_for_one_are_told_of(
     # Without a test split, which one group cannot have.
     read_given_data(DataSettings(data=path, test_fraction=0.0), None)
     message = (
-        f"{kind} that differ by case, leading zeros or unseen signs alone count as several (1): "
+        f"{kind} that differ by case, zeros (01, 1.0) or unseen signs alone count as several (1): "
         f"{first!r} and {second!r}. Write them alike if they are meant as one"
     )
     assert caplog.messages.count(message) == 1

@@ -46,7 +46,7 @@ def test_labels_that_look_alike_are_told_of(timed, tmp_path, caplog):
     rows = ["walk/a,0,0.2,Sit", "walk/a,0.2,0.4,sit", "b,0,1,run"]
     assert read(write_csv(tmp_path, *rows), timed).class_names == ["run", "Sit", "sit"]
     assert caplog.messages == [
-        "Labels that differ by case, leading zeros or unseen signs alone count as several (1): "
+        "Labels that differ by case, zeros (01, 1.0) or unseen signs alone count as several (1): "
         "'Sit' and 'sit'. Write them alike if they are meant as one"
     ]
     caplog.clear()

@@ -1,6 +1,7 @@
 """Names that look alike and are other text: by Unicode form, by case, or by what nobody sees."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +10,8 @@ from absl import logging
 from lrcn.common.natural_sort import natural_parts
 
 _NAMED_PAIRS = 5
+# What spreadsheets and pandas make of a whole number.
+_WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
 def iter_alike(names: Sequence[str], *, ignore_case: bool) -> Iterator[tuple[int, int]]:
@@ -52,7 +55,7 @@ def check_one_form(names: Sequence[str], *, kind: str, places: Sequence[str]) ->
 
 
 def warn_of_alike(names: Sequence[str], *, kind: str) -> None:
-    """Warns of names that differ by case, leading zeros or signs that nobody sees alone.
+    """Warns of names that differ by case, zeros (01, 1.0) or signs that nobody sees alone.
 
     Args:
         names: The names, each once.
@@ -64,12 +67,13 @@ def warn_of_alike(names: Sequence[str], *, kind: str) -> None:
         # Blanks of all kinds become one, and signs of format (Cf) cannot be seen.
         shown = unicodedata.normalize("NFKC", name)
         shown = "".join(x for x in shown if unicodedata.category(x) != "Cf")
-        first = seen.setdefault(natural_parts(shown), name)
+        number = _WHOLE_NUMBER.fullmatch(shown)
+        first = seen.setdefault(natural_parts(number[1] if number else shown), name)
         if first != name:
             pairs.append(f"{first!r} and {name!r}")
     if pairs:
         logging.warning(
-            "%s that differ by case, leading zeros or unseen signs alone count as several (%d): "
+            "%s that differ by case, zeros (01, 1.0) or unseen signs alone count as several (%d): "
             "%s. Write them alike if they are meant as one",
             kind,
             len(pairs),
