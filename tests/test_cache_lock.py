@@ -15,21 +15,27 @@ from small_cache import list_files, write_clip
 from lrcn.common.cache_lock import Shard, lock_cache
 
 
-def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
+def start_locking(folder, shard="0/1"):
+    """Starts a process that locks a shard of a cache until its standard input ends."""
     program = (
         "import sys\n"
-        "from lrcn.common.cache_lock import lock_cache\n"
-        "with lock_cache(sys.argv[1]):\n"
+        "from lrcn.common.cache_lock import Shard, lock_cache\n"
+        "with lock_cache(sys.argv[1], Shard(*map(int, sys.argv[2].split('/')))):\n"
         "    print('locked', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path],
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, folder, shard],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdout.readline() == b"locked\n"
+    )
+    assert other.stdout.readline() == b"locked\n"
+    return other
+
+
+def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
+    with start_locking(tmp_path) as other:
         with (
             refusal(f"{tmp_path}: another extraction is writing to this cache", RuntimeError),
             lock_cache(tmp_path),
@@ -39,6 +45,27 @@ def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
         other.wait()
         with lock_cache(tmp_path):
             pass
+
+
+def test_where_no_cache_comes_of_it_nothing_is_left_behind(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    for cache_dir in (own, own / "work" / "cache"):
+        with refusal("refused", RuntimeError), lock_cache(cache_dir):
+            assert (cache_dir / ".lock").exists()
+            raise RuntimeError("refused")
+        assert [*tmp_path.rglob("*")] == [own]
+
+
+def test_the_lock_stays_where_another_shard_holds_it(tmp_path):
+    cache_dir = tmp_path / "cache"
+    with start_locking(cache_dir, "1/2") as other:
+        with lock_cache(cache_dir, Shard(0, 2)):
+            pass
+        with refusal("another extraction", RuntimeError), lock_cache(cache_dir, Shard(1, 2)):
+            pass
+        other.stdin.close()
+    assert not cache_dir.exists()
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])

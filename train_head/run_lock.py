@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lrcn.common.cache_lock import remove_empty
 from lrcn.common.run_dir import RunDir
 
 
@@ -23,7 +24,7 @@ def lock_run(run: RunDir) -> Iterator[None]:
     try:
         yield
     finally:
-        _remove_empty(made)
+        remove_empty(made)
         os.close(folder)
 
 
@@ -53,9 +54,3 @@ def _lock(folder: int, path: Path) -> None:
                 f"{path}: another training is writing to this run. Wait until it ends, or name "
                 "another folder (--run_dir, or --output_dir of programs that train several runs)."
             ) from None
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    with contextlib.suppress(OSError):  # the first that holds something
-        for folder in folders:
-            folder.rmdir()

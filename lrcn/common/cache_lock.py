@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from lrcn.common.atomic_file import make_temporary_path, name_file
 
@@ -81,7 +82,8 @@ class CacheLock:
 def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[CacheLock]:
     """Keeps a second writer of the same clips out; the lock goes with the process, however it ends.
 
-    The shard's half-written clips of a writer that was killed are removed.
+    The shard's half-written clips of a writer that was killed are removed. Where there is no cache
+    in the end, as after a refusal, what was made for it goes again.
 
     Args:
         cache_dir: The folder, made where there is none.
@@ -96,26 +98,64 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
         raise NotADirectoryError(
             f"{cache_dir}: expected a folder, received a file. Name another --cache_dir."
         )
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    lock_path, places = cache_dir / _LOCK_NAME, shard.places
-    with open(lock_path, "a+") as file:
-        try:
-            with name_file(lock_path):
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, len(places), places.start)
-        # POSIX lets a file system choose between the two.
-        except (BlockingIOError, PermissionError):
-            raise RuntimeError(
-                f"{cache_dir}: another extraction is writing to this cache"
-                + (f", to clips of {shard}" if shard.num_shards > 1 else "")
-                + ". Wait until it ends, or name another --cache_dir."
-            ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), error.filename) from error
-        if (cache_dir / "cache.json").exists():  # else the folder may be somebody's own
+    made = [path for path in (cache_dir, *cache_dir.parents) if not path.exists()]
+    with _open_locked(cache_dir, shard) as file:
+        if _holds_cache(cache_dir):  # else the folder may be somebody's own
             _remove_half_written_clips(cache_dir / "clips", shard)
-        yield CacheLock(file)
+        try:
+            yield CacheLock(file)
+        finally:
+            if not _holds_cache(cache_dir):
+                _remove_lock(file, made)
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes folders, each in the next one, up to the first that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _holds_cache(cache_dir: Path) -> bool:
+    return (cache_dir / "cache.json").exists()
+
+
+def _open_locked(cache_dir: Path, shard: Shard) -> TextIO:
+    lock_path = cache_dir / _LOCK_NAME
+    while True:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+            file = stack.enter_context(open(lock_path, "a+"))
+            _lock(file, cache_dir, shard)
+            # A writer that was refused may have removed it since it was opened.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock_path)):
+                stack.pop_all()
+                return file
+
+
+def _lock(file: TextIO, cache_dir: Path, shard: Shard) -> None:
+    places = shard.places
+    try:
+        with name_file(file.name):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, len(places), places.start)
+    # POSIX lets a file system choose between the two.
+    except (BlockingIOError, PermissionError):
+        raise RuntimeError(
+            f"{cache_dir}: another extraction is writing to this cache"
+            + (f", to clips of {shard}" if shard.num_shards > 1 else "")
+            + ". Wait until it ends, or name another --cache_dir."
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), error.filename) from error
+
+
+def _remove_lock(file: TextIO, made: list[Path]) -> None:
+    with contextlib.suppress(OSError):  # other shards go on with it
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(file.name)
+        remove_empty(made)
 
 
 def _remove_half_written_clips(clips_dir: Path, shard: Shard) -> None:
