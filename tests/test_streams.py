@@ -31,13 +31,16 @@ def make_rendering(folder):
     return make_command("extract_features.render_sample", *flags)
 
 
-def test_results_that_cannot_be_written_are_an_error(tmp_path):
-    done = run(make_rendering(tmp_path / "sample"), shell='"$@" >/dev/full')
+@pytest.mark.parametrize("flags", [[], ["--help"]])
+def test_results_that_cannot_be_written_are_an_error(tmp_path, flags):
+    command = [*make_rendering(tmp_path / "sample"), *flags]
+    done = run(command, shell='"$@" >/dev/full')
     assert done.returncode == 1
     assert done.stderr.endswith(
         "error: [Errno 28] No space left on device. Make room there, and run the same command "
         "again.\n"
     )
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("flags", [[], ["--help"]])

@@ -77,7 +77,10 @@ def run_program(
 
 @contextlib.contextmanager
 def _end_with_reader() -> Iterator[None]:
-    """Ends without a word where the reader of stdout, such as `head`, has enough."""
+    """Ends without a word where the reader of stdout, such as `head`, has enough.
+
+    A disk that has no room for `--help` is told as `main`'s errors are, which do not come here.
+    """
     try:
         try:
             yield
@@ -87,6 +90,8 @@ def _end_with_reader() -> Iterator[None]:
         # Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_BROKEN_PIPE)
+    except OSError as error:
+        _exit_with_error(error)
 
 
 def _exit_with_status_of(main: Callable[[], int | None]) -> None:
@@ -104,11 +109,15 @@ def _exit_with_status_of(main: Callable[[], int | None]) -> None:
         # An import that Ctrl-C interrupts was seen to end with an error of its own.
         if is_interrupted():
             _exit_interrupted()
-        message = describe_expected(error)
-        if message is None or logging.level_debug():
-            raise
-        print(f"error: {message}", file=sys.stderr)
-        _exit_at_once(1)
+        _exit_with_error(error)
+
+
+def _exit_with_error(error: Exception) -> None:
+    message = describe_expected(error)
+    if message is None or logging.level_debug():
+        raise error
+    print(f"error: {message}", file=sys.stderr)
+    _exit_at_once(1)
 
 
 def check_output(path: str) -> Path:
