@@ -1,5 +1,6 @@
 """Videos that are cut off, by what their headers state; and headers that are no sign of it."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -129,6 +130,27 @@ def test_avi_that_is_cut_between_two_frames(tmp_path):
     cut_before_frame(path, 15)
     with pytest.raises(UnreadableClipError, match=r"after frame 14: its header states 5\.000 s"):
         decode(path)
+
+
+def test_mp4_that_is_cut_between_its_last_frames(tmp_path):
+    whole = write_video(tmp_path / "whole.mp4", make_noise(25), options={"bf": "0"})
+    path = copy_packets(whole, tmp_path / "clip.mp4", container_options={"movflags": "faststart"})
+    assert count_frames(path) == 25
+    cut_before_frame(path, 24)
+    reason = r"after frame 23: \d+ bytes of those that its index states are not there"
+    with pytest.raises(UnreadableClipError, match=reason):
+        decode(path)
+
+
+def test_mp4_that_begins_late_and_leaves_frames_out(tmp_path):
+    frames = make_numbered_frames(1).repeat(125, axis=0)
+    path = write_with_sound(tmp_path / "clip.mp4", frames, start_sec=3, sound_sec=4)
+    content = path.read_bytes()
+    # The second edit of the pictures, behind an empty one of three seconds: one second, not five.
+    edits = content.index(struct.pack(">IIi", 2, 3000, -1)) + 16
+    assert content[edits : edits + 4] == struct.pack(">I", 5000)
+    path.write_bytes(content[:edits] + struct.pack(">I", 1000) + content[edits + 4 :])
+    assert count_frames(path) == 25
 
 
 def test_cut_off_flv_that_starts_late(tmp_path):

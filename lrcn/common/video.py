@@ -19,7 +19,13 @@ from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resiz
 from lrcn.common.matroska_file import check_last_element_is_whole
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.ts_file import check_last_packet_is_whole
-from lrcn.common.video_stream import Clock, DamageError, find_stated_duration, find_stream
+from lrcn.common.video_stream import (
+    Clock,
+    DamageError,
+    check_index,
+    find_stated_duration,
+    find_stream,
+)
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -161,6 +167,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 if seek_sec == 0:
                     reached += f", after frame {i}"
             clock.check_end(stated, is_from_start=seek_sec == 0)
+            check_index(container, stream)
             check_is_whole = _CHECKS_OF_CONTAINERS.get(container.format.name)
             if check_is_whole is not None:
                 check_is_whole(path)

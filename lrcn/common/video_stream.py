@@ -171,7 +171,9 @@ def find_stated_duration(
     if "avi" in formats and stream.frames and stream.average_rate:
         # The duration of a cut AVI is that of what is left.
         return _state_about(float(stream.frames / stream.average_rate))
-    if not _FORMATS_WITH_DURATION.intersection(formats):
+    # Where an edit list leaves frames out, FFmpeg's duration of MP4 is when the last edit ends.
+    has_edits = "mov" in formats and len(stream.index_entries) < stream.frames
+    if has_edits or not _FORMATS_WITH_DURATION.intersection(formats):
         return _state_about(0.0)
     if stream.duration and "asf" not in formats:  # which knows none but the file's
         return _state_about(float(stream.duration * stream.time_base))
@@ -192,3 +194,16 @@ def find_stated_duration(
 
 def _state_about(sec: float, *, is_of_file: bool = False) -> StatedDuration:
     return StatedDuration(sec, max(_TOLERANCE_SEC, _TOLERANCE * sec), is_of_file)
+
+
+def check_index(container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    """Checks that the file reaches as far as an MP4's index says.
+
+    Raises:
+        DamageError: If not. FFmpeg leaves out what is not there.
+    """
+    if "mov" in container.format.name.split(","):
+        end_bytes = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+        if end_bytes > container.size:
+            missing_bytes = end_bytes - container.size
+            raise DamageError(f"{missing_bytes} bytes of those that its index states are not there")
