@@ -95,7 +95,7 @@ class _Import:
     def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:
         start_sec = time.monotonic()
         result = ExtractionResult()
-        num_values = np.zeros(3, np.int64)
+        num_values, num_empty = np.zeros(3, np.int64), {}
         for job in work.pending:
             try:
                 array = self.read_array(job.clip.clip_id)
@@ -103,15 +103,17 @@ class _Import:
             except (ValueError, OSError) as error:
                 result.failures.append((job.clip, str(error)))
                 continue
-            num_values += _copy_clip(array, job, cache, result)
+            *of_clip, num_empty[job.clip.clip_id] = _copy_clip(array, job, cache, result)
+            num_values += of_clip
         _warn_if_small(num_values)
+        _warn_if_empty({clip_id: number for clip_id, number in num_empty.items() if number})
         result.elapsed_sec = time.monotonic() - start_sec
         return result
 
 
 def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:
     """Returns the sum of `_count_values`, zeros where the clip fails."""
-    clip, num_values = job.clip, np.zeros(3, np.int64)
+    clip, num_values = job.clip, np.zeros(4, np.int64)
     writer = cache.open_writer(clip.clip_id)
     try:
         for start in range(0, len(array), _ROWS_AT_ONCE):
@@ -144,9 +146,12 @@ def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -
 
 
 def _count_values(rows: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Counts the values that are not 0, of these those that are not 0 in float16, and normal."""
+    """Counts the values that are not 0, of these those that are not 0 in float16, and normal; and
+    the frames of nothing but 0.
+    """
     normal = np.abs(maps) >= _SMALLEST_NORMAL
-    return np.array([np.count_nonzero(x) for x in (rows, maps, normal)])
+    empty = ~rows.reshape(len(rows), -1).any(axis=1)
+    return np.array([np.count_nonzero(x) for x in (rows, maps, normal, empty)])
 
 
 def _warn_if_small(num_values: np.ndarray) -> None:
@@ -157,6 +162,18 @@ def _warn_if_small(num_values: np.ndarray) -> None:
             100 * (1 - num_values[2] / num_values[0]),
             _SMALLEST_NORMAL,
             _SCALE,
+        )
+
+
+def _warn_if_empty(num_empty: dict[str, int]) -> None:
+    if num_empty:
+        logging.warning(
+            "Frames of which every value is 0: %d, in clips: %d, such as %s. They count like any "
+            "other. Leave out what only fills clips up to one length; compute again what was never "
+            "written, as where a virtual dataset's files are not there",
+            sum(num_empty.values()),
+            len(num_empty),
+            next(iter(num_empty)),
         )
 
 

@@ -122,7 +122,22 @@ def test_values_that_float16_makes_zero_are_refused_and_small_ones_told(run_impo
 def test_a_few_small_values_are_not_told(run_import, tmp_path):
     features = make_features()
     features[CLIP_IDS[0]] *= 1e-7
-    assert "lie below" not in run_import(write_features(tmp_path / "f.h5", features))
+    log = run_import(write_features(tmp_path / "f.h5", features))
+    assert "lie below" not in log and "every value is 0" not in log
+
+
+def test_frames_of_zeros_are_told(run_import, tmp_path):
+    features = make_features()
+    padded, *others, unwritten = CLIP_IDS
+    features[padded][-2:] = 0
+    path = write_features(tmp_path / "f.h5", {x: features[x] for x in (padded, *others)})
+    with h5py.File(path, "r+") as file:
+        layout = h5py.VirtualLayout((300, 5), "f4")
+        layout[:] = h5py.VirtualSource("gone.h5", "features", (300, 5))
+        file.create_virtual_dataset(unwritten, layout)
+    log = run_import(path)
+    assert "6 clips done" in log
+    assert f"Frames of which every value is 0: 302, in clips: 2, such as {padded}. They" in log
 
 
 def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
