@@ -27,6 +27,7 @@ from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_chunk import PackedFrame, pack_maps
+from lrcn.common.source_stat import read_source_stat
 from lrcn.common.views import VIEWS
 from lrcn.common.workers import (
     BoundedQueue,
@@ -180,7 +181,21 @@ def _decode_clips(
             else:
                 if _ends_early(clip, num_frames, last_sec):
                     result.short.append((clip, last_sec))
-                decoded.put(number, Item(job, None))
+                decoded.put(number, Item(job, None, failure=_describe_change(job)))
+
+
+def _describe_change(job: Job) -> str:
+    """Says that the source is not what it was when the jobs were found; empty where it is."""
+    try:
+        now = read_source_stat(job.source)._replace(span=job.clip.span)
+    except UnreadableClipError as error:
+        return str(error)
+    if now == job.source_stat:
+        return ""
+    return (
+        f"{job.source}: changed since the extraction began, so its features may be of both states. "
+        "Run the same command again when nothing writes to it any more."
+    )
 
 
 def _ends_early(clip: Clip, num_frames: int, last_sec: float) -> bool:

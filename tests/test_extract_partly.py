@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import time
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -61,6 +62,24 @@ def test_what_is_stopped_before_the_first_clip_leaves_no_stale_features(data, ca
     extract(data, tmp_path / "new")
     assert_same_features(cache_copy, tmp_path / "new")
     assert list_files(cache_copy) == list_files(tmp_path / "new")
+
+
+def test_a_clip_that_changes_while_it_is_read_fails(data, cache_copy, caplog):
+    caplog.set_level("INFO", logger="absl")
+    clip = data / "left" / "clip_0"
+    (cache_copy / "clips" / "left" / "clip_0.h5").unlink()
+    with futures.ThreadPoolExecutor() as thread:
+        with hold_back(clip / "4.png"):
+            extraction = thread.submit(extract, data, cache_copy)
+            while "1 of 16 clips to extract" not in caplog.text and not extraction.done():
+                time.sleep(0.01)
+            with open(clip / "0.png", "ab") as frame:
+                frame.write(b" ")
+        ((failed, reason),) = extraction.result().result.failures
+    assert failed.clip_id == "left/clip_0"
+    assert reason.startswith(f"{clip}: changed since the extraction began, so its features may")
+    assert not (cache_copy / "clips" / "left" / "clip_0.h5").exists()
+    assert extract(data, cache_copy).result.clips_done == 1
 
 
 @pytest.fixture
