@@ -138,6 +138,7 @@ def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
             message names the file and the line.
     """
     reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
+    next_line = 1
     try:
         header = next(reader, [])
         _drop_empty_cells(header, num_kept=0)
@@ -156,7 +157,7 @@ def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
     except csv.Error as error:
         raise ValueError(
-            f"{csv_path}:{reader.line_num}: expected a row of CSV, but: {error}. Quote cells that "
+            f"{csv_path}:{next_line}: expected a row of CSV, but: {error}. Quote cells that "
             'hold commas or quotes, and double the quotes inside ("say ""hi""").'
         ) from error
 
