@@ -82,7 +82,7 @@ def test_fps_of_images_is_refused(tmp_path):
                 UnreadableClipError,
                 match=r"clip: expected a video file, as fps=5 goes by the times of frames, "
                 r"received a folder of images, which have none\. Give the video itself, or "
-                r"extract the features with --frame_stride in place of --fps",
+                r"extract the features with --frame_stride in place of --fps, into a new cache\.",
             ):
                 call(selection=selection)
 

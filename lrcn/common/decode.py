@@ -157,7 +157,7 @@ def _iter_readers(
             raise UnreadableClipError(
                 f"{source}: expected a video file, as fps={selection.fps:g} goes by the times of "
                 "frames, received a folder of images, which have none. Give the video itself, or "
-                "extract the features with --frame_stride in place of --fps."
+                "extract the features with --frame_stride in place of --fps, into a new cache."
             )
         for index, entry in enumerate(images.find_frame_files(source)):
             yield math.nan, functools.partial(_read_image_pixels, entry.path, index)
