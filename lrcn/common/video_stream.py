@@ -171,17 +171,18 @@ def find_stated_duration(
     if "avi" in formats and stream.frames and stream.average_rate:
         # The duration of a cut AVI is that of what is left.
         return _state_about(float(stream.frames / stream.average_rate))
-    # Where an edit list leaves frames out, FFmpeg's duration of MP4 is when the last edit ends.
-    has_edits = "mov" in formats and len(stream.index_entries) < stream.frames
-    if has_edits or not _FORMATS_WITH_DURATION.intersection(formats):
+    if not _FORMATS_WITH_DURATION.intersection(formats):
         return _state_about(0.0)
-    if stream.duration and "asf" not in formats:  # which knows none but the file's
-        return _state_about(float(stream.duration * stream.time_base))
-    # What follows is the time at which the stream or the file ends, and neither need start at 0.
+    # Some state the time at which the stream or the file ends, and neither need start at 0.
     start_sec = float((stream.start_time or 0) * stream.time_base)
     if stream.duration:
-        end_sec = float(stream.duration * stream.time_base)
-        return _state_about(end_sec - start_sec, is_of_file=True)
+        sec = float(stream.duration * stream.time_base)
+        is_of_file = "asf" in formats  # which states no other
+        # Of an MP4, FFmpeg gives the end of the last edit, if edits leave frames out.
+        has_edits = "mov" in formats and len(stream.index_entries) < stream.frames
+        return _state_about(
+            sec - start_sec if is_of_file or has_edits else sec, is_of_file=is_of_file
+        )
     tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if tag is not None:
         hours, minutes, seconds = map(float, tag.groups())
