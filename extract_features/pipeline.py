@@ -27,7 +27,7 @@ from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_chunk import PackedFrame, pack_maps
-from lrcn.common.source_stat import read_source_stat
+from lrcn.common.source_stat import read_clip_stat
 from lrcn.common.views import VIEWS
 from lrcn.common.workers import (
     BoundedQueue,
@@ -187,7 +187,7 @@ def _decode_clips(
 def _describe_change(job: Job) -> str:
     """Says that the source is not what it was when the jobs were found; empty where it is."""
     try:
-        now = read_source_stat(job.source)._replace(span=job.clip.span)
+        now = read_clip_stat(job.source, job.clip)
     except UnreadableClipError as error:
         return str(error)
     if now == job.source_stat:

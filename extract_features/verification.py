@@ -188,6 +188,6 @@ def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | No
             return source, None, f"{error}."
     source = Path(cache.data_root) / clip.path
     try:
-        return source, read_clip_stat(Path(cache.data_root), clip), ""
+        return source, read_clip_stat(source, clip), ""
     except UnreadableClipError as error:
         return source, None, str(error)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.source_stat import read_source_stat
+from lrcn.common.source_stat import read_clip_stat
 
 
 class Job(NamedTuple):
@@ -71,7 +71,7 @@ def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple
     for clip in clips:
         source = data_root / clip.path
         try:
-            jobs.append(Job(clip, source, read_source_stat(source)._replace(span=clip.span)))
+            jobs.append(Job(clip, source, read_clip_stat(source, clip)))
         except UnreadableClipError as error:
             unreadable.append((clip, str(error)))
     return jobs, unreadable

@@ -32,7 +32,7 @@ def test_a_convolution_is_that_of_tensorflow(shape):
 def test_the_number_of_images_may_be_unknown():
     kernel = np.ones((3, 3, 2, 1), np.float32)
     signature = tf.TensorSpec((None, 4, 4, 2), tf.float32)
-    convolve = tf.function(make_convolution(kernel), input_signature=[signature])
+    convolve = tf.function(make_convolution(kernel), input_signature=[signature], autograph=False)
     for num_images in (1, 3):
         outputs = convolve(np.ones((num_images, 4, 4, 2), np.float32))
         # A pixel sees 3 x 3 others, at a corner 2 x 2.
@@ -45,7 +45,7 @@ def test_an_image_has_the_same_values_in_any_batch_and_place():
     random = np.random.RandomState(0)
     images = random.standard_normal((20, 14, 14, 64)).astype(np.float32)
     kernel = random.standard_normal((3, 3, 64, 128)).astype(np.float32)
-    convolve = tf.function(make_convolution(kernel))
+    convolve = tf.function(make_convolution(kernel), autograph=False)
     outputs = convolve(images).numpy()
     for start, num_images in ((1, 19), (7, 10), (3, 4), (19, 1)):
         some = slice(start, start + num_images)
@@ -61,7 +61,7 @@ def test_vgg16_computes_the_same_with_far_fewer_multiplications(bottom, frames):
     features = plain(frames).numpy()
     assert features.max() > 1  # the comparison below would hold for zeros
     np.testing.assert_allclose(fast(frames), features, rtol=1e-3, atol=1e-4 * features.max())
-    # Outside of the block the model is as it was, also where its weights change later.
+    # Outside of the block the model is as it was.
     assert count_convolutions(trace(bottom)) == 13
     np.testing.assert_array_equal(trace(bottom)(frames), features)
 
@@ -88,15 +88,15 @@ def test_a_forward_pass_takes_it_without_avx512(bottom):
     assert (count_convolutions(forward) == 10) == is_without_avx512()
 
 
-def test_a_top_that_learns_sees_its_own_kernels():
+def test_kernels_that_change_after_the_block_are_those_of_the_model(frames):
     vgg16 = build_vgg16(image_size=80)
-    top = backbone.build_top(vgg16, "block4_pool")
-    maps = np.random.RandomState(0).standard_normal((2, 5, 5, 512)).astype(np.float32)
-    before = backbone.make_forward(top, batch_size=2)(maps).numpy()
-    vgg16.get_layer("block5_conv3").kernel.assign(vgg16.get_layer("block5_conv3").kernel * 2)
-    changed = top(maps).numpy()
-    assert np.abs(before).max() > 0
-    assert np.abs(changed - before).max() > 0.1 * np.abs(before).max()
+    bottom = backbone.build_bottom(vgg16, "block5_pool")
+    with use_winograd(bottom):
+        before = trace(bottom)(frames).numpy()
+    kernel = vgg16.get_layer("block3_conv2").kernel  # of those that were replaced
+    kernel.assign(kernel * 2)
+    assert before.max() > 1
+    assert np.abs(bottom(frames) - before).max() > 0.1 * before.max()
 
 
 def trace(model):

@@ -24,7 +24,7 @@ def read_pictures(
         return None, "The features were imported, and which pictures they are of is not known."
     source = Path(cache.data_root) / clip.path
     try:
-        if not cache.is_current(clip.clip_id, read_clip_stat(Path(cache.data_root), clip)):
+        if not cache.is_current(clip.clip_id, read_clip_stat(source, clip)):
             return None, f"{source}: has changed since its features were extracted."
         frames = read_frames(
             source,

@@ -32,9 +32,9 @@ def read_source_stat(source: Path) -> SourceStat:
     )
 
 
-def read_clip_stat(data_root: Path, clip: Clip) -> SourceStat:
+def read_clip_stat(source: Path, clip: Clip) -> SourceStat:
     """Reads the state of a clip's source, or of a span of it; errors as `read_source_stat`."""
-    return read_source_stat(data_root / clip.path)._replace(span=clip.span)
+    return read_source_stat(source)._replace(span=clip.span)
 
 
 def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:

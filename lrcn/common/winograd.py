@@ -25,33 +25,6 @@ import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt
 _STEP = 4  # outputs of a tile along each axis
 _TILE = 6  # pixels of it: those, and one around them
 
-# Lavin and Gray 2016, equation (14) and what follows: B^T, G and A^T.
-_OF_PIXELS = np.array(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ],
-    np.float32,
-)
-_OF_KERNEL = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ],
-    np.float32,
-)
-_OF_OUTPUTS = np.array(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    np.float32,
-)
 # In which order the pixels of a tile are cut out: first those of its own 4 x 4, then those that it
 # shares with the tiles below, to the right, and both.
 _OWN, _SHARED = range(_STEP), range(_STEP, _TILE)
@@ -61,6 +34,36 @@ _TILE_ORDER = [
     for i in rows
     for j in columns
 ]
+
+
+def _along_both_axes(matrix: list[list[float]]) -> np.ndarray:
+    return np.kron(matrix, matrix).astype(np.float32)
+
+
+# Lavin and Gray 2016, equation (14) and what follows: B^T, G and A^T.
+_OF_PIXELS = _along_both_axes(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)[:, _TILE_ORDER]
+_OF_KERNEL = _along_both_axes(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+_OF_OUTPUTS = _along_both_axes(
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+)
 # With few channels, moving the tiles costs more than what need not be multiplied: inputs times
 # outputs, as from block 3 on. For few tiles of an image, the kernel is read for too little.
 _MIN_CHANNEL_PAIRS = 128 * 256
@@ -95,16 +98,15 @@ def make_convolution(kernel: np.ndarray):
         over, is not looked at.
     """
     num_inputs, num_outputs = kernel.shape[2:]
-    transformed = tf.reshape(
-        _transform(_OF_KERNEL, kernel.reshape(9, -1)), [_TILE**2, num_inputs, num_outputs]
-    )
+    transformed = tf.matmul(_OF_KERNEL, kernel.reshape(9, -1))
+    transformed = tf.reshape(transformed, [_TILE**2, num_inputs, num_outputs])
 
     def convolve_image(image):
         height, width = image.shape[:2]
         rows, columns = _count_tiles(height), _count_tiles(width)
-        tiles = _transform(_OF_PIXELS, _cut_tiles(image, rows, columns), _TILE_ORDER)
+        tiles = tf.matmul(_OF_PIXELS, _cut_tiles(image, rows, columns))
         products = tf.matmul(tf.reshape(tiles, [_TILE**2, -1, num_inputs]), transformed)
-        outputs = _transform(_OF_OUTPUTS, tf.reshape(products, [_TILE**2, -1]))
+        outputs = tf.matmul(_OF_OUTPUTS, tf.reshape(products, [_TILE**2, -1]))
         outputs = tf.reshape(outputs, [_STEP, _STEP, rows, columns, num_outputs])
         outputs = tf.transpose(outputs, [2, 0, 3, 1, 4])
         outputs = tf.reshape(outputs, [rows * _STEP, columns * _STEP, num_outputs])
@@ -132,12 +134,6 @@ def _cut_tiles(image, rows: int, columns: int):
         pixels[: len(_SHARED), : len(_SHARED), 1:, 1:],
     )
     return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
-
-
-def _transform(matrix: np.ndarray, values, order: list[int] | None = None):
-    """Applies a matrix along both axes of tiles, whose pixels, in this order, are rows."""
-    both_axes = np.kron(matrix, matrix)
-    return tf.matmul(both_axes if order is None else both_axes[:, order], values)
 
 
 def _iter_layers(model):
