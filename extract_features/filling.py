@@ -137,7 +137,28 @@ def _fill_locked(
             # Of all shards alike, or the last would bring back what others left out.
             lost = _find_lost([x for x in clips if x.clip_id in failed], maker, cache)
             leave_out_clips(cache, clips, lost, result.failures)
+    _warn_of_changed_sources([x for x in clips if not shard.holds(x.clip_id)], maker, cache)
     return result, work.num_current
+
+
+def _warn_of_changed_sources(clips: list[Clip], maker: FeatureMaker, cache: FeatureCache) -> None:
+    """Warns of clips of other shards whose cached features are not of their sources as they are.
+
+    They are not ours to remove: on another machine a copy of the same source has another time.
+    """
+    outdated = [
+        job.clip
+        for job in find_work(*maker.find_jobs(clips), cache).pending
+        if cache.clip_path(job.clip.clip_id).exists()
+    ]
+    if outdated:
+        logging.warning(
+            "%s: clips of other shards whose sources have changed since they were extracted: %d, "
+            "such as %s. Run their shards too before you train: they extract them anew",
+            cache.cache_dir,
+            len(outdated),
+            outdated[0].clip_id,
+        )
 
 
 def _find_lost(clips: list[Clip], maker: FeatureMaker, cache: FeatureCache) -> set[str]:

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_data import read_cache_bytes
-from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
+from small_extraction import extract
 
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
 from lrcn.common.cache_lock import Shard, lock_cache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
@@ -142,23 +140,35 @@ def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_p
             x.clip_id for x in read_manifest(cache / "manifest.csv")
         }
 
-    def extract(index, **settings):
-        extract_features(
-            DataSettings(data=data, **settings),
-            SMALL_SETTINGS,
-            SMALL_PIPELINE,
-            cache_dir=cache,
-            shard=Shard(index, 2),
-        )
-
-    extract(0, skip_unreadable=True)
+    extract(data, cache, skip_unreadable=True, shard=Shard(0, 2))
     assert read_state() == ({bad[0]}, {bad[0]})
-    extract(1)  # the cache remembers the rest
+    extract(data, cache, shard=Shard(1, 2))  # the cache remembers the rest
     assert read_state() == (set(bad), set(bad))
     shutil.rmtree(data / bad[0])
     shutil.copytree(clips_dir / bad[0], data / bad[0])
-    extract(0)
+    extract(data, cache, shard=Shard(0, 2))
     assert read_state() == ({bad[1]}, {bad[1]})
+
+
+def test_changed_sources_of_another_shard_are_told(cache_dir, clips_dir, tmp_path, caplog):
+    data = shutil.copytree(clips_dir, tmp_path / "data")
+    cache = tmp_path / "cache"
+    clip_ids = [x.clip_id for x in read_manifest(cache_dir / "manifest.csv")]
+    extract(data, cache)
+    folders = [x for x in clip_ids if Shard(1, 2).holds(x) and (data / x).is_dir()]
+    (data / folders[0] / "1.png").unlink()
+    (cache / "clips" / f"{folders[1]}.h5").unlink()  # not there: training says so
+    caplog.clear()
+    extract(data, cache, shard=Shard(0, 2))
+    told = [x.getMessage() for x in caplog.records if "other shards" in x.getMessage()]
+    assert told == [
+        f"{cache}: clips of other shards whose sources have changed since they were extracted: 1, "
+        f"such as {folders[0]}. Run their shards too before you train: they extract them anew"
+    ]
+    extract(data, cache, shard=Shard(1, 2))
+    caplog.clear()
+    extract(data, cache, shard=Shard(0, 2))
+    assert "other shards" not in caplog.text
 
 
 @pytest.mark.parametrize(
