@@ -257,3 +257,11 @@ def test_val_loss_that_is_not_finite_is_an_error(ramps, tmp_path):
             batch_size=1000,
             epochs=1,
         )
+
+
+def test_answers_that_are_not_finite_after_the_last_step_are_an_error(tmp_path):
+    cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
+    run = RunDir(tmp_path / "run")
+    with refusal("epoch 1: after its last step the head's answers are not finite. Expected"):
+        train(cache, run.path, **DIVERGING, epochs=1)
+    assert not run.model_path.exists()

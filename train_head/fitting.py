@@ -81,6 +81,7 @@ def fit_model(
         draws = plan_epoch(train.reader.num_frames, train.class_ids, config, epoch=epoch)[step]
         return [train.reader.clip_ids[draw % len(train.reader)] for draw in draws]
 
+    guard = LossGuard(find_batch, steps_per_epoch=steps_per_epoch)
     # A checkpoint is never of the last epoch, so there is one to do.
     warn_of_large_batches(train.reader, config)
     with raise_read_errors(train.reader, val.reader), recorder.report_stop():
@@ -95,12 +96,14 @@ def fit_model(
             shuffle=False,  # the plan of the dataset shuffles
             validation_data=val_dataset,
             callbacks=[
-                LossGuard(find_batch, steps_per_epoch=steps_per_epoch),
+                guard,
                 keras.callbacks.TensorBoard(recorder.run.logs_path, write_graph=False),
                 recorder,
             ],
             verbose=0,
         )
+        if val_dataset is None:
+            guard.check_end(next(iter(dataset))[0])
     chosen_as = "the last" if val_dataset is None else "the best on val"
     logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
     # TensorFlow keeps the functions of a training step and of a dataset, and with them variables

@@ -65,3 +65,18 @@ class LossGuard(keras.callbacks.Callback):
             raise ValueError(
                 f"epoch {epoch + 1}: the val_loss is {loss}. Expected a finite number. {_REMEDY}"
             )
+
+    def check_end(self, inputs) -> None:
+        """Checks what the last step left behind, where no val clips show it: no step comes after.
+
+        Args:
+            inputs: Those of a batch.
+
+        Raises:
+            ValueError: If the model's answers to them are not finite.
+        """
+        if not keras.ops.all(keras.ops.isfinite(self.model(inputs, training=False))):
+            raise ValueError(
+                f"epoch {self._epoch + 1}: after its last step the head's answers are not finite. "
+                f"Expected finite numbers. {_REMEDY}"
+            )
