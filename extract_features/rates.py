@@ -82,7 +82,10 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
         start_sec = time.monotonic()
         writer = ClipWriter(
-            Path(folder) / "clip.h5", clip_id="clip", contract=contract, compression=compression
+            Path(folder) / "clip.h5",
+            clip_id="a measured clip",
+            contract=contract,
+            compression=compression,
         )
         try:
             for batch in maps:

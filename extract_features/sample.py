@@ -26,6 +26,7 @@ from lrcn.common.natural_sort import natural_key
 MOTIONS = (("right", "left"), ("down", "up"), ("growing", "shrinking"))
 FRAME_SIZE_PX = 64
 NUM_FRAMES = range(7, 14, 2)
+_MAX_SEED = 2**32 - 1  # of NumPy's RandomState
 SHAPES = {
     "circle": None,
     "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
@@ -48,19 +49,19 @@ def render_sample(output_dir: Path, *, seed: int = 0, clips_per_class: int = 100
 
     Args:
         output_dir: Folder of the sample, made where there is none.
-        seed: Decides every clip; at least 0. More clips leave the first ones as they are.
+        seed: Decides every clip, in [0, 2^32). More clips leave the first ones as they are.
         clips_per_class: At least 3, one for each split.
 
     Returns:
         The path of the manifest, with splits and groups (a pair of twins is a group).
 
     Raises:
-        ValueError: If the folder holds anything else, or a number is too small.
+        ValueError: If the folder holds anything else, or a number is out of its range.
     """
-    if seed < 0 or clips_per_class < 3:
+    if not 0 <= seed <= _MAX_SEED or clips_per_class < 3:
         raise ValueError(
-            "Expected a seed of at least 0 and at least 3 clips of each class, one for each "
-            f"split. Received: seed={seed}, clips_per_class={clips_per_class}."
+            f"Expected a seed from 0 to {_MAX_SEED} and at least 3 clips of each class, one for "
+            f"each split. Received: seed={seed}, clips_per_class={clips_per_class}."
         )
     output_dir = Path(output_dir)
     manifest_path = output_dir / "manifest.csv"

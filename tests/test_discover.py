@@ -180,6 +180,9 @@ def test_a_cache_or_run_within_the_data_is_no_class_and_is_named(tmp_path, caplo
     assert f"{tmp_path}: no classes, having a cache.json or contract.json: cache, mine" in (
         caplog.text
     )
+    make_tree(tmp_path, "walk/cache/cache.json", "walk/cache/1.png")  # nor a clip of a class
+    assert read_data(tmp_path) == expected
+    assert "passed over, as not where clips are" in caplog.text and "walk/cache" in caplog.text
 
 
 def test_data_that_is_neither_folder_nor_manifest(tmp_path):

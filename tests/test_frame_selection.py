@@ -106,9 +106,10 @@ def test_other_texts_are_refused(text):
     [
         ({"frame_stride": 0}, r"frame_stride of at least 1\. Received: frame_stride=0"),
         ({"max_frames": -1}, r"max_frames of at least 1\. Received: max_frames=-1"),
-        ({"fps": 0}, r"fps above 0 and finite\. Received: fps=0"),
+        ({"fps": 0}, r"fps above 0 and at most 1,000,000\. Received: fps=0"),
         ({"fps": math.nan}, r"Received: fps=nan"),
         ({"fps": math.inf}, r"Received: fps=inf"),
+        ({"fps": 1.7e308}, r"Received: fps=1.7e\+308"),
         ({"fps": 5, "frame_stride": 2}, r"Received: frame_stride=2 and fps=5\. Leave one out"),
     ],
 )

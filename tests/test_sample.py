@@ -206,8 +206,8 @@ def test_a_disk_that_fills_up_names_the_frame(make_small_disk):
         render_sample(folder, clips_per_class=3)
 
 
-@pytest.mark.parametrize("settings", [{"seed": -1}, {"clips_per_class": 2}])
-def test_numbers_too_small_are_refused(tmp_path, settings):
+@pytest.mark.parametrize("settings", [{"seed": -1}, {"seed": 2**32}, {"clips_per_class": 2}])
+def test_numbers_out_of_range_are_refused(tmp_path, settings):
     with pytest.raises(ValueError, match="at least 3 clips of each class"):
         render_sample(tmp_path / "s", **settings)
     assert not (tmp_path / "s").exists()

@@ -187,7 +187,9 @@ def _find_class_clips(
 ) -> list[Clip]:
     """Finds the clips of a class, and adds to what is passed over."""
     folders, files = _list_folder(root / class_folder)
-    stem_of = {name: name for name in folders}
+    inner = [name for name in folders if _is_cache_or_run(root / class_folder / name)]
+    passed_over += [f"{class_folder}/{name}" for name in inner]
+    stem_of = {name: name for name in folders if name not in inner}
     for name in files:
         if _is_clip_file(name):
             stem_of[name] = os.path.splitext(name)[0]

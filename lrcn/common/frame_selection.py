@@ -12,6 +12,8 @@ from lrcn.common.sampling import sample_segment_centres
 
 # Some containers round times to a millisecond, so a frame may lie that much before its tick.
 _TIME_TOLERANCE_SEC = 1e-3
+# Far above any camera's, and low enough that ticks are still told apart after hours.
+_MAX_FPS = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,10 @@ class FrameSelection:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise ValueError(f"Expected {name} of at least 1. Received: {name}={number}.")
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"Expected fps above 0 and finite. Received: fps={self.fps}.")
+        if self.fps is not None and not 0 < self.fps <= _MAX_FPS:
+            raise ValueError(
+                f"Expected fps above 0 and at most {_MAX_FPS:,}. Received: fps={self.fps}."
+            )
         if self.fps is not None and self.frame_stride is not None:
             raise ValueError(
                 "Expected frame_stride or fps, as each alone decides the rate. Received: "
