@@ -117,7 +117,7 @@ def test_recording_without_a_duration_that_is_cut_off_is_an_error(tmp_path):
         decode(path)
     # Amid the number that says how long an element is, which a whole file does not end with.
     path.write_bytes(content + bytes.fromhex("a3 10"))
-    with pytest.raises(UnreadableClipError, match="an element of which the size is cut off"):
+    with pytest.raises(UnreadableClipError, match="3 bytes of those that it states are not there"):
         decode(path)
     path.write_bytes(content + bytes(100))
     assert len(decode(path)) == 12

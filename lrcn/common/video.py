@@ -4,6 +4,7 @@ Pixels are taken as stored and stretched to a square, so a pixel aspect ratio ot
 part. Damage is an error, never a concealed or missing frame, as far as FFmpeg can tell.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,27 +15,19 @@ from av.sidedata import sidedata
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
-from lrcn.common.asf_file import check_data_is_whole
+from lrcn.common.container_items import check_items_are_whole
 from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
-from lrcn.common.matroska_file import check_last_element_is_whole
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.ts_file import check_last_packet_is_whole
 from lrcn.common.video_stream import (
     Clock,
     DamageError,
-    check_index,
     find_stated_duration,
     find_stream,
 )
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# Of those that may be cut off without a word from FFmpeg, by its name.
-_CHECKS_OF_CONTAINERS = {
-    "asf": check_data_is_whole,
-    "matroska,webm": check_last_element_is_whole,
-    "mpegts": check_last_packet_is_whole,
-}
 
 
 @classmethod
@@ -167,10 +160,9 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
                 if seek_sec == 0:
                     reached += f", after frame {i}"
             clock.check_end(stated, is_from_start=seek_sec == 0)
-            check_index(container, stream)
-            check_is_whole = _CHECKS_OF_CONTAINERS.get(container.format.name)
-            if check_is_whole is not None:
-                check_is_whole(path)
+            check_items_are_whole(path, container.format.name)
+            if container.format.name == "mpegts":
+                check_last_packet_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
         raise_if_no_more_files(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
@@ -189,11 +181,14 @@ def _iter_packets(
     with_others: bool,
 ) -> Iterator[av.Packet]:
     # Where the header only states when the file ends, the sound may be what ends last.
-    for packet in container.demux(*(container.streams if with_others else [stream])):
-        if packet.stream.index == stream.index:
-            yield packet
-        else:
-            clock.read_other(packet)
+    packets = container.demux(*(container.streams if with_others else [stream]))
+    # When all is read, PyAV fails at streams that came up meanwhile, as of sound in an FLV.
+    with contextlib.suppress(IndexError):
+        for packet in packets:
+            if packet.stream.index == stream.index:
+                yield packet
+            else:
+                clock.read_other(packet)
 
 
 def _iter_av_frames(
