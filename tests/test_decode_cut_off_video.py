@@ -112,10 +112,11 @@ def test_wmv_that_was_recorded_of_a_stream_states_no_size(tmp_path):
     assert count_frames(path) == 25
 
 
-def test_wmv_whose_header_has_no_size_that_can_be_is_read_as_far_as_ffmpeg_does(tmp_path):
+@pytest.mark.parametrize("byte", [b"\0", b"\xff"])
+def test_wmv_whose_header_has_no_size_that_can_be_is_read_as_far_as_ffmpeg_does(tmp_path, byte):
     path = write_video(tmp_path / "clip.wmv", make_noise(25), fps=5, codec="wmv2")
     content = path.read_bytes()
-    path.write_bytes(content[:16] + b"\xff" * 8 + content[24:])
+    path.write_bytes(content[:16] + byte * 8 + content[24:])
     assert count_frames(path) == 25
 
 

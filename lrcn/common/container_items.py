@@ -49,7 +49,7 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
             file.seek(place)
             # With zeros for what is cut off of it: an item still needs the bytes of its head.
             item = read_item(file.read(_HEAD_BYTES).ljust(_HEAD_BYTES, b"\0"))
-            if item is None:
+            if item is None or not item.step_bytes:
                 return
             missing_bytes = place + item.needed_bytes - file_bytes
             if missing_bytes > 0:
