@@ -8,6 +8,7 @@ import numpy as np
 
 from train_head.config import TrainConfig
 from train_head.frame_poolings import FRAME_POOLINGS
+from train_head.fully_connected import FullyConnected
 from train_head.layers import (
     EveryFrame,
     LastFrame,
@@ -129,6 +130,6 @@ def _build_frame_encoder(config, feature_shape, statistics, dtype_policy):
     x = FRAME_POOLINGS[config.frame_pooling](normalization(x))
     x = keras.layers.Dropout(config.input_dropout, dtype=dtype_policy, name="input_dropout")(x)
     if config.fc_units:
-        x = keras.layers.Dense(config.fc_units, activation="relu", dtype=dtype_policy, name="fc")(x)
+        x = FullyConnected(config.fc_units, activation="relu", dtype=dtype_policy, name="fc")(x)
         x = keras.layers.Dropout(config.dropout, dtype=dtype_policy, name="fc_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")

@@ -15,7 +15,7 @@ def load_model(run: RunDir):
     import keras
 
     # They register the layers that the file names.
-    from train_head import layers, rnn_layers  # noqa: F401
+    from train_head import fully_connected, layers, rnn_layers  # noqa: F401
 
     try:
         model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
