@@ -8,7 +8,7 @@ import subprocess
 import h5py
 import numpy as np
 import pytest
-from refusals import refusal
+from refusals import no_more_open_files, refusal
 from small_data import change_manifest, write_cache
 
 from lrcn.common.clip import Clip
@@ -87,6 +87,23 @@ def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):
     run.model_path.unlink()
     with pytest.raises(FileNotFoundError, match=r"run: training has not ended, .* Run the same"):
         evaluate_run(run, read_cache(cache_dir), split="test")
+
+
+@pytest.mark.parametrize("damage", ["cut_off", "changed", "another"])
+def test_a_damaged_model_is_named(run_dir, tmp_path, damage):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    content = bytearray(run.model_path.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = {"cut_off": content[:-100], "changed": content, "another": b"no model"}
+    run.model_path.write_bytes(damaged[damage])
+    with refusal(f"{run.model_path}: expected a model. Received: a file that is damaged, cut off"):
+        load_model(run)
+
+
+def test_a_model_that_cannot_be_read_now_is_not_damaged(run_dir):
+    load_model(RunDir(run_dir))  # what it imports is imported
+    with no_more_open_files(), refusal("Too many open files", OSError):
+        load_model(RunDir(run_dir))
 
 
 def test_a_head_that_its_last_step_broke_is_not_scored(trained):

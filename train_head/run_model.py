@@ -10,6 +10,7 @@ def load_model(run: RunDir):
     """Loads `model.keras`, from feature maps to logits; nothing in it is unpickled.
 
     Raises:
+        OSError: If it cannot be read now, as for lack of permission.
         ValueError: If it is no model, or one of another number of classes than the run has.
     """
     import keras
@@ -18,14 +19,14 @@ def load_model(run: RunDir):
     from train_head import fully_connected, layers, rnn_layers  # noqa: F401
 
     try:
+        # Keras takes one that it may not open for one that is not there.
+        with zipfile.ZipFile(run.model_path):
+            pass
         model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
-    except ValueError as error:
-        if zipfile.is_zipfile(run.model_path):
-            raise
-        # Keras then says that there is no such file.
+    except zipfile.BadZipFile as error:
         raise ValueError(
-            f"{run.model_path}: expected a model. Received: a file that is cut off or another. "
-            "Copy the run again, or remove the file and train again."
+            f"{run.model_path}: expected a model. Received: a file that is damaged, cut off or "
+            f"another ({error}). Copy the run again, or remove the file and train again."
         ) from error
     num_classes, num_names = model.output.shape[-1], len(read_class_names(run.classes_path))
     if num_classes != num_names:
