@@ -181,4 +181,10 @@ def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):
         path.write_bytes(content[:100])
         with refusal(f"{path}: expected what training wrote there. Received: another or half a"):
             train_run(read_config(run), TrainingData(ramps), run=run, checkpoint_sec=60)
+        # What cannot be opened for now, as for lack of permission, is not to be deleted.
+        path.unlink()
+        path.symlink_to(path)
+        with pytest.raises(OSError, match=rf"Too many levels of symbolic links: '{path}'$"):
+            train_run(read_config(run), TrainingData(ramps), run=run, checkpoint_sec=60)
+        path.unlink()
         path.write_bytes(content)

@@ -25,6 +25,8 @@ from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
 
 _TOLD = (("loss", "top1"), ("val_loss", "val_top1"))
+# What half a file, or another, raises. One that cannot be read for now is not to be deleted.
+_DAMAGE = (FileNotFoundError, ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile)
 _CHECKPOINT_PATTERN = re.compile(r"last_([0-9]+)\.npz")
 
 
@@ -114,7 +116,7 @@ class RunRecorder(keras.callbacks.Callback):
     def _explain_damage(self, path: Path) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, KeyError, EOFError, csv.Error, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise ValueError(
                 f"{path}: expected what training wrote there. Received: another or half a file "
                 f"({error}). Delete {self.run.checkpoints_path} and run the same command again: it "
