@@ -161,6 +161,16 @@ def test_unreadable_clip_does_not_stop_the_others(evaluated, clips_dir, tmp_path
     assert f"{tmp_path}/cut_off/0.png" in done.stderr
 
 
+def test_a_clip_that_changes_after_it_was_counted_gets_no_answer(run_dir, clips_dir, tmp_path):
+    clip = shutil.copytree(clips_dir / "left" / "clip_0", tmp_path / "clip")
+
+    def lose_a_frame():
+        (clip / "0.png").unlink(missing_ok=True)
+
+    with refusal(f"{clip}: expected the 5 frames that were counted, received 4. It has changed"):
+        list(Predictor(RunDir(run_dir))._read_batches(clip, lose_a_frame))
+
+
 def test_names_that_are_no_line_of_text_are_escaped(run_dir, clips_dir, tmp_path):
     sources = [tmp_path / os.fsdecode(name) for name in (b"line\nbreak.mp4", b"latin\xe9.mp4")]
     for source in sources:

@@ -144,6 +144,11 @@ class Predictor:
             if num_pixels == self._frames_per_batch:
                 yield batch
                 batch, num_pixels = [], 0
+        if chosen is not None and position + 1 != num_frames:
+            raise UnreadableClipError(
+                f"{source}: expected the {num_frames} frames that were counted, received "
+                f"{position + 1}. It has changed meanwhile. Name it again once it is whole."
+            )
         yield batch
 
     def _extract(
