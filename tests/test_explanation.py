@@ -220,8 +220,33 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplo
     for name in written:
         assert re.fullmatch(r"[\w.-]{5,250}", name), name
     assert {"_i_x_.csv", "_i_x__2.csv"} < set(written)
-    with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already\. Name another --explain f"):
+    with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already, or is --output too\. Name "):
         ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
+
+
+def test_an_output_among_the_explanations_is_refused(run_dir, clips_dir, tmp_path):
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={tmp_path}/clip_0.csv",
+        f"--explain={tmp_path}",
+        clips_dir / "left" / "clip_0",
+        check=False,
+    )
+    assert f"{tmp_path}/clip_0.csv: exists already, or is --output too. Name another" in done.stderr
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
+
+
+def test_a_clip_that_is_no_longer_whole_is_not_explained(clips_dir, tmp_path, caplog):
+    source = clips_dir / "left" / "clip_0"  # of five frames
+    features = ClipFeatures(make_maps(2), np.array([0, 5], np.int32), np.full(2, np.nan))
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    gone = tmp_path / "gone.mp4"
+    folder = ExplanationFolder(tmp_path / "why", [source, gone], views=VIEWS["one"])
+    for number, (clip, told) in enumerate({source: "expected a frame 5", gone: "expected"}.items()):
+        assert not folder.write(number, source=clip, explanation=explanation, class_names=["a"] * 3)
+        assert f"Not explained: {clip}: {told}" in caplog.text
+    assert not list((tmp_path / "why").iterdir())
 
 
 def test_a_picture_shows_what_the_first_view_sees(tmp_path):

@@ -36,7 +36,4 @@ def read_pictures(
         )
     except UnreadableClipError as error:
         return None, str(error)
-    missing = [index for index in frame_indices if index not in frames]
-    if missing:
-        return None, f"{source}: has no frame {missing[0]}."
     return [frames[index] for index in frame_indices], ""

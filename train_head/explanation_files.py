@@ -9,9 +9,9 @@ import numpy as np
 from absl import logging
 from matplotlib.figure import Figure
 
-from lrcn.common.atomic_file import replace_csv, replace_file
+from lrcn.common.atomic_file import check_can_write, replace_csv, replace_file
 from lrcn.common.clip import escape_control
-from lrcn.common.decode import read_frames
+from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.views import Views
 from train_head.class_columns import name_columns
@@ -41,6 +41,7 @@ class ExplanationFolder:
             views: Of their frames, of which the first is drawn.
 
         Raises:
+            OSError: If the folder cannot be made or written to.
             ValueError: If one of the files exists.
         """
         self._views = views
@@ -58,14 +59,16 @@ class ExplanationFolder:
         for path in (path for pair in self._paths for path in pair):
             if path.exists():
                 raise ValueError(
-                    f"{path}: exists already. Name another --explain folder, or remove it."
+                    f"{path}: exists already, or is --output too. Name another --explain folder, "
+                    "or remove it."
                 )
         folder.mkdir(parents=True, exist_ok=True)
+        check_can_write(folder)
 
     def write(
         self, number: int, *, source: Path, explanation: Explanation, class_names: list[str]
-    ) -> None:
-        """Writes both files of a clip.
+    ) -> bool:
+        """Writes both files of a clip, or neither.
 
         Args:
             number: The clip's place among the sources.
@@ -73,8 +76,11 @@ class ExplanationFolder:
             explanation: Of all frames that the head saw.
             class_names: The K names.
 
+        Returns:
+            Whether it could; if the frames cannot be read any more, the reason is logged.
+
         Raises:
-            OSError: If they cannot be written; neither is there then.
+            OSError: If they cannot be written.
         """
         csv_path, png_path = self._paths[number]
         try:
@@ -86,6 +92,9 @@ class ExplanationFolder:
                 figure.savefig(temporary, format="png", dpi=110)
         except BaseException as error:
             csv_path.unlink(missing_ok=True)
+            if isinstance(error, UnreadableClipError):
+                logging.error("Not explained: %s", error)
+                return False
             if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise OSError(
@@ -95,6 +104,7 @@ class ExplanationFolder:
             ) from error
         told = f"{source}: explained in {csv_path} and {png_path.name}"
         logging.info("%s", escape_control(told))
+        return True
 
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:

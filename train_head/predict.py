@@ -74,16 +74,16 @@ def main(arguments: list[str]) -> int:
         check_explainable(run)
     predictor = Predictor(run, weights=_WEIGHTS.value, num_windows=_WINDOWS.value)
     explainer = None
-    if _EXPLAIN.value is not None:
-        explainer = Explainer(predictor.head)
-        views = VIEWS[run.read_contract().views]
-        # Made once all is well.
-        explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
     names = pad_names([escape_control(str(source)) for source in sources])
     open_csv = open_prediction_csv(
         _OUTPUT.value, predictor.class_names, labels_frames=predictor.labels_frames
     )
     with open_csv as write_rows:
+        if _EXPLAIN.value is not None:
+            explainer = Explainer(predictor.head)
+            views = VIEWS[run.read_contract().views]
+            # Made once all is well, and --output is there, which may be one of its files.
+            explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
         failed = 0
         for number, prediction in enumerate(predictor.predict_clips(sources)):
             write_rows(prediction)
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
             for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
                 print(f"{names[number]}   {shown}", flush=True)
             if explainer is not None:
-                explanations.write(
+                failed += not explanations.write(
                     number,
                     source=prediction.source,
                     explanation=explainer.explain(prediction.sequences),

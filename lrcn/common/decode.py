@@ -87,10 +87,11 @@ def read_frames(
         start_sec: As `iter_frames`, and so is `end_sec`.
 
     Returns:
-        {frame index: [S, S, 3] uint8}, without the indices that the clip does not have.
+        {frame index: [S, S, 3] uint8}.
 
     Raises:
-        UnreadableClipError: If one of these frames, or a video before it, cannot be decoded.
+        UnreadableClipError: If one of these frames, or a video before it, cannot be decoded, or the
+            clip does not have it.
     """
     wanted = set(frame_indices)
     frames = {}
@@ -102,8 +103,11 @@ def read_frames(
             pixels = read_pixels(views.find_resized_px(image_size))
             frames[index] = views.cut(pixels, image_size)[0]
         if len(frames) == len(wanted):
-            break
-    return frames
+            return frames
+    raise UnreadableClipError(
+        f"{source}: expected a frame {min(wanted - frames.keys())}, received fewer. Where it has "
+        "changed meanwhile, read it again."
+    )
 
 
 def count_frames(
