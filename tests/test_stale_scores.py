@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from refusals import refusal
+from refusals import limited_files, refusal
 from small_cache import SOURCE, write_clip
-from small_data import SCORED_SETTINGS, play_backwards, train
+from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train
 
 from lrcn.common.clip import SourceStat
 from lrcn.common.open_cache import read_cache
@@ -98,6 +98,20 @@ def test_a_half_of_a_score_is_made_anew(trained, lost):
     if lost == "predictions":
         assert path.read_bytes() == content
     assert path.exists()
+
+
+def test_a_score_is_never_of_other_predictions_than_lie_beside_it(trained, tmp_path):
+    cache, run = trained
+    before = copy_cache(cache, tmp_path / "before")
+    content, scores = (x("test").read_bytes() for x in (run.predictions_path, run.metrics_path))
+    assert len(content) < len(scores)
+    changed = play_backwards(cache, "test", SourceStat(1, 0))
+    # The scores find no room, as on a disk that fills up between the two.
+    with limited_files(max_bytes=len(scores) - 100), pytest.raises(OSError, match="too large"):
+        evaluate_run(run, changed, split="test")
+    assert run.predictions_path("test").read_bytes() != content
+    score_run(run, before)
+    assert run.predictions_path("test").read_bytes() == content
 
 
 def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):

@@ -106,6 +106,8 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
+    # Whoever is stopped between the two files leaves no score of other predictions.
+    run.metrics_path(split, **how).unlink(missing_ok=True)
     write(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
