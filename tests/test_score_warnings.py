@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 
-from small_data import copy_cache, make_config, play_backwards
+from small_data import change_manifest, copy_cache, make_config, play_backwards
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -56,6 +56,17 @@ def test_test_clips_that_came_later_are_told(trained, caplog):
     assert text.endswith("to score all, unless the --manifest of this one leaves them out")
 
 
+def test_test_clips_that_were_taken_out_since_are_told(trained, caplog):
+    cache, run = trained
+    caplog.set_level("WARNING")
+    gone = ("rise/test_0", "rise/train_0")  # the second is no clip of a score
+    change_manifest(cache, lambda clip: None if clip.clip_id in gone else clip)
+    score_run(run, cache)
+    (text,) = caplog.messages
+    assert text.startswith(f"{cache.manifest_path} does not list 1 test clip of the run, such as ")
+    assert "such as rise/test_0, which are scored all the same. Train a new run to score" in text
+
+
 def test_a_score_that_is_not_of_test_clips_comes_with_a_warning(trained, caplog):
     cache, run = trained
     caplog.set_level("WARNING")
@@ -83,7 +94,9 @@ def test_labels_that_were_corrected_since_are_told(trained, caplog):
     ]
     write_manifest(cache.manifest_path, clips)
     evaluate_run(run, cache, split="test")
-    (text,) = caplog.messages
+    score_run(run, cache)  # of a score that is known as well
+    text, again = caplog.messages
+    assert again == text
     assert "gives 1 clip another label than the run has, such as rise/test_0: 'fall', and" in text
     assert "not 'rise'. Scores are by those of the run. Train a new run on these, unless" in text
 

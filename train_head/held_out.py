@@ -5,6 +5,7 @@ from absl import logging
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
+from train_head.provenance import warn_of_other_data
 
 
 def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
@@ -13,11 +14,12 @@ def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
     Scores that were written before are read, not computed again, if they are of the clips that the
     cache has now. Errors as `evaluate_run`.
     """
-    splits = {clip.split for clip in read_manifest(run.manifest_path)}
+    clips = read_manifest(run.manifest_path)
     for split in ("test", "val"):
-        if split in splits:
+        if any(clip.split == split for clip in clips):
             known = read_known_scores(run, cache, split=split)
             if known is not None:
+                warn_of_other_data(run, clips, cache)  # as who scores anew
                 return known
             # TensorFlow comes with it, which a score that is known does not need.
             from train_head.evaluation import evaluate_run

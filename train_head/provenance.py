@@ -102,6 +102,16 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             name_count(len(new), "test clip"),
             new[0],
         )
+    listed_ids = {clip.clip_id for clip in listed}
+    gone = [x.clip_id for x in clips if x.split == "test" and x.clip_id not in listed_ids]
+    if listed and gone:
+        logging.warning(
+            "%s does not list %s of the run, such as %s, which are scored all the same. Train a "
+            "new run to score those that are left, unless the --manifest of this one means them",
+            cache.manifest_path,
+            name_count(len(gone), "test clip"),
+            gone[0],
+        )
     corrected = [x for x in listed if x.label != known.get(x.clip_id, x).label]
     if corrected and not run.frame_labels_path.exists():
         first = corrected[0]
