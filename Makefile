@@ -130,12 +130,13 @@ help:
 
 setup: $(SETUP_DONE)
 
-# All output of the set-up goes to stderr: stdout is for results.
+# All output of the set-up goes to stderr: stdout is for results. An environment whose making was
+# stopped has a Python and no whole pip.
 $(SETUP_DONE): requirements.lock pyproject.toml
 	@echo 'Setting up $(VENV) (once)' >&2
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "error: Python 3.11 to 3.13 is needed, $$($(PYTHON) --version) found. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@test -x $(RUN_PYTHON) || $(PYTHON) -m venv $(VENV)
+	@$(RUN_PYTHON) -m pip show --quiet pip 2> /dev/null || $(PYTHON) -m venv $(VENV)
 	@$(RUN_PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock >&2
 	@$(RUN_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
 	@touch $@

@@ -13,9 +13,9 @@ from commands import ROOT
 _OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "FLAGS", "PYTHON"}
 
 
-def run_make(*arguments, cwd=ROOT):
-    """Runs `make -n`, which prints commands and runs none."""
-    return _run("-n", *arguments, cwd=cwd, timeout_sec=60)
+def run_make(*arguments, cwd=ROOT, dry=True):
+    """Runs `make -n`, which prints commands and runs none; or, where not `dry`, make."""
+    return _run(*(["-n"] if dry else []), *arguments, cwd=cwd, timeout_sec=60)
 
 
 def list_flags(*arguments, cwd=ROOT):

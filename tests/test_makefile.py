@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from commands import ROOT, run_program
@@ -53,6 +55,19 @@ def test_the_cache_is_named_after_the_folder_that_dots_lead_to(tmp_path, data, n
         f"--data={data}",
         f"--cache_dir=work/{name}/cache",
     ]
+
+
+def test_a_set_up_that_was_stopped_is_made_again(tmp_path):
+    for file in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / file).touch()
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    # What is there of an environment before pip is.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho $* | grep -q -- -c || { echo made: $*; exit 1; }\n")
+    python.chmod(0o755)
+    done = run_make("setup", f"PYTHON={python}", cwd=tmp_path, dry=False)
+    assert done.stdout == "made: -m venv .venv\n"
 
 
 def test_flags_of_the_readme_reach_the_program():
