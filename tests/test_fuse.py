@@ -6,7 +6,7 @@ from commands import run_program
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
-from lrcn.common.run_dir import RunDir
+from lrcn.common.run_dir import RunDir, write_json
 from train_head.fusion import format_fusion, fuse_predictions, read_run_predictions
 from train_head.prediction_file import Predictions, read_predictions, write_predictions
 
@@ -47,6 +47,23 @@ def test_leaking_groups_are_said(tmp_path):
         "train_head.fuse", f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}"
     )
     assert done.stdout.endswith("\ngroups in several splits: 1, so the scores are too good\n")
+
+
+def test_clips_that_changed_between_two_scores_are_told(tmp_path):
+    runs = [write_run(tmp_path / x, RGB) for x in ("old", "new", "flow")]
+    for run, cache_dir, sources in zip(runs, ("/rgb", "/rgb", "/flow"), "aba", strict=True):
+        provenance = {"cache_dir": cache_dir, "sources": sources}
+        write_json(RunDir(run).metrics_path("test"), {"provenance": provenance})
+    (old, new, flow) = runs
+
+    def fuse(*runs):
+        output = tmp_path / "fused.csv"
+        output.unlink(missing_ok=True)
+        names = ",".join(map(str, runs))
+        return run_program("train_head.fuse", f"--run_dirs={names}", f"--output={output}").stderr
+
+    assert f"{old} and {new} were scored on other contents of these clips" in fuse(old, flow, new)
+    assert "contents" not in fuse(new, flow)
 
 
 def test_a_run_without_its_manifest_is_refused_before_anything_is_written(tmp_path):

@@ -36,7 +36,12 @@ def main() -> int:
     from lrcn.common.group_leaks import find_group_leaks
     from lrcn.common.manifest import read_manifest
     from lrcn.common.run_dir import RunDir
-    from train_head.fusion import format_fusion, fuse_predictions, read_run_predictions
+    from train_head.fusion import (
+        format_fusion,
+        fuse_predictions,
+        read_run_predictions,
+        warn_of_changed_clips,
+    )
     from train_head.prediction_file import write_predictions
     from train_head.score_table import format_leaks
 
@@ -44,6 +49,7 @@ def main() -> int:
         name: read_run_predictions(RunDir(name), split=_SPLIT.value) for name in _RUN_DIRS.value
     }
     fused = fuse_predictions(named, weights)
+    warn_of_changed_clips(named, split=_SPLIT.value)
     manifests = [RunDir(name).manifest_path for name in named]
     leaking_groups = max(len(find_group_leaks(read_manifest(x))) for x in manifests)
     write_predictions(output, fused)

@@ -7,8 +7,9 @@ on optical flow so, and weigh the better one more.
 import math
 
 import numpy as np
+from absl import logging
 
-from lrcn.common.run_dir import RunDir
+from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.wording import pad_names
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, read_predictions
@@ -31,6 +32,31 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
             f"--run_dir={run.path} --cache_dir=... --split={split}"
         )
     return read_predictions(path)
+
+
+def warn_of_changed_clips(named: dict[str, Predictions], *, split: str) -> None:
+    """Warns where runs were scored on one cache whose clips changed between the two scores.
+
+    Args:
+        named: {folder of the run: its predictions}.
+        split: Whose predictions they are.
+    """
+    known = {}
+    for name, predictions in named.items():
+        path = RunDir(name).metrics_path(split)
+        origin = read_json(path).get("provenance", {}) if path.exists() else {}
+        if "sources" in origin:
+            # In another order, the same clips have another digest.
+            clips = (origin["cache_dir"], *predictions.clip_ids)
+            first, sources = known.setdefault(clips, (name, origin["sources"]))
+            if sources != origin["sources"]:
+                logging.warning(
+                    "%s and %s were scored on other contents of these clips. If it was one cache, "
+                    "%s, they changed in between: score both again (train_head.evaluate)",
+                    first,
+                    name,
+                    origin["cache_dir"],
+                )
 
 
 def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Predictions:
