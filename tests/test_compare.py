@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import run_program
 from PIL import Image
+from refusals import refusal
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -116,6 +117,14 @@ def test_train_clips_alone_are_nothing_to_compare_on(tmp_path):
         ValueError, match=r"to compare on\. Received: \['train'\]\. Give some clips"
     ):
         compare(tmp_path)
+
+
+def test_clips_in_another_order_are_not_taken_for_those_of_other_runs(folder):
+    path = RunDir(folder / "compare" / "gru" / "seed_6").predictions_path("test")
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *reversed(rows)]))  # as a spreadsheet may save it
+    with refusal(f"{path}: expected the 8 test clips of"):
+        compare(folder)
 
 
 def test_means_deviations_and_differences(folder):

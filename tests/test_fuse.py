@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 from commands import run_program
+from refusals import refusal
 
 from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
+from lrcn.common.manifest import write_class_names, write_manifest
 from lrcn.common.run_dir import RunDir, write_json
-from train_head.fusion import format_fusion, fuse_predictions, read_run_predictions
-from train_head.prediction_file import Predictions, read_predictions, write_predictions
+from train_head.fusion import format_fusion, fuse_predictions
+from train_head.prediction_file import (
+    Predictions,
+    read_predictions,
+    read_run_predictions,
+    write_predictions,
+)
 
 RGB = Predictions(
     ["a/1", "a/2", "b/1"],
@@ -32,6 +38,7 @@ def write_run(folder, predictions, *, split="test", more_clips=()):
         for x, label in zip(predictions.clip_ids, predictions.labels, strict=True)
     ]
     write_manifest(RunDir(folder).manifest_path, [*clips, *more_clips])
+    write_class_names(RunDir(folder).classes_path, predictions.class_names)
     write_predictions(RunDir(folder).predictions_path(split), predictions)
     return folder
 
@@ -148,6 +155,29 @@ def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
     assert read_run_predictions(run, split="val").clip_ids == RGB.clip_ids
     text = r"rgb/predictions\.csv: missing\. Score the run first: .* --split=test"
     with pytest.raises(FileNotFoundError, match=text):
+        read_run_predictions(run, split="test")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"clip_ids": ["a/2", "a/1", "b/1"]},
+        {"labels": ["a", "b", "b"]},
+        {"class_names": ["b", "a"]},
+        {
+            "clip_ids": RGB.clip_ids[:2],
+            "labels": RGB.labels[:2],
+            "probabilities": RGB.probabilities[:2],
+        },
+    ],
+    ids=["sorted", "relabelled", "columns", "cut_off"],
+)
+def test_predictions_that_are_no_longer_those_of_the_run_are_refused(tmp_path, changed):
+    run = RunDir(write_run(tmp_path / "rgb", RGB))
+    path = run.predictions_path("test")
+    write_predictions(path, replace(RGB, **changed))
+    text = f"{path}: expected the 3 test clips of {run.manifest_path} and the classes of {run.path}"
+    with refusal(text):
         read_run_predictions(run, split="test")
 
 

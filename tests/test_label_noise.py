@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
 from PIL import Image
+from refusals import refusal
 from small_data import change_manifest, make_config, write_cache
 
 from lrcn.common.clip import Clip
@@ -71,6 +72,10 @@ def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
     with pytest.raises(ValueError, match=r"noise\.csv: .* other content, such as notes of yours"):
         write_doubts(table_path, doubts)
     assert table_path.read_text().endswith("wrong indeed\n")
+    path = RunDir(tmp_path / "noise" / "fold_2").predictions_path("test")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with refusal(f"{path}: expected the 14 test clips of"):
+        rank_labels(config, data, **how)
     # Which pictures imported features are of is not known.
     assert not draw_doubts(tmp_path / "sheet.png", doubts[:2], cache=cache)
     assert not (tmp_path / "sheet.png").exists()

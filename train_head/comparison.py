@@ -22,7 +22,7 @@ from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.held_out import read_known_scores
 from train_head.intervals import is_one_group, measure_difference
-from train_head.prediction_file import read_predictions
+from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
 from train_head.run_clips import read_run_clips
 from train_head.train import train_run
@@ -183,7 +183,7 @@ def _is_scored(run: RunDir, cache: FeatureCache, split: str) -> bool:
 
 def _read_is_right(run: RunDir, split: str) -> np.ndarray:
     """Returns for each clip, in the order of the manifest, whether the run is right."""
-    return read_predictions(run.predictions_path(split)).is_right
+    return read_run_predictions(run, split=split).is_right
 
 
 def _summarise(

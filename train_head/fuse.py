@@ -36,13 +36,8 @@ def main() -> int:
     from lrcn.common.group_leaks import find_group_leaks
     from lrcn.common.manifest import read_manifest
     from lrcn.common.run_dir import RunDir
-    from train_head.fusion import (
-        format_fusion,
-        fuse_predictions,
-        read_run_predictions,
-        warn_of_changed_clips,
-    )
-    from train_head.prediction_file import write_predictions
+    from train_head.fusion import format_fusion, fuse_predictions, warn_of_changed_clips
+    from train_head.prediction_file import read_run_predictions, write_predictions
     from train_head.score_table import format_leaks
 
     named = {

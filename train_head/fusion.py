@@ -12,26 +12,10 @@ from absl import logging
 from lrcn.common.run_dir import RunDir, read_json
 from lrcn.common.wording import pad_names
 from train_head.metrics import compute_metrics
-from train_head.prediction_file import Predictions, read_predictions
+from train_head.prediction_file import Predictions
 
 # Of many names that differ, so many are told.
 _SHOWN_NAMES = 3
-
-
-def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
-    """Reads what a run predicts for a split.
-
-    Raises:
-        FileNotFoundError: If it has not been scored on the split.
-        ValueError: If the file is no table of predictions.
-    """
-    path = run.predictions_path(split)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: missing. Score the run first: python -m train_head.evaluate "
-            f"--run_dir={run.path} --cache_dir=... --split={split}"
-        )
-    return read_predictions(path)
 
 
 def warn_of_changed_clips(named: dict[str, Predictions], *, split: str) -> None:

@@ -17,7 +17,7 @@ from lrcn.common.wording import pad_names
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.folds import write_folds
-from train_head.prediction_file import Predictions, read_predictions
+from train_head.prediction_file import Predictions, read_run_predictions
 from train_head.training_data import TrainingData
 
 
@@ -80,7 +80,7 @@ def rank_labels(
     doubts = []
     for path in manifest_paths:
         run = RunDir(output_dir / path.stem)
-        doubts += _find_doubts(read_predictions(run.predictions_path("test")))
+        doubts += _find_doubts(read_run_predictions(run, split="test"))
     # A stable sort, in which equals stay in the order of the folds.
     return sorted(doubts, key=lambda doubt: doubt.margin)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import replace_csv
+from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir
 from train_head.class_columns import find_column_classes, name_columns
 
 _COLUMNS = ["clip_id", "label", "predicted"]
@@ -56,6 +58,35 @@ def format_probabilities(row: np.ndarray) -> list[str]:
     Nine digits give every value back, and so the same answers and scores.
     """
     return [f"{probability:.9g}" for probability in row]
+
+
+def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
+    """Reads what a run predicts for the clips of a split, in the order of its manifest.
+
+    Raises:
+        FileNotFoundError: If it has not been scored on the split.
+        ValueError: If the file is no table of predictions, or not of these clips, labels and
+            classes, all in their order.
+    """
+    path = run.predictions_path(split)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: missing. Score the run first: python -m train_head.evaluate "
+            f"--run_dir={run.path} --cache_dir=... --split={split}"
+        )
+    found = read_predictions(path)
+    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
+    wanted = [clip.clip_id for clip in clips], [clip.label for clip in clips]
+    if (found.clip_ids, found.labels, found.class_names) != (
+        *wanted,
+        read_class_names(run.classes_path),
+    ):
+        raise ValueError(
+            f"{path}: expected the {len(clips)} {split} clips of {run.manifest_path} and the "
+            f"classes of {run.classes_path}, in their order. Received: others, as where it was "
+            "sorted or cut off. Delete it, and score the run again: python -m train_head.evaluate."
+        )
+    return found
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -8,11 +8,11 @@ from absl import logging
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.held_out import score_run
 from train_head.history import find_best_row, read_history
-from train_head.prediction_file import read_predictions
+from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
 from train_head.reproduction import list_commands
 
@@ -133,21 +133,12 @@ def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
     """
     scores = score_reported(run, cache)
     split = scores["split"]
-    predictions_path = run.predictions_path(split)
-    class_names = read_class_names(run.classes_path)
-    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
-    predictions = read_predictions(predictions_path)
-    if predictions.class_names != class_names or predictions.clip_ids != [x.clip_id for x in clips]:
-        raise ValueError(
-            f"{predictions_path}: expected the {len(clips)} {split} clips of {run.manifest_path} "
-            f"and the classes of {run.classes_path}, in their order. Received: others. Delete it; "
-            "the report writes it anew."
-        )
+    predictions = read_run_predictions(run, split=split)
     return scores, ScoredClips(
         split=split,
-        clips=clips,
-        class_names=class_names,
-        class_ids=np.array(find_class_ids(clips, class_names)),
+        clips=[clip for clip in read_manifest(run.manifest_path) if clip.split == split],
+        class_names=predictions.class_names,
+        class_ids=predictions.class_ids,
         probabilities=predictions.probabilities,
     )
 
