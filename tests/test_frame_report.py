@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from refusals import refusal
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
@@ -97,6 +98,17 @@ def test_it_says_how_to_make_the_run_again(run_and_cache):
     run, _ = run_and_cache
     text = run.report_path.read_text(encoding="utf-8")
     assert f"--frame_labels={run.frame_labels_path}" in text
+
+
+def test_frames_that_were_sorted_are_no_report(run_and_cache):
+    run, cache = run_and_cache
+    path = run.predictions_path("test")
+    content = path.read_text()
+    header, *rows = content.splitlines(keepends=True)
+    path.write_text("".join([header, *rows[::2], *rows[1::2]]))
+    with refusal(f"{path}: expected the 2 test clips of {run.manifest_path}"):
+        write_report(run, cache)
+    path.write_text(content)
 
 
 def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):

@@ -8,6 +8,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
+from train_head.prediction_file import check_is_of_run
 from train_head.report_data import (
     describe_origin,
     list_confusions,
@@ -137,4 +138,7 @@ def _format_moments(clock: ClipClock) -> list[str]:
 
 def _read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, FramePredictions]:
     scores = score_reported(run, cache)
-    return scores, read_frame_predictions(run.predictions_path(scores["split"]))
+    split = scores["split"]
+    found = read_frame_predictions(run.predictions_path(split))
+    check_is_of_run(run, split, clip_ids=found.clip_ids, class_names=found.class_names)
+    return scores, found

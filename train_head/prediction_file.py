@@ -75,18 +75,41 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
             f"--run_dir={run.path} --cache_dir=... --split={split}"
         )
     found = read_predictions(path)
+    check_is_of_run(
+        run,
+        split,
+        clip_ids=found.clip_ids,
+        class_names=found.class_names,
+        labels=found.labels,
+    )
+    return found
+
+
+def check_is_of_run(
+    run: RunDir,
+    split: str,
+    *,
+    clip_ids: list[str],
+    class_names: list[str],
+    labels: list[str] | None = None,
+) -> None:
+    """Checks that a table of predictions is of a run's clips, with their labels if it has some.
+
+    Raises:
+        ValueError: If not, or not in their order.
+    """
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
-    wanted = [clip.clip_id for clip in clips], [clip.label for clip in clips]
-    if (found.clip_ids, found.labels, found.class_names) != (
-        *wanted,
-        read_class_names(run.classes_path),
+    if (
+        clip_ids != [clip.clip_id for clip in clips]
+        or class_names != read_class_names(run.classes_path)
+        or (labels is not None and labels != [clip.label for clip in clips])
     ):
         raise ValueError(
-            f"{path}: expected the {len(clips)} {split} clips of {run.manifest_path} and the "
-            f"classes of {run.classes_path}, in their order. Received: others, as where it was "
-            "sorted or cut off. Delete it, and score the run again: python -m train_head.evaluate."
+            f"{run.predictions_path(split)}: expected the {len(clips)} {split} clips of "
+            f"{run.manifest_path} and the classes of {run.classes_path}, in their order. Received: "
+            "others, as where it was sorted or cut off. Delete it, and score the run again: "
+            "python -m train_head.evaluate."
         )
-    return found
 
 
 def read_predictions(path: Path) -> Predictions:
