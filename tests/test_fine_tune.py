@@ -93,6 +93,15 @@ def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir)
         assert np.array_equal(kernel, kernels[1][name]) == (best["phase"] == 1), name
 
 
+def test_a_tuned_run_stays_whole_without_that_of_its_first_phase(tuned_dir, block4_dir, tmp_path):
+    run = RunDir(shutil.copytree(tuned_dir, tmp_path / "run"))
+    shutil.rmtree(run.head_path)  # as for room
+    flags = (f"--cache_dir={block4_dir}", f"--run_dir={run.path}", "--tune_learning_rate=0.001")
+    done = run_program("train_head.fine_tune", *flags, *SMALL_FLAGS)
+    scores = read_json(run.metrics_path("test"))
+    assert done.stdout == f"{format_headline(scores)}, run in {run.path}\n"
+
+
 def test_tuned_run_predicts_new_videos_as_it_scores_cached_clips(tuned_dir, block4_dir, clips_dir):
     run, cache = RunDir(tuned_dir), read_cache(block4_dir)
     evaluate_run(run, cache, split="train")

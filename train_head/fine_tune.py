@@ -64,9 +64,12 @@ def main() -> int:
     fine_tune_run(config, data, run=run, **run_flags.read_options())
     scores = score_held_out(run, data.cache)
     if scores is not None:
-        before = score_run(RunDir(run.head_path), data.cache)
-        score = "frame_accuracy" if config.labels == "frame" else "top1"
-        print(f"{format_headline(scores)} ({before[score]:.1%} before tuning), run in {run.path}")
+        before = ""
+        head_run = RunDir(run.head_path)
+        if head_run.model_path.exists():  # some remove it, for room
+            score = "frame_accuracy" if config.labels == "frame" else "top1"
+            before = f" ({score_run(head_run, data.cache)[score]:.1%} before tuning)"
+        print(f"{format_headline(scores)}{before}, run in {run.path}")
     return 0
 
 
