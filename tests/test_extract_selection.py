@@ -121,7 +121,7 @@ def test_a_cache_of_all_frames_refuses_a_selection(clips_dir, cache_dir):
     ("flags", "message"),
     [
         (["--fps=5", "--frame_stride=2"], "Expected frame_stride or fps, as each alone decides"),
-        (["--fps=0"], "Expected fps above 0 and finite. Received: fps=0.0."),
+        (["--fps=0"], "Expected fps above 0 and at most 1,000,000. Received: fps=0.0."),
         (["--max_frames=0"], "flag --max_frames=0: 0 is not a positive integer"),
     ],
 )

@@ -187,7 +187,7 @@ def test_without_held_out_clips_the_last_epoch_is_kept_and_there_is_no_score(tmp
     )
     assert done.stdout == ""
     # A batch of 4 clips with 4 frames each, through the FC layer and the RNN.
-    for layer in (r"  fc \(Dense\) +\(16, 16\) +112", r"rnn_1 \(GRU\) +\(4, 8\) +624"):
+    for layer in (r"  fc \(FullyConnected\) +\(16, 16\) +112", r"rnn_1 \(GRU\) +\(4, 8\) +624"):
         assert re.search(f"^{layer}$", done.stderr, re.MULTILINE)
     assert "767 weights, of which 754 are trained" in done.stderr
     assert (
