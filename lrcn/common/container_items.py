@@ -106,10 +106,10 @@ def _read_matroska(head: bytes) -> _Item | None:
         return None
     kind = int.from_bytes(head[:kind_bytes])
     start_bytes = kind_bytes + num_bytes
-    size_bytes = int.from_bytes(head[kind_bytes:start_bytes]) & ((1 << 7 * num_bytes) - 1)
-    is_unknown = size_bytes == (1 << 7 * num_bytes) - 1
+    all_bits = (1 << 7 * num_bytes) - 1
+    size_bytes = int.from_bytes(head[kind_bytes:start_bytes]) & all_bits
     is_segment, is_cluster = kind == 0x18538067, kind == 0x1F43B675
-    if is_unknown:
+    if size_bytes == all_bits:
         return _whole(start_bytes) if is_segment or is_cluster else None
     end_bytes = start_bytes + size_bytes
     return _Item(start_bytes if is_segment else end_bytes, end_bytes)
