@@ -57,3 +57,26 @@ def make_ragged_inputs(clips, *, num_frames):
 
 def run_head(head, inputs):
     return head(inputs, training=False).numpy()
+
+
+def build_random_head(feature_shape=(6,), *, top=None, mean=0.0, **settings):
+    keras.utils.set_random_seed(0)
+    head = build_head(
+        make_config(**settings),
+        feature_shape=feature_shape,
+        num_classes=3,
+        statistics=FeatureStatistics(1.0, np.full(feature_shape, mean, np.float32), 1.0),
+        top=top,
+    )
+    enlarge_logits(head)
+    return head
+
+
+def make_frames_of_one_length(num_frames, feature_shape=(6,), *, seed=1):
+    """Makes frames of one length, so that the beginning of a clip is scaled like the whole."""
+    random = np.random.RandomState(seed)
+    frames = [
+        random.permutation(np.arange(1, np.prod(feature_shape) + 1)) for _ in range(num_frames)
+    ]
+    signs = random.choice([-0.5, 0.5], size=(num_frames, np.prod(feature_shape)))
+    return (frames * signs).astype(np.float16).reshape(num_frames, *feature_shape)

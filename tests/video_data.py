@@ -49,3 +49,45 @@ def write_motion_jpeg(path, picture, *, orientation):
             packet.pts, packet.dts, packet.duration, packet.time_base = i, i, 1, Fraction(1, 25)
             container.mux(packet)
     return path
+
+
+def cut(path, kept):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+
+
+def cut_before_frame(path, number, *, kept_bytes=0):
+    """Cuts a video off before a frame, or keeps some bytes of that one's item."""
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: places[number] + kept_bytes])
+
+
+def write_with_sound(path, pictures, *, codec="mpeg4", start_sec, sound_start_sec=0, sound_sec):
+    """Writes a video of 25 frames a second; pictures and sound begin and last as is said."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=25)
+        video.width = video.height = 64
+        sound, rate = ("pcm_s16le", 22050) if codec == "flv1" else ("mp2", 16000)
+        audio = container.add_stream(sound, rate=rate, layout="mono")
+        for i, pixels in enumerate(pictures):
+            picture = av.VideoFrame.from_ndarray(pixels.copy(), format="rgb24")
+            picture.pts, picture.time_base = 25 * start_sec + i, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        for i in range(sound_sec * rate // 1152):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = rate * sound_start_sec + 1152 * i
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path
+
+
+def state_frames(path, old, new):
+    """Has the header of an AVI state another number of frames."""
+    content = path.read_bytes()
+    # AVISTREAMHEADER.dwLength is its ninth number, after the chunk's name and size.
+    place = content.index(b"strh") + 8 + 8 * 4
+    assert content[place : place + 4] == old.to_bytes(4, "little")
+    path.write_bytes(content[:place] + new.to_bytes(4, "little") + content[place + 4 :])

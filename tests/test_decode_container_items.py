@@ -1,0 +1,125 @@
+"""Videos that end amid an item of their container; and items that state no size."""
+
+import av
+import pytest
+from media import decode, make_numbered_frames, write_video
+from video_data import (
+    copy_packets,
+    cut,
+    cut_before_frame,
+    make_noise,
+    state_frames,
+    write_with_sound,
+)
+
+from lrcn.common.decode import UnreadableClipError, count_frames
+
+
+@pytest.mark.parametrize(("kept", "num_frames"), [(0.4, 11), (0.76, 25), (0.9, 25)])
+def test_cut_off_wmv_with_sound(tmp_path, kept, num_frames):
+    path = write_with_sound(
+        tmp_path / "clip.wmv", make_noise(25), codec="wmv2", start_sec=0, sound_sec=2
+    )
+    assert count_frames(path) == 25
+    cut(path, kept)
+    last = num_frames - 1
+    with pytest.raises(UnreadableClipError, match=rf"after frame {last}: \d+ bytes of those that "):
+        decode(path)
+
+
+def test_wmv_that_was_recorded_of_a_stream_states_no_size(tmp_path):
+    path = write_video(tmp_path / "clip.wmv", make_noise(25), fps=5, codec="wmv2")
+    content = path.read_bytes()
+    data = content.index(bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")) + 16
+    path.write_bytes(content[:data] + bytes(8) + content[data + 8 :])
+    assert count_frames(path) == 25
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\xff"])
+def test_wmv_whose_header_has_no_size_that_can_be_is_read_as_far_as_ffmpeg_does(tmp_path, byte):
+    path = write_video(tmp_path / "clip.wmv", make_noise(25), fps=5, codec="wmv2")
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + byte * 8 + content[24:])
+    assert count_frames(path) == 25
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept_bytes"),
+    [
+        ("clip.avi", "ffv1", 0),
+        ("clip.flv", "flv1", 5),
+        ("clip.mxf", "mpeg2video", 0),
+        ("clip.mxf", "mpeg2video", 5),
+        ("clip.ogv", "libvpx", 5),
+    ],
+)
+def test_video_that_lacks_less_than_a_second_is_noticed(tmp_path, name, codec, kept_bytes):
+    path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec)
+    assert count_frames(path) == 25
+    cut_before_frame(path, 16, kept_bytes=kept_bytes)
+    message = r"after frame \d+: \d+ bytes of those that it states are not there"
+    with pytest.raises(UnreadableClipError, match=message):
+        decode(path)
+
+
+def test_mpg_that_is_cut_amid_its_sound(tmp_path):
+    pictures = make_numbered_frames(25)
+    path = write_with_sound(
+        tmp_path / "clip.mpg", pictures, codec="mpeg2video", start_sec=0, sound_sec=1
+    )
+    assert count_frames(path) == 25
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(audio=0) if packet.pos]
+    path.write_bytes(path.read_bytes()[: places[len(places) // 2] + 50])
+    message = r"after frame \d+: \d+ bytes of those that it states are not there"
+    with pytest.raises(UnreadableClipError, match=message):
+        decode(path)
+
+
+def test_mxf_that_was_never_closed_is_read_as_far_as_it_goes(tmp_path):
+    path = write_video(tmp_path / "clip.mxf", make_numbered_frames(25), codec="mpeg2video")
+    content = path.read_bytes()
+    footer = content.rindex(content[:13] + b"\4")  # a partition, as the first one is, and the last
+    assert content.index(footer.to_bytes(8)) < 100  # in the first partition
+    path.write_bytes(content[:footer].replace(footer.to_bytes(8), bytes(8)))
+    assert count_frames(path) == 25
+    cut_before_frame(path, 20, kept_bytes=5)
+    with pytest.raises(UnreadableClipError, match=r"after frame 19: \d+ bytes of those that it s"):
+        decode(path)
+
+
+def test_avi_that_was_recorded_of_a_stream_states_no_size(tmp_path):
+    path = write_video(tmp_path / "clip.avi", make_numbered_frames(25), codec="ffv1")
+    state_frames(path, 25, 1 << 30)
+    content = path.read_bytes()
+    size = content.index(b"movi") - 4
+    for unknown in (bytes(4), b"\xff" * 4):
+        path.write_bytes(content[:size] + unknown + content[size + 4 :])
+        assert count_frames(path) == 25
+        cut_before_frame(path, 20, kept_bytes=5)
+        with pytest.raises(UnreadableClipError, match="cut off"):
+            decode(path)
+
+
+@pytest.mark.parametrize(("box", "more_bytes"), [(b"moof", 10), (b"mdat", -4), (b"mdat", 4)])
+def test_mp4_that_is_cut_in_its_last_fragment(tmp_path, box, more_bytes):
+    # As a camera or a stream writes it; what is behind the last fragment is an index.
+    movflags = {"movflags": "frag_keyframe+empty_moov"}
+    path = write_video(
+        tmp_path / "clip.mp4", make_noise(25), options={"g": "5"}, container_options=movflags
+    )
+    content = path.read_bytes()
+    assert count_frames(path) == 25
+    path.write_bytes(content[: content.rindex(box) + more_bytes])
+    with pytest.raises(UnreadableClipError, match=r"after frame 19: \d+ bytes of those that it s"):
+        decode(path)
+
+
+def test_mp4_that_is_cut_between_its_last_frames(tmp_path):
+    whole = write_video(tmp_path / "whole.mp4", make_noise(25), options={"bf": "0"})
+    path = copy_packets(whole, tmp_path / "clip.mp4", container_options={"movflags": "faststart"})
+    assert count_frames(path) == 25
+    cut_before_frame(path, 24)
+    reason = r"after frame 23: \d+ bytes of those that it states are not there"
+    with pytest.raises(UnreadableClipError, match=reason):
+        decode(path)

@@ -1,0 +1,107 @@
+"""The files of an explanation: named safely, whole or not there, and nothing else touched."""
+
+import re
+
+import numpy as np
+import pytest
+from commands import run_program
+from media import write_frame_folder
+from PIL import Image
+from small_heads import build_random_head, make_frames_of_one_length
+
+from lrcn.common.clip_features import ClipFeatures
+from lrcn.common.views import VIEWS
+from train_head.explanation import Explainer
+from train_head.explanation_files import ExplanationFolder
+
+
+def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplog):
+    head, source = build_random_head(rnn="none"), clips_dir / "left" / "clip_0"
+    features = ClipFeatures(
+        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
+    )
+    explanation = Explainer(head).explain([features])
+    hostile = tmp_path / "<i> $x$ \n"
+    hostile.symlink_to(source)
+    (tmp_path / ("long" * 60)).symlink_to(source)
+    sources = [hostile, tmp_path / ("long" * 60), hostile, source / ".."]
+    folder = ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
+    class_names = ["$", "_", "<b>"]
+    with caplog.at_level("INFO", logger="absl"):
+        for number, clip in enumerate(sources[:3]):
+            folder.write(number, source=clip, explanation=explanation, class_names=class_names)
+    assert f"{tmp_path}/<i> $x$ \\n: explained in {tmp_path}/why/_i_x_.csv and" in caplog.text
+    written = {path.name: path.read_bytes() for path in (tmp_path / "why").iterdir()}
+    assert len(written) == 6 and all(written.values())
+    for name in written:
+        assert re.fullmatch(r"[\w.-]{5,250}", name), name
+    assert {"_i_x_.csv", "_i_x__2.csv"} < set(written)
+    with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already, or is --output too\. Name "):
+        ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
+
+
+def test_an_output_among_the_explanations_is_refused(run_dir, clips_dir, tmp_path):
+    done = run_program(
+        "train_head.predict",
+        f"--run_dir={run_dir}",
+        f"--output={tmp_path}/clip_0.csv",
+        f"--explain={tmp_path}",
+        clips_dir / "left" / "clip_0",
+        check=False,
+    )
+    assert f"{tmp_path}/clip_0.csv: exists already, or is --output too. Name another" in done.stderr
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
+
+
+def test_a_clip_that_is_no_longer_whole_is_not_explained(clips_dir, tmp_path, caplog):
+    source = clips_dir / "left" / "clip_0"  # of five frames
+    features = ClipFeatures(
+        make_frames_of_one_length(2), np.array([0, 5], np.int32), np.full(2, np.nan)
+    )
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    gone = tmp_path / "gone.mp4"
+    folder = ExplanationFolder(tmp_path / "why", [source, gone], views=VIEWS["one"])
+    for number, (clip, told) in enumerate({source: "expected a frame 5", gone: "expected"}.items()):
+        assert not folder.write(number, source=clip, explanation=explanation, class_names=["a"] * 3)
+        assert f"Not explained: {clip}: {told}" in caplog.text
+    assert not list((tmp_path / "why").iterdir())
+
+
+def test_a_picture_shows_what_the_first_view_sees(tmp_path):
+    # Of the side that is cropped for a picture of 112 px, and red but for the centre crop.
+    frames = np.zeros((2, 128, 128, 3), np.uint8)
+    frames[..., 0] = 255
+    frames[:, 8:-8, 8:-8] = (0, 255, 0)
+    source = write_frame_folder(tmp_path / "clip", frames)
+    features = ClipFeatures(
+        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
+    )
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    num_red = {}
+    for name in ("one", "ten_crop"):
+        folder = ExplanationFolder(tmp_path / name, [source], views=VIEWS[name])
+        folder.write(0, source=source, explanation=explanation, class_names=["a"] * 3)
+        picture = np.asarray(Image.open(tmp_path / name / "clip.png").convert("RGB"))
+        num_red[name] = (picture == (255, 0, 0)).all(axis=-1).sum()
+        assert (picture == (0, 255, 0)).all(axis=-1).any()
+    assert num_red["one"] > 0 == num_red["ten_crop"]
+
+
+def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_disk):
+    disk, source = make_small_disk(256), clips_dir / "left" / "clip_0"
+    features = ClipFeatures(
+        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
+    )
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    folder = ExplanationFolder(disk / "why", [source] * 20, views=VIEWS["one"])
+    with pytest.raises(OSError, match=r"No space left") as caught:
+        for number in range(20):
+            folder.write(number, source=source, explanation=explanation, class_names=["a"] * 3)
+    assert str(caught.value) == (
+        f"{disk}/why/clip_0_{number + 1}.png: No space left on device. The clips before are "
+        "explained. Make room there, and remove what was written or name another --explain folder "
+        "(and --output): files that exist are refused."
+    )
+    names = [path.name for path in (disk / "why").iterdir()]
+    assert 0 < number < 20 and len(names) == 2 * number
+    assert len({name.split(".")[0] for name in names}) == number
