@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import shutil
 import subprocess
+import zipfile
 
 import h5py
 import numpy as np
@@ -92,12 +93,19 @@ def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):
 @pytest.mark.parametrize("damage", ["cut_off", "changed", "another"])
 def test_a_damaged_model_is_named(run_dir, tmp_path, damage):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
-    content = bytearray(run.model_path.read_bytes())
-    content[len(content) // 2] ^= 1
-    damaged = {"cut_off": content[:-100], "changed": content, "another": b"no model"}
-    run.model_path.write_bytes(damaged[damage])
-    with refusal(f"{run.model_path}: expected a model. Received: a file that is damaged, cut off"):
-        load_model(run)
+    content = run.model_path.read_bytes()
+    with zipfile.ZipFile(run.model_path) as archive:
+        # A header is 30 bytes, and a name.
+        middles = [
+            x.header_offset + 30 + len(x.filename) + x.compress_size // 2
+            for x in archive.infolist()
+        ]
+    changed = [content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :] for i in middles]
+    damaged = {"cut_off": [content[:-100]], "changed": changed, "another": [b"no model"]}
+    for content in damaged[damage]:
+        run.model_path.write_bytes(content)
+        with refusal(f"{run.model_path}: expected a model. Received: a file that is damaged, cut"):
+            load_model(run)
 
 
 def test_a_model_that_cannot_be_read_now_is_not_damaged(run_dir):

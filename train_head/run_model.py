@@ -19,9 +19,12 @@ def load_model(run: RunDir):
     from train_head import fully_connected, layers, rnn_layers  # noqa: F401
 
     try:
-        # Keras takes one that it may not open for one that is not there.
-        with zipfile.ZipFile(run.model_path):
-            pass
+        # Keras takes one that it may not open for one that is not there, and says of some that are
+        # damaged which layer it misses.
+        with zipfile.ZipFile(run.model_path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"damaged: {damaged}")
         model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
     except zipfile.BadZipFile as error:
         raise ValueError(
