@@ -118,6 +118,8 @@ print(find_held(), gc.isenabled())
 keras.wrappers.SKLearnClassifier(lambda inputs, targets: None)  # raises without scikit-learn
 print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format())
 print(os.environ["TF_ENABLE_ONEDNN_OPTS"])
+import tensorflow as tf
+print(tf.config.experimental.tensor_float_32_execution_enabled())
 """
 
 
@@ -134,7 +136,7 @@ def test_a_host_process_stays_as_it_is(tmp_path):
     )
     assert (done.returncode, done.stdout) == (
         0,
-        "None False\ntensorflow float32 channels_last\n0\n",
+        "None False\ntensorflow float32 channels_last\n0\nFalse\n",
     )
 
 

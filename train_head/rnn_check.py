@@ -19,8 +19,8 @@ _LENGTHS = (12, 7, 3, 1)
 _NUM_FEATURES = 32
 _UNITS = 16
 _NUM_PASSES = 50
-# A GPU may multiply in TensorFloat-32, whose mantissa has 10 bits. A mask that is not minded moves
-# results by about their own size.
+# In a process that lets a GPU multiply in TensorFloat-32, which has 10 bits, rounding takes some of
+# it. A mask that is not minded moves results by about their own size.
 _TOLERANCE = 0.02
 
 
