@@ -24,6 +24,8 @@ from lrcn.common.open_cache import create_cache
 from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow, own_process
 
+# What is equal bit by bit on a CPU differs in the last bits on a GPU, from run to run.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 own_process()  # TensorFlow starts as in the programs
 
 CLIPS_PER_CLASS = 8
