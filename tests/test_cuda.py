@@ -43,6 +43,7 @@ def run_python(code: str, *, libraries: Path, packages: Path) -> subprocess.Comp
 def test_a_gpu_that_tensorflow_does_not_use_is_told(tmp_path):
     compile_library(tmp_path / "libcuda.so.1", DRIVER % 1)
     compile_library(tmp_path / "nvidia/cusolver/lib/libcusolver.so.11", "int it_is_ours;")
+    (tmp_path / "nvidia/__init__.py").touch()  # found before pip's, where those are installed
     done = run_python(
         """
 import ctypes

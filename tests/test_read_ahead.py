@@ -12,9 +12,10 @@ from lrcn.common.workers import StoppedError
 from train_head.read_ahead import read_ahead
 
 WAIT_SEC = 60
-# Nobody takes all of what the main thread asks for, and another thread goes on when that has ended.
+# Nobody takes all of what the main thread asks for, and another thread goes on when that has ended,
+# as far as Python lets it: from 3.12 on, no more threads are started then.
 FORGETFUL_PROGRAM = """
-import itertools, threading
+import itertools, sys, threading
 from train_head.read_ahead import read_ahead
 
 def iter_clips(sources):
@@ -24,7 +25,8 @@ def iter_clips(sources):
 
 def take():
     threading.main_thread().join()
-    print(*[next(items) for items in iter_clips("bcde")])
+    if sys.version_info < (3, 12):
+        print(*[next(items) for items in iter_clips("bcde")])
 
 threading.Thread(target=take).start()
 forgotten = iter_clips("abc")
@@ -125,4 +127,5 @@ def test_leaving_early_ends_what_is_read():
 def test_an_iterator_that_is_forgotten_lets_the_process_end():
     command = [sys.executable, "-c", FORGETFUL_PROGRAM]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_SEC)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "a\nb c d e\n", "")
+    expected = "a\nb c d e\n" if sys.version_info < (3, 12) else "a\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
