@@ -52,7 +52,7 @@ class ClipWriter:
         # A chunk is what one read decompresses: a view of a frame, as training takes one of many.
         one_view = (1,) * (len(shape) - len(contract.feature_shape))
         compression_filter = _make_filter(compression)  # before a file is opened that stays
-        self._raw_file = UnfailingFile(self._temporary, "w+")
+        self._raw_file = UnfailingFile(self._temporary)
         # From this version on HDF5's own tables have checksums too.
         self._file = h5py.File(self._raw_file, "w", libver=("v110", "v110"))
         self._maps = self._file.create_dataset(
