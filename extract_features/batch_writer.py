@@ -54,22 +54,22 @@ def write_batches(
         for (feature_maps, packed), items in _iter_computed(computed, result):
             num_frames = 0
             for clip_id, rows, clip_items in _group_by_clip(items):
-                frames = [item.frame for item in clip_items if item.frame is not None]
-                num_frames += len(frames)
-                if frames and clip_id not in failures:
+                frames = [item.frames for item in clip_items if item.frames is not None]
+                num_frames += len(rows)
+                if rows and clip_id not in failures:
                     if clip_id not in writers:
                         writers[clip_id] = cache.open_writer(clip_id, compression=compression)
                     try:
                         writers[clip_id].append(
                             feature_maps[rows],
-                            frame_index=[frame.index for frame in frames],
-                            timestamp_sec=[frame.timestamp_sec for frame in frames],
+                            frame_index=[x for block in frames for x in block.index],
+                            timestamp_sec=[x for block in frames for x in block.timestamp_sec],
                             packed=packed and [packed[row] for row in rows],
                         )
                     except ValueError as error:
                         failures[clip_id] = str(error)
                 end = clip_items[-1]
-                if end.frame is None:
+                if end.frames is None:
                     if clip_id in failures:
                         end = Item(end.job, None, failure=failures.pop(clip_id))
                     _finish_clip(end, writers.pop(clip_id, None), result)
@@ -105,9 +105,8 @@ def _group_by_clip(items: list[Item]) -> Iterator[tuple[str, list[int], list[Ite
     for item in items:
         clip_id = item.job.clip.clip_id
         clip_items[clip_id].append(item)
-        if item.frame is not None:
-            rows[clip_id].append(row)
-            row += 1
+        rows[clip_id] += range(row, row + item.num_frames)
+        row += item.num_frames
     for clip_id, group in clip_items.items():
         yield clip_id, rows[clip_id], group
 

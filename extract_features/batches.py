@@ -6,20 +6,25 @@ from typing import NamedTuple
 import numpy as np
 
 from extract_features.worklist import Job
-from lrcn.common.decode import Frame
+from lrcn.common.frame import FrameBlock
 from lrcn.common.views import Views
 
 
 class Item(NamedTuple):
-    """A decoded frame; or, without one, the end of its clip, with the reason if it failed.
+    """Decoded frames; or, without any, the end of their clip, with the reason if it failed.
 
     `keep` is whether what came before a failure is worth keeping.
     """
 
     job: Job
-    frame: Frame | None
+    frames: FrameBlock | None
     failure: str = ""
     keep: bool = False
+
+    @property
+    def num_frames(self) -> int:
+        """N, 0 at the end of a clip."""
+        return 0 if self.frames is None else len(self.frames.index)
 
 
 class Batch(NamedTuple):
@@ -28,7 +33,7 @@ class Batch(NamedTuple):
     Attributes:
         pixels: [B * V, S, S, 3] uint8, rows past the last frame are zero; None where all items are
             ends of clips.
-        items: Frames in row order, with the ends of clips between them.
+        items: Frames in row order, without their pixels, with the ends of clips between them.
     """
 
     pixels: np.ndarray | None
@@ -39,23 +44,31 @@ def iter_batches(
     items: Iterator[Item], batch_size: int, *, views: Views, image_size: int
 ) -> Iterator[Batch]:
     """Yields the items in batches of one shape, and takes their pixels out of the frames."""
-    # New memory for each batch: a device may still read the last one.
-    pixels, pending, num_frames = None, [], 0
-    num_views = views.num_views
-    shape = (batch_size * num_views, image_size, image_size, 3)
+    rows, pending, num_rows = None, [], 0  # of the batch that is being filled
     for item in items:
-        if item.frame is not None:
-            if pixels is None:
-                pixels = np.zeros(shape, np.uint8)
-            cut = views.cut(item.frame.pixels, image_size)
-            for row, view in enumerate(cut, num_frames * num_views):
-                pixels[row] = view
-            num_frames += 1
+        if item.frames is None:
+            pending.append(item)
+        start = 0
+        while start < item.num_frames:
+            if rows is None:
+                # New memory for each batch: a device may still read the last one.
+                shape = (batch_size, views.num_views, image_size, image_size, 3)
+                rows = np.zeros(shape, np.uint8)
+            index, timestamp_sec, pixels = (
+                x[start : start + batch_size - num_rows] for x in item.frames
+            )
+            num_taken = len(index)
+            for number, view in enumerate(views.cut(pixels, image_size)):
+                rows[num_rows : num_rows + num_taken, number] = view
             # The queue to the writer holds batches by the dozen; it needs no pixels.
-            item = item._replace(frame=item.frame._replace(pixels=None))
-        pending.append(item)
-        if num_frames == batch_size:
-            yield Batch(pixels, pending)
-            pixels, pending, num_frames = None, [], 0
+            pending.append(Item(item.job, FrameBlock(index, timestamp_sec, None)))
+            start, num_rows = start + num_taken, num_rows + num_taken
+            if num_rows == batch_size:
+                yield Batch(_join_views(rows), pending)
+                rows, pending, num_rows = None, [], 0
     if pending:
-        yield Batch(pixels, pending)
+        yield Batch(_join_views(rows), pending)
+
+
+def _join_views(rows: np.ndarray | None) -> np.ndarray | None:
+    return rows if rows is None else rows.reshape(-1, *rows.shape[2:])

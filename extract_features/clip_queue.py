@@ -16,13 +16,14 @@ class ClipQueue:
     """
 
     def __init__(self, size: int, stop: threading.Event):
-        """Makes room for `size` items of the first clip, and for as many of later ones together.
+        """Makes room for `size` frames of the first clip, and for as many of later ones together.
 
         What is left of clips that have ended takes the room of the first.
         """
         self._size = size
         self._stop = stop
         self._items: dict[int, collections.deque[Item]] = {}  # of clips that have some
+        self._sizes = collections.Counter()  # of the same
         self._first = 0  # All clips before it have ended.
         self._ended: set[int] = set()  # of those behind it
         lock = threading.Lock()
@@ -39,7 +40,8 @@ class ClipQueue:
                 (self._has_room_for_first if is_first else self._has_room).wait(POLL_SEC)
                 raise_if_stopped(self._stop)
             self._items.setdefault(number, collections.deque()).append(item)
-            if item.frame is None:
+            self._sizes[number] += _find_size(item)
+            if item.frames is None:
                 self._end(number)
             self._has_items.notify()
 
@@ -52,19 +54,20 @@ class ClipQueue:
                 raise_if_stopped(self._stop)
             number = min(self._items)
             item = self._items[number].popleft()
+            size = _find_size(item)
+            self._sizes[number] -= size
             if not self._items[number]:
-                del self._items[number]
+                del self._items[number], self._sizes[number]
             is_for_first = number <= self._first and self._may_put(self._first)
-            (self._has_room_for_first if is_for_first else self._has_room).notify()
+            (self._has_room_for_first if is_for_first else self._has_room).notify(size)
             return item
 
     def _may_put(self, number: int) -> bool:
         # With what has ended: of clips that are short, each would find its room empty.
-        num_early = sum(len(items) for i, items in self._items.items() if i <= self._first)
+        early_size = sum(size for i, size in self._sizes.items() if i <= self._first)
         if number == self._first:
-            return num_early < self._size
-        num_items = sum(map(len, self._items.values()))
-        return num_items - min(num_early, self._size) < self._size
+            return early_size < self._size
+        return self._sizes.total() - min(early_size, self._size) < self._size
 
     def _end(self, number: int) -> None:
         self._ended.add(number)
@@ -72,3 +75,7 @@ class ClipQueue:
             self._ended.remove(self._first)
             self._first += 1
             self._has_room.notify_all()  # Among those that wait is the one that is first now.
+
+
+def _find_size(item: Item) -> int:
+    return max(1, item.num_frames)  # the end of a clip has its place too

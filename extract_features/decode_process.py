@@ -22,7 +22,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.decode import iter_frames
-from lrcn.common.frame import Frame
+from lrcn.common.frame import Frame, FrameBlock
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.machine import count_cores
 from lrcn.common.workers import POLL_SEC, StoppedError, raise_if_stopped
@@ -30,7 +30,7 @@ from lrcn.common.workers import POLL_SEC, StoppedError, raise_if_stopped
 _ROOT = Path(__file__).parents[1]
 _SERVER = "extract_features.decode_server"
 # A message tells of so many frames, or of a clip's last ones.
-FRAMES_AT_ONCE = 8
+FRAMES_AT_ONCE = 16
 # The process decodes into one block of them while those of the other are taken.
 NUM_BLOCKS = 2
 # What it is told of a block, and of a clip of which no more is wanted.
@@ -66,10 +66,10 @@ class DecodeProcess:
         self._connection = Connection(ours.detach())
         self._connection.send((image_size, selection))
 
-    def iter_frames(
+    def iter_blocks(
         self, source: Path, *, start_sec: float | None, end_sec: float | None
-    ) -> Iterator[Frame]:
-        """Yields a clip's frames, as `lrcn.common.decode.iter_frames` does, with its errors.
+    ) -> Iterator[FrameBlock]:
+        """Yields a clip's frames, those of `lrcn.common.decode.iter_frames`, with its errors.
 
         Raises:
             RuntimeError: If the process ends, as where a decoder crashes.
@@ -84,11 +84,11 @@ class DecodeProcess:
                 if isinstance(message, DecodeWarning):
                     _warn_once(message)
                     continue
-                pixels = self._blocks[number % NUM_BLOCKS, : len(message)].copy()
+                index, timestamp_sec = message
+                pixels = self._blocks[number % NUM_BLOCKS, : len(index)].copy()
                 self._connection.send(TAKEN)
                 number += 1
-                for (index, timestamp_sec), picture in zip(message, pixels, strict=True):
-                    yield Frame(index, timestamp_sec, picture)
+                yield FrameBlock(index, timestamp_sec, pixels)
         except GeneratorExit:
             self._drop_rest()
             raise
@@ -128,8 +128,8 @@ def count_decoders(*, in_processes: bool) -> int:
 @contextlib.contextmanager
 def open_decoder(
     stop: threading.Event, *, image_size: int, selection: FrameSelection, in_process: bool
-) -> Iterator[Callable[..., Iterator[Frame]]]:
-    """Yields what gives a clip's frames as `iter_frames` does, until `stop` is set.
+) -> Iterator[Callable[..., Iterator[FrameBlock]]]:
+    """Yields what gives a clip's frames as `iter_frames` does, but in blocks, until `stop` is set.
 
     Args:
         stop: As `DecodeProcess`.
@@ -139,12 +139,18 @@ def open_decoder(
     if in_process:
         process = DecodeProcess(stop, image_size=image_size, selection=selection)
         with contextlib.closing(process):
-            yield process.iter_frames
+            yield process.iter_blocks
     else:
         on_decoded = functools.partial(raise_if_stopped, stop)
-        yield functools.partial(
+        decode = functools.partial(
             iter_frames, image_size=image_size, selection=selection, on_decoded=on_decoded
         )
+        yield lambda source, **span: _iter_single(decode(source, **span))
+
+
+def _iter_single(frames: Iterator[Frame]) -> Iterator[FrameBlock]:
+    for frame in frames:
+        yield FrameBlock([frame.index], [frame.timestamp_sec], frame.pixels[np.newaxis])
 
 
 def _open_memory():

@@ -61,26 +61,27 @@ def _send_frames(
     frames: Iterator[Frame], connection: Connection, blocks: np.ndarray
 ) -> Exception | None:
     """Sends a clip's frames block by block, and returns the error behind them, if there is one."""
-    number, free, told, error = 0, NUM_BLOCKS, [], None
+    number, free, index, timestamp_sec, error = 0, NUM_BLOCKS, [], [], None
     try:
         for frame in frames:
             if not free:
                 if connection.recv() == ENOUGH:
                     return None
                 free += 1
-            blocks[number % NUM_BLOCKS, len(told)] = frame.pixels
-            told.append((frame.index, frame.timestamp_sec))
-            if len(told) == FRAMES_AT_ONCE:
-                connection.send(told)
-                number, free, told = number + 1, free - 1, []
+            blocks[number % NUM_BLOCKS, len(index)] = frame.pixels
+            index.append(frame.index)
+            timestamp_sec.append(frame.timestamp_sec)
+            if len(index) == FRAMES_AT_ONCE:
+                connection.send((index, timestamp_sec))
+                number, free, index, timestamp_sec = number + 1, free - 1, [], []
     except UnreadableClipError as unreadable:
         error = UnreadableClipError(str(unreadable))  # the others that it comes from may not travel
     except (EOFError, ConnectionError):
         raise
     except Exception as unforeseen:
         error = unforeseen
-    if told:
-        connection.send(told)
+    if index:
+        connection.send((index, timestamp_sec))
         free -= 1
     while free < NUM_BLOCKS:
         if connection.recv() == ENOUGH:

@@ -165,9 +165,10 @@ def _decode_clips(
         for number, job in jobs:
             clip, num_frames, last_sec = job.clip, 0, 0.0
             try:
-                for frame in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
-                    num_frames, last_sec = num_frames + 1, frame.timestamp_sec
-                    decoded.put(number, Item(job, frame))
+                for frames in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
+                    num_frames += len(frames.index)
+                    last_sec = frames.timestamp_sec[-1]
+                    decoded.put(number, Item(job, frames))
             except UnreadableClipError as error:
                 # A folder does not break off: behind a damaged image may lie whole ones.
                 keep = keep_partial and not job.source.is_dir()
@@ -208,7 +209,7 @@ def _ends_early(clip: Clip, num_frames: int, last_sec: float) -> bool:
 def _iter_items(decoded: ClipQueue, *, num_clips: int) -> Iterator[Item]:
     while num_clips:
         item = decoded.get()
-        num_clips -= item.frame is None
+        num_clips -= item.frames is None
         yield item
 
 

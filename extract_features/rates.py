@@ -19,7 +19,7 @@ from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES, FrameCount, take_evenly
 from extract_features.worklist import Job
 from lrcn.common.clip_file import ClipWriter
-from lrcn.common.decode import Frame, UnreadableClipError
+from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.frame_selection import ALL_FRAMES
 from lrcn.common.views import VIEWS
@@ -74,7 +74,7 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     maps, start_sec = [], time.monotonic()
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
-        rows = np.stack([x for frame in batch for x in views.cut(frame.pixels, image_size)])
+        rows = np.stack([x for picture in batch for x in views.cut(picture, image_size)])
         pixels[: len(rows)] = rows
         batch_maps = np.asarray(backbone.forward(pixels)).reshape(-1, *contract.frame_shape)
         maps.append(batch_maps[: len(batch)])
@@ -106,11 +106,13 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     )
 
 
-def _time_decoding(jobs: list[Job], image_size: int, num_frames: int) -> tuple[list[Frame], float]:
+def _time_decoding(
+    jobs: list[Job], image_size: int, num_frames: int
+) -> tuple[list[np.ndarray], float]:
     """Decodes the first frames of some clips as an extraction does: side by side.
 
     Returns:
-        The frames, and the seconds that they took.
+        The frames, [R, R, 3] uint8 each, and the seconds that they took.
     """
     in_processes = has_gpu()
     num_decoders = count_decoders(in_processes=in_processes)
@@ -120,13 +122,14 @@ def _time_decoding(jobs: list[Job], image_size: int, num_frames: int) -> tuple[l
         return [], 0.0
     frames_per_clip = math.ceil(num_frames / len(sample))
 
-    def read(decode: Callable, part: list[Job], frames_per_clip: int) -> list[Frame]:
+    def read(decode: Callable, part: list[Job], frames_per_clip: int) -> list[np.ndarray]:
         frames = []
         for job in part:
             clip = job.clip
-            clip_frames = decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec)
-            with contextlib.closing(clip_frames), contextlib.suppress(UnreadableClipError):
-                frames += itertools.islice(clip_frames, frames_per_clip)
+            blocks = decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec)
+            with contextlib.closing(blocks), contextlib.suppress(UnreadableClipError):
+                pictures = itertools.chain.from_iterable(block.pixels for block in blocks)
+                frames += itertools.islice(pictures, frames_per_clip)
         return frames
 
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(parts)) as threads:

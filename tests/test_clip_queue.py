@@ -9,7 +9,7 @@ from extract_features.batches import Item
 from extract_features.clip_queue import ClipQueue
 from extract_features.worklist import Job
 from lrcn.common.clip import Clip
-from lrcn.common.decode import Frame
+from lrcn.common.frame import FrameBlock
 from lrcn.common.workers import StoppedError, Worker
 
 SIZE = 3
@@ -17,7 +17,7 @@ SIZE = 3
 
 def make_items(name, num_frames):
     job = Job(Clip(name, name, "walk"), None, None)
-    frames = [Frame(t, 0.0, np.zeros(0, np.uint8)) for t in range(num_frames)]
+    frames = [FrameBlock([t], [0.0], np.zeros(1, np.uint8)) for t in range(num_frames)]
     return [Item(job, frame) for frame in [*frames, None]]
 
 
@@ -38,7 +38,7 @@ def put_all(queue, stop, clips):
 
 def take(queue, num_items):
     items = [queue.get() for _ in range(num_items)]
-    return [(item.job.clip.clip_id, item.frame and item.frame.index) for item in items]
+    return [(item.job.clip.clip_id, item.frames and item.frames.index[0]) for item in items]
 
 
 def test_the_earliest_clip_goes_first_whatever_others_have_put():
@@ -46,7 +46,7 @@ def test_the_earliest_clip_goes_first_whatever_others_have_put():
     queue = ClipQueue(SIZE, stop)
     a, b, c = make_items("a", 6), make_items("b", 2), make_items("c", 5)
     threads = put_all(queue, stop, [(2, c), (1, b), (0, a)])
-    expected = [(x.job.clip.clip_id, x.frame and x.frame.index) for x in [*a, *b, *c]]
+    expected = [(x.job.clip.clip_id, x.frames and x.frames.index[0]) for x in [*a, *b, *c]]
     found = take(queue, 1)
     for _ in expected[1:]:
         threads[0].join(0.02)  # what there is room for now is put
@@ -74,6 +74,18 @@ def test_later_clips_go_on_where_the_first_is_slow_and_no_further_than_there_is_
     stop.set()
     for thread in threads:
         thread.join()
+
+
+def test_room_is_of_frames_however_many_come_at_once():
+    stop = threading.Event()
+    queue = ClipQueue(SIZE, stop)
+    job = make_items("a", 1)[0].job
+    blocks = [Item(job, FrameBlock([t] * 2, [0.0] * 2, None)) for t in range(3)]
+    (thread,) = put_all(queue, stop, [(0, blocks)])
+    assert thread.is_alive()  # two blocks of 2 have filled the room of 3
+    assert queue.get().frames.index == [0, 0]
+    thread.join(10)
+    assert not thread.is_alive() and thread.error is None
 
 
 def test_the_first_clip_takes_no_room_from_others():

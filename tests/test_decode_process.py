@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import signal
@@ -20,6 +21,7 @@ from small_extraction import SMALL_PIPELINE, assert_same_features, extract
 from extract_features import decode_process
 from extract_features.decode_process import DecodeProcess
 from lrcn.common.decode import UnreadableClipError, iter_frames
+from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 from lrcn.common.workers import StoppedError
 
@@ -36,6 +38,11 @@ def open_process():
             return processes.enter_context(contextlib.closing(process))
 
         yield open_one
+
+
+def iter_process_frames(process, source, **span):
+    for block in process.iter_blocks(source, **span):
+        yield from map(Frame, block.index, block.timestamp_sec, block.pixels)
 
 
 def read_whole(decode, source, **span):
@@ -68,9 +75,8 @@ def test_frames_and_errors_are_those_of_a_thread(open_process, tmp_path, num_fra
     clips.append((video, {"start_sec": 0.35, "end_sec": 2.0}))
     for selection in (ALL_FRAMES, FrameSelection(frame_stride=3)):
         # All of one process, which must be in step after each.
-        found = [
-            read_whole(open_process(selection=selection).iter_frames, x, **y) for x, y in clips
-        ]
+        decode_there = functools.partial(iter_process_frames, open_process(selection=selection))
+        found = [read_whole(decode_there, x, **y) for x, y in clips]
         for (source, span), (frames, reason) in zip(clips, found, strict=True):
 
             def decode(source, **span):
@@ -92,18 +98,18 @@ def test_a_clip_that_is_left_early_does_not_disturb_the_next(open_process, tmp_p
     short = write_frame_folder(tmp_path / "short", make_numbered_frames(3))
     process = open_process()
     for source in (long, damaged):
-        frames = process.iter_frames(source, start_sec=None, end_sec=None)
+        frames = iter_process_frames(process, source, start_sec=None, end_sec=None)
         taken = list(itertools.islice(frames, num_taken))
         assert [x.index for x in taken] == list(range(num_taken))
         frames.close()
-        frames, reason = read_whole(process.iter_frames, short)
+        frames, reason = read_whole(functools.partial(iter_process_frames, process), short)
         assert [x.index for x in frames] == [0, 1, 2] and reason is None
 
 
 def test_a_process_that_dies_is_told_with_the_clip(open_process, tmp_path):
     folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
     process = open_process()
-    frames = process.iter_frames(folder, start_sec=None, end_sec=None)
+    frames = process.iter_blocks(folder, start_sec=None, end_sec=None)
     next(frames)
     process._process.kill()
     with pytest.raises(RuntimeError, match=r"folder: the process that decodes it .* status -9"):
@@ -117,7 +123,7 @@ def test_who_waits_for_frames_is_told_to_stop(open_process, tmp_path):
     os.kill(process._process.pid, signal.SIGSTOP)
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(StoppedError):
-        list(process.iter_frames(tmp_path / "never.mp4", start_sec=None, end_sec=None))
+        list(process.iter_blocks(tmp_path / "never.mp4", start_sec=None, end_sec=None))
 
 
 def test_no_process_outlives_a_kill(tmp_path):
@@ -128,7 +134,7 @@ from pathlib import Path
 from extract_features.decode_process import DecodeProcess
 from lrcn.common.frame_selection import ALL_FRAMES
 process = DecodeProcess(threading.Event(), image_size=32, selection=ALL_FRAMES)
-frames = process.iter_frames(Path(sys.argv[1]), start_sec=None, end_sec=None)
+frames = process.iter_blocks(Path(sys.argv[1]), start_sec=None, end_sec=None)
 next(frames)
 print(process._process.pid, flush=True)
 sys.stdin.read()
@@ -162,7 +168,7 @@ def test_a_clip_may_be_left_while_all_ends(open_process, tmp_path, is_closed):
     folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
     stop = threading.Event()
     process = open_process(stop)
-    frames = process.iter_frames(folder, start_sec=None, end_sec=None)
+    frames = process.iter_blocks(folder, start_sec=None, end_sec=None)
     next(frames)
     os.kill(process._process.pid, signal.SIGSTOP)
     stop.set()

@@ -55,6 +55,20 @@ class Frame(NamedTuple):
     pixels: np.ndarray | None
 
 
+class FrameBlock(NamedTuple):
+    """Some frames of a clip, one after the other, which cost no more to hand on than a single one.
+
+    Attributes:
+        index: N numbers, see `Frame`.
+        timestamp_sec: N times, see `Frame`.
+        pixels: [N, S, S, 3] uint8 RGB; None where they are no longer wanted.
+    """
+
+    index: list[int]
+    timestamp_sec: list[float]
+    pixels: np.ndarray | None
+
+
 def resize_picture(picture: Image.Image, image_size: int) -> np.ndarray:
     """Stretches a picture to a square: `RESIZE_RULE`.
 

@@ -43,22 +43,22 @@ class Views:
         return max(1, batch_size // self.num_views)
 
     def cut(self, pixels: np.ndarray, image_size: int) -> list[np.ndarray]:
-        """Makes the views of a frame.
+        """Makes the views of a frame, or of several.
 
         Args:
-            pixels: [R, R, 3] uint8, see `find_resized_px`.
+            pixels: [..., R, R, 3] uint8, see `find_resized_px`.
             image_size: S, in pixels.
 
         Returns:
-            V arrays [S, S, 3] uint8, which share the frame's memory.
+            V arrays [..., S, S, 3] uint8, which share the frames' memory.
         """
-        margin = len(pixels) - image_size
+        margin = pixels.shape[-2] - image_size
         views = []
         for row, column in self.crops or [(0, 0)]:
             top, left = row * margin // 2, column * margin // 2
-            views.append(pixels[top : top + image_size, left : left + image_size])
+            views.append(pixels[..., top : top + image_size, left : left + image_size, :])
         if self.mirrored:
-            views += [view[:, ::-1] for view in views]
+            views += [view[..., ::-1, :] for view in views]
         return views
 
 
