@@ -121,7 +121,6 @@ def _report_times(result: ExtractionResult) -> None:
     )
     if busy_part < _LOW_BUSY_PART and result.elapsed_sec > _LONG_SEC:
         logging.info(
-            "VGG16 waits most of the time for frames to be decoded, or packed and written. "
-            "--compression=zstd packs faster, and several processes may share the work "
-            "(--num_shards and --shard_index)"
+            "VGG16 waits most of the time for frames to be decoded, or packed and written. Several "
+            "processes may share the work (--num_shards and --shard_index)"
         )
