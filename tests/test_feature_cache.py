@@ -12,7 +12,7 @@ from commands import ROOT
 from refusals import refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
-from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError
+from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError, identify
 from lrcn.common.open_cache import create_cache, read_cache
 
 
@@ -79,6 +79,7 @@ def test_the_file_is_plain_hdf5(cache):
         assert file["frame_index"].fletcher32 and file["timestamp_sec"].fletcher32
         # Text of fixed length, which needs no heap; h5py gives it as bytes.
         assert dict(file.attrs) == {
+            "identity": identify(SMALL, "walk/clip_1", SOURCE).encode(),
             "contract": SMALL.digest.encode(),
             "clip_id": b"walk/clip_1",
             "source_size_bytes": 1234,
@@ -91,6 +92,7 @@ def test_the_file_is_plain_hdf5(cache):
 def test_text_of_any_length_is_read_as_older_versions_wrote_it(cache):
     write_clip(cache)
     with h5py.File(cache.clip_path("walk/clip_1"), "a") as file:
+        del file.attrs["identity"]
         for name in ("contract", "clip_id", "source_span"):
             file.attrs[name] = file.attrs[name].decode()
             assert h5py.check_string_dtype(file.attrs.get_id(name).dtype).length is None
@@ -165,9 +167,13 @@ def test_the_largest_float16_is_kept(cache):
     assert (cache.read_clip("a").feature_maps == 65504).all()
 
 
-def test_current_means_this_clip_contract_and_unchanged_source(cache):
+@pytest.mark.parametrize("is_older", [False, True])
+def test_current_means_this_clip_contract_and_unchanged_source(cache, is_older):
     assert not cache.is_current("a", SOURCE)
     write_clip(cache, "a")
+    if is_older:
+        with h5py.File(cache.clip_path("a"), "r+") as file:
+            del file.attrs["identity"]
     assert cache.is_current("a", SOURCE)
     assert not cache.is_current("a", SOURCE._replace(size_bytes=1235))
     assert not cache.is_current("a", SOURCE._replace(span=":1.5"))

@@ -1,6 +1,7 @@
 """One clip's file in the cache: how it is compressed, and how it is written whole or not at all."""
 
 import contextlib
+import hashlib
 from pathlib import Path
 
 import h5py
@@ -22,6 +23,11 @@ _MAGNITUDE_BITS, _INFINITY_BITS = 0x7FFF, 0x7C00
 
 class MissingFilterError(RuntimeError):
     """Reading or writing zstd needs a package that is not installed; no file is damaged."""
+
+
+def identify(contract: Contract, clip_id: str, source: SourceStat) -> str:
+    """Returns a digest of what a clip's features are of: the same where all of this is."""
+    return hashlib.sha256(repr((contract.digest, clip_id, *source)).encode()).hexdigest()
 
 
 class ClipWriter:
@@ -166,6 +172,8 @@ class ClipWriter:
             chunks=True,
         )
         attributes = self._file.attrs
+        # A resume reads this one alone, of thousands of clips.
+        _write_text(attributes, "identity", identify(self._contract, self._clip_id, source))
         _write_text(attributes, "contract", self._contract.digest)
         _write_text(attributes, "clip_id", self._clip_id)
         attributes["source_size_bytes"] = source.size_bytes

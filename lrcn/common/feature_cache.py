@@ -31,7 +31,7 @@ from lrcn.common.clip_features import (
     read_recorded_source,
     read_text,
 )
-from lrcn.common.clip_file import ClipWriter
+from lrcn.common.clip_file import ClipWriter, identify
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.frame_table import FrameTable, locate_frames
@@ -117,11 +117,15 @@ class FeatureCache:
         """
         try:
             with open_attributes(self.clip_path(clip_id)) as file_id:
-                if (
-                    read_text(file_id, "contract") == self.contract.digest
-                    and read_text(file_id, "clip_id") == clip_id
-                    and read_recorded_source(file_id) == source
-                ):
+                identity = read_text(file_id, "identity", "")
+                is_same = identity == identify(self.contract, clip_id, source)
+                if not identity:  # of an older version
+                    is_same = (
+                        read_text(file_id, "contract") == self.contract.digest
+                        and read_text(file_id, "clip_id") == clip_id
+                        and read_recorded_source(file_id) == source
+                    )
+                if is_same:
                     return read_text(file_id, "broken_off", "")
         except Exception as error:
             if not is_damage(error):
