@@ -48,6 +48,9 @@ def build_vgg16(*, weights: str, cut: str, image_size: int, compute_dtype: str =
         "include_top": needs_classifier,
         "input_shape": (image_size, image_size, 3),
     }
+    if compute_dtype == "float32":
+        # In a process of somebody else's too: caches of CPU and GPU may have one contract.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     # All weights are loaded, so Keras need not draw any: of fc1 and fc2 that takes seconds.
     undrawn = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
     with _dtype_policy(compute_dtype), undrawn:
