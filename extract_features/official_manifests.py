@@ -7,7 +7,7 @@ from absl import logging
 from lrcn.common.clip import SPLITS, Clip
 from lrcn.common.discover import read_data
 from lrcn.common.group_leaks import find_group_leaks
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.manifest import read_manifest, write_manifests
 from lrcn.common.official_lists import find_official_clips, read_official_lists
 from lrcn.common.splits import draw_splits
 
@@ -51,8 +51,7 @@ def write_official_manifests(
                 "remove it."
             )
     output_dir.mkdir(parents=True, exist_ok=True)
-    for path, wanted in manifests.items():
-        write_manifest(path, wanted)
+    write_manifests(manifests)
     # A manifest may be a cache's, whose paths start from elsewhere.
     if data.is_dir() and not output_dir.samefile(data_root):
         logging.info(

@@ -127,7 +127,7 @@ def test_no_manifests_are_asked_for(cache, tmp_path):
 
 
 def test_a_folder_stands_for_its_manifests_in_natural_order(tmp_path):
-    for name in ("split_10.csv", "split_2.CSV", "split_1.csv", "notes.md"):
+    for name in ("split_10.csv", "split_2.CSV", "split_1.csv", "notes.md", "._split_1.csv"):
         (tmp_path / name).touch()
     names = ["split_1.csv", "split_2.CSV", "split_10.csv"]
     assert find_manifests([str(tmp_path)]) == [tmp_path / name for name in names]
@@ -136,6 +136,9 @@ def test_a_folder_stands_for_its_manifests_in_natural_order(tmp_path):
     (tmp_path / "new").mkdir()
     with pytest.raises(ValueError, match=r"new: expected \.csv files in this folder. Received: no"):
         find_manifests([str(tmp_path / "new")])
+    (tmp_path / ".split_3.csv.0123abcd.tmp").touch()
+    with refusal(f"{tmp_path / 'split_3.csv'}: expected a manifest. Received", FileNotFoundError):
+        find_manifests([str(tmp_path)])
 
 
 def refuse(cache, paths, tmp_path, text):

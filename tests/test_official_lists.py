@@ -3,14 +3,18 @@
 import collections
 import dataclasses
 import re
+import subprocess
+import sys
 
 import pytest
-from commands import run_program
+from commands import ROOT, run_program
+from refusals import refusal
 
 from extract_features.official_manifests import write_official_manifests
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.official_lists import ListedVideo, find_official_clips, read_official_lists
+from train_head.cross_validation import find_manifests
 
 UCF101_CLASSES = ("ApplyLipstick", "HandstandPushups")
 # The folder's name and the videos' differ in one letter, as in the data set itself.
@@ -174,6 +178,36 @@ def test_program_makes_a_manifest_of_each_split(tmp_path):
     assert "split 1: 16 train, 0 val, 8 test;" in done.stderr
     assert "split_1.csv: holds other clips or splits than these. Name another" in done.stderr
     assert [path.read_bytes() for path in paths] == contents
+
+
+def test_a_kill_leaves_manifests_that_are_not_taken_for_all(tmp_path):
+    program = (
+        "import os, runpy, sys\n"
+        "written = []\n"
+        "def kill_at_the_second(event, names):\n"
+        "    if event == 'os.rename' and str(names[1]).endswith('.csv'):\n"
+        "        written.append(names)\n"
+        "        if len(written) == 2:\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "sys.addaudithook(kill_at_the_second)\n"
+        "runpy.run_module('extract_features.official_splits', run_name='__main__')\n"
+    )
+    output_dir = tmp_path / "manifests"
+    flags = (
+        f"--lists={write_ucf101_lists(tmp_path / 'lists')}",
+        f"--data={make_ucf101_videos(tmp_path / 'videos')}",
+        f"--output_dir={output_dir}",
+    )
+    done = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, capture_output=True)
+    assert done.returncode == -9
+    written = [path.name for path in output_dir.glob("split_*.csv")]
+    assert len(written) == 1
+    lacking = output_dir / {"split_1.csv": "split_2.csv", "split_2.csv": "split_1.csv"}[written[0]]
+    with refusal(f"{lacking}: expected a manifest. Received: a hidden file", FileNotFoundError):
+        find_manifests([str(output_dir)])
+    run_program("extract_features.official_splits", *flags)
+    assert find_manifests([str(output_dir)]) == [output_dir / f"split_{i}.csv" for i in (1, 2)]
+    assert len(list(output_dir.iterdir())) == 2
 
 
 def test_a_manifest_of_some_clips_will_do_and_what_lacks_is_said(tmp_path, caplog):

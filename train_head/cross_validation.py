@@ -1,12 +1,14 @@
 """One recipe on several splits of the clips of one cache, and the mean of its scores."""
 
 import dataclasses
+import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
+from lrcn.common.atomic_file import list_final_names
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, write_json
@@ -28,17 +30,26 @@ def find_manifests(named: Sequence[str]) -> list[Path]:
     """Finds the manifests that are named; a folder stands for the .csv files in it.
 
     Raises:
+        FileNotFoundError: If one of those in a folder was begun and is not written.
         ValueError: If a folder has none.
     """
     paths = []
     for name in named:
         found = [Path(name)]
         if name and found[0].is_dir():
-            found = [path for path in Path(name).iterdir() if path.suffix.lower() == ".csv"]
+            found = [Path(name) / x for x in list_final_names(Path(name))]
+            found = [path for path in found if path.suffix.lower() == ".csv"]
             if not found:
                 raise ValueError(
                     f"--manifests: {name}: expected .csv files in this folder. Received: none. "
                     "Name another, or the manifests themselves."
+                )
+            unwritten = sorted(path for path in found if not os.path.lexists(path))
+            if unwritten:
+                raise FileNotFoundError(
+                    f"{unwritten[0]}: expected a manifest. Received: a hidden file of its name and "
+                    ".tmp, as the command that writes it was stopped. Run that command again, or "
+                    "delete the hidden file if these manifests are all without it."
                 )
         paths += sorted(found, key=lambda path: natural_key(path.name))
     return paths

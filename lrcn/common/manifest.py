@@ -4,15 +4,16 @@
 unchanged.
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lrcn.common.alike_names import check_one_form
-from lrcn.common.atomic_file import write_text
+from lrcn.common.atomic_file import replace_file, write_text
 from lrcn.common.clip import Clip, check_clips, check_label
 from lrcn.common.frame import check_is_file
 from lrcn.common.natural_sort import natural_key
@@ -57,15 +58,32 @@ def write_manifest(csv_path: str | os.PathLike, clips: Sequence[Clip]) -> None:
     Raises:
         ValueError: If a rule is broken; nothing is written then.
     """
-    _check_not_empty(clips, csv_path)
-    check_clips(clips, places=[f"{csv_path}: clip {i + 1}" for i in range(len(clips))])
+    write_manifests({Path(csv_path): clips})
+
+
+def write_manifests(manifests: Mapping[Path, Sequence[Clip]]) -> None:
+    """Writes manifests that belong together. Errors as `write_manifest`.
+
+    All are written before one gets its name, so what a kill leaves shows which others belong to it:
+    by their temporary files.
+    """
+    with contextlib.ExitStack() as stack:
+        for path, clips in manifests.items():
+            text = _format_manifest(clips, path)
+            temporary = stack.enter_context(replace_file(path))
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _format_manifest(clips: Sequence[Clip], path: Path) -> str:
+    _check_not_empty(clips, path)
+    check_clips(clips, places=[f"{path}: clip {i + 1}" for i in range(len(clips))])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for clip in clips:
         span = ["" if sec is None else repr(float(sec)) for sec in (clip.start_sec, clip.end_sec)]
         writer.writerow([clip.clip_id, clip.path, clip.label, clip.split, clip.group, *span])
-    write_text(Path(csv_path), text.getvalue())
+    return text.getvalue()
 
 
 def find_class_names(clips: Iterable[Clip]) -> list[str]:
