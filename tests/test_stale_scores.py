@@ -1,5 +1,8 @@
 """A score is of the clips that the cache has now, and of the model that the run has now."""
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 from refusals import limited_files, refusal
@@ -10,9 +13,13 @@ from lrcn.common.clip import SourceStat
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import read_json, write_json
 from train_head.evaluation import evaluate_run
+from train_head.fusion import warn_of_changed_clips
 from train_head.held_out import score_run
 from train_head.near_duplicates import find_near_duplicates
+from train_head.prediction_file import read_run_predictions
 from train_head.report_data import describe_run, read_audit
+from train_head.reporting import write_report
+from train_head.score_table import format_metrics
 
 
 @pytest.mark.parametrize(
@@ -129,14 +136,43 @@ def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
     np.testing.assert_equal(score_run(run, cache)["top1"], whole["top1"])
 
 
+def test_a_score_that_somebody_shortened_is_said_with_what_mends_it(trained):
+    cache, run = trained
+    path = run.metrics_path("test")
+    whole = read_json(path)
+
+    def show():
+        format_metrics(score_run(run, cache))
+
+    for place, key, read in (
+        ((), "top1", lambda: write_report(run, cache)),
+        ((), "split", show),
+        (("provenance",), "leaking_groups", show),
+        (("per_class", "fall"), "f1", show),
+    ):
+        changed = copy.deepcopy(whole)
+        functools.reduce(dict.get, place, changed).pop(key)
+        write_json(path, changed)
+        with refusal(f"{path}: expected {key!r}, as train_head.evaluate writes it. ") as caught:
+            read()
+        assert str(caught.value).endswith("Delete it, and run train_head.evaluate again.")
+
+
 def test_what_is_no_json_is_said_with_what_mends_it(trained):
     cache, run = trained
-    wanted = read_json(run.metrics_path("test"))
-    run.metrics_path("test").write_text("{")
-    with refusal("metrics.json: not valid JSON (") as caught:
-        score_run(run, cache)
-    assert str(caught.value).endswith("Delete it: the clips are scored anew.")
-    run.metrics_path("test").unlink()
+    path = run.metrics_path("test")
+    wanted = read_json(path)
+    predictions = {str(run.path): read_run_predictions(run, split="test")}
+    for content, text in (("{", "not valid JSON ("), ("[1]", "expected the scores of a run")):
+        path.write_text(content)
+        for read in (
+            lambda: score_run(run, cache),
+            lambda: warn_of_changed_clips(predictions, split="test"),
+        ):
+            with refusal(f"{path}: {text}") as caught:
+                read()
+            assert str(caught.value).endswith("Delete it, and run train_head.evaluate again.")
+    path.unlink()
     assert score_run(run, cache)["confusion_matrix"] == wanted["confusion_matrix"]
     run.config_path.write_text("{")
     text = "Copy the run again, or delete its folder and train it again."

@@ -99,7 +99,8 @@ def cross_validate(
     for name, fold, run in zip(names, folds, runs, strict=True):
         logging.info("%s (%d of %d)", name, len(scored) + 1, len(names))
         train_run(config, fold, run=run, checkpoint_sec=checkpoint_sec)
-        scored.append({"name": name, **score_run(run, data.cache)})
+        scores = score_run(run, data.cache)
+        scored.append(type(scores)(name=name, **scores))  # tells of a key that is missing
     values = {score: [scores[score] for scores in scored] for score in _AVERAGED[config.labels]}
     content = {
         "runs": scored,

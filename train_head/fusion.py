@@ -9,8 +9,9 @@ import math
 import numpy as np
 from absl import logging
 
-from lrcn.common.run_dir import RunDir, read_json
+from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import pad_names
+from train_head.held_out import read_scores
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions
 
@@ -28,7 +29,7 @@ def warn_of_changed_clips(named: dict[str, Predictions], *, split: str) -> None:
     known = {}
     for name, predictions in named.items():
         path = RunDir(name).metrics_path(split)
-        origin = read_json(path).get("provenance", {}) if path.exists() else {}
+        origin = read_scores(path).get("provenance", {}) if path.exists() else {}
         if "sources" in origin:
             # In another order, the same clips have another digest.
             clips = (origin["cache_dir"], *predictions.clip_ids)

@@ -1,5 +1,7 @@
 """The scores of a run on its held-out clips: those that are known, else made now."""
 
+from pathlib import Path
+
 from absl import logging
 
 from lrcn.common.feature_cache import FeatureCache
@@ -33,9 +35,30 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     path = run.metrics_path(split)
     if not path.exists() or not run.predictions_path(split).exists():
         return None
-    scores = read_json(path, remedy="Delete it: the clips are scored anew")
+    scores = read_scores(path)
     is_current = scores.get("provenance", {}).get("sources") == _digest_sources(run, cache, split)
     return scores if is_current else None
+
+
+def read_scores(path: Path) -> dict:
+    """Reads a score that was written; one that somebody changed by hand is told.
+
+    Raises:
+        ValueError: If it is none, at once; or if a key is missing, when it is looked up.
+    """
+    remedy = "Delete it, and run train_head.evaluate again"
+
+    class Part(dict):
+        def __missing__(self, key):
+            raise ValueError(
+                f"{path}: expected {key!r}, as train_head.evaluate writes it. Received: "
+                f"{', '.join(self)}. {remedy}."
+            )
+
+    scores = read_json(path, remedy=remedy, kind=Part)
+    if not isinstance(scores, Part):
+        raise ValueError(f"{path}: expected the scores of a run. Received: {scores!r}. {remedy}.")
+    return scores
 
 
 def _digest_sources(run: RunDir, cache: FeatureCache, split: str) -> str:

@@ -109,15 +109,20 @@ def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
 _REMEDY = "Copy the run again, or delete its folder and train it again"
 
 
-def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
-    """Reads a JSON file; `remedy` is what to do where it is there and is not JSON.
+def read_json(path: Path, *, remedy: str = _REMEDY, kind: type[dict] = dict) -> dict:
+    """Reads a JSON file.
+
+    Args:
+        path: The file.
+        remedy: What to do where it is there and is not JSON.
+        kind: What its objects become.
 
     Raises:
         FileNotFoundError: If it is missing.
         ValueError: If it is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_hook=kind)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: missing. {_REMEDY}.") from None
     except ValueError as error:
