@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refusal
 
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from train_head.prediction import Prediction
@@ -68,6 +69,17 @@ def test_a_disk_that_is_full_at_once_leaves_no_file(make_small_disk):
     error, num_clips = write_until_full(disk / "p.csv", num_frames=0)
     assert str(error) == f"[Errno 28] No space left on device: '{disk}/p.csv'"
     assert num_clips == 0 and [path.name for path in disk.iterdir()] == ["others"]
+
+
+def test_a_file_that_another_made_meanwhile_stays(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("mine")
+    with (
+        refusal(f"{path}: another program has made it meanwhile. Name another --output."),
+        open_prediction_csv(str(path), CLASS_NAMES, labels_frames=False),
+    ):
+        pass
+    assert path.read_text() == "mine"
 
 
 def test_a_stop_before_the_first_clip_leaves_no_file(tmp_path):

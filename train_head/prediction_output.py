@@ -68,14 +68,21 @@ def open_prediction_csv(
 
     Raises:
         OSError: If it cannot be written.
+        ValueError: If it exists.
     """
     if path is None:
         yield lambda prediction: None
         return
     when = ["frame_index", "timestamp_sec"] if labels_frames else []
     num_clips = 0
+    try:
+        Path(path).touch(exist_ok=False)
+    except FileExistsError:  # not when the program started
+        raise ValueError(
+            f"{path}: another program has made it meanwhile. Name another --output."
+        ) from None
     # Unbuffered: what a buffer still holds when the disk is full can be neither kept nor counted.
-    with open(path, "xb", buffering=0) as file:
+    with open(path, "r+b", buffering=0) as file:
 
         def write_rows(prediction: Prediction) -> None:
             nonlocal num_clips
