@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from commands import run_program
 from media import make_numbered_frames, write_frame_folder
-from refusals import refusal
+from refusals import no_more_open_files, refusal
 from small_vgg16 import RANDOM_SHA256, build_vgg16
 
 from lrcn.common import backbone
-from lrcn.common.backbone_weights import fingerprint_weights
+from lrcn.common.backbone_weights import fingerprint_weights, load_weights_file
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,17 @@ def test_a_layer_of_another_name_is_not_left_random(weights_dir, tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.h5: expected a VGG16 weights file\. .*no"):
         build_vgg16(tmp_path / "gone.h5")
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_hold_no_weights(weights_dir):
+    model = build_vgg16()
+    for name in ("notop.h5", "vgg16.weights.h5"):
+        path = weights_dir / name
+        with (
+            no_more_open_files(),
+            refusal(f"[Errno 24] Too many open files: '{path}'", OSError),
+        ):
+            load_weights_file(model, path)
 
 
 def test_a_failed_download_says_where_to_put_the_file(tmp_path):

@@ -61,6 +61,7 @@ def load_weights_file(vgg16, path: Path) -> None:
 
     Raises:
         FileNotFoundError: If it is missing.
+        OSError: If it cannot be read.
         ValueError: If it does not hold all weights of VGG16 up to the last layer, all finite.
     """
     if not path.is_file():
@@ -68,6 +69,7 @@ def load_weights_file(vgg16, path: Path) -> None:
             f"{path}: expected a VGG16 weights file. Received: no file there. Give "
             "--weights=imagenet, --weights=random, or the path of a Keras .h5 or .weights.h5 file."
         )
+    path.open("rb").close()  # what cannot be read says nothing of what it holds
     try:
         _check_layers_of_file(vgg16, path)
         with warnings.catch_warnings():
