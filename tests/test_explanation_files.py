@@ -13,6 +13,7 @@ from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.views import VIEWS
 from train_head.explanation import Explainer
 from train_head.explanation_files import ExplanationFolder
+from train_head.prediction_sources import find_sources
 
 
 def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplog):
@@ -38,6 +39,19 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplo
     assert {"_i_x_.csv", "_i_x__2.csv"} < set(written)
     with pytest.raises(ValueError, match=r"_i_x_\.csv: exists already, or is --output too\. Name "):
         ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
+    with pytest.raises(ValueError, match=r"clip_0: a clip, of which pictures there would be frame"):
+        ExplanationFolder(source, [hostile], views=VIEWS["one"])
+    # Pictures are no clips, in a folder of their own or among those that they explain.
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "clip").symlink_to(source)
+    (tmp_path / "why").rename(new / "why")
+    assert find_sources([str(new)]) == [new / "clip"]
+    for path in (new / "why").iterdir():
+        path.rename(new / path.name)
+    assert find_sources([str(new)]) == [new / "clip"]
+    (new / "_i_x_.csv").write_text("another table")
+    assert find_sources([str(new)]) == [new]
 
 
 def test_an_output_among_the_explanations_is_refused(run_dir, clips_dir, tmp_path):

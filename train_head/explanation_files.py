@@ -14,7 +14,7 @@ from lrcn.common.clip import escape_control
 from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.views import Views
-from train_head.class_columns import name_columns
+from train_head.class_columns import EXPLANATION_COLUMNS, name_columns
 from train_head.explanation import Explanation
 from train_head.plot_fonts import find_font_families
 
@@ -42,8 +42,13 @@ class ExplanationFolder:
 
         Raises:
             OSError: If the folder cannot be made or written to.
-            ValueError: If one of the files exists.
+            ValueError: If one of the files exists, or the folder is a clip.
         """
+        if folder.resolve() in {source.resolve() for source in sources}:
+            raise ValueError(
+                f"{folder}: a clip, of which pictures there would be frames. Name another "
+                "--explain folder."
+            )
         self._views = views
         self._paths = []
         seen = set()
@@ -109,8 +114,7 @@ class ExplanationFolder:
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
     with replace_csv(path) as writer:
-        columns = ["frame_index", "timestamp_sec", "influence", *name_columns(class_names)]
-        writer.writerow(columns)
+        writer.writerow([*EXPLANATION_COLUMNS, *name_columns(class_names)])
         for t, frame_index in enumerate(explanation.frame_index):
             seconds = explanation.timestamp_sec[t]
             writer.writerow(

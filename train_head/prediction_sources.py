@@ -15,6 +15,7 @@ from lrcn.common.clip_folder import (
 from lrcn.common.frame import check_is_file
 from lrcn.common.images import is_animation
 from lrcn.common.natural_sort import natural_key
+from train_head.class_columns import EXPLANATION_COLUMNS
 
 
 def find_sources(arguments: list[str]) -> list[Path]:
@@ -23,8 +24,9 @@ def find_sources(arguments: list[str]) -> list[Path]:
     A file is a clip. So is a folder with more images than videos, as in stage 1: of its images, and
     a warning tells what lies beside them. Any other folder stands for all clips below it, in
     natural order; images that are no more than the videos are their thumbnails. An animated GIF
-    counts as a video. A link to a folder that it lies in is passed over. So are files that are no
-    videos by their names, of which a warning tells.
+    counts as a video, and a picture that explains an earlier prediction as no image. A link to a
+    folder that it lies in is passed over. So are files that are no videos by their names, of which
+    a warning tells.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -75,11 +77,11 @@ def _iter_sources(
     if path.resolve() in within:
         return
     contents = list_clip_folder(path)
-    stills, videos = [], contents.videos
+    stills, videos, others = [], contents.videos, set(contents.others)
     for entry in contents.images:
         if is_animation(entry.path):
             videos.append(entry.name)
-        else:
+        elif not _is_explanation(path / entry.name, others):
             stills.append(entry)
     if contents._replace(images=stills).is_clip:
         yield path
@@ -87,3 +89,15 @@ def _iter_sources(
     passed_over += [path / name for name in contents.others]
     for name in sorted([*contents.folders, *videos], key=natural_key):
         yield from _iter_sources(path / name, passed_over, within=within | {path.resolve()})
+
+
+def _is_explanation(picture: Path, others: set[str]) -> bool:
+    """Whether `--explain` wrote an image, and the table beside it."""
+    table = picture.with_suffix(".csv")
+    if table.name not in others:
+        return False
+    try:
+        with open(table, encoding="utf-8") as file:
+            return file.readline().startswith(f"{','.join(EXPLANATION_COLUMNS)},")
+    except (OSError, ValueError):
+        return False
