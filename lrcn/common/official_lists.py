@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import Clip
+from lrcn.common.clip_folder import is_hidden
 from lrcn.common.manifest import read_utf8
 from lrcn.common.natural_sort import natural_key
 
@@ -60,7 +61,8 @@ def read_official_lists(lists_dir: Path) -> dict[int, dict[str, ListedVideo]]:
     """
     if not lists_dir.is_dir():
         raise NotADirectoryError(f"{lists_dir}: expected --lists to be a folder. Correct it.")
-    paths = sorted(lists_dir.iterdir(), key=lambda path: natural_key(path.name))
+    paths = [path for path in lists_dir.iterdir() if not is_hidden(path.name)]
+    paths.sort(key=lambda path: natural_key(path.name))
     splits: dict[int, dict[str, ListedVideo]] = {}
     rows = [*_iter_ucf101(paths), *_iter_hmdb51(paths)]
     for number, name, video in rows:
