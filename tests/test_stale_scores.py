@@ -153,9 +153,20 @@ def test_a_score_that_somebody_shortened_is_said_with_what_mends_it(trained):
         changed = copy.deepcopy(whole)
         functools.reduce(dict.get, place, changed).pop(key)
         write_json(path, changed)
-        with refusal(f"{path}: expected {key!r}, as train_head.evaluate writes it. ") as caught:
+        with refusal(f"{path}: expected the key {key!r}. Received: ") as caught:
             read()
         assert str(caught.value).endswith("Delete it, and run train_head.evaluate again.")
+
+
+@pytest.mark.parametrize("key", ["pairs", "num_pairs"])
+def test_an_audit_that_somebody_shortened_is_said_too(trained, tmp_path, key):
+    cache, run = trained
+    path = tmp_path / "audit.json"
+    audit = find_near_duplicates(cache, threshold=0.95)
+    write_json(path, {name: value for name, value in audit.items() if name != key})
+    with refusal(f"{path}: expected the key {key!r}. Received: ") as caught:
+        read_audit(tmp_path, describe_run(run, cache))[key]
+    assert str(caught.value).endswith("Run train_head.audit again.")
 
 
 def test_what_is_no_json_is_said_with_what_mends_it(trained):
@@ -163,7 +174,7 @@ def test_what_is_no_json_is_said_with_what_mends_it(trained):
     path = run.metrics_path("test")
     wanted = read_json(path)
     predictions = {str(run.path): read_run_predictions(run, split="test")}
-    for content, text in (("{", "not valid JSON ("), ("[1]", "expected the scores of a run")):
+    for content, text in (("{", "not valid JSON ("), ("[1]", "expected a JSON object. Received: ")):
         path.write_text(content)
         for read in (
             lambda: score_run(run, cache),

@@ -173,7 +173,9 @@ def read_compare(compare_dir: Path, wanted: dict[str, str] | None) -> dict | Non
 def read_audit(audit_dir: Path, wanted: dict[str, str] | None) -> dict | None:
     """Reads `audit.json` as `read_compare`, with the first pairs only."""
     audit = _read_result(audit_dir / "audit.json", wanted, program="audit")
-    return audit and {**audit, "pairs": audit["pairs"][:_NUM_PAIRS]}
+    if audit is not None:
+        audit["pairs"] = audit["pairs"][:_NUM_PAIRS]
+    return audit
 
 
 def _read_result(path: Path, wanted: dict[str, str] | None, *, program: str) -> dict | None:

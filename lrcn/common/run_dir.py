@@ -109,24 +109,35 @@ def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
 _REMEDY = "Copy the run again, or delete its folder and train it again"
 
 
-def read_json(path: Path, *, remedy: str = _REMEDY, kind: type[dict] = dict) -> dict:
-    """Reads a JSON file.
+def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
+    """Reads a JSON file; `remedy` is what to do where it is there and was changed by hand.
 
-    Args:
-        path: The file.
-        remedy: What to do where it is there and is not JSON.
-        kind: What its objects become.
+    Returns:
+        The object that it holds. Of a key that is missing, there and in objects within, a
+        ValueError tells when it is looked up.
 
     Raises:
         FileNotFoundError: If it is missing.
-        ValueError: If it is not JSON.
+        ValueError: If it is not JSON, or no object.
     """
+
+    class Part(dict):
+        def __missing__(self, key):
+            raise ValueError(
+                f"{path}: expected the key {key!r}. Received: {', '.join(self)}. {remedy}."
+            )
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_hook=kind)
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=Part)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: missing. {_REMEDY}.") from None
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error}). {remedy}.") from error
+    if not isinstance(content, Part):
+        raise ValueError(
+            f"{path}: expected a JSON object. Received: {type(content).__name__}. {remedy}."
+        )
+    return content
 
 
 def write_json(path: Path, content) -> None:
