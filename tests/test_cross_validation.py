@@ -94,7 +94,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     # Not of what somebody took a score out of.
     path = RunDir(output_dir / "first").metrics_path("test")
     write_json(path, {key: value for key, value in read_json(path).items() if key != "top5"})
-    with refusal(f"{path}: expected the key 'top5'. Received: name, "):
+    with refusal(f"{path}: expected the key 'top5'. Received: split, "):
         again()
 
 

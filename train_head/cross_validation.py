@@ -99,11 +99,10 @@ def cross_validate(
     for name, fold, run in zip(names, folds, runs, strict=True):
         logging.info("%s (%d of %d)", name, len(scored) + 1, len(names))
         train_run(config, fold, run=run, checkpoint_sec=checkpoint_sec)
-        scores = score_run(run, data.cache)
-        scored.append(type(scores)(name=name, **scores))  # tells of a key that is missing
+        scored.append(score_run(run, data.cache))
     values = {score: [scores[score] for scores in scored] for score in _AVERAGED[config.labels]}
     content = {
-        "runs": scored,
+        "runs": [{"name": name, **scores} for name, scores in zip(names, scored, strict=True)],
         "mean": {score: statistics.fmean(x) for score, x in values.items()},
         "std": {score: statistics.stdev(x) if len(x) > 1 else None for score, x in values.items()},
     }
