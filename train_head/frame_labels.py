@@ -22,8 +22,9 @@ import numpy as np
 from lrcn.common.alike_names import check_one_form, warn_of_alike
 from lrcn.common.clip import Clip, check_label
 from lrcn.common.clip_features import ClipClock
+from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_class_names, read_manifest, read_utf8
+from lrcn.common.manifest import read_class_names, read_manifest
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir
 from lrcn.common.span import round_sec

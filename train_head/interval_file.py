@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import check_label
-from lrcn.common.manifest import find_separator_remedy, iter_table
+from lrcn.common.csv_table import find_separator_remedy, iter_table
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")

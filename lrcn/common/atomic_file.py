@@ -14,7 +14,7 @@ import re
 import secrets
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,8 +65,19 @@ def replace_file(path: Path, *, keep_ending: bool = False) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 file, which appears whole or not at all; errors as `replace_file`."""
-    with replace_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Writes UTF-8 files that belong together, each of which appears whole or not at all.
+
+    All are written before one gets its name, so what a kill leaves shows which others belong to it:
+    by their temporary files. Errors as `replace_file`.
+    """
+    with contextlib.ExitStack() as stack:
+        for path, text in texts.items():
+            temporary = stack.enter_context(replace_file(path))
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextlib.contextmanager

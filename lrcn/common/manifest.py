@@ -4,7 +4,6 @@
 unchanged.
 """
 
-import contextlib
 import csv
 import dataclasses
 import io
@@ -13,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lrcn.common.alike_names import check_one_form
-from lrcn.common.atomic_file import replace_file, write_text
+from lrcn.common.atomic_file import write_text, write_texts
 from lrcn.common.clip import Clip, check_clips, check_label
-from lrcn.common.frame import check_is_file
+from lrcn.common.csv_table import find_separator_remedy, iter_table, read_utf8
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.wording import name_some
 
@@ -62,16 +61,8 @@ def write_manifest(csv_path: str | os.PathLike, clips: Sequence[Clip]) -> None:
 
 
 def write_manifests(manifests: Mapping[Path, Sequence[Clip]]) -> None:
-    """Writes manifests that belong together. Errors as `write_manifest`.
-
-    All are written before one gets its name, so what a kill leaves shows which others belong to it:
-    by their temporary files.
-    """
-    with contextlib.ExitStack() as stack:
-        for path, clips in manifests.items():
-            text = _format_manifest(clips, path)
-            temporary = stack.enter_context(replace_file(path))
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+    """Writes manifests that belong together, see `write_texts`. Errors as `write_manifest`."""
+    write_texts({path: _format_manifest(clips, path) for path, clips in manifests.items()})
 
 
 def _format_manifest(clips: Sequence[Clip], path: Path) -> str:
@@ -145,52 +136,12 @@ def write_class_names(path: str | os.PathLike, names: Sequence[str]) -> None:
     write_text(Path(path), "".join(f"{name}\n" for name in names))
 
 
-def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
-    """Yields the line, from 1, and the cells of a CSV file's header, and then of each row.
-
-    Spreadsheets add rows of nothing but commas, which are left out, and columns that they show as
-    empty, which are cut off behind the header's last name.
-
-    Raises:
-        ValueError: If it is no CSV of UTF-8, or a row has not the header's number of cells; the
-            message names the file and the line.
-    """
-    reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
-    next_line = 1
-    try:
-        header = next(reader, [])
-        _drop_empty_cells(header, num_kept=0)
-        yield 1, header
-        next_line = reader.line_num + 1
-        for cells in reader:
-            # A quoted cell may span lines: the row is named by its first.
-            line, next_line = next_line, reader.line_num + 1
-            if any(cells):
-                _drop_empty_cells(cells, num_kept=len(header))
-                if len(cells) != len(header):
-                    raise ValueError(
-                        f"{csv_path}:{line}: expected {len(header)} cells as in the header, "
-                        f"received {len(cells)}. Quote cells that hold commas."
-                    )
-                yield line, cells
-    except csv.Error as error:
-        raise ValueError(
-            f"{csv_path}:{next_line}: expected a row of CSV, but: {error}. Quote cells that "
-            'hold commas or quotes, and double the quotes inside ("say ""hi""").'
-        ) from error
-
-
 def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
     table = iter_table(csv_path)
     _, header = next(table)
     _check_header(header, place=f"{csv_path}:1")
     for line, cells in table:
         yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
-
-
-def _drop_empty_cells(cells: list[str], *, num_kept: int) -> None:
-    while len(cells) > num_kept and not cells[-1]:
-        cells.pop()
 
 
 def _check_class_names(names: Sequence[str], path: str | os.PathLike) -> None:
@@ -249,29 +200,3 @@ def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
                 "Correct it, or leave it empty."
             ) from None
     return Clip(**row)
-
-
-def find_separator_remedy(header: Sequence[str]) -> str | None:
-    """Returns what to do about a table that a spreadsheet saved without commas, None for others."""
-    if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
-        return "Save the file with commas between all cells."
-    return None
-
-
-def read_utf8(path: str | os.PathLike) -> str:
-    """Reads a text file, with or without a byte order mark.
-
-    Raises:
-        ValueError: If it is not UTF-8; the message names the file and the line. Also if it is a
-            pipe, which may keep a program waiting for ever and gives its content only once.
-    """
-    check_is_file(path, os.stat(path).st_mode)
-    content = Path(path).read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}:{line}: expected UTF-8 text, received byte 0x{content[error.start]:02x}. "
-            "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
-        ) from error
