@@ -10,7 +10,7 @@ from lrcn.common.backbone_weights import (
     load_weights_file,
     set_random_weights,
 )
-from lrcn.common.devices import is_without_avx512
+from lrcn.common.devices import has_avx2
 from lrcn.common.tensorflow_start import import_tensorflow
 from lrcn.common.winograd import use_winograd
 
@@ -123,7 +123,7 @@ def make_forward(part, *, batch_size: int | None):
     def forward(inputs):
         return tf.cast(part(inputs, training=False), tf.float16)
 
-    with use_winograd(part) if is_without_avx512() else contextlib.nullcontext():
+    with use_winograd(part) if has_avx2() else contextlib.nullcontext():
         return forward.get_concrete_function()
 
 
