@@ -1,6 +1,7 @@
 """Runs the programs as a user does: as processes of their own, in the root of the repository."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,25 @@ def run_program(
 def make_command(module: str, *flags: object) -> list[str]:
     """The command line that `run_program` runs."""
     return [sys.executable, "-m", module, *map(str, flags)]
+
+
+def kill_at_first_manifest(module: str, *flags: object) -> None:
+    """Runs a program until one .csv file has its name, and nothing was done since."""
+    program = (
+        "import os, runpy, sys\n"
+        "renamed = []\n"
+        "def kill_at_the_first(event, names):\n"
+        "    if renamed and event == 'open':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    if event == 'os.rename' and str(names[1]).endswith('.csv'):\n"
+        "        renamed.append(names)\n"
+        "sys.addaudithook(kill_at_the_first)\n"
+        f"runpy.run_module({module!r}, run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", program, *map(str, flags)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=_TIMEOUT_SEC)
+    if done.returncode != -signal.SIGKILL:
+        raise AssertionError(f"{module}: status {done.returncode}\n{done.stderr.decode()}")
 
 
 def read_state(folder: Path) -> dict:

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from commands import SMALL_HEAD, run_program
+from commands import SMALL_HEAD, kill_at_first_manifest, run_program
 from refusals import refusal
 from small_data import make_config, make_ramps, write_cache
 
@@ -16,6 +16,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
+from train_head.folds import write_folds
 from train_head.run_clips import read_run_clips
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -111,6 +112,18 @@ def test_folds_are_drawn_and_each_tested_by_a_head_of_the_others(cache, tmp_path
     held_out = [{clip.group for clip in fold if clip.split == "test"} for fold in folds]
     assert not held_out[0] & held_out[1]
     assert held_out[0] | held_out[1] == {f"train_{i}" for i in range(16)}
+
+
+def test_a_kill_leaves_folds_that_are_not_taken_for_all(cache, tmp_path):
+    flags = (f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path}", "--folds=3")
+    kill_at_first_manifest("train_head.cross_validate", *flags)
+    assert len(list(tmp_path.glob("fold_*.csv"))) == 1
+    with refusal(": expected a manifest. Received: a hidden file of its name", FileNotFoundError):
+        find_manifests([str(tmp_path)])
+    names = [f"fold_{i}.csv" for i in (1, 2, 3)]
+    paths = write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3)
+    assert paths == find_manifests([str(tmp_path)]) == [tmp_path / name for name in names]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 @pytest.mark.parametrize("given", [(), ("--manifests=a.csv", "--folds=2")])

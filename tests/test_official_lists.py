@@ -3,11 +3,9 @@
 import collections
 import dataclasses
 import re
-import subprocess
-import sys
 
 import pytest
-from commands import ROOT, run_program
+from commands import kill_at_first_manifest, run_program
 from refusals import refusal
 
 from extract_features.official_manifests import write_official_manifests
@@ -183,25 +181,13 @@ def test_program_makes_a_manifest_of_each_split(tmp_path):
 
 
 def test_a_kill_leaves_manifests_that_are_not_taken_for_all(tmp_path):
-    program = (
-        "import os, runpy, sys\n"
-        "written = []\n"
-        "def kill_at_the_second(event, names):\n"
-        "    if event == 'os.rename' and str(names[1]).endswith('.csv'):\n"
-        "        written.append(names)\n"
-        "        if len(written) == 2:\n"
-        "            os.kill(os.getpid(), 9)\n"
-        "sys.addaudithook(kill_at_the_second)\n"
-        "runpy.run_module('extract_features.official_splits', run_name='__main__')\n"
-    )
     output_dir = tmp_path / "manifests"
     flags = (
         f"--lists={write_ucf101_lists(tmp_path / 'lists')}",
         f"--data={make_ucf101_videos(tmp_path / 'videos')}",
         f"--output_dir={output_dir}",
     )
-    done = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, capture_output=True)
-    assert done.returncode == -9
+    kill_at_first_manifest("extract_features.official_splits", *flags)
     written = [path.name for path in output_dir.glob("split_*.csv")]
     assert len(written) == 1
     lacking = output_dir / {"split_1.csv": "split_2.csv", "split_2.csv": "split_1.csv"}[written[0]]

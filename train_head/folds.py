@@ -9,7 +9,7 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.manifest import read_manifest, write_manifests
 from lrcn.common.wording import name_count
 from train_head.config import TrainConfig
 
@@ -40,14 +40,15 @@ def write_folds(
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
     output_dir.mkdir(parents=True, exist_ok=True)
     paths = [output_dir / f"fold_{i + 1}.csv" for i in range(num_folds)]
-    for path, fold in zip(paths, folds, strict=True):
-        if not path.exists():
-            write_manifest(path, fold)
-        elif read_manifest(path) != fold:
+    written = {path: fold for path, fold in zip(paths, folds, strict=True) if path.exists()}
+    for path, fold in written.items():
+        if read_manifest(path) != fold:
             raise ValueError(
                 f"{path}: made of other clips or with other --folds or --seed than this command "
                 "has. Name another --output_dir, or delete this one."
             )
+    # At once, so that some of them, after a kill, are not taken for all.
+    write_manifests({x: fold for x, fold in zip(paths, folds, strict=True) if x not in written})
     return paths
 
 
