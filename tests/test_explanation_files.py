@@ -7,9 +7,11 @@ import pytest
 from commands import run_program
 from media import write_frame_folder
 from PIL import Image
+from refusals import refusal
 from small_heads import build_random_head, make_frames_of_one_length
 
 from lrcn.common.clip_features import ClipFeatures
+from lrcn.common.decode import UnreadableClipError, count_frames
 from lrcn.common.views import VIEWS
 from train_head.explanation import Explainer
 from train_head.explanation_files import ExplanationFolder
@@ -47,11 +49,15 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplo
     (new / "clip").symlink_to(source)
     (tmp_path / "why").rename(new / "why")
     assert find_sources([str(new)]) == [new / "clip"]
+    with refusal("why: no frames. Expected image files", UnreadableClipError) as caught:
+        count_frames(new / "why")
+    assert "right in this folder, received 3 other files, such as" in str(caught.value)
     for path in (new / "why").iterdir():
         path.rename(new / path.name)
     assert find_sources([str(new)]) == [new / "clip"]
     (new / "_i_x_.csv").write_text("another table")
     assert find_sources([str(new)]) == [new]
+    assert count_frames(new) == 1
 
 
 def test_an_output_among_the_explanations_is_refused(run_dir, clips_dir, tmp_path):

@@ -7,7 +7,6 @@ would take the one for the other, so the class' column is then `class label`.
 import re
 from collections.abc import Sequence
 
-EXPLANATION_COLUMNS = ("frame_index", "timestamp_sec", "influence")  # before the classes
 # A class of such a name with `class ` before it gets one more, so that each name comes back.
 _TAKEN = re.compile(
     "(?:class )*(?:clip|clip_id|frame_index|timestamp_sec|label|predicted|influence)"

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from lrcn.common.atomic_file import check_can_write, replace_csv, replace_file
 from lrcn.common.clip import escape_control
+from lrcn.common.clip_folder import EXPLANATION_COLUMNS
 from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.views import Views
-from train_head.class_columns import EXPLANATION_COLUMNS, name_columns
+from train_head.class_columns import name_columns
 from train_head.explanation import Explanation
 from train_head.plot_fonts import find_font_families
 

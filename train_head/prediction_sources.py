@@ -15,7 +15,6 @@ from lrcn.common.clip_folder import (
 from lrcn.common.frame import check_is_file
 from lrcn.common.images import is_animation
 from lrcn.common.natural_sort import natural_key
-from train_head.class_columns import EXPLANATION_COLUMNS
 
 
 def find_sources(arguments: list[str]) -> list[Path]:
@@ -77,11 +76,11 @@ def _iter_sources(
     if path.resolve() in within:
         return
     contents = list_clip_folder(path)
-    stills, videos, others = [], contents.videos, set(contents.others)
+    stills, videos = [], contents.videos
     for entry in contents.images:
         if is_animation(entry.path):
             videos.append(entry.name)
-        elif not _is_explanation(path / entry.name, others):
+        else:
             stills.append(entry)
     if contents._replace(images=stills).is_clip:
         yield path
@@ -89,15 +88,3 @@ def _iter_sources(
     passed_over += [path / name for name in contents.others]
     for name in sorted([*contents.folders, *videos], key=natural_key):
         yield from _iter_sources(path / name, passed_over, within=within | {path.resolve()})
-
-
-def _is_explanation(picture: Path, others: set[str]) -> bool:
-    """Whether `--explain` wrote an image, and the table beside it."""
-    table = picture.with_suffix(".csv")
-    if table.name not in others:
-        return False
-    try:
-        with open(table, encoding="utf-8") as file:
-            return file.readline().startswith(f"{','.join(EXPLANATION_COLUMNS)},")
-    except (OSError, ValueError):
-        return False

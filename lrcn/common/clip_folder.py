@@ -81,6 +81,8 @@ VIDEO_SUFFIXES = {
     ".webm",
     ".wmv",
 }
+# Of the table that predictions are explained with, before the classes.
+EXPLANATION_COLUMNS = ("frame_index", "timestamp_sec", "influence")
 
 
 class FolderContents(NamedTuple):
@@ -105,7 +107,8 @@ class FolderContents(NamedTuple):
 
 
 def list_clip_folder(folder: Path) -> FolderContents:
-    """Lists a folder; hidden entries are left out, as macOS puts `._1.jpg` beside `1.jpg`.
+    """Lists a folder without what is none of the data: hidden entries, as macOS puts `._1.jpg`
+    beside `1.jpg`, and pictures that explain a prediction.
 
     Raises:
         OSError: If it cannot be listed.
@@ -124,6 +127,9 @@ def list_clip_folder(folder: Path) -> FolderContents:
                 videos.append(entry.name)
             else:
                 others.append(entry.name)
+    tables = {name for name in others if name.endswith(".csv")}
+    if tables:
+        images = [entry for entry in images if not _is_explanation(folder / entry.name, tables)]
     names = (sorted(names, key=natural_key) for names in (videos, folders, others))
     return FolderContents(images, *names)
 
@@ -135,6 +141,18 @@ def is_hidden(name: str) -> bool:
     into every folder, and systems have files, and folders of what was deleted, of their own.
     """
     return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in _OF_SYSTEMS
+
+
+def _is_explanation(picture: Path, tables: set[str]) -> bool:
+    """Whether `--explain` wrote an image, and the table beside it."""
+    table = picture.with_suffix(".csv")
+    if table.name not in tables:
+        return False
+    try:
+        with open(table, encoding="utf-8") as file:
+            return file.readline().startswith(f"{','.join(EXPLANATION_COLUMNS)},")
+    except (OSError, ValueError):
+        return False
 
 
 def is_folder(entry: os.DirEntry) -> bool:
