@@ -17,6 +17,7 @@ from lrcn.common.clip_features import (
     read_text,
 )
 from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
+from lrcn.common.clip_folder import is_hidden
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
@@ -75,9 +76,12 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
     clips_dir = cache.cache_dir / "clips"
     for path in sorted(clips_dir.rglob("*.h5")):
+        name_in_clips = path.relative_to(clips_dir)
+        if path in expected or any(map(is_hidden, name_in_clips.parts)):
+            continue
         # A clip_id may have a part that ends so: its folder, with clips in it.
-        if path not in expected and not path.is_dir():
-            name = path.relative_to(clips_dir).with_suffix("").as_posix()
+        if not path.is_dir():
+            name = name_in_clips.with_suffix("").as_posix()
             name = name if name.isprintable() else ascii(name)
             yield Finding("extra", name, f"{path}: no clip of the manifest. Delete it at will.")
 

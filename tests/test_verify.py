@@ -83,6 +83,9 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
     flip_byte(right / "clip_3.h5", find_middle_of_chunk(right / "clip_3.h5", "frame_index"))
     shutil.copy(right / "clip_4.h5", clips / "stranger.h5")
     (right / ".clip_5.h5.tmp").write_bytes(b"an extraction at work")
+    (right / "._clip_5.h5").write_bytes(b"macOS")
+    (clips / "@eaDir").mkdir()
+    (clips / "@eaDir" / "right.h5").write_bytes(b"Synology")
 
     expected = {
         "left/clip_0": ("damaged", "left/clip_0.h5: "),
@@ -112,7 +115,8 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
     assert (repaired, status) == (found, 1)
     assert "Files removed: 11" in log and "Run the extraction again" in log
     left_over = {path.relative_to(clips).as_posix() for path in clips.rglob("*.h5")}
-    assert left_over == {"stranger.h5"} | {f"right/clip_{i}.h5" for i in (4, 5, 6)} | {
+    hidden = {"right/._clip_5.h5", "@eaDir/right.h5"}
+    assert left_over == {"stranger.h5"} | {f"right/clip_{i}.h5" for i in (4, 5, 6)} | hidden | {
         "left/clip_7.h5"
     }
     done = run_program("extract_features", f"--data={data}", f"--cache_dir={cache_copy}")
