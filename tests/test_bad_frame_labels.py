@@ -25,6 +25,7 @@ from train_head.frame_labels import check_trainable
         (["walk/a,-1,1,sit"], r"csv:2: expected numbers start_sec from 0 on and end_sec"),
         (["walk/a,0,nan,sit"], r"csv:2: expected numbers .* 'nan'\. Correct them"),
         (["walk/a,0,inf,sit"], r"csv:2: expected numbers .* 'inf'"),
+        (["walk/a,0,1_0,sit"], r"csv:2: expected numbers .* '0' and '1_0'\. Correct them"),
         (["walk/a,0,1:30,sit"], r"csv:2: expected numbers .* '1:30'"),
         (
             ["walk/a,0,1,sit", "c,0,1,sit"],

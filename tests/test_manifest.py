@@ -100,6 +100,7 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,a.mp4,walk,,s0 ,,", "or control characters, received 's0 '. Rename it."),
         ("a,a.mp4,walk,,\u00a0,,", "expected a group without white space around it"),
         ("a,a.mp4,walk,,,now,", "expected start_sec in seconds, such as 1.5, received 'now'"),
+        ("a,a.mp4,walk,,,1_0,", "expected start_sec in seconds, such as 1.5, received '1_0'"),
         ("a,a.mp4,walk,,,nan,", "expected start_sec from 0 to 1e+08 seconds, received nan"),
         ("a,a.mp4,walk,,,,inf", "expected end_sec from 0 to 1e+08 seconds, received inf"),
         ("a,a.mp4,walk,,,1.7e15,", "expected start_sec from 0 to 1e+08 seconds, received 17000"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import check_label
-from lrcn.common.csv_table import find_separator_remedy, iter_table
+from lrcn.common.csv_table import find_separator_remedy, iter_table, parse_number
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
@@ -79,7 +79,7 @@ def _parse(row: dict, columns: tuple[str, str], *, place: str) -> Interval:
     check_label(row["label"], place=place)
     start_text, end_text = (row[column] for column in columns)
     try:
-        start, end = (float(round_sec(float(text))) for text in (start_text, end_text))
+        start, end = (float(round_sec(parse_number(text))) for text in (start_text, end_text))
     except ValueError:
         start = end = math.nan
     # NaN is neither more nor less, so it is refused as well.

@@ -70,6 +70,18 @@ def read_utf8(path: str | os.PathLike) -> str:
         ) from error
 
 
+def parse_number(text: str) -> float:
+    """As `float`, but for what Python alone takes for a number: to it `1_0` is 10, who typed it may
+    have meant 1.0.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if "_" in text:
+        raise ValueError(f"expected a number, received {text!r}")
+    return float(text)
+
+
 def _drop_empty_cells(cells: list[str], *, num_kept: int) -> None:
     while len(cells) > num_kept and not cells[-1]:
         cells.pop()

@@ -14,7 +14,7 @@ from pathlib import Path
 from lrcn.common.alike_names import check_one_form
 from lrcn.common.atomic_file import write_text, write_texts
 from lrcn.common.clip import Clip, check_clips, check_label
-from lrcn.common.csv_table import find_separator_remedy, iter_table, read_utf8
+from lrcn.common.csv_table import find_separator_remedy, iter_table, parse_number, read_utf8
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.wording import name_some
 
@@ -193,7 +193,7 @@ def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
     for column in ("start_sec", "end_sec"):
         text = row.get(column, "")
         try:
-            row[column] = float(text) if text else None
+            row[column] = parse_number(text) if text else None
         except ValueError:
             raise ValueError(
                 f"{place}: expected {column} in seconds, such as 1.5, received {text!r}. "
