@@ -40,7 +40,8 @@ def describe_expected(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return (
             f"out of memory ({str(error).strip().splitlines()[0] if str(error) else 'no details'})."
-            " Lower --batch_size; in stage 1 also --image_size, in stage 2 --seq_len or --fc_units."
+            " Lower --batch_size; in stage 1 also --image_size and --num_decode_threads, in stage "
+            "2 --seq_len or --fc_units."
         )
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
         return f"{error}. Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8."

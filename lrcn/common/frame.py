@@ -1,6 +1,7 @@
 """One decoded frame of a clip, and the rule by which it becomes a square."""
 
 import errno
+import mmap
 import os
 import stat
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from PIL import Image
 RESIZE_RULE = "stretch_bilinear"
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+# More than a decoder takes for pictures of 8K.
+_ENOUGH_BYTES = 1 << 30
 
 
 class UnreadableClipError(ValueError):
@@ -31,13 +34,23 @@ def check_is_file(path: str | os.PathLike, mode: int) -> None:
         )
 
 
-def raise_if_no_more_files(error: Exception) -> None:
-    """Raises the error itself where no more files can be opened, which is no fault of the clip's.
+def raise_if_machine_lacks(error: Exception) -> None:
+    """Raises the error itself where the machine lacks files or memory: no fault of the clip's.
 
     Any clip would seem unreadable then, and would be left out where such clips are skipped.
     """
-    if getattr(error, "errno", None) in _NO_MORE_FILES:
+    is_short = isinstance(error, MemoryError) and not _has_memory()
+    if is_short or getattr(error, "errno", None) in _NO_MORE_FILES:
         raise error
+
+
+def _has_memory() -> bool:
+    # A damaged file may state what needs more than FFmpeg ever takes, which it calls a lack too.
+    try:
+        mmap.mmap(-1, _ENOUGH_BYTES).close()
+    except OSError:
+        return False
+    return True
 
 
 class Frame(NamedTuple):

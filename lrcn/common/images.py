@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
-from lrcn.common.frame import UnreadableClipError, check_is_file, raise_if_no_more_files
+from lrcn.common.frame import UnreadableClipError, check_is_file, raise_if_machine_lacks
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.rgb import convert_to_rgb
@@ -41,7 +41,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
     try:
         files, videos, folders, others = contents = list_clip_folder(folder)
     except OSError as error:
-        raise_if_no_more_files(error)
+        raise_if_machine_lacks(error)
         raise UnreadableClipError(
             f"{folder}: expected a folder of images, received: {error.strerror}. Check that it "
             "exists and that its permissions let you list it."
@@ -190,7 +190,7 @@ def _check_one_picture(image: Image.Image, *, place: str) -> None:
 
 
 def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
-    raise_if_no_more_files(error)
+    raise_if_machine_lacks(error)
     if isinstance(error, Image.DecompressionBombError):
         return UnreadableClipError(
             f"{place}: expected at most {MAX_IMAGE_PIXELS} pixels, but: {error} Scale the image "

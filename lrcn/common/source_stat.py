@@ -8,7 +8,7 @@ from pathlib import Path
 from lrcn.common import images
 from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip, SourceStat, escape_control
-from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
+from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks
 
 
 def read_source_stat(source: Path) -> SourceStat:
@@ -47,7 +47,7 @@ def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> 
 
 def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
     """Makes the error of a source that is not there, or cannot be looked at."""
-    raise_if_no_more_files(error)
+    raise_if_machine_lacks(error)
     received = getattr(error, "strerror", None) or error
     remedy = "Check the path and its permissions."
     if isinstance(error, FileNotFoundError):

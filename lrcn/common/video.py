@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from lrcn.common.container_items import check_items_are_whole
-from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files, resize_picture
+from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks, resize_picture
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.ts_file import check_last_packet_is_whole
 from lrcn.common.video_stream import (
@@ -79,6 +79,7 @@ def _read_pixels(
             frame, format="rgb24", interpolation=_CONVERSION, threads=1
         ).to_ndarray()
     except av.error.FFmpegError as error:
+        raise_if_machine_lacks(error)
         raise UnreadableClipError(
             f"{place}, received pixel format {frame.format.name}: {error.strerror}. Re-encode the "
             "video."
@@ -164,7 +165,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             if container.format.name == "mpegts":
                 check_last_packet_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
-        raise_if_no_more_files(error)
+        raise_if_machine_lacks(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
         raise UnreadableClipError(
             f"{path}: expected a whole video, but it ended {reached}: {reason}. The file is "

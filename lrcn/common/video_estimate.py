@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from lrcn.common.frame import UnreadableClipError, raise_if_no_more_files
+from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks
 from lrcn.common.video_stream import DEFAULT_RATE_FPS, find_stated_duration, find_stream
 
 # So many packets tell the size of the others.
@@ -47,7 +47,7 @@ def estimate_num_frames(
                 num_bytes = sum(packet.size for packet in packets)
                 num_frames = round(container.size * len(packets) / max(1, num_bytes))
     except av.error.FFmpegError as error:
-        raise_if_no_more_files(error)
+        raise_if_machine_lacks(error)
         raise UnreadableClipError(
             f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
         ) from error
