@@ -1,5 +1,6 @@
 """Filling a cache, whoever makes the features, in the order that keeps it whole when stopped."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -60,6 +61,7 @@ def fill_cache(
 
     Arguments and errors as `extract_features`, which began at `start_sec` of `time.monotonic`.
     """
+    _check_path_lengths(data.clips, cache_dir)
     outcome = None
     if not os.access(cache_dir, os.W_OK):
         # Shared by many, say. With anything to write, the lock says that it cannot be.
@@ -74,6 +76,19 @@ def fill_cache(
         elapsed_sec=time.monotonic() - start_sec,
         skip_unreadable=data.settings.skip_unreadable,
     )
+
+
+def _check_path_lengths(clips: list[Clip], cache_dir: Path) -> None:
+    """Checks that the system takes the longest path of the cache, before any is written.
+
+    Raises:
+        OSError: If it does not.
+    """
+    longest_id = max((clip.clip_id for clip in clips), key=lambda x: len(os.fsencode(x)))
+    for path in (cache_dir / "clips" / f"{longest_id}.h5", cache_dir / "manifest.csv"):
+        # Beside it, the longest name that it is written under.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path.with_name(f".{path.name}.00000000.tmp"))
 
 
 def _find_finished(

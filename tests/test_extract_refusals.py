@@ -217,6 +217,23 @@ def test_a_folder_of_something_else_is_refused_before_anything_is_paid(clips_dir
     assert " tensorflow\n" not in done.stderr
 
 
+@pytest.mark.parametrize("num_over", [-27, 300])
+def test_a_folder_whose_path_leaves_no_room_for_clips_is_refused(clips_dir, tmp_path, num_over):
+    folder = tmp_path / "long"
+    num_letters = os.pathconf(tmp_path, "PC_PATH_MAX") + num_over - len(f"{folder}/")
+    cache_dir = f"{folder}/{'/'.join(['x' * 99] * 50)[: num_letters - 1]}x"
+    done = run_program(
+        "extract_features",
+        *(f"--data={clips_dir}", f"--cache_dir={cache_dir}", *SMALL_BACKBONE),
+        check=False,
+    )
+    assert done.returncode == 1 and f"error: [Errno 36] File name too long: '{folder}/x" in (
+        done.stderr
+    )
+    assert done.stderr.endswith(". Shorten the path, or name another.\n")
+    assert not folder.exists()
+
+
 def test_a_second_extraction_at_once_is_refused(clips_dir, cache_copy):
     with lock_cache(cache_copy):
         done = run_program(

@@ -16,6 +16,7 @@ _REMEDIES = {
     errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or name another place.",
     errno.ENOLCK: "This disk locks no files. Name a folder on another.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",
+    errno.ENAMETOOLONG: "Shorten the path, or name another.",
     errno.ENOENT: "Check that it exists, or name another.",
     errno.EEXIST: "Expected a folder or nothing there. Name another.",
     errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",
