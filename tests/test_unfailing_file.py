@@ -1,10 +1,12 @@
 """Tests that the file beneath HDF5 holds what is written to it, and keeps its errors to itself."""
 
+import errno
 import io
 import os
 
 import numpy as np
 import pytest
+from refusals import no_more_open_files, refusal
 
 from lrcn.common import unfailing_file
 from lrcn.common.unfailing_file import UnfailingFile
@@ -51,3 +53,10 @@ def test_an_error_is_kept_until_it_is_asked_for():
         with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
             file.check()
     file.close()
+
+
+def test_a_file_that_cannot_be_opened_is_named_as_others_are(tmp_path):
+    path = tmp_path / "file"
+    text = f"[Errno {errno.EMFILE}] Too many open files: {str(path)!r}"
+    with refusal(text, OSError), no_more_open_files():
+        UnfailingFile(path)

@@ -17,7 +17,7 @@ class UnfailingFile(io.FileIO):
     """
 
     def __init__(self, path: str | os.PathLike):
-        super().__init__(path, "w+")
+        super().__init__(os.fspath(path), "w+")  # as its errors name it
         self._error: OSError | None = None
         self._gathered = bytearray()
         self._end = 0  # of what is gathered, in the file
