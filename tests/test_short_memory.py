@@ -35,13 +35,14 @@ print(len(decode(Path(clip))))
 
 
 @pytest.mark.parametrize("left_bytes", [200_000, 1_000_000, 2_000_000])
-@pytest.mark.parametrize("name", ["clip", "clip.avi", "clip.gif"])
+@pytest.mark.parametrize("name", ["clip", "clip.avi", "clip.gif", "clip.mp4"])
 def test_clips_do_not_fail_where_memory_is_short(tmp_path, name, left_bytes):
     small, large = tmp_path / "small", tmp_path / "large"
     for folder, size in ((small, 64), (large, 1280)):
         pictures = make_numbered_frames(2, height=size, width=size)
         write_frame_folder(folder / "clip", pictures)
         write_video(folder / "clip.avi", pictures, codec="mpeg4")
+        write_video(folder / "clip.mp4", pictures)
         first, second = map(Image.fromarray, np.asarray(pictures))
         first.save(folder / "clip.gif", save_all=True, append_images=[second])
     done = subprocess.run(

@@ -39,15 +39,16 @@ def raise_if_machine_lacks(error: Exception) -> None:
 
     Any clip would seem unreadable then, and would be left out where such clips are skipped.
     """
-    is_short = isinstance(error, MemoryError) and not _has_memory()
+    # A damaged file may state what needs more than FFmpeg ever takes, which it calls a lack too.
+    is_short = isinstance(error, MemoryError) and not has_memory(_ENOUGH_BYTES)
     if is_short or getattr(error, "errno", None) in _NO_MORE_FILES:
         raise error
 
 
-def _has_memory() -> bool:
-    # A damaged file may state what needs more than FFmpeg ever takes, which it calls a lack too.
+def has_memory(num_bytes: int) -> bool:
+    """Whether this process may take so many bytes more; they are not written to."""
     try:
-        mmap.mmap(-1, _ENOUGH_BYTES).close()
+        mmap.mmap(-1, num_bytes).close()
     except OSError:
         return False
     return True

@@ -16,7 +16,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from lrcn.common.container_items import check_items_are_whole
-from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks, resize_picture
+from lrcn.common.frame import (
+    UnreadableClipError,
+    has_memory,
+    raise_if_machine_lacks,
+    resize_picture,
+)
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.ts_file import check_last_packet_is_whole
 from lrcn.common.video_stream import (
@@ -28,6 +33,9 @@ from lrcn.common.video_stream import (
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+# What the first pictures of 4K need.
+_PICTURES_BYTES = 64 << 20
 
 
 @classmethod
@@ -165,6 +173,9 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             if container.format.name == "mpegts":
                 check_last_packet_is_whole(path)
     except (av.error.FFmpegError, DamageError) as error:
+        # H.264's decoder calls it invalid data where it gets no memory for a picture.
+        if isinstance(error, av.error.InvalidDataError) and not has_memory(_PICTURES_BYTES):
+            raise MemoryError(f"too little for a picture of {path}") from error
         raise_if_machine_lacks(error)
         reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
         raise UnreadableClipError(
