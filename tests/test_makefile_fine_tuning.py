@@ -2,10 +2,11 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 from commands import SMALL_HEAD
 from make_commands import list_flags, run_make
-from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, extract
 
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
@@ -53,6 +54,20 @@ def test_a_cache_for_fine_tuning_that_fits_no_more_has_its_remedy(make, cache_di
     assert "holds files, but no cache" in done.stderr
     remedy = f"error: fine-tuning follows {work}/cache. If {work}/cache_block4_pool was made with"
     assert remedy in done.stderr
+
+
+def test_fine_tuning_takes_no_other_frames_than_the_head(make, cache_dir, tmp_path):
+    """No flag of extraction takes back that a cache has fewer frames."""
+    work = tmp_path / "work" / "clips"
+    shutil.copytree(cache_dir, work / "cache")  # made anew since, of all frames
+    data, selection = Path(read_cache(cache_dir).data_root), FrameSelection(max_frames=3)
+    settings = dataclasses.replace(SMALL_SETTINGS, cut="block4_pool", selection=selection)
+    tuned_dir = work / "cache_block4_pool"
+    extract(data, tuned_dir, settings)
+    done = make("finetune", f"DATA={data}", status=2)
+    expected = f"{tuned_dir}: made with frame_selection=max_frames=3. Expected frame_selection=all,"
+    assert expected in done.stderr
+    assert not (work / "finetuned").exists()
 
 
 def test_without_a_cache_of_the_head_fine_tuning_extracts_by_itself():

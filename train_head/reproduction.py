@@ -8,6 +8,7 @@ from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
@@ -54,6 +55,28 @@ def make_extraction_command(
     if _holds_parts(cache):
         flags["keep_partial"] = "true"
     return _make_command("extract_features", flags)
+
+
+def check_same_frames(cache: FeatureCache, other_dir: Path) -> None:
+    """Checks that a cache that is there already is of the frames that the command is to take.
+
+    No flag says that all are taken: without one, extraction follows the cache that it goes into.
+
+    Args:
+        cache: As `make_extraction_command`.
+        other_dir: Where the command extracts into.
+
+    Raises:
+        ValueError: If it is of others.
+    """
+    if not (other_dir / cache.contract_path.name).exists():
+        return
+    found, expected = (x.contract.frame_selection for x in (read_cache(other_dir), cache))
+    if found != expected:
+        raise ValueError(
+            f"{other_dir}: made with frame_selection={found}. Expected frame_selection={expected}, "
+            f"as {cache.cache_dir} has. Remove the former and run the same command again."
+        )
 
 
 def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
