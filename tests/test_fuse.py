@@ -235,6 +235,13 @@ def test_a_single_run_is_refused():
         ("clip_id,label,predicted,a,b\nx,a,a,0.5\n", "rows of different length"),
         ("clip_id,label,predicted,a,b\nx,c,a,0.5,0.5\n", r"the labels \['c'\]"),
         ("clip_id,label,predicted,a,b\nx,a,a,0.5,much\n", "could not convert"),
+        # As of a spreadsheet to which a point stands before every third digit.
+        (
+            "clip_id,label,predicted,a,b\nx,a,a,478,0.522\n",
+            r"478, 0\.522 as probabilities of row 1",
+        ),
+        ("clip_id,label,predicted,a,b\nx,a,a,1,0\ny,a,a,nan,1\n", "nan, 1 as .* of row 2, which"),
+        ("clip_id,label,predicted,a,b\nx,a,a,2,-1\n", "2, -1 as probabilities of row 1, which do"),
         ("clip_id,label,predicted,a,\xe9\n", "'utf-8' codec can't decode"),
         pytest.param(
             'clip_id,label,predicted,a,b\nx,a,"' + "y" * 200_000, "field larger", id="quote"

@@ -12,7 +12,7 @@ from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip_features import ClipClock
 from train_head.class_columns import find_column_classes, name_columns
 from train_head.frame_labels import UNLABELLED
-from train_head.prediction_file import format_probabilities
+from train_head.prediction_file import check_probabilities, format_probabilities
 
 COLUMNS = ["clip_id", "frame_index", "timestamp_sec", "label", "predicted"]
 
@@ -83,6 +83,7 @@ def read_frame_predictions(path: Path) -> FramePredictions:
             # Clip by clip: the text of all rows would take ten times the memory of their numbers.
             for clip_id, rows in itertools.groupby(reader, key=lambda row: row[0]):
                 clips.append((clip_id, *_parse_rows(rows, id_of)))
+                check_probabilities(clips[-1][-1], of_clip=f" of {clip_id}")
             if not clips:
                 raise ValueError("no frames")
         except (ValueError, KeyError, IndexError, csv.Error) as error:

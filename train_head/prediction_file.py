@@ -12,6 +12,9 @@ from lrcn.common.run_dir import RunDir
 from train_head.class_columns import find_column_classes, name_columns
 
 _COLUMNS = ["clip_id", "label", "predicted"]
+# A sum may be so far from 1, also where somebody left two decimals of many classes.
+_ROUNDING = 0.05
+_SHOWN_PROBABILITIES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,22 @@ def format_probabilities(row: np.ndarray) -> list[str]:
     Nine digits give every value back, and so the same answers and scores.
     """
     return [f"{probability:.9g}" for probability in row]
+
+
+def check_probabilities(probabilities: np.ndarray, *, of_clip: str = "") -> None:
+    """Checks the rows of a table, [N, K] float: a spreadsheet may have taken 0.478 for 478.
+
+    Raises:
+        ValueError: If one does not add up to 1; `of_clip` follows its number.
+    """
+    is_whole = np.abs(probabilities.sum(axis=1) - 1) < _ROUNDING
+    is_whole &= (probabilities >= 0).all(axis=1)
+    if not is_whole.all():
+        row = int(is_whole.argmin())
+        shown = ", ".join(f"{x:g}" for x in probabilities[row, :_SHOWN_PROBABILITIES])
+        raise ValueError(
+            f"{shown} as probabilities of row {row + 1}{of_clip}, which do not add up to 1"
+        )
 
 
 def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
@@ -132,6 +151,7 @@ def read_predictions(path: Path) -> Predictions:
         if unknown:
             raise ValueError(f"the labels {unknown[:3]}, which are no columns")
         probabilities = np.array([row[len(_COLUMNS) :] for row in rows], np.float64)
+        check_probabilities(probabilities)
     except (ValueError, csv.Error) as error:
         if header[1:2] == ["frame_index"]:
             raise ValueError(
