@@ -77,6 +77,15 @@ def test_span_without_frames_names_the_end_of_the_video(tmp_path, name):
         decode(path, start_sec=0.11, end_sec=0.115)
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_span_in_which_nothing_moves_names_the_frames_around_it(tmp_path, name):
+    """A recording of a screen has no frame where nothing changes, and does not end there."""
+    pts = [*range(10), *range(400, 410)]
+    path = write_video(tmp_path / name, make_numbered_frames(20), pts=pts)
+    with pytest.raises(UnreadableClipError, match=r"frames at 0\.360 s and next at 16\.000 s\. "):
+        decode(path, start_sec=5, end_sec=10)
+
+
 # Amid the first group, at the second key frame, and behind it.
 @pytest.mark.parametrize(("skip", "first"), [(5, 10), (9, 10), (10, 20)])
 def test_video_cut_without_re_encoding_may_start_amid_a_group(tmp_path, skip, first):

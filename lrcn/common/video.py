@@ -99,10 +99,11 @@ def _iter_span(
     path: Path, *, start_sec: float | None, end_sec: float | None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     start, end = find_borders(start_sec, end_sec)
-    last_sec = None
+    last_sec = next_sec = None
     num_frames = 0
     for timestamp_sec, frame in _iter_from(path, start):
         if round_sec(timestamp_sec) >= end:
+            next_sec = timestamp_sec
             break
         last_sec = timestamp_sec
         if round_sec(timestamp_sec) >= start:
@@ -111,9 +112,18 @@ def _iter_span(
     if num_frames == 0:
         raise UnreadableClipError(
             f"{path}: expected a frame with {max(start, 0):g} <= time < {end:g} s, received "
-            + ("no frame at all" if last_sec is None else f"a video that ends at {last_sec:.3f} s")
-            + ". Correct start_sec and end_sec, or remove the clip."
+            f"{_describe_around(last_sec, next_sec)}. Correct start_sec and end_sec, or remove the "
+            "clip."
         )
+
+
+def _describe_around(last_sec: float | None, next_sec: float | None) -> str:
+    """Says which frames lie before and behind a span that has none."""
+    if last_sec is None:
+        return "no frame at all" if next_sec is None else f"none before {next_sec:.3f} s"
+    if next_sec is None:
+        return f"a video that ends at {last_sec:.3f} s"
+    return f"frames at {last_sec:.3f} s and next at {next_sec:.3f} s"
 
 
 def _iter_from(path: Path, start_sec: float) -> Iterator[tuple[float, av.VideoFrame]]:
