@@ -11,6 +11,10 @@ VENV := .venv
 RUN_PYTHON := $(VENV)/bin/python
 SETUP_DONE := $(VENV)/.setup-done
 
+# Memory in pages of 2 MiB, where Linux gives them to who asks (`madvise`) and glibc can ask (2.35):
+# a step of training, which changes 51 million weights, is faster by 4 to 12 %.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+
 # A misspelt variable would be left out without a word, and the sample taken for DATA.
 VARIABLES := DATA CACHE RUN COMPARE AUDIT WEIGHTS FLAGS CLIPS PYTHON
 given = $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
