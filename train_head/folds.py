@@ -39,17 +39,19 @@ def write_folds(
     by_class = config.labels == "clip"
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
     output_dir.mkdir(parents=True, exist_ok=True)
-    paths = [output_dir / f"fold_{i + 1}.csv" for i in range(num_folds)]
-    written = {path: fold for path, fold in zip(paths, folds, strict=True) if path.exists()}
-    for path, fold in written.items():
-        if read_manifest(path) != fold:
+    fold_of = {output_dir / f"fold_{i + 1}.csv": fold for i, fold in enumerate(folds)}
+    missing = {}
+    for path, fold in fold_of.items():
+        if not path.exists():
+            missing[path] = fold
+        elif read_manifest(path) != fold:
             raise ValueError(
                 f"{path}: made of other clips or with other --folds or --seed than this command "
                 "has. Name another --output_dir, or delete this one."
             )
     # At once, so that some of them, after a kill, are not taken for all.
-    write_manifests({x: fold for x, fold in zip(paths, folds, strict=True) if x not in written})
-    return paths
+    write_manifests(missing)
+    return list(fold_of)
 
 
 def draw_folds(

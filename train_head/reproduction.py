@@ -69,6 +69,7 @@ def check_same_frames(cache: FeatureCache, other_dir: Path) -> None:
     Raises:
         ValueError: If it is of others.
     """
+    # A folder of something else is not looked into here: the extraction refuses it.
     if not (other_dir / cache.contract_path.name).exists():
         return
     found, expected = (x.contract.frame_selection for x in (read_cache(other_dir), cache))
