@@ -50,9 +50,9 @@ _MAX_FRAMES = flags.DEFINE_integer(
     "max_frames",
     None,
     "Keep at most so many frames of a clip, evenly spaced among those that --frame_stride or --fps "
-    "leaves; a video is decoded once more to count them. Default: what the cache has, else no "
-    "limit.",
-    lower_bound=1,
+    "leaves; a video is decoded once more to count them. 0: no limit. Default: what the cache has, "
+    "else 0.",
+    lower_bound=0,
 )
 _VIEWS = flags.DEFINE_enum(
     "views",

@@ -98,6 +98,7 @@ def test_a_resume_goes_on_under_the_selection_of_the_cache(clips_dir, thinned_di
         ({"frame_stride": 3}, "stride=3,max_frames=3"),
         ({"frame_stride": 1}, "max_frames=3"),
         ({"max_frames": 4}, "stride=2,max_frames=4"),
+        ({"max_frames": 0}, "stride=2"),
         ({"fps": 5}, "fps=5,max_frames=3"),
     ],
 )
@@ -113,8 +114,8 @@ def test_another_selection_is_refused_by_name(clips_dir, thinned_dir, selection,
 def test_a_cache_of_all_frames_refuses_a_selection(clips_dir, cache_dir):
     with pytest.raises(ValueError, match=r"frame_selection=all, but .* frame_selection=fps=5\."):
         extract(clips_dir, cache_dir, fps=5)
-    # A stride of 1 is what it has.
-    assert extract(clips_dir, cache_dir, frame_stride=1).skipped == 16
+    # A stride of 1 and no limit are what it has.
+    assert extract(clips_dir, cache_dir, frame_stride=1, max_frames=0).skipped == 16
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_cache_of_all_frames_refuses_a_selection(clips_dir, cache_dir):
     [
         (["--fps=5", "--frame_stride=2"], "Expected frame_stride or fps, as each alone decides"),
         (["--fps=0"], "Expected fps above 0 and at most 1,000,000. Received: fps=0.0."),
-        (["--max_frames=0"], "flag --max_frames=0: 0 is not a positive integer"),
+        (["--max_frames=-1"], "flag --max_frames=-1: -1 is not a non-negative integer"),
     ],
 )
 def test_flags_that_make_no_selection(clips_dir, tmp_path, flags, message):

@@ -28,6 +28,7 @@ def make_times(fps, num_frames):
         (7, {"frame_stride": 3}, [0, 3, 6]),
         (6, {"frame_stride": 3}, [0, 3]),
         (2, {"frame_stride": 9}, [0]),
+        (4, {"max_frames": 0}, [0, 1, 2, 3]),
         (10, {"max_frames": 1}, [5]),
         (10, {"max_frames": 5}, [1, 3, 5, 7, 9]),
         (5, {"max_frames": 4}, [0, 1, 3, 4]),
@@ -90,8 +91,8 @@ def test_text_and_back(settings, text):
     assert FrameSelection.parse(text, where="cache.json") == selection
 
 
-def test_a_stride_of_one_is_no_selection():
-    assert str(FrameSelection(frame_stride=1)) == "all"
+def test_a_stride_of_one_is_no_selection_nor_is_a_limit_of_zero():
+    assert str(FrameSelection(frame_stride=1, max_frames=0)) == "all"
     assert str(FrameSelection(frame_stride=1, max_frames=2)) == "max_frames=2"
 
 
@@ -105,7 +106,7 @@ def test_other_texts_are_refused(text):
     ("settings", "message"),
     [
         ({"frame_stride": 0}, r"frame_stride of at least 1\. Received: frame_stride=0"),
-        ({"max_frames": -1}, r"max_frames of at least 1\. Received: max_frames=-1"),
+        ({"max_frames": -1}, r"max_frames of at least 0\. Received: max_frames=-1"),
         ({"fps": 0}, r"fps above 0 and at most 1,000,000\. Received: fps=0"),
         ({"fps": math.nan}, r"Received: fps=nan"),
         ({"fps": math.inf}, r"Received: fps=inf"),

@@ -8,7 +8,6 @@ from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
-from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
@@ -38,7 +37,6 @@ def make_extraction_command(
             "compute those from pixels is not known here. Expected a cache that extract_features "
             "made: name one as --cache_dir."
         )
-    selection = cache.parse_selection()
     flags = {
         "data": (manifest_path or cache.manifest_path).absolute(),
         "data_root": cache.data_root,
@@ -48,36 +46,13 @@ def make_extraction_command(
         "image_size": contract.image_size_px,
         "compute_dtype": contract.compute_dtype,
         "views": contract.views,
-        **{name: value for name, value in vars(selection).items() if value is not None},
+        **cache.parse_selection().list_flags(),
     }
     if cache.data_settings.get("allow_group_leak"):
         flags["allow_group_leak"] = "true"
     if _holds_parts(cache):
         flags["keep_partial"] = "true"
     return _make_command("extract_features", flags)
-
-
-def check_same_frames(cache: FeatureCache, other_dir: Path) -> None:
-    """Checks that a cache that is there already is of the frames that the command is to take.
-
-    No flag says that all are taken: without one, extraction follows the cache that it goes into.
-
-    Args:
-        cache: As `make_extraction_command`.
-        other_dir: Where the command extracts into.
-
-    Raises:
-        ValueError: If it is of others.
-    """
-    # A folder of something else is not looked into here: the extraction refuses it.
-    if not (other_dir / cache.contract_path.name).exists():
-        return
-    found, expected = (x.contract.frame_selection for x in (read_cache(other_dir), cache))
-    if found != expected:
-        raise ValueError(
-            f"{other_dir}: made with frame_selection={found}. Expected frame_selection={expected}, "
-            f"as {cache.cache_dir} has. Remove the former and run the same command again."
-        )
 
 
 def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:

@@ -26,7 +26,7 @@ class FrameSelection:
             after the clip's first frame, the first frame at or after it. A frame that several ticks
             lead to, as in a video of a lower rate, is kept once. Not together with `frame_stride`.
         max_frames: Of what the others leave, at most this many frames: the centres of as many
-            equal segments.
+            equal segments. 0 is no limit.
     """
 
     frame_stride: int | None = None
@@ -34,10 +34,12 @@ class FrameSelection:
     max_frames: int | None = None
 
     def __post_init__(self):
-        for name in ("frame_stride", "max_frames"):
+        for name, lowest in (("frame_stride", 1), ("max_frames", 0)):
             number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ValueError(f"Expected {name} of at least 1. Received: {name}={number}.")
+            if number is not None and number < lowest:
+                raise ValueError(
+                    f"Expected {name} of at least {lowest}. Received: {name}={number}."
+                )
         if self.fps is not None and not 0 < self.fps <= _MAX_FPS:
             raise ValueError(
                 f"Expected fps above 0 and at most {_MAX_FPS:,}. Received: fps={self.fps}."
@@ -55,7 +57,7 @@ class FrameSelection:
             parts.append(f"stride={self.frame_stride}")
         if self.fps is not None:
             parts.append(f"fps={float(self.fps)!r}".removesuffix(".0"))
-        if self.max_frames is not None:
+        if self.max_frames not in (None, 0):
             parts.append(f"max_frames={self.max_frames}")
         return ",".join(parts) or "all"
 
@@ -88,6 +90,11 @@ class FrameSelection:
             max_frames=known.max_frames if self.max_frames is None else self.max_frames,
         )
 
+    def list_flags(self) -> dict[str, int | float]:
+        """Returns the flags that say all of it, so that no cache decides what they leave out."""
+        rate = {"frame_stride": self.frame_stride or 1} if self.fps is None else {"fps": self.fps}
+        return {**rate, "max_frames": self.max_frames or 0}
+
     def count(self, times_sec: Iterable[float]) -> int:
         """Counts the frames kept of a clip.
 
@@ -95,7 +102,7 @@ class FrameSelection:
             times_sec: The time of each frame in order, in seconds; without `fps` they play no part.
         """
         num_frames = self._count_before_max(times_sec)
-        return num_frames if self.max_frames is None else min(num_frames, self.max_frames)
+        return min(num_frames, self.max_frames or num_frames)
 
     def make_filter(self, iter_times_sec: Callable[[], Iterable[float]]) -> Callable[[float], bool]:
         """Makes a function that is told each frame's time in order, and tells if it is kept.
@@ -105,7 +112,7 @@ class FrameSelection:
                 their number matters, for `max_frames`.
         """
         passes_rate = self._make_rate_filter()
-        if self.max_frames is None:
+        if self.max_frames in (None, 0):
             return passes_rate
         num_frames = self._count_before_max(iter_times_sec())
         if num_frames <= self.max_frames:
