@@ -224,7 +224,7 @@ def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
     assert (
         f"python -m extract_features '--data={folder}/manifest.csv' --data_root={clips_dir} "
         f"'--cache_dir={folder}_block4_pool' --cut=block4_pool --weights=random --image_size=32 "
-        "--compute_dtype=float32 --views=one\n" in str(e.value)
+        "--compute_dtype=float32 --views=one --frame_stride=1 --max_frames=0\n" in str(e.value)
     )
     assert not (tmp_path / "run").exists()
 
