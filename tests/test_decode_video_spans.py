@@ -1,5 +1,7 @@
 """Spans of videos are exact to the frame, wherever the file lets a reader begin."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_video
@@ -47,6 +49,18 @@ def test_a_time_of_half_a_millisecond_may_be_rounded_up_or_down(tmp_path, name, 
         start_sec, end_sec = (int(i * 62.5 + added_ms) / 1000 for i in (first, first + 1))
         (frame,) = decode(path, start_sec=start_sec, end_sec=end_sec)
         assert read_frame_numbers([frame.pixels]) == [first]
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("written_sec", [0.5, 0.5005, 0.501])
+@pytest.mark.parametrize(("rate", "first"), [(30000, 15), (24000, 12), (60000, 30)])
+def test_half_a_millisecond_that_binary_numbers_lack(tmp_path, name, written_sec, rate, first):
+    """Of 29.97 frames a second, frame 15 is at 0.5005 s, for which the float is a little less."""
+    frames = np.concatenate([make_numbered_frames(30)] * 2)
+    path = write_video(tmp_path / name, frames, fps=Fraction(rate, 1001))
+    before = decode(path, end_sec=written_sec)
+    behind = decode(path, start_sec=written_sec)
+    assert (len(before), len(behind)) == (first, 60 - first)
 
 
 def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):

@@ -5,6 +5,8 @@ import numpy as np
 # Matroska stores milliseconds, and people and programs write a frame's time with three or six
 # decimals: what is closer is the same moment.
 _PER_SEC = 1000
+# A float times 1000 may be a little below a half: frame 15 of 29.97 a second is at 500.5 ms.
+_HALF_MS = 0.5 + 1e-6
 
 
 def round_sec(time_sec):
@@ -13,7 +15,7 @@ def round_sec(time_sec):
     Halves go up, as in Matroska and in spreadsheets, and not to the even: of 16 frames a second, a
     frame at 62.5 ms would be before its own time of 63 ms.
     """
-    return np.floor(np.multiply(time_sec, _PER_SEC) + 0.5) / _PER_SEC
+    return np.floor(np.multiply(time_sec, _PER_SEC) + _HALF_MS) / _PER_SEC
 
 
 def find_borders(start_sec: float | None, end_sec: float | None) -> tuple[float, float]:
