@@ -39,6 +39,15 @@ def test_too_few_groups_are_refused():
         draw_folds(clips, num_folds=2, seed=0)
 
 
+def test_a_class_of_several_groups_in_one_fold_may_be_parted():
+    clips = make_clips("aabccc") + make_clips("aab", "run")
+    text = r"all clips of run in one, .*Where they are of several groups, take more --folds or anot"
+    with pytest.raises(ValueError, match=text):
+        draw_folds(clips, num_folds=2, seed=0)
+    assert len(draw_folds(clips, num_folds=3, seed=0)) == 3
+    assert len(draw_folds(clips, num_folds=2, seed=1)) == 2
+
+
 def test_classes_smaller_than_the_folds_are_refused_in_our_words():
     clips = make_clips("abcd") + make_clips("efgh", "run")
     with pytest.raises(ValueError, match=r"at most 4 clips of a class, --folds=5\. Lower"):

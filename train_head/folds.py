@@ -92,7 +92,8 @@ def draw_folds(
             raise ValueError(
                 f"Expected every class in at least two folds. Received: all clips of "
                 f"{', '.join(missing)} in one, so that no head that knows the class can judge "
-                "them. Add clips of other groups, or take the class out."
+                "them. Where they are of several groups, take more --folds or another --seed; else "
+                "add clips of other groups, or take the class out."
             )
         held_out = set(test.tolist())
         drawn.append(
