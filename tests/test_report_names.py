@@ -6,6 +6,7 @@ from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.run_dir import RunDir
+from train_head.prediction_file import read_run_predictions
 from train_head.reporting import write_report
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -104,3 +105,22 @@ def test_nearly_all_is_not_said_to_be_all(opened):
     shares = [0, 0.0004, 0.004, 0.5, 0.994, 0.996, 0.9999, 1]
     expected = ["0 %", "< 0.1 %", "0.4 %", "50 %", "99 %", "99.6 %", "> 99.9 %", "100 %"]
     assert opened.evaluate(f"{shares}.map(percent)") == expected
+
+
+def test_a_clip_that_it_is_nearly_sure_of_is_not_said_to_be_all_sure(page, tmp_path):
+    features = {}
+    for split in ("train", "test"):
+        for i in range(16):
+            label = "ab"[i % 2]
+            clip = Clip(f"{split}_{i}", f"{split}_{i}", label, split)
+            features[clip] = np.tile([1.0, 5.0] if label == "a" else [5.0, 1.0], (3, 1))
+    cache, run = write_cache(tmp_path / "cache", features), RunDir(tmp_path / "run")
+    config = make_config(rnn="none", fc_units=0, input_dropout=0.0, epochs=30, learning_rate=0.2)
+    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    write_report(run, cache)
+    best = read_run_predictions(run, split="test").probabilities.max(axis=1)
+    assert 0.9995 < best.min() <= best.max() < 1
+    page.open(run.report_path)
+    assert page.evaluate("clips.map((clip) => percent(clip[4]))") == ["> 99.9 %"] * 16
+    last = "Object.values(cards).flatMap((card) => card.over_time.map((x) => percent(x.at(-1))))"
+    assert set(page.evaluate(last)) == {"> 99.9 %", "< 0.1 %"}

@@ -90,6 +90,12 @@ class ScoredClips:
         return sorted(rows, key=lambda row: (row[0] == row[1], -row[2], row))
 
 
+def round_probabilities(values: np.ndarray) -> list:
+    """Rounds to three decimals, but to 0 or 1 only what is: the page says so of nearly all."""
+    low, high = np.where(values > 0, 1e-4, 0), np.where(values < 1, 1 - 1e-4, 1)
+    return np.clip(np.round(values.astype(np.float64), 3), low, high).tolist()
+
+
 def list_confusions(confusion_matrix: list[list[int]]) -> list[dict]:
     """Returns the pairs of classes that are mistaken most often, as ids, with what is counted."""
     counts = np.array(confusion_matrix)

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from lrcn.common.wording import name_count
-from train_head.report_data import ScoredClips, list_confusions
+from train_head.report_data import ScoredClips, list_confusions, round_probabilities
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("report_charts.js", "report_tables.js", "report.js")
@@ -48,8 +48,8 @@ def render_page(
         [clip.clip_id for clip in scored.clips],
         scored.class_ids.tolist(),
         scored.predicted_ids.tolist(),
-        np.round(scored.probabilities[numbers, scored.class_ids], 3).tolist(),
-        np.round(scored.probabilities[numbers, scored.predicted_ids], 3).tolist(),
+        round_probabilities(scored.probabilities[numbers, scored.class_ids]),
+        round_probabilities(scored.probabilities[numbers, scored.predicted_ids]),
     ]
     page_data = {
         "classes": scored.class_names,

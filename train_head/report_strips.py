@@ -15,7 +15,7 @@ from train_head.clip_pictures import read_pictures
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
 from train_head.frame_choice import sample_frames
-from train_head.report_data import ScoredClips
+from train_head.report_data import ScoredClips, round_probabilities
 
 # Frames of a strip, and their side: 16 stand side by side in a column of text.
 _MAX_FRAMES = 16
@@ -64,8 +64,8 @@ def make_cards(
         cards[i] = {
             "frames": frame_indices[-1],
             "classes": classes,
-            "over_time": _round(explanation.probabilities[:, classes].T),
-            "influence": _round(explanation.influence),
+            "over_time": round_probabilities(explanation.probabilities[:, classes].T),
+            "influence": np.round(explanation.influence.astype(float), 3).tolist(),
             "attention": _make_attention_strip(explanation.attention),
         }
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
@@ -141,10 +141,6 @@ def _encode(pixels: np.ndarray, file_format: str, **options) -> str:
     Image.fromarray(pixels).save(file, file_format, **options)
     content = base64.b64encode(file.getvalue()).decode()
     return f"data:image/{file_format.lower()};base64,{content}"
-
-
-def _round(values: np.ndarray) -> list:
-    return np.round(values.astype(float), 3).tolist()
 
 
 def log_failures(failures: list[str], *, num_cards: int) -> None:
