@@ -63,6 +63,8 @@ def test_the_page_works_in_a_browser(run_and_cache, page):
     assert f"{scores['frame_accuracy']:.1%}".replace("%", " %") in text
     assert "of 18 frames of 2 test clips named right" in text
     assert HOSTILE_CLIP in text and HOSTILE_CLASS in text
+    # Of 8 frames that are all wrong there are fewer mistakes than in 21 of 50.
+    assert "the largest share of mistakes first" in text
     assert "of the frames that are read" not in text  # all are
     for name in ("segment_f1_10", "segment_f1_25", "segment_f1_50"):
         assert f"{scores[name]:.1%}".replace("%", " %") in text
