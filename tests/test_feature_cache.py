@@ -1,6 +1,7 @@
 """A clip's file: what is written is read back exactly, whole or not at all, and only as it was."""
 
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT
-from refusals import refusal
+from refusals import limited_files, refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
 from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError, identify
 from lrcn.common.open_cache import create_cache, read_cache
+from lrcn.common.unfailing_file import UnfailingFile
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -118,6 +120,37 @@ def test_discard_leaves_nothing_or_what_was_there(cache):
     writer.discard()
     assert list_files(cache.cache_dir) == ["cache.json", "clips/a.h5"]
     np.testing.assert_array_equal(cache.read_clip("a").feature_maps, maps)
+
+
+def test_a_server_that_says_at_the_end_that_its_disk_is_full_is_told_with_the_file(
+    cache, monkeypatch
+):
+    def refuse(descriptor):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    path = cache.clip_path("walk/clip_1")
+    with refusal(f"[Errno {errno.EDQUOT}] Disk quota exceeded: '{path}'", OSError):
+        write_clip(cache)
+    assert list_files(cache.cache_dir) == ["cache.json"]
+
+
+def test_a_server_that_says_so_once_more_hides_neither_file_nor_error(cache, monkeypatch):
+    def close_and_refuse(file, close=UnfailingFile.close):
+        was_open = not file.closed
+        close(file)
+        if was_open:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(UnfailingFile, "close", close_and_refuse)
+    writer = cache.open_writer("walk/clip_1")
+    temporary = cache.clip_path("walk/clip_1").with_name(".clip_1.h5.tmp")
+    with (
+        limited_files(max_bytes=100),
+        refusal(f"[Errno {errno.EFBIG}] File too large: '{temporary}'", OSError),
+    ):
+        writer.append(make_maps(1), frame_index=[0], timestamp_sec=[0.0])
+    assert list_files(cache.cache_dir) == ["cache.json"]
 
 
 # What is left for the clip decides where writing fails: at a frame, or at the end.

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from h5py._objects import phil  # h5py's lock, which all of it takes but write_direct_chunk
 
-from lrcn.common.atomic_file import commit_file, make_temporary_path
+from lrcn.common.atomic_file import commit_file, make_temporary_path, name_file
 from lrcn.common.clip import SourceStat
 from lrcn.common.contract import Contract
 from lrcn.common.frame_chunk import GZIP_LEVEL, PackedFrame, pack_maps
@@ -127,11 +127,12 @@ class ClipWriter:
             Its size in bytes.
         """
         try:
-            self._write_rest(source, broken_off)
-            self._file.close()
-            self._raw_file.check()
-            self._raw_file.close()
-            commit_file(self._temporary, self._path)
+            with name_file(self._path):
+                self._write_rest(source, broken_off)
+                self._file.close()
+                self._raw_file.check()
+                self._raw_file.close()
+                commit_file(self._temporary, self._path)
         except BaseException:
             self.discard()
             raise
@@ -139,9 +140,10 @@ class ClipWriter:
 
     def discard(self) -> None:
         """Leaves nothing behind; a finished file of an earlier run stays."""
-        with contextlib.suppress(OSError, RuntimeError):
-            self._file.close()
-        self._raw_file.close()
+        for file in (self._file, self._raw_file):
+            # A full disk of a server is told once more here, by an error that names no file.
+            with contextlib.suppress(OSError, RuntimeError):
+                file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _write_frames(
