@@ -13,6 +13,7 @@ from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_features import (
     enable_decompression,
     is_damage,
+    name_system_error,
     read_recorded_source,
     read_text,
 )
@@ -124,7 +125,7 @@ def _check_file(
     if not os.path.lexists(path):
         return "missing", f"{path}: no such file"
     try:
-        with h5py.File(path, "r") as file:
+        with name_system_error(path), h5py.File(path, "r") as file:
             for name, expected in (
                 ("contract", cache.contract.digest),
                 ("clip_id", clip.clip_id),

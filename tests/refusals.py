@@ -25,6 +25,16 @@ def no_more_open_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def fail_to_read(descriptor: int) -> None:
+    """Has reading by a descriptor fail as of a broken disk, by what the system says itself (Linux).
+
+    The first bytes of a process's memory are nobody's.
+    """
+    memory = os.open("/proc/self/mem", os.O_RDONLY)
+    os.dup2(memory, descriptor)
+    os.close(memory)
+
+
 @contextlib.contextmanager
 def limited_files(*, max_bytes: int):
     """Within it, this process writes no file beyond so many bytes, as if the disk were full."""

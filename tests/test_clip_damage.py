@@ -6,10 +6,11 @@ import os
 import h5py
 import numpy as np
 import pytest
-from refusals import no_more_open_files, refusal
+from refusals import fail_to_read, no_more_open_files, refusal
 from small_cache import SOURCE, write_clip
 
-from lrcn.common.clip_features import is_damage
+from lrcn.common import clip_features, feature_cache
+from lrcn.common.clip_features import is_damage, read_text
 
 
 def test_zstd_damage_is_found(cache):
@@ -69,6 +70,29 @@ def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):
     ):
         with refusal("Too many open files", OSError), no_more_open_files():
             call()
+    assert cache.is_current("a", SOURCE)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
+def test_a_disk_that_fails_for_a_moment_is_no_damage(cache, monkeypatch):
+    """A whole file is then neither extracted again nor said to be one to delete."""
+    write_clip(cache, "a")
+    for module in (clip_features, feature_cache):
+
+        def break_disk_first(file_id, *arguments):
+            fail_to_read(file_id.get_vfd_handle())
+            return read_text(file_id, *arguments)
+
+        monkeypatch.setattr(module, "read_text", break_disk_first)
+    for call in (
+        lambda: cache.read_clip("a"),
+        lambda: cache.count_frames("a"),
+        lambda: cache.digest_sources(["a"]),
+        lambda: cache.is_current("a", SOURCE),
+    ):
+        with refusal(f"[Errno 5] Input/output error: '{cache.clip_path('a')}'", OSError):
+            call()
+    monkeypatch.undo()
     assert cache.is_current("a", SOURCE)
 
 

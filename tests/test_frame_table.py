@@ -1,6 +1,7 @@
 """Frames that are read past HDF5 are those that it reads, and never those of another file."""
 
 import dataclasses
+import errno
 import os
 import threading
 
@@ -159,6 +160,23 @@ def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):
     cache.read_maps("a")
     with refusal("Too many open files", OSError), no_more_open_files():
         cache.read_maps("a")
+    np.testing.assert_array_equal(cache.read_maps("a"), maps)
+
+
+def test_of_a_disk_that_fails_amid_a_frame_the_error_is_told(cache, monkeypatch):
+    """The system gives the bytes before at first, and they are not taken for a damaged frame."""
+    maps = write_clip(cache, "a")
+    cache.read_maps("a")
+
+    def read_before_failure(descriptor, size, offset, pread=os.pread):
+        if size > 10:
+            return pread(descriptor, size - 10, offset)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pread", read_before_failure)
+        with refusal(f"[Errno 5] Input/output error: '{cache.clip_path('a')}'", OSError):
+            cache.read_maps("a")
     np.testing.assert_array_equal(cache.read_maps("a"), maps)
 
 

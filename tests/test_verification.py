@@ -1,13 +1,16 @@
 """No damage to a clip's file goes unseen, and what is whole is not taken for damaged."""
 
+import os
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-from refusals import no_more_open_files
+from refusals import fail_to_read, no_more_open_files
 
+from extract_features import verification
 from extract_features.verification import iter_findings, remove_file
+from lrcn.common.clip_features import read_text
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 
@@ -82,6 +85,19 @@ def test_a_whole_file_that_cannot_be_read_now_stays(cache_copy):
     assert finding.kind == "unreadable" and "Too many open files" in finding.reason
     assert not remove_file(cache, finding)
     assert cache.clip_path(finding.clip_id).exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
+def test_a_whole_file_on_a_disk_that_fails_for_a_moment_stays(cache_copy, monkeypatch):
+    def break_disk_first(file_id, name):
+        fail_to_read(file_id.get_vfd_handle())
+        return read_text(file_id, name)
+
+    cache = read_cache(cache_copy)
+    monkeypatch.setattr(verification, "read_text", break_disk_first)
+    finding = next(iter_findings(cache))
+    assert finding.kind == "unreadable" and "Input/output error" in finding.reason
+    assert not remove_file(cache, finding)
 
 
 def test_a_folder_of_clips_whose_name_ends_as_that_of_a_file_is_not_extra(cache_copy):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from lrcn.common.atomic_file import name_file
 from lrcn.common.clip import SourceStat
 from lrcn.common.clip_file import MissingFilterError, import_hdf5plugin
 from lrcn.common.contract import Contract
@@ -19,6 +21,8 @@ _ZSTD_FILTER_ID = 32015  # as registered with the HDF Group
 # What the system says of a file that is not there, or is none. All else that it says, of
 # permissions, too many open files or a failing server, keeps a whole file from being read.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+# Where h5py raises KeyError or RuntimeError, as of attributes, what the system says is words alone.
+_SYSTEM_ERROR = re.compile(r"\berrno = ([1-9]\d*)|can't retrieve stat info")
 
 
 class ClipFeatures(NamedTuple):
@@ -68,7 +72,8 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
         OSError, MemoryError: If it cannot be read now, whole as it may be.
     """
     try:
-        file = h5py.File(path, "r")
+        with name_system_error(path):
+            file = h5py.File(path, "r")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: not in the cache. Run extract_features again; it does only what is missing."
@@ -127,9 +132,27 @@ def read_by_hdf5(maps: h5py.Dataset, frames: np.ndarray | None, *, view: int | N
 
 
 @contextlib.contextmanager
+def name_system_error(path: Path) -> Iterator[None]:
+    """Raises what the system says of a clip's file, of a broken disk for instance, as OSError.
+
+    `is_damage` then knows it: the file may be whole. All else passes through.
+    """
+    try:
+        with name_file(path):
+            yield
+    except Exception as error:
+        found = _SYSTEM_ERROR.search(str(error))
+        if found is None or getattr(error, "errno", None) is not None:
+            raise
+        number = int(found[1] or errno.EIO)
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+@contextlib.contextmanager
 def _name_damage(path: Path) -> Iterator[None]:
     try:
-        yield
+        with name_system_error(path):
+            yield
     except Exception as error:
         if not is_damage(error):
             raise
@@ -152,12 +175,15 @@ def is_damage(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def open_attributes(path: Path) -> Iterator[h5py.h5f.FileID]:
-    """Opens a clip's file for its attributes alone, faster than `h5py.File`; errors are its."""
-    file_id = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
-    try:
-        yield file_id
-    finally:
-        file_id.close()
+    """Opens a clip's file for its attributes alone, faster than `h5py.File`; errors are its, but
+    for the system's, see `name_system_error`.
+    """
+    with name_system_error(path):
+        file_id = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
+        try:
+            yield file_id
+        finally:
+            file_id.close()
 
 
 def read_text(file_id: h5py.h5f.FileID, name: str, default: str | None = None) -> str:

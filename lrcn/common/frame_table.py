@@ -65,7 +65,7 @@ class FrameTable(NamedTuple):
         if maps is None or len(maps) != len(offsets):
             maps = np.empty((len(offsets), *self.feature_shape), np.float16)
         for row, offset, size in zip(_view_frames(maps), offsets, sizes, strict=True):
-            unpack_frame(os.pread(descriptor, size, offset), row)
+            unpack_frame(_read_bytes(descriptor, size, offset), row)
         return maps
 
 
@@ -113,6 +113,18 @@ def _view_frames(maps: np.ndarray) -> Iterator[memoryview]:
     content = memoryview(maps).cast("B") if len(maps) else b""
     for start in range(0, maps.nbytes, frame_bytes):
         yield content[start : start + frame_bytes]
+
+
+def _read_bytes(descriptor: int, size: int, offset: int) -> bytes:
+    content = os.pread(descriptor, size, offset)
+    # Of a disk that fails amid them, the system gives those before, and the error only when asked
+    # for the rest.
+    while len(content) < size:
+        rest = os.pread(descriptor, size - len(content), offset + len(content))
+        if not rest:
+            break
+        content += rest
+    return content
 
 
 def _read_version(descriptor: int) -> tuple[int, ...]:
