@@ -9,7 +9,7 @@ import keras
 import pytest
 from commands import run_program
 from made_clips import make_clips
-from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
+from media import SIZE, decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
 
@@ -19,7 +19,8 @@ from extract_features.summary import ExtractionResult, Summary, report_summary
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
 from lrcn.common.clip import Clip
-from lrcn.common.decode import estimate_num_frames
+from lrcn.common.decode import estimate_num_frames, iter_frames
+from lrcn.common.frame import UnreadableClipError
 from lrcn.common.manifest import read_manifest
 from lrcn.common.source_stat import read_source_stat
 
@@ -187,3 +188,29 @@ def test_clips_do_not_fail_where_no_more_files_can_be_opened(tmp_path, name):
             step(source)
         assert caught.value.errno == errno.EMFILE
         assert len(step(source)) == len(before)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
+@pytest.mark.parametrize("name", ["clip", "clip.png", "clip.gif", "clip.mp4"])
+def test_a_clip_on_a_disk_that_fails_is_not_said_to_be_damaged(tmp_path, name):
+    source = broken = tmp_path / name
+    if name == "clip":
+        source.mkdir()
+        broken = source / "0.png"
+    broken.symlink_to("/proc/self/mem")  # whose first bytes are nobody's: as of a broken disk
+    for step in (decode, estimate_num_frames) if name == "clip.mp4" else (decode,):
+        with pytest.raises(UnreadableClipError, match="Input/output error") as caught:
+            step(source)
+        told = str(caught.value)
+        assert told.startswith(str(broken)) and told.endswith("Run the same command again.")
+        assert "may be whole" in told and "damaged" not in told
+
+
+def test_a_video_that_goes_while_it_is_decoded_is_a_failed_clip(tmp_path):
+    """Its file is opened once more at the end, and what is wrong then stopped the extraction."""
+    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(2))
+    frames = iter_frames(path, image_size=SIZE)
+    next(frames)
+    path.unlink()
+    with refusal(f"{path}: expected a whole video, but it ended at ", UnreadableClipError):
+        list(frames)

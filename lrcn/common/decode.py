@@ -8,6 +8,7 @@ import contextlib
 import functools
 import math
 import os
+import stat
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -206,7 +207,7 @@ def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) 
         mode = os.stat(source).st_mode
     except (OSError, ValueError) as error:
         raise make_missing_error(source, error) from error
-    if not source.is_dir():
+    if not stat.S_ISDIR(mode):
         check_is_file(source, mode)
         return False
     if start_sec is not None or end_sec is not None:

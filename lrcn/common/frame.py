@@ -13,6 +13,7 @@ from PIL import Image
 RESIZE_RULE = "stretch_bilinear"
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+_DISK_FAILURES = {errno.EIO, errno.ESTALE}
 # More than a decoder takes for pictures of 8K.
 _ENOUGH_BYTES = 1 << 30
 
@@ -43,6 +44,13 @@ def raise_if_machine_lacks(error: Exception) -> None:
     is_short = isinstance(error, MemoryError) and not has_memory(_ENOUGH_BYTES)
     if is_short or getattr(error, "errno", None) in _NO_MORE_FILES:
         raise error
+
+
+def choose_remedy(error: Exception, of_file: str) -> str:
+    """What to do about a file: `of_file`, but where its disk fails it may be whole."""
+    if getattr(error, "errno", None) in _DISK_FAILURES:
+        return "Its disk, or the way to it, fails, and it may be whole. Run the same command again."
+    return of_file
 
 
 def has_memory(num_bytes: int) -> bool:

@@ -11,7 +11,12 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
-from lrcn.common.frame import UnreadableClipError, check_is_file, raise_if_machine_lacks
+from lrcn.common.frame import (
+    UnreadableClipError,
+    check_is_file,
+    choose_remedy,
+    raise_if_machine_lacks,
+)
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.rgb import convert_to_rgb
@@ -198,5 +203,6 @@ def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
         )
     return UnreadableClipError(
         f"{place}: expected a whole image ({', '.join(_FORMATS)}), but decoding it failed: "
-        f"{str(error) or type(error).__name__}. Replace or remove the file."
+        f"{str(error) or type(error).__name__}. "
+        + choose_remedy(error, "Replace or remove the file.")
     )

@@ -18,6 +18,7 @@ from PIL import Image
 from lrcn.common.container_items import check_items_are_whole
 from lrcn.common.frame import (
     UnreadableClipError,
+    choose_remedy,
     has_memory,
     raise_if_machine_lacks,
     resize_picture,
@@ -182,16 +183,19 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             check_items_are_whole(path, container.format.name)
             if container.format.name == "mpegts":
                 check_last_packet_is_whole(path)
-    except (av.error.FFmpegError, DamageError) as error:
+    except (av.error.FFmpegError, OSError, DamageError) as error:
         # H.264's decoder calls it invalid data where it gets no memory for a picture.
         if isinstance(error, av.error.InvalidDataError) and not has_memory(_PICTURES_BYTES):
             raise MemoryError(f"too little for a picture of {path}") from error
         raise_if_machine_lacks(error)
-        reason = error.strerror if isinstance(error, av.error.FFmpegError) else error
+        reason = error if isinstance(error, DamageError) else error.strerror
+        remedy = choose_remedy(
+            error,
+            "The file is damaged, cut off or no video. Get it again, re-encode what is left of it "
+            "(ffmpeg -i IN OUT.mp4), or remove the clip.",
+        )
         raise UnreadableClipError(
-            f"{path}: expected a whole video, but it ended {reached}: {reason}. The file is "
-            "damaged, cut off or no video. Get it again, re-encode what is left of it "
-            "(ffmpeg -i IN OUT.mp4), or remove the clip."
+            f"{path}: expected a whole video, but it ended {reached}: {reason}. {remedy}"
         ) from error
 
 

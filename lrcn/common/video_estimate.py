@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks
+from lrcn.common.frame import UnreadableClipError, choose_remedy, raise_if_machine_lacks
 from lrcn.common.video_stream import DEFAULT_RATE_FPS, find_stated_duration, find_stream
 
 # So many packets tell the size of the others.
@@ -49,7 +49,8 @@ def estimate_num_frames(
     except av.error.FFmpegError as error:
         raise_if_machine_lacks(error)
         raise UnreadableClipError(
-            f"{path}: expected a video, received: {error.strerror}. Replace or remove the clip."
+            f"{path}: expected a video, received: {error.strerror}. "
+            + choose_remedy(error, "Replace or remove the clip.")
         ) from error
     first = 0 if start_sec is None else round(start_sec * rate_fps)
     last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
