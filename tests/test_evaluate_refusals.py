@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import shutil
 import subprocess
 import zipfile
@@ -112,6 +113,15 @@ def test_a_model_that_cannot_be_read_now_is_not_damaged(run_dir):
     load_model(RunDir(run_dir))  # what it imports is imported
     with no_more_open_files(), refusal("Too many open files", OSError):
         load_model(RunDir(run_dir))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
+def test_a_model_on_a_disk_that_fails_is_not_damaged(tmp_path):
+    """`zipfile` says of one that it is no zip file; whoever then removed the model lost it."""
+    run = RunDir(tmp_path)
+    run.model_path.symlink_to("/proc/self/mem")  # which cannot be read from its end
+    with pytest.raises(OSError, match=rf"\[Errno \d+\] .*: '{run.model_path}'$"):
+        load_model(run)
 
 
 def test_a_head_that_its_last_step_broke_is_not_scored(trained):

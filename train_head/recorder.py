@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from lrcn.common.atomic_file import replace_file
+from lrcn.common.atomic_file import name_zip_file, replace_file
 from lrcn.common.interrupt import is_interrupted, raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count
@@ -115,7 +115,8 @@ class RunRecorder(keras.callbacks.Callback):
     @contextlib.contextmanager
     def _explain_damage(self, path: Path) -> Iterator[None]:
         try:
-            yield
+            with name_zip_file(path):
+                yield
         except _DAMAGE as error:
             raise ValueError(
                 f"{path}: expected what training wrote there. Received: another or half a file "

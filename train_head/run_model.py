@@ -2,6 +2,7 @@
 
 import zipfile
 
+from lrcn.common.atomic_file import name_zip_file
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 
@@ -21,7 +22,7 @@ def load_model(run: RunDir):
     try:
         # Keras takes one that it may not open for one that is not there, and says of some that are
         # damaged which layer it misses.
-        with zipfile.ZipFile(run.model_path) as archive:
+        with name_zip_file(run.model_path), zipfile.ZipFile(run.model_path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"damaged: {damaged}")

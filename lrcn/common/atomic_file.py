@@ -14,6 +14,7 @@ import re
 import secrets
 import struct
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -114,6 +115,18 @@ def name_file(path: str | Path) -> Iterator[None]:
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def name_zip_file(path: str | Path) -> Iterator[None]:
+    """As `name_file`, for `zipfile`, which says of a file on a disk that fails that it is none."""
+    with name_file(path):
+        try:
+            yield
+        except zipfile.BadZipFile as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def make_temporary_path(path: Path) -> Path:
