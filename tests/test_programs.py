@@ -1,6 +1,7 @@
 """What every command line does alike: it answers quickly, and keeps stdout for results."""
 
 import functools
+import os
 import re
 
 import numpy as np
@@ -210,6 +211,16 @@ def test_an_error_of_the_system_says_what_to_do(tmp_path, name, text):
     done = run_program("extract_features", *flags, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert text.format(tmp_path) in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
+@pytest.mark.parametrize("name", ["cache.json", "manifest.csv"])
+def test_a_disk_that_fails_amid_a_file_is_told_with_the_file(cache_copy, name):
+    (cache_copy / name).unlink()
+    (cache_copy / name).symlink_to("/proc/self/mem")  # which opens, and whose start is nobody's
+    done = run_program("extract_features.verify", f"--cache_dir={cache_copy}", check=False)
+    told = f"error: [Errno 5] Input/output error: '{cache_copy / name}'. Check the disk, or the way"
+    assert done.returncode == 1 and told in done.stderr
 
 
 def test_a_file_where_a_folder_would_go(tmp_path):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lrcn.common.atomic_file import name_file
 from lrcn.common.frame import check_is_file
 
 
@@ -59,7 +60,8 @@ def read_utf8(path: str | os.PathLike) -> str:
             pipe, which may keep a program waiting for ever and gives its content only once.
     """
     check_is_file(path, os.stat(path).st_mode)
-    content = Path(path).read_bytes()
+    with name_file(path):  # a disk that fails once the file is open says no name
+        content = Path(path).read_bytes()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ _REMEDIES = {
     errno.EROFS: _NO_PERMISSION,
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
+    errno.EIO: "Check the disk, or the way to it.",
     errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or name another place.",
     errno.ENOLCK: "This disk locks no files. Name a folder on another.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",

@@ -7,7 +7,7 @@ never taken for a cache, nor filled.
 import json
 from pathlib import Path
 
-from lrcn.common.atomic_file import list_final_names, write_text
+from lrcn.common.atomic_file import list_final_names, name_file, write_text
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
 
@@ -24,7 +24,8 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
     cache_dir = Path(cache_dir)
     path = cache_dir / "cache.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with name_file(path):
+            content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{path}: there is no cache here. Make it with "

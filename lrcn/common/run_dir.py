@@ -26,7 +26,7 @@ import json
 import re
 from pathlib import Path
 
-from lrcn.common.atomic_file import write_text
+from lrcn.common.atomic_file import name_file, write_text
 from lrcn.common.contract import Contract
 
 
@@ -128,7 +128,8 @@ def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
             )
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=Part)
+        with name_file(path):
+            content = json.loads(path.read_text(encoding="utf-8"), object_hook=Part)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: missing. {_REMEDY}.") from None
     except ValueError as error:
