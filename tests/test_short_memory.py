@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
-from commands import ROOT
+from commands import ROOT, make_command
 from media import decode, make_numbered_frames, write_frame_folder, write_video
 from PIL import Image
 
@@ -66,3 +67,47 @@ def test_a_video_that_states_more_than_any_memory_is_damaged(tmp_path):
     video.write_bytes(content)
     with pytest.raises(UnreadableClipError, match="ended before the first frame: Cannot allocate"):
         decode(video)
+
+
+def run_with_memory(limit_bytes, module, *flags):
+    command = make_command(module, *flags)
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -v {limit_bytes // 1024}; exec "$@"', "bash", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    return done.stderr
+
+
+def test_what_to_lower_is_a_flag_of_the_program(cache_dir, tmp_path):
+    error = run_with_memory(
+        2**34,
+        "train_head",
+        f"--cache_dir={cache_dir}",
+        f"--run_dir={tmp_path / 'run'}",
+        "--rnn=none",
+        "--output=mean",
+        "--fc_units=100000000",
+    )
+    assert "error: out of memory (OOM when allocating tensor with shape[" in error
+    assert ". Lower one of --batch_size, --seq_len, --fc_units, or use a machine with" in error
+
+
+def test_without_such_a_flag_none_is_named(tmp_path):
+    manifest, features = tmp_path / "clips.csv", tmp_path / "features.h5"
+    manifest.write_text("clip_id,path,label,split\na,a,x,train\nb,b,y,test\n")
+    with h5py.File(features, "w") as file:
+        for clip_id in ("a", "b"):  # as nothing is written, they take no disk
+            file.create_dataset(clip_id, (1, 2**28), "float32", chunks=(1, 2**20))
+    error = run_with_memory(
+        2**30,
+        "extract_features.import_features",
+        f"--data={manifest}",
+        f"--features={features}",
+        f"--cache_dir={tmp_path / 'cache'}",
+    )
+    assert "error: out of memory (Unable to allocate 1.00 GiB" in error
+    assert error.endswith("). Close other programs, or use a machine with more of it.\n")

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from collections.abc import Container
 
 # What the system's own errors leave unsaid.
 _NO_PERMISSION = "Check the permissions there, or name another place."
@@ -26,25 +27,31 @@ _REMEDIES = {
 # What says that there is too little room to start, and has no number.
 _LIMITS = ("can't start new thread", "failed to map segment from shared object")
 
+# What takes less memory, of which a program has some or none.
+_MEMORY_FLAGS = ("batch_size", "num_decode_threads", "image_size", "seq_len", "fc_units")
+
 # Where in a graph an error was.
 _TENSORFLOW_MARKS = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
 
 
-def describe_expected(error: Exception) -> str | None:
-    """Returns the message of an error that users can do something about, None for others."""
+def describe_expected(error: Exception, *, flag_names: Container[str]) -> str | None:
+    """Returns the message of an error that users can do something about, None for others.
+
+    Args:
+        error: What ends the program.
+        flag_names: The program's flags, since a remedy names no other.
+    """
+    reason = next(iter(_TENSORFLOW_MARKS.sub("", str(error)).strip().splitlines()), "no details")
     if type(error).__module__.startswith("tensorflow."):
         # Its own classes for errors of the system: a full disk is "exhausted", as memory is.
-        reason = _TENSORFLOW_MARKS.sub("", str(error)).strip().splitlines()[0]
         for number, remedy in _REMEDIES.items():
             if os.strerror(number).lower() in reason.lower():
                 return f"{reason}. {remedy}"
     # TensorFlow's class by its name, since programs that do without TensorFlow come here too.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return (
-            f"out of memory ({str(error).strip().splitlines()[0] if str(error) else 'no details'})."
-            " Lower --batch_size; in stage 1 also --image_size and --num_decode_threads, in stage "
-            "2 --seq_len or --fc_units."
-        )
+        lowered = ", ".join(f"--{name}" for name in _MEMORY_FLAGS if name in flag_names)
+        remedy = f"Lower one of {lowered}" if lowered else "Close other programs"
+        return f"out of memory ({reason}). {remedy}, or use a machine with more of it."
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
         return f"{error}. Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8."
     if any(reason in str(error) for reason in _LIMITS):

@@ -113,7 +113,7 @@ def _exit_with_status_of(main: Callable[[], int | None]) -> None:
 
 
 def _exit_with_error(error: Exception) -> None:
-    message = describe_expected(error)
+    message = describe_expected(error, flag_names=flags.FLAGS)
     if message is None or logging.level_debug():
         raise error
     print(f"error: {message}", file=sys.stderr)
