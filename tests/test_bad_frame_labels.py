@@ -126,7 +126,8 @@ def test_label_that_the_run_does_not_have_is_named(timed, tmp_path):
         ),
         (
             ["walk/a,0,0.1,sit", "walk/a,0.1,0.2,run"],
-            r"a labelled frame in every clip\. Received none in 1 of 2, such as 'b'\. Label some",
+            r"a labelled frame in every clip\. Received none in 1 of 2, such as 'b'\. Label some, "
+            r"or name a manifest without them \(--manifest, of cross_validate --manifests\)\.",
         ),
         (
             ["walk/a,0,0.1,sit", "b,0.1,0.2,run"],

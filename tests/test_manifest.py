@@ -86,8 +86,8 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
     ("row", "text"),
     [
         ("a,,walk,,,,", "expected path to be relative to the data root"),
-        ("a,/a.mp4,walk,,,,", "received '/a.mp4'. Shorten it, and name the folder that the paths"),
-        ("a,x/../../a.mp4,walk,,,,", "start from with --data_root (with make: make features "),
+        ("a,/a.mp4,walk,,,,", "received '/a.mp4'. Shorten it, and at extraction name the folder"),
+        ("a,x/../../a.mp4,walk,,,,", "that the paths start from: --data_root=... (with make: make"),
         ("n" * 248 + ",a.mp4,walk,,,,", "parts of at most 247 bytes, received one of 248."),
         ("n" * 248 + "/n,a.mp4,walk,,,,", "parts of at most 247 bytes, received one of 248."),
         ("a,x\\a.mp4,walk,,,,", "backslash or control character, received 'x\\\\a.mp4'"),

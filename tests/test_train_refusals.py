@@ -186,7 +186,7 @@ def test_one_class_is_refused(tmp_path):
     cache = write_cache(tmp_path / "cache", clips)
     text = (
         r"cache/manifest\.csv: expected at least two classes to tell apart\. Received: \['walk'\]\."
-        r" Add clips of another class, or train on labels of frames \(--labels=frame\)\."
+        r" Add clips of another class, or train on labels of frames: python -m train_head --labels="
     )
     with pytest.raises(ValueError, match=text):
         train(cache, tmp_path / "run")

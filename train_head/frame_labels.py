@@ -142,8 +142,8 @@ def check_trainable(labels: FrameLabels, clips: Sequence[Clip], *, where: Path |
     if without:
         raise ValueError(
             f"{where}: expected a labelled frame in every clip. Received none in {len(without)} of "
-            f"{len(clips)}, such as {without[0]!r}. Label some, or leave the clips out with a "
-            "--manifest without them."
+            f"{len(clips)}, such as {without[0]!r}. Label some, or name a manifest without them "
+            "(--manifest, of cross_validate --manifests)."
         )
     trained = [labels.class_ids[x.clip_id] for x in clips if x.split == "train"]
     seen = set(np.concatenate([*trained, [UNLABELLED]]).tolist())
@@ -170,7 +170,8 @@ def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: missing. Expected a class name a line for each frame of the clip (an empty "
-            "line: unlabelled). Write it, or leave the clip out with a --manifest without it."
+            "line: unlabelled). Write it, or name a manifest without the clip (--manifest, of "
+            "cross_validate --manifests)."
         ) from None
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     num_needed = int(clock.frame_index.max()) + 1

@@ -87,8 +87,8 @@ def check_classes(
     if len(class_names) < 2:
         raise ValueError(
             f"{manifest_path}: expected at least two classes to tell apart. Received: "
-            f"{class_names}. Add clips of another class, or train on labels of frames "
-            "(--labels=frame)."
+            f"{class_names}. Add clips of another class, or train on labels of frames: python -m "
+            "train_head --labels=frame."
         )
     missing = [name for name in class_names if name not in trained]
     if missing:
