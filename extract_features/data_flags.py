@@ -12,7 +12,9 @@ _DATA = flags.DEFINE_string(
     required=True,
 )
 _CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Folder of the feature cache; made where there is none."
+    "cache_dir",
+    None,
+    "Folder of the feature cache. Extraction and import make it where there is none.",
 )
 _DATA_ROOT = flags.DEFINE_string(
     "data_root",
