@@ -1,14 +1,18 @@
 """Tests the head."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from commands import ROOT
 from small_data import make_config
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
 from lrcn.common.manifest import write_class_names
 from lrcn.common.run_dir import RunDir
+from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.layers import keras, tf
 from train_head.model import build_head
 from train_head.normalization import FeatureStatistics
@@ -215,3 +219,38 @@ def test_saved_head_gives_equal_logits(settings, tmp_path):
     # The statistics of normalisation are weights of the file too.
     for wanted, found in zip(head.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+# In a process that has not built a head, only what `run_model` imports is registered.
+_LOADER = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from lrcn.common.run_dir import RunDir
+from train_head.run_model import load_model
+
+for path in map(Path, sys.argv[2:]):
+    np.save(path / "logits.npy", load_model(RunDir(path))(np.load(sys.argv[1]), training=False))
+"""
+
+
+def test_every_name_makes_a_model_that_another_process_loads(tmp_path):
+    named = [
+        *({"rnn": name} for name in RNNS),
+        *({"frame_pooling": name} for name in FRAME_POOLINGS),
+        *({"output": name} for name in TIME_POOLINGS),
+    ]
+    heads = {RunDir(tmp_path / "_".join(x.values())): make_head(**x) for x in named}
+    for run, head in heads.items():
+        run.path.mkdir()
+        head.save(run.model_path)
+        write_class_names(run.classes_path, [f"class {k}" for k in range(NUM_CLASSES)])
+    maps_path = tmp_path / "maps.npy"
+    np.save(maps_path, make_maps(2, 3))
+    command = [sys.executable, "-c", _LOADER, maps_path, *(run.path for run in heads)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    for run, head in heads.items():
+        found = np.load(run.path / "logits.npy")
+        np.testing.assert_allclose(found, run_head(head, make_maps(2, 3)), atol=1e-5)
