@@ -105,6 +105,7 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
         batch_size: Views of frames that it sees at once, None for what suits the machine.
 
     Raises:
+        FileNotFoundError: If the weights file is missing, or the download fails.
         ValueError: If weights or batch size do not fit.
     """
     from lrcn.common import backbone  # imports TensorFlow

@@ -34,6 +34,8 @@ def write_official_manifests(
 
     Raises:
         FileExistsError: If a manifest of other content is there already.
+        FileNotFoundError: If there is no data.
+        NotADirectoryError: If the folder of the lists is not there.
         ValueError: If lists and data do not fit.
     """
     splits = read_official_lists(lists_dir)
