@@ -175,8 +175,8 @@ def test_a_failed_download_says_where_to_put_the_file(tmp_path):
     assert (
         "Put vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 into "
         f"{tmp_path}/keras/models, where Keras looks for it, or pass any VGG16 file as "
-        "--weights=FILE (with make: WEIGHTS=FILE). --weights=random needs no file, but its "
-        "features have learnt nothing."
+        "--weights=FILE (with make: WEIGHTS=FILE). For a new cache, --weights=random needs no "
+        "file, but its features have learnt nothing."
     ) in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "cache" / "cache.json").exists()

@@ -52,7 +52,8 @@ def build_with_imagenet_weights(arguments: dict):
         raise FileNotFoundError(
             f"Could not get the ImageNet weights of VGG16 ({error}). Put {name} into {folder}, "
             "where Keras looks for it, or pass any VGG16 file as --weights=FILE (with make: "
-            "WEIGHTS=FILE). --weights=random needs no file, but its features have learnt nothing."
+            "WEIGHTS=FILE). For a new cache, --weights=random needs no file, but its features have "
+            "learnt nothing."
         ) from error
 
 
