@@ -213,8 +213,10 @@ def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_pa
         change=lambda x: dataclasses.replace(x, split="test") if x.clip_id == "fall/train_3" else x,
     )
     text = r"leaking\.csv: .* 1 in several:\n  'train_3' \(train: line 8 'rise/train_3'; test: line"
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(ValueError, match=text) as caught:
         read_run_clips(cache, path)
+    # Without a split, a clip of such a manifest is refused.
+    assert "the same split (at extraction also none: it is drawn), or" in str(caught.value)
     content = read_json(cache.cache_dir / "cache.json")
     allowing = write_cache(tmp_path / "allowing", {Clip("a", "a", "a", "train"): make_maps()})
     write_json(

@@ -95,7 +95,7 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,a.mp4,,,,,", "expected a class name, not empty"),
         ("a,a.mp4, walk,,,,", "without white space around it or control characters"),
         ("a,a.mp4,wa\x02lk,,,,", "received 'wa\\x02lk'. Rename it"),
-        ("a,a.mp4,walk,Train,,,", "split to be train, val, test or empty, received 'Train'"),
+        ("a,a.mp4,walk,Train,,,", "received 'Train'. Correct it, or at extraction leave it empty"),
         ("a,a.mp4,walk,,g\x03,,", "expected a group without white space around it or control ch"),
         ("a,a.mp4,walk,,s0 ,,", "or control characters, received 's0 '. Rename it."),
         ("a,a.mp4,walk,,\u00a0,,", "expected a group without white space around it"),

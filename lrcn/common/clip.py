@@ -172,7 +172,7 @@ def _check_clip(clip: Clip, *, place: str) -> None:
     if clip.split not in ("", *SPLITS):
         raise ValueError(
             f"{place}: expected split to be train, val, test or empty, received {clip.split!r}. "
-            "Correct it, or leave it empty to have it drawn."
+            "Correct it, or at extraction leave it empty to have it drawn."
         )
     if clip.group != clip.group.strip() or _CONTROL.search(clip.group):
         raise ValueError(

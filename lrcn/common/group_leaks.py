@@ -88,11 +88,12 @@ def check_group_leaks(clips: Iterable[Clip], *, source: Path) -> None:
         raise ValueError(
             f"{source}: expected every group in one split, received {len(leaks)} in several:\n  "
             + "\n  ".join(named)
-            + "\nGive each group's clips the same split or leave it empty, or correct the groups "
-            "(the manifest's group column, --group_regex). Groups that share a file are one, "
-            "called after the file (where links give it several names, after the first). If all of "
-            "this is meant, extract (or import) with --allow_group_leak; scores will then be "
-            "better than they should (with make: make features FLAGS=..., for both flags)."
+            + "\nGive each group's clips the same split (at extraction also none: it is drawn), or "
+            "correct the groups (the manifest's group column, --group_regex). Groups that share a "
+            "file are one, called after the file (where links give it several names, after the "
+            "first). If all of this is meant, extract (or import) with --allow_group_leak; scores "
+            "will then be better than they should (with make: make features FLAGS=..., for both "
+            "flags)."
         )
 
 
