@@ -40,7 +40,7 @@ def main() -> int:
     elif num_repairable:
         logging.info("--repair removes what is damaged, stale or foreign")
     if num_removed or counts["missing"]:
-        logging.info("Run the extraction again: it makes what is missing, and nothing else")
+        logging.info("Run the extraction (or import) again: it makes what is missing alone")
     return 1
 
 

@@ -113,8 +113,8 @@ def test_clips_of_another_shard_with_other_spans_are_not_trained_on(write_spans,
     assert done.returncode == 1
     assert (
         f"error: {cache}: {len(shard)} of 6 clips hold another span than {cache}/manifest.csv "
-        f"lists, such as {cache}/clips/{shard[0]}.h5. Finish extract_features first (of shards, "
-        "all): it extracts them anew."
+        f"lists, such as {cache}/clips/{shard[0]}.h5. Finish extract_features (of shards, all) "
+        "or import_features first: it makes them anew."
     ) in done.stderr
     assert not (tmp_path / "run").exists()
     extract(data, cache, shard=Shard(1, 2))

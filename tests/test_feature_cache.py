@@ -229,5 +229,5 @@ def test_a_clip_of_another_contract_is_not_read(cache, tmp_path):
 
 def test_a_missing_clip_says_what_to_do(cache):
     for call in (cache.read_clip, cache.count_frames):
-        with refusal(f"{cache.clip_path('a')}: not in the cache. Run ext", FileNotFoundError):
+        with refusal(f"{cache.clip_path('a')}: not in the cache. To have", FileNotFoundError):
             call("a")

@@ -122,7 +122,7 @@ def test_a_file_that_was_replaced_is_read_anew(cache, tmp_path):
     with refusal(f"{path}: not a readable HDF5 file ("):
         cache.read_maps("a")
     path.unlink()
-    with refusal(f"{path}: not in the cache. Run ext", FileNotFoundError):
+    with refusal(f"{path}: not in the cache. To have", FileNotFoundError):
         cache.read_maps("a")
     foreign = create_cache(
         tmp_path / "foreign", contract=dataclasses.replace(SMALL, cut="fc1"), data_root=tmp_path

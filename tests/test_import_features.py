@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 
+import h5py
 import numpy as np
 import pytest
 from commands import read_state
+from refusals import refusal
 from small_extraction import snapshot_clips
 from small_imports import CLIP_IDS, SPLITS, make_features, write_features
 
@@ -43,6 +45,24 @@ def test_a_long_clip_is_copied_in_order(run_import, tmp_path):
     run_import(write_features(tmp_path / "features.h5", features))
     maps = read_cache(tmp_path / "cache").read_clip(CLIP_IDS[0]).feature_maps
     np.testing.assert_array_equal(maps.ravel(), np.arange(2000))
+
+
+def test_what_makes_a_clip_again_is_the_import(run_import, tmp_path):
+    run_import(write_features(tmp_path / "features", make_features()))
+    cache = read_cache(tmp_path / "cache")
+    path = cache.clip_path(CLIP_IDS[0])
+    whole = path.read_bytes()
+    with h5py.File(path, "r+") as file:
+        file.attrs["contract"] = np.bytes_("0" * 64)
+    with refusal("Delete the file and run extract_features (or import_features) again"):
+        cache.read_clip(CLIP_IDS[0])
+    for damaged in (whole[:1000], whole.replace(b"feature_maps", b"feature_naps")):
+        path.write_bytes(damaged)
+        with refusal("Delete the file and run extract_features (or import_features) again"):
+            cache.read_clip(CLIP_IDS[0])
+    path.unlink()
+    with refusal("run extract_features (or import_features) again", FileNotFoundError):
+        cache.read_clip(CLIP_IDS[0])
 
 
 def test_running_again_redoes_only_what_changed(run_import, tmp_path):

@@ -113,7 +113,7 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
 
     repaired, log, status = verify(cache_copy, "--repair")
     assert (repaired, status) == (found, 1)
-    assert "Files removed: 11" in log and "Run the extraction again" in log
+    assert "Files removed: 11" in log and "Run the extraction (or import) again" in log
     left_over = {path.relative_to(clips).as_posix() for path in clips.rglob("*.h5")}
     hidden = {"right/._clip_5.h5", "@eaDir/right.h5"}
     assert left_over == {"stranger.h5"} | {f"right/clip_{i}.h5" for i in (4, 5, 6)} | hidden | {
@@ -161,7 +161,7 @@ def test_what_is_missing_is_extracted_again_not_repaired(cache_copy):
     (cache_copy / "clips" / "left" / "clip_0.h5").unlink()
     found, log, status = verify(cache_copy)
     assert ({x: kind for x, (kind, _) in found.items()}, status) == ({"left/clip_0": "missing"}, 1)
-    assert "Run the extraction again: it makes what is missing" in log and "--repair" not in log
+    assert "Run the extraction (or import) again: it makes what" in log and "--repair" not in log
 
 
 def test_an_imported_cache(cache_dir, tmp_path):

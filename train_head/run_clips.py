@@ -116,7 +116,9 @@ def check_cached(clips: list[Clip], cache: FeatureCache, *, listed_in: Path) -> 
         )
     other = [clip for clip in clips if not cache.is_of_span(clip.clip_id, clip.span)]
     if other:
-        remedy = "Finish extract_features first (of shards, all): it extracts them anew"
+        remedy = (
+            "Finish extract_features (of shards, all) or import_features first: it makes them anew"
+        )
         if listed_in != cache.manifest_path:
             remedy = "Name the --cache_dir that the run was trained on, or train a new run on this"
         raise ValueError(

@@ -23,6 +23,7 @@ _ZSTD_FILTER_ID = 32015  # as registered with the HDF Group
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 # Where h5py raises KeyError or RuntimeError, as of attributes, what the system says is words alone.
 _SYSTEM_ERROR = re.compile(r"\berrno = ([1-9]\d*)|can't retrieve stat info")
+_RUN_AGAIN = "run extract_features (or import_features) again; it makes only what is missing"
 
 
 class ClipFeatures(NamedTuple):
@@ -75,15 +76,12 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
         with name_system_error(path):
             file = h5py.File(path, "r")
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path}: not in the cache. Run extract_features again; it does only what is missing."
-        ) from None
+        raise FileNotFoundError(f"{path}: not in the cache. To have it, {_RUN_AGAIN}.") from None
     except OSError as error:
         if not is_damage(error):
             raise
         raise ValueError(
-            f"{path}: not a readable HDF5 file ({error}). Delete it and run extract_features "
-            "again; it rebuilds what is missing."
+            f"{path}: not a readable HDF5 file ({error}). Delete the file and {_RUN_AGAIN}."
         ) from error
     with file, _name_damage(path):
         is_of_contract = read_text(file.id, "contract", "") == contract.digest
@@ -91,8 +89,8 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
             yield file
     if not is_of_contract:
         raise ValueError(
-            f"{path}: carries another contract than {contract_path}. Delete the file and run "
-            "extract_features again."
+            f"{path}: carries another contract than {contract_path}. Delete the file and "
+            f"{_RUN_AGAIN}."
         )
 
 
@@ -156,10 +154,7 @@ def _name_damage(path: Path) -> Iterator[None]:
     except Exception as error:
         if not is_damage(error):
             raise
-        raise ValueError(
-            f"{path}: damaged ({error}). Delete the file and run extract_features again "
-            "(import_features for imported features); it rebuilds what is missing."
-        ) from error
+        raise ValueError(f"{path}: damaged ({error}). Delete the file and {_RUN_AGAIN}.") from error
 
 
 def is_damage(error: Exception) -> bool:
