@@ -49,8 +49,10 @@ def test_without_hdf5plugin_zstd_is_refused_by_name(cache, monkeypatch):
         (lambda: cache.open_writer("new", compression="zstd"), "--compression=zstd"),
         (lambda: cache.read_clip("walk/clip_1"), str(cache.clip_path("walk/clip_1"))),
     ):
-        with refusal(f"{what}: zstd needs the package hdf5plugin", MissingFilterError):
+        with refusal(f"{what}: zstd needs the package hdf5plugin", MissingFilterError) as caught:
             act()
+        # What only reads has no such flag, and what is in a cache stays as it is.
+        assert str(caught.value).endswith("or extract into a new cache with --compression=gzip.")
     write_clip(cache, "plain")
 
 

@@ -213,6 +213,6 @@ def import_hdf5plugin(what: str):
     except ImportError:
         raise MissingFilterError(
             f"{what}: zstd needs the package hdf5plugin, which is not installed. Install it with "
-            "`pip install hdf5plugin`, or use --compression=gzip."
+            "`pip install hdf5plugin`, or extract into a new cache with --compression=gzip."
         ) from None
     return hdf5plugin
