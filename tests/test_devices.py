@@ -13,12 +13,14 @@ from refusals import refusal
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common import devices
+from lrcn.common.backbone import build_bottom, build_vgg16, make_padded_forward
 from lrcn.common.devices import make_strategy
 from lrcn.common.machine import count_cores, find_memory_bytes
 from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.fitting import choose_policy
 from train_head.history import read_history
+from train_head.run_model import load_model
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -144,6 +146,50 @@ def test_keras_on_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with refusal("Received: Keras that was imported on jax. Set KERAS_BACKEND", RuntimeError):
         import_tensorflow()
+
+
+@pytest.fixture
+def of_host():
+    """Sets what a host may have set for models of its own; puts all back in the end."""
+    config = keras.config
+    kept = [config.dtype_policy(), config.floatx(), config.image_data_format()]
+
+    def set_keras(policy, floatx, data_format):
+        config.set_dtype_policy(policy)
+        config.set_floatx(floatx)
+        config.set_image_data_format(data_format)
+
+    yield set_keras
+    set_keras(*kept)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("mixed_float16", "float32", "channels_last"),
+        ("float64", "float64", "channels_last"),
+        ("float16", "float16", "channels_first"),
+    ],
+)
+def test_what_a_host_has_set_decides_neither_features_nor_a_head(of_host, settings, tmp_path):
+    cache = write_cache(tmp_path / "cache", make_ramps(4, split="train"))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+
+    def compute(name: str) -> list[np.ndarray]:
+        vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
+        forward = make_padded_forward(build_bottom(vgg16, "block5_pool"), max_batch_size=2)
+        run = RunDir(tmp_path / name)
+        train_run(make_config(output="mean"), TrainingData(cache), run=run, checkpoint_sec=60)
+        return [forward(frames), *load_model(run).get_weights()]
+
+    expected = compute("program")
+    of_host(*settings)
+    received = compute("host")
+    for values, others in zip(received, expected, strict=True):
+        np.testing.assert_array_equal(values, others, strict=True)
+    config = keras.config
+    kept = config.dtype_policy().name, config.floatx(), config.image_data_format()
+    assert kept == settings
 
 
 def test_two_devices_train_like_one(tmp_path):

@@ -17,6 +17,7 @@ from lrcn.common.manifest import (
     write_manifest,
 )
 from lrcn.common.run_dir import RunDir, write_json
+from lrcn.common.tensorflow_start import set_keras
 from train_head.config import TrainConfig, read_config
 from train_head.frame_label_file import format_frame_labels, write_frame_labels
 from train_head.frame_labels import FrameLabels, check_trainable, read_frame_labels
@@ -75,7 +76,8 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
             _write_start(run, config, data.cache, clips, class_names, frame_labels)
         else:
             _resume(run)
-        yield strategy
+        with set_keras():
+            yield strategy
 
 
 def _find_difference(

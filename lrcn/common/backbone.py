@@ -11,7 +11,7 @@ from lrcn.common.backbone_weights import (
     set_random_weights,
 )
 from lrcn.common.devices import has_avx2
-from lrcn.common.tensorflow_start import import_tensorflow
+from lrcn.common.tensorflow_start import import_tensorflow, set_keras
 from lrcn.common.winograd import use_winograd
 
 tf = import_tensorflow()
@@ -53,7 +53,8 @@ def build_vgg16(*, weights: str, cut: str, image_size: int, compute_dtype: str =
         tf.config.experimental.enable_tensor_float_32_execution(False)
     # All weights are loaded, so Keras need not draw any: of fc1 and fc2 that takes seconds.
     undrawn = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
-    with _dtype_policy(compute_dtype), undrawn:
+    mixed = compute_dtype != "float32"
+    with set_keras(f"mixed_{compute_dtype}" if mixed else "float32"), undrawn:
         if weights == "imagenet":
             vgg16 = build_with_imagenet_weights(arguments)
         else:
@@ -163,14 +164,3 @@ def _check_cut(cut: str, image_size: int) -> None:
             f"VGG16 halves the frame five times, so it needs at least {_MIN_IMAGE_SIZE_PX} px. "
             f"Received: image_size={image_size}."
         )
-
-
-@contextlib.contextmanager
-def _dtype_policy(compute_dtype: str):
-    previous = keras.config.dtype_policy()
-    mixed = compute_dtype != "float32"
-    keras.config.set_dtype_policy(f"mixed_{compute_dtype}" if mixed else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)

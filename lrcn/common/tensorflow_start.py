@@ -95,6 +95,29 @@ def import_tensorflow():
 
 
 @contextlib.contextmanager
+def set_keras(dtype_policy: str = "float32"):
+    """Has Keras build and train by this policy in the block, and otherwise as it is by default.
+
+    In a process of somebody else's, it may be set to what suits models of theirs.
+    """
+    import_tensorflow()
+    from keras import config
+
+    before = config.dtype_policy(), config.floatx(), config.image_data_format()
+    try:
+        _configure(config, dtype_policy, "float32", "channels_last")
+        yield
+    finally:
+        _configure(config, *before)
+
+
+def _configure(config, dtype_policy, floatx: str, image_data_format: str) -> None:
+    config.set_dtype_policy(dtype_policy)
+    config.set_floatx(floatx)
+    config.set_image_data_format(image_data_format)
+
+
+@contextlib.contextmanager
 def _pause_garbage_collection():
     # The import makes objects by the hundred thousand that stay for good. To look through them for
     # garbage, again and again and once more at exit, takes 1.4 of the 3.9 s of a bare process.
