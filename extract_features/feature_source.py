@@ -11,6 +11,7 @@ import numpy as np
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
 from lrcn.common.frame import check_is_file
+from lrcn.common.source_stat import sum_stats
 
 
 def find_feature_source(features: Path, clip_id: str) -> Path:
@@ -20,8 +21,7 @@ def find_feature_source(features: Path, clip_id: str) -> Path:
 
 def read_feature_stat(source: Path) -> SourceStat:
     """Reads the state of a file of features. Raises OSError if it is not there."""
-    stat = os.stat(source)
-    return SourceStat(stat.st_size, stat.st_mtime_ns)
+    return sum_stats([os.stat(source)])
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The command names what is wrong with a cache, and the next extraction mends it."""
 
+import datetime
 import json
 import os
 import re
@@ -9,7 +10,9 @@ import h5py
 import numpy as np
 import pytest
 from commands import run_program
+from media import make_numbered_frames, write_frame_folder
 from small_data import read_cache_bytes
+from small_extraction import extract
 
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.manifest import read_manifest
@@ -62,6 +65,19 @@ def test_a_whole_cache_is_left_alone_without_tensorflow(cache_dir, tmp_path):
         imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
         assert "tensorflow" not in imported and "numpy" in imported
         assert read_cache_bytes(copy) == read_cache_bytes(cache_dir)
+
+
+def test_a_source_of_any_year_is_extracted_and_current(make_small_disk, tmp_path):
+    data = make_small_disk(1024)
+    # Windows gives a file without a date that of 1601; years after 2262 are beyond 64 bits too.
+    for split, year in (("train", 1601), ("test", 2300)):
+        folder = write_frame_folder(data / split / "left" / "clip", make_numbered_frames(2))
+        time_sec = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp()
+        os.utime(folder / "0.png", (time_sec, time_sec))
+        os.utime(folder / "1.png", (time_sec, time_sec))
+    assert extract(data, tmp_path / "cache").result.clips_done == 2
+    assert extract(data, tmp_path / "cache").skipped == 2
+    assert verify(tmp_path / "cache")[0] == {}
 
 
 def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):

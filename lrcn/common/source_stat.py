@@ -10,6 +10,8 @@ from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip, SourceStat, escape_control
 from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks
 
+_MAX_INT64 = 2**63 - 1
+
 
 def read_source_stat(source: Path) -> SourceStat:
     """Reads what tells whether a source has changed, without opening any file.
@@ -20,16 +22,20 @@ def read_source_stat(source: Path) -> SourceStat:
     try:
         of_source = os.stat(source)
         if not stat.S_ISDIR(of_source.st_mode):
-            return SourceStat(of_source.st_size, of_source.st_mtime_ns)
+            return sum_stats([of_source])
         entries = images.find_frame_files(Path(source))
         stats = [entry.stat() for entry in entries]
     except OSError as error:
         raise make_missing_error(error.filename, error) from error
-    return SourceStat(
-        size_bytes=sum(x.st_size for x in stats),
-        mtime_ns=max(x.st_mtime_ns for x in stats),
-        listing=_digest_listing(entries, stats),
-    )
+    return sum_stats(stats)._replace(listing=_digest_listing(entries, stats))
+
+
+def sum_stats(stats: list[os.stat_result]) -> SourceStat:
+    """Sums up what the system tells of a source's files."""
+    latest_ns = max(x.st_mtime_ns for x in stats)
+    # Windows gives files without a date that of 1601, for which 64 bits, as HDF5 has, are too few.
+    mtime_ns = min(max(latest_ns, -_MAX_INT64), _MAX_INT64)
+    return SourceStat(sum(x.st_size for x in stats), mtime_ns)
 
 
 def read_clip_stat(source: Path, clip: Clip) -> SourceStat:
