@@ -1,0 +1,111 @@
+"""A process of somebody else's decides nothing, and stays as it is."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from commands import ROOT
+from refusals import refusal
+from small_data import make_config, make_ramps, write_cache
+
+from lrcn.common.backbone import build_bottom, build_vgg16, make_padded_forward
+from lrcn.common.run_dir import RunDir
+from lrcn.common.tensorflow_start import import_tensorflow
+from train_head.run_model import load_model
+from train_head.train import train_run
+from train_head.training_data import TrainingData
+
+import_tensorflow()
+
+import keras  # noqa: E402  after TensorFlow's start
+
+# Somebody else's process, whose objects may become garbage yet, without a stderr.
+HOST_PROGRAM = """
+import gc, os, weakref
+class Held:
+    pass
+held = Held()
+held.itself, find_held = held, weakref.ref(held)
+gc.disable()
+os.close(2)
+from lrcn.common.tensorflow_start import import_tensorflow
+import_tensorflow()
+import keras
+del held
+gc.collect()
+print(find_held(), gc.isenabled())
+keras.wrappers.SKLearnClassifier(lambda inputs, targets: None)  # raises without scikit-learn
+print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format())
+print(os.environ["TF_ENABLE_ONEDNN_OPTS"])
+import tensorflow as tf
+print(tf.config.experimental.tensor_float_32_execution_enabled())
+"""
+
+
+def test_a_host_process_stays_as_it_is(tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"backend": "numpy", "floatx": "float16", "image_data_format": "channels_first"}'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", HOST_PROGRAM],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_HOME": str(tmp_path), "TF_ENABLE_ONEDNN_OPTS": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (
+        0,
+        "None False\ntensorflow float32 channels_last\n0\nFalse\n",
+    )
+
+
+def test_keras_on_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with refusal("Received: Keras that was imported on jax. Set KERAS_BACKEND", RuntimeError):
+        import_tensorflow()
+
+
+@pytest.fixture
+def of_host():
+    """Sets what a host may have set for models of its own; puts all back in the end."""
+    config = keras.config
+    kept = [config.dtype_policy(), config.floatx(), config.image_data_format()]
+
+    def set_keras(policy, floatx, data_format):
+        config.set_dtype_policy(policy)
+        config.set_floatx(floatx)
+        config.set_image_data_format(data_format)
+
+    yield set_keras
+    set_keras(*kept)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("mixed_float16", "float32", "channels_last"),
+        ("float64", "float64", "channels_last"),
+        ("float16", "float16", "channels_first"),
+    ],
+)
+def test_what_a_host_has_set_decides_neither_features_nor_a_head(of_host, settings, tmp_path):
+    cache = write_cache(tmp_path / "cache", make_ramps(4, split="train"))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+
+    def compute(name: str) -> list[np.ndarray]:
+        vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
+        forward = make_padded_forward(build_bottom(vgg16, "block5_pool"), max_batch_size=2)
+        run = RunDir(tmp_path / name)
+        train_run(make_config(output="mean"), TrainingData(cache), run=run, checkpoint_sec=60)
+        return [forward(frames), *load_model(run).get_weights()]
+
+    expected = compute("program")
+    of_host(*settings)
+    received = compute("host")
+    for values, others in zip(received, expected, strict=True):
+        np.testing.assert_array_equal(values, others, strict=True)
+    config = keras.config
+    kept = config.dtype_policy().name, config.floatx(), config.image_data_format()
+    assert kept == settings
