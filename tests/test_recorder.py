@@ -1,9 +1,12 @@
 """When training stops, and how the epochs of two phases count."""
 
 import pytest
+from refusals import refusal
+from small_heads import make_head
 
 from lrcn.common import interrupt
 from lrcn.common.run_dir import RunDir
+from train_head.fitting import save_model
 from train_head.recorder import RunRecorder
 
 
@@ -66,3 +69,25 @@ def test_a_stop_that_tensorflow_makes_an_error_of_is_told_too(tmp_path, monkeypa
             raise RuntimeError("KeyboardInterrupt: in a function of a dataset")
         told = f"{tmp_path}: 2 epochs done, 0 of them in a checkpoint" in caplog.text
         assert told == is_asked
+
+
+def test_a_run_that_was_removed_and_begun_anew_is_left_to_the_new_training(tmp_path):
+    run, model = RunDir(tmp_path / "run"), make_head()
+    recorder = RunRecorder(run, patience=9, seed=0, checkpoint_sec=0)
+    run.checkpoints_path.mkdir(parents=True)
+    recorder.restore(model)
+    model.compile("sgd")
+    recorder.set_model(model)
+    recorder.set_params({"epochs": 9})
+    for epoch in range(2):
+        recorder.on_epoch_begin(epoch)
+        recorder.on_epoch_end(epoch, {"loss": 0.5})
+    run.path.rename(tmp_path / "removed")
+    run.checkpoints_path.mkdir(parents=True)
+    recorder.on_epoch_begin(2)
+    told = f"{run.path}: expected the folder that this training began in. Received: another"
+    with refusal(told, RuntimeError):
+        recorder.on_epoch_end(2, {"loss": 0.5})
+    with refusal(told, RuntimeError):
+        save_model(model, recorder)
+    assert [*run.path.rglob("*")] == [run.checkpoints_path]

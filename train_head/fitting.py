@@ -7,7 +7,6 @@ from absl import logging
 
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.devices import choose_training_policy, make_strategy
-from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import raise_read_errors
@@ -114,8 +113,10 @@ def fit_model(
     return recorder.best_weights
 
 
-def save_model(model, run: RunDir) -> None:
-    """Writes the trained model, which ends the run."""
+def save_model(model, recorder: RunRecorder) -> None:
+    """Writes the trained model, which ends the run. Errors as `RunRecorder.check_folder`."""
+    recorder.check_folder()
+    run = recorder.run
     with replace_file(run.model_path, keep_ending=True) as temporary:
         model.save(temporary)
     shutil.rmtree(run.checkpoints_path)

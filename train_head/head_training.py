@@ -57,4 +57,4 @@ def fit_head(
     finished = build(top=None if top is None else top.model)
     top_weights = [] if top is None else top.model.get_weights()
     finished.set_weights(top_weights + weights)
-    save_model(finished, run)
+    save_model(finished, recorder)

@@ -7,6 +7,7 @@ Here `history.csv` is the only memory: the best epoch and the patience follow fr
 
 import contextlib
 import csv
+import os
 import re
 import time
 import zipfile
@@ -86,6 +87,7 @@ class RunRecorder(keras.callbacks.Callback):
         Raises:
             ValueError: If a file is damaged, or does not fit the others.
         """
+        self._folder = os.stat(self.run.path)
         num_epochs = max(_find_checkpoints(self.run.checkpoints_path), default=0)
         if num_epochs:
             last_path, best_path = self._checkpoint_paths(num_epochs)
@@ -148,6 +150,20 @@ class RunRecorder(keras.callbacks.Callback):
         """The row of the best epoch."""
         return find_best_row(self.rows)
 
+    def check_folder(self) -> None:
+        """Checks that the run's folder is still the one of this training, which alone is locked.
+
+        Raises:
+            OSError: If it is gone.
+            RuntimeError: If another has its name, as where it was removed and trained anew.
+        """
+        if not os.path.samestat(self._folder, os.stat(self.run.path)):
+            raise RuntimeError(
+                f"{self.run.path}: expected the folder that this training began in. Received: "
+                "another of its name, as where it was removed and another training began there, "
+                "to which this one leaves it. Name another folder to train this one again."
+            )
+
     def is_finished(self) -> bool:
         """Whether the best epoch lies `patience` epochs back."""
         if len(self.rows) == self.num_first_phase:
@@ -169,6 +185,7 @@ class RunRecorder(keras.callbacks.Callback):
         raise_if_interrupted()
 
     def on_epoch_end(self, epoch, logs=None):
+        self.check_folder()
         row = {"epoch": epoch + 1}
         row |= {name: float(logs[name]) for name in COLUMNS if name in logs}
         row["learning_rate"] = self._learning_rate

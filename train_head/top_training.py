@@ -39,7 +39,7 @@ def fit_top(
     weights = fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
     finished = load_model(head_run)  # without the optimizer
     finished.set_weights(weights)
-    save_model(finished, run)
+    save_model(finished, recorder)
 
 
 def load_tunable_model(run: RunDir, *, tune_layers: int):
