@@ -5,7 +5,8 @@ import pytest
 from refusals import refusal
 from small_data import write_cache
 
-from lrcn.common.clip import Clip
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.open_cache import read_cache
 from train_head import clip_reader
 from train_head.clip_reader import ClipReader
 
@@ -44,6 +45,30 @@ def test_a_clip_that_was_extracted_anew_with_other_frames_is_refused(tmp_path):
         for out in (None, np.empty((4, 5), np.float16)):
             with refusal(f"{cache.clip_path('clip_0')}: {found}"):
                 reader.read(0, out=out)
+
+
+@pytest.mark.parametrize("num_frames", [2, 4, 6])
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "read before"])
+def test_a_clip_of_another_source_than_before_is_refused(tmp_path, num_frames, is_known):
+    clip = Clip("clip_0", "clip_0", "a", "train")
+    cache = write_cache(tmp_path / "cache", {clip: np.ones((4, 5))})
+    reader = ClipReader(cache, ["clip_0"], memory_bytes=0)
+    if is_known:  # where its frames lie, too
+        reader.read(0)
+    writer = cache.open_writer("clip_0")
+    writer.append(
+        np.zeros((num_frames, 5), np.float16),
+        frame_index=[*range(num_frames)],
+        timestamp_sec=[float("nan")] * num_frames,
+    )
+    writer.commit(SourceStat(1, 1))
+    told = f"{cache.clip_path('clip_0')}: made of another source than when this program started"
+    with refusal(told):
+        reader.read(0, np.array([0, 3]))
+    # What is told of a score is of what it was made of.
+    assert cache.digest_sources(["clip_0"]) != read_cache(cache.cache_dir).digest_sources(
+        ["clip_0"]
+    )
 
 
 @pytest.mark.parametrize("num_threads", [1, 3])

@@ -180,7 +180,8 @@ class FeatureCache:
 
         Raises:
             FileNotFoundError: If the clip is not in the cache.
-            ValueError: If its file is damaged or carries another contract.
+            ValueError: If its file is damaged or carries another contract, or was made of another
+                source when it was first read here.
             MissingFilterError: If reading it needs a package that is not installed.
         """
         with self._open_maps(clip_id) as file:
@@ -211,8 +212,8 @@ class FeatureCache:
 
     def _read_source(self, clip_id: str) -> SourceStat:
         if clip_id not in self._sources:
-            with self._open_clip(clip_id) as file:
-                self._sources[clip_id] = read_recorded_source(file.id)
+            with self._open_clip(clip_id):
+                pass
         return self._sources[clip_id]
 
     def _read_maps(self, clip_id, file, frames, view, out=None):
@@ -227,9 +228,20 @@ class FeatureCache:
         self._tables[clip_id] = table
         return table.read(file.id.get_vfd_handle(), frames, view=view, out=out)
 
-    def _open_clip(self, clip_id: str) -> contextlib.AbstractContextManager[h5py.File]:
+    @contextlib.contextmanager
+    def _open_clip(self, clip_id: str) -> Iterator[h5py.File]:
         path = self.clip_path(clip_id)
-        return open_clip(path, self.contract, contract_path=self.contract_path)
+        with open_clip(path, self.contract, contract_path=self.contract_path) as file:
+            source = read_recorded_source(file.id)
+            # Splits, labels and what is told of a score are of the first; see `digest_sources`.
+            is_same = source == self._sources.setdefault(clip_id, source)
+            if is_same:
+                yield file
+        if not is_same:
+            raise ValueError(
+                f"{path}: made of another source than when this program started. Let the "
+                "extraction end, then start this again."
+            )
 
     @contextlib.contextmanager
     def _open_maps(self, clip_id: str) -> Iterator[h5py.File]:
