@@ -126,6 +126,12 @@ def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -
                 frame_index=list(range(start, start + len(rows))),
                 timestamp_sec=[float("nan")] * len(rows),
             )
+        if read_feature_stat(job.source) != job.source_stat:
+            raise ValueError(
+                f"{job.source}: changed since the import began, so the features of {clip.clip_id} "
+                "may be of both states. Run the same command again when nothing writes to it any "
+                "more."
+            )
         if num_values[0] and not num_values[1]:
             raise ValueError(
                 f"{clip.clip_id}: expected values that float16 can hold. Received: {num_values[0]} "

@@ -1,6 +1,8 @@
 """The features of another tool: where they lie, read as they are, and whether they can be taken."""
 
 import contextlib
+import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,7 +65,40 @@ def open_features(features: Path) -> Iterator[Callable]:
         yield read_dataset
 
 
-def _open_npy(path: Path) -> np.memmap:
+class _NpyRows:
+    """The rows of an `.npy` file, read when they are wanted.
+
+    Not mapped: the system ends a process without a word where a mapped file is cut off by whoever
+    writes it anew, or lies on a disk that fails.
+    """
+
+    def __init__(self, path: Path, mapped: np.memmap):
+        self.shape, self.dtype = mapped.shape, mapped.dtype
+        self._path, self._offset_bytes = path, mapped.offset
+        self._has_rows = mapped.flags.c_contiguous  # each in one piece
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        if not self._has_rows:
+            return self._whole[rows]
+        start, stop, _ = rows.indices(len(self))
+        found = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        content = found.reshape(-1).view(np.uint8)
+        with open(self._path, "rb") as file:
+            file.seek(self._offset_bytes + start * math.prod(self.shape[1:]) * self.dtype.itemsize)
+            num_bytes = file.readinto(content)
+        if num_bytes < content.size:
+            raise OSError(f"{self._path}: ends in row {start} to {stop - 1}")
+        return found
+
+    @functools.cached_property
+    def _whole(self) -> np.ndarray:
+        return np.load(self._path, allow_pickle=False)
+
+
+def _open_npy(path: Path) -> _NpyRows:
     check_is_file(path, path.stat().st_mode)
     try:
         # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
@@ -79,7 +114,7 @@ def _open_npy(path: Path) -> np.memmap:
             f"{path}: expected one array, received {num_left_bytes} bytes behind it, as where "
             "several were saved into one file. Save them as one (numpy.concatenate)."
         )
-    return array
+    return _NpyRows(path, array)
 
 
 def _npy_path(folder: Path, clip_id: str) -> Path:

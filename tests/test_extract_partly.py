@@ -1,6 +1,7 @@
 """What was extracted only in part, or only of one shard, is never trained on as if whole."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from small_extraction import assert_same_features, extract, list_files
 from small_imports import CLIP_IDS, make_features, write_features
 from test_extract_resume import hold_back
 
+from extract_features.clip_list import read_failures
 from lrcn.common.cache_lock import Shard
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -141,3 +143,33 @@ def test_an_import_that_ends_early_leaves_no_stale_features(run_import, manifest
     assert done.returncode == 1 and "File too large" in done.stderr
     assert list_files(tmp_path / "cache" / "clips") == [f"{kept}.h5"]
     assert "5 clips done, 1 skipped" in run_import(folder)
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def write_other_values(path):
+    with open(path, "r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(bytes(1000))
+
+
+@pytest.mark.parametrize("change", [cut_off, write_other_values], ids=lambda x: x.__name__)
+@pytest.mark.parametrize("name", ["features.h5", "features"])
+def test_features_that_change_while_they_are_imported_fail(manifest, tmp_path, name, change):
+    features = {**make_features(), CLIP_IDS[0]: np.ones((20_000, 5), np.float32)}
+    path = write_features(tmp_path / name, features)
+    cache_dir = tmp_path / "cache"
+    flags = (f"--features={path}", f"--data={manifest}", f"--cache_dir={cache_dir}")
+    command = make_command("extract_features.import_features", *flags)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not [*cache_dir.rglob(".*.h5.tmp")] and process.poll() is None:
+            time.sleep(0.001)
+        change(path / f"{CLIP_IDS[0]}.npy" if path.is_dir() else path)
+        log = process.communicate(timeout=90)[1]
+    assert process.returncode == 1 and "Traceback" not in log, log
+    assert CLIP_IDS[0] in read_failures(read_cache(cache_dir))
+    assert not read_cache(cache_dir).clip_path(CLIP_IDS[0]).exists()
+    if path.is_dir():
+        assert "5 clips done, 0 skipped (already there), 1 failed" in log
