@@ -125,3 +125,18 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_dis
     names = [path.name for path in (disk / "why").iterdir()]
     assert 0 < number < 20 and len(names) == 2 * number
     assert len({name.split(".")[0] for name in names}) == number
+
+
+@pytest.mark.parametrize("ending", ["csv", "png"])
+def test_a_file_that_another_made_meanwhile_stays(clips_dir, tmp_path, ending):
+    source = clips_dir / "left" / "clip_0"
+    features = ClipFeatures(
+        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
+    )
+    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    folder = ExplanationFolder(tmp_path / "why", [source], views=VIEWS["one"])
+    path = tmp_path / "why" / f"clip_0.{ending}"
+    path.write_text("of another run")
+    with refusal(f"{path}: another program has made it meanwhile. The clips before are explained"):
+        folder.write(0, source=source, explanation=explanation, class_names=["a"] * 3)
+    assert {x.name: x.read_text() for x in path.parent.iterdir()} == {path.name: "of another run"}

@@ -87,8 +87,15 @@ class ExplanationFolder:
 
         Raises:
             OSError: If they cannot be written.
+            ValueError: If one has come to exist.
         """
         csv_path, png_path = self._paths[number]
+        for path in (csv_path, png_path):
+            if path.exists():  # not when the program started, which for many clips is hours ago
+                raise ValueError(
+                    f"{path}: another program has made it meanwhile. The clips before are "
+                    "explained. Name another --explain folder."
+                )
         try:
             _write_table(csv_path, explanation, class_names)
             with replace_file(png_path) as temporary:
