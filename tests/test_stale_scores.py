@@ -2,9 +2,13 @@
 
 import copy
 import functools
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from commands import ROOT
 from refusals import limited_files, refusal
 from small_cache import SOURCE, write_clip
 from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train
@@ -134,6 +138,28 @@ def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
     assert "notes.txt" in left
     assert not left & {"metrics.json", "predictions.csv", "report.html"}
     np.testing.assert_equal(score_run(run, cache)["top1"], whole["top1"])
+
+
+def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
+    cache, run = trained
+    for path in (run.metrics_path("test"), run.predictions_path("test")):
+        path.unlink()
+    other = shutil.copy(run.model_path, run.path / "other")
+    program = (
+        "import os, runpy, sys\n"
+        "def train_anew(event, values):\n"
+        f"    if event == 'open' and str(values[0]) == '{run.model_path}':\n"
+        f"        if os.path.exists('{other}'):\n"
+        f"            os.replace('{other}', '{run.model_path}')\n"
+        "sys.addaudithook(train_anew)\n"
+        "runpy.run_module('train_head.evaluate', run_name='__main__')\n"
+    )
+    flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
+    command = [sys.executable, "-c", program, *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
+    assert f"error: {run.model_path}: expected the model that was scored. Received: " in done.stderr
+    assert not run.metrics_path("test").exists() and not run.predictions_path("test").exists()
 
 
 def test_a_score_that_somebody_shortened_is_said_with_what_mends_it(trained):

@@ -1,5 +1,6 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
+import os
 from itertools import islice
 
 import numpy as np
@@ -53,9 +54,11 @@ def evaluate_run(
         ValueError: If the cache carries another contract or is damaged, the split has no clips, no
             window is asked for, or several of a head that labels every frame, or an answer is NaN.
         PermissionError: If the run cannot be written to.
+        RuntimeError: If the run got another model meanwhile.
     """
     check_cache(run, cache)
     check_can_write(run.path)
+    model_version = _read_version(run)
     all_clips = read_manifest(run.manifest_path)
     warn_of_other_data(run, all_clips, cache)
     clips = [clip for clip in all_clips if clip.split == split]
@@ -105,12 +108,26 @@ def evaluate_run(
             "sources": cache.digest_sources(clip.clip_id for clip in clips),
         },
     }
+    if _read_version(run) != model_version:
+        raise RuntimeError(
+            f"{run.model_path}: expected the model that was scored. Received: another, or none "
+            "yet, as where the run was trained anew meanwhile. Score it again once it is trained."
+        )
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
     # Whoever is stopped between the two files leaves no score of other predictions.
     run.metrics_path(split, **how).unlink(missing_ok=True)
     write(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
+
+
+def _read_version(run: RunDir) -> tuple[int, ...] | None:
+    """Returns what tells a run's model from a later one; None where there is none."""
+    try:
+        stat = os.stat(run.model_path)
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _predict_clips(
