@@ -148,12 +148,29 @@ def _fill_locked(
             result.failures + result.kept,
             kept_clip_ids={x.clip_id for x in clips} - {x.clip_id for x in own_clips},
         )
-        if data.settings.skip_unreadable:
+        if data.settings.skip_unreadable and not _is_listed_anew(clips, cache, failed):
             # Of all shards alike, or the last would bring back what others left out.
             lost = _find_lost([x for x in clips if x.clip_id in failed], maker, cache)
             leave_out_clips(cache, clips, lost, result.failures)
     _warn_of_changed_sources([x for x in clips if not shard.holds(x.clip_id)], maker, cache)
     return result, work.num_current
+
+
+def _is_listed_anew(clips: list[Clip], cache: FeatureCache, failed: set[str]) -> bool:
+    """Whether another shard, of data that changed meanwhile, has listed other clips than these.
+
+    Its list stays, as it would where no clip is left out; that it is another is logged.
+    """
+    listed = set(read_manifest(cache.manifest_path))
+    left_out = {x.clip_id for x in set(clips) - listed}
+    if listed <= set(clips) and left_out <= failed:
+        return False
+    logging.warning(
+        "%s: another shard has listed other clips, labels or splits since this one began. Run all "
+        "shards once more, on the same data",
+        cache.manifest_path,
+    )
+    return True
 
 
 def _warn_of_changed_sources(clips: list[Clip], maker: FeatureMaker, cache: FeatureCache) -> None:

@@ -10,6 +10,7 @@ import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_data import read_cache_bytes
 from small_extraction import extract
+from test_extract_resume import hold_back
 
 from lrcn.common.cache_lock import Shard, lock_cache
 from lrcn.common.manifest import read_manifest
@@ -148,6 +149,30 @@ def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_p
     shutil.copytree(clips_dir / bad[0], data / bad[0])
     extract(data, cache, shard=Shard(0, 2))
     assert read_state() == ({bad[1]}, {bad[1]})
+
+
+def test_a_shard_leaves_the_list_of_one_that_began_later_on_other_clips(data, tmp_path):
+    cache = tmp_path / "cache"
+    folders = sorted(path.parent for path in data.glob("*/*/0.png"))
+    held = next(x for x in folders if Shard(0, 2).holds(x.relative_to(data).as_posix()))
+    other = next(x for x in folders if x != held)
+    flags = (f"--data={data}", f"--cache_dir={cache}", "--num_shards=2", "--skip_unreadable")
+    command = make_command("extract_features", *flags, *SMALL_BACKBONE)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        with hold_back(held / "0.png"):
+            assert any("clips to extract" in line for line in process.stderr)
+            shutil.copytree(other, other.with_name("clip_new"))
+            extract(data, cache, shard=Shard(1, 2))
+            listed = read_manifest(cache / "manifest.csv")
+        log = process.communicate(timeout=90)[1]
+    assert process.returncode == 0
+    assert f"{cache}/manifest.csv: another shard has listed other clips, labels or splits" in log
+    assert read_manifest(cache / "manifest.csv") == listed
+    extract(data, cache, shard=Shard(0, 2))
+    assert {x.clip_id for x in read_manifest(cache / "manifest.csv")} == {
+        path.relative_to(cache / "clips").with_suffix("").as_posix()
+        for path in (cache / "clips").rglob("*.h5")
+    }
 
 
 def test_changed_sources_of_another_shard_are_told(cache_dir, clips_dir, tmp_path, caplog):
