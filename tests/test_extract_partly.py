@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from concurrent import futures
 
@@ -173,3 +174,24 @@ def test_features_that_change_while_they_are_imported_fail(manifest, tmp_path, n
     assert not read_cache(cache_dir).clip_path(CLIP_IDS[0]).exists()
     if path.is_dir():
         assert "5 clips done, 0 skipped (already there), 1 failed" in log
+
+
+def test_a_file_that_replaces_opened_features_is_not_taken_for_them(manifest, run_import, tmp_path):
+    features = make_features()
+    path = write_features(tmp_path / "features.h5", features)
+    new = write_features(tmp_path / "new.h5", {x: 2 * array for x, array in features.items()})
+    program = (
+        "import os, runpy, sys\n"
+        "def replace(event, values):\n"
+        "    if event == 'open' and str(values[0]).endswith('.lock'):\n"
+        f"        os.replace('{new}', '{path}')\n"
+        "sys.addaudithook(replace)\n"
+        "runpy.run_module('extract_features.import_features', run_name='__main__')\n"
+    )
+    flags = (f"--features={path}", f"--data={manifest}", f"--cache_dir={tmp_path}/cache")
+    command = [sys.executable, "-c", program, *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and f"{path}: changed since the import began" in done.stderr
+    assert "6 clips done, 0 skipped" in run_import(path)
+    found = read_cache(tmp_path / "cache").read_clip(CLIP_IDS[0]).feature_maps
+    np.testing.assert_array_equal(found, (2 * features[CLIP_IDS[0]]).astype(np.float16))
