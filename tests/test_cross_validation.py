@@ -18,6 +18,7 @@ from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
 from train_head.folds import write_folds
 from train_head.run_clips import read_run_clips
+from train_head.run_lock import lock_run
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -248,3 +249,9 @@ def test_a_manifest_of_other_spans_than_the_features_is_refused(tmp_path):
 
 def make_maps():
     return next(iter(make_ramps(1, split="train").values()))
+
+
+def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):
+    with lock_run(RunDir(tmp_path)), refusal(f"{tmp_path}: another training is", RuntimeError):
+        write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3)
+    assert not [*tmp_path.iterdir()]

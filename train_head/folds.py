@@ -10,8 +10,10 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest, write_manifests
+from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count
 from train_head.config import TrainConfig
+from train_head.run_lock import lock_run
 
 
 def write_folds(
@@ -32,25 +34,27 @@ def write_folds(
 
     Raises:
         FileNotFoundError: If the cache has no list of clips yet.
+        RuntimeError: If another process writes folds there.
         ValueError: As `draw_folds`, or if the folder holds folds of other clips or another seed.
     """
     cache.check_listed()
     clips = read_manifest(cache.manifest_path)
     by_class = config.labels == "clip"
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
-    output_dir.mkdir(parents=True, exist_ok=True)
     fold_of = {output_dir / f"fold_{i + 1}.csv": fold for i, fold in enumerate(folds)}
     missing = {}
-    for path, fold in fold_of.items():
-        if not path.exists():
-            missing[path] = fold
-        elif read_manifest(path) != fold:
-            raise ValueError(
-                f"{path}: made of other clips or with other --folds or --seed than this command "
-                "has. Name another --output_dir, or delete this one."
-            )
-    # At once, so that some of them, after a kill, are not taken for all.
-    write_manifests(missing)
+    # Of two that begin at once, each would find none, and write its own over the other's.
+    with lock_run(RunDir(output_dir)):
+        for path, fold in fold_of.items():
+            if not path.exists():
+                missing[path] = fold
+            elif read_manifest(path) != fold:
+                raise ValueError(
+                    f"{path}: made of other clips or with other --folds or --seed than this "
+                    "command has. Name another --output_dir, or delete this one."
+                )
+        # At once, so that some of them, after a kill, are not taken for all.
+        write_manifests(missing)
     return list(fold_of)
 
 
