@@ -91,3 +91,12 @@ def test_a_run_that_was_removed_and_begun_anew_is_left_to_the_new_training(tmp_p
     with refusal(told, RuntimeError):
         save_model(model, recorder)
     assert [*run.path.rglob("*")] == [run.checkpoints_path]
+
+
+def test_a_run_whose_checkpoints_somebody_removed_ends_all_the_same(tmp_path):
+    recorder = RunRecorder(RunDir(tmp_path), patience=9, seed=0, checkpoint_sec=60)
+    recorder.run.checkpoints_path.mkdir()
+    recorder.restore(make_head())
+    recorder.run.checkpoints_path.rmdir()
+    save_model(make_head(), recorder)
+    assert [*tmp_path.iterdir()] == [recorder.run.model_path]

@@ -119,7 +119,8 @@ def save_model(model, recorder: RunRecorder) -> None:
     run = recorder.run
     with replace_file(run.model_path, keep_ending=True) as temporary:
         model.save(temporary)
-    shutil.rmtree(run.checkpoints_path)
+    # The run has ended: what cannot be removed, or is gone, changes nothing.
+    shutil.rmtree(run.checkpoints_path, ignore_errors=True)
 
 
 def choose_policy(config: TrainConfig) -> str:
