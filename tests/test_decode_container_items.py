@@ -123,3 +123,34 @@ def test_mp4_that_is_cut_between_its_last_frames(tmp_path):
     reason = r"after frame 23: \d+ bytes of those that it states are not there"
     with pytest.raises(UnreadableClipError, match=reason):
         decode(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("clip.avi", "rawvideo", "bgr24"),
+        ("clip.mkv", "rawvideo", "yuv420p"),
+        ("clip.mxf", "mpeg2video", "yuv420p"),
+    ],
+)
+@pytest.mark.parametrize("num_zero", [2, 3])
+def test_zeros_in_place_of_frames_that_never_came_are_noticed(
+    tmp_path, name, codec, pix_fmt, num_zero
+):
+    # Of a download that was stopped, or after a power cut, a file may have its full size.
+    path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec, pix_fmt=pix_fmt)
+    assert count_frames(path) == 25
+    content = path.read_bytes()
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    first, last = places[22], [*places, len(content)][22 + num_zero]
+    path.write_bytes(content[:first] + bytes(last - first) + content[last:])
+    with pytest.raises(UnreadableClipError, match=r"from byte \d+ on, zeros stand"):
+        decode(path)
+
+
+def test_zeros_behind_all_that_is_stated_are_no_damage(tmp_path):
+    for name in ("clip.avi", "clip.mkv", "clip.mp4"):
+        path = write_video(tmp_path / name, make_numbered_frames(25), codec="mpeg4")
+        path.write_bytes(path.read_bytes() + bytes(4096))
+        assert count_frames(path) == 25

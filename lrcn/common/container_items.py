@@ -37,23 +37,29 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
         format_name: Of the container, as FFmpeg calls it. Others are not looked at.
 
     Raises:
-        DamageError: If bytes are missing that pictures may lie in. Where a file ends between two
-            items that know nothing of each other, nobody can tell.
+        DamageError: If bytes are missing that pictures may lie in, or never came and are zeros in a
+            file of full size. Where a file ends between two items that know nothing of each other,
+            nobody can tell.
     """
     read_item = _READERS.get(format_name)
     if read_item is None:
         return
     with open(path, "rb") as file:
-        place, file_bytes = 0, os.fstat(file.fileno()).st_size
+        place, stated_bytes, file_bytes = 0, 0, os.fstat(file.fileno()).st_size
         while place < file_bytes:
             file.seek(place)
+            head = file.read(_HEAD_BYTES)
+            # No item begins so; behind all that is stated, zeros only fill the file.
+            if place < stated_bytes and not any(head[:8]):
+                raise DamageError(f"from byte {place} on, zeros stand in place of what it states")
             # With zeros for what is cut off of it: an item still needs the bytes of its head.
-            item = read_item(file.read(_HEAD_BYTES).ljust(_HEAD_BYTES, b"\0"))
+            item = read_item(head.ljust(_HEAD_BYTES, b"\0"))
             if item is None or not item.step_bytes:
                 return
             missing_bytes = place + item.needed_bytes - file_bytes
             if missing_bytes > 0:
                 raise DamageError(f"{missing_bytes} bytes of those that it states are not there")
+            stated_bytes = max(stated_bytes, place + item.needed_bytes)
             place += item.step_bytes
 
 
@@ -112,7 +118,7 @@ def _read_matroska(head: bytes) -> _Item | None:
     if size_bytes == all_bits:
         return _whole(start_bytes) if is_segment or is_cluster else None
     end_bytes = start_bytes + size_bytes
-    return _Item(start_bytes if is_segment else end_bytes, end_bytes)
+    return _Item(start_bytes if is_segment or is_cluster else end_bytes, end_bytes)
 
 
 def _read_mp4(head: bytes) -> _Item | None:
@@ -148,7 +154,9 @@ def _read_mxf(head: bytes) -> _Item | None:
     size_bytes = int.from_bytes(head[17:start_bytes]) if num_bytes else head[16]
     is_first = head[4:14] == bytes.fromhex("02 05 01 01 0d 01 02 01 01 02")
     footer = int.from_bytes(head[start_bytes + 24 : start_bytes + 32]) if is_first else 0
-    return _whole(footer or start_bytes + size_bytes)
+    end_bytes = start_bytes + size_bytes
+    # What the last begins with is its key.
+    return _Item(end_bytes, max(end_bytes, footer + 16 if footer else 0))
 
 
 def _read_ogg(head: bytes) -> _Item | None:
