@@ -104,6 +104,18 @@ def test_transport_stream_that_ends_amid_a_packet_is_an_error(
         decode(path)
 
 
+@pytest.mark.parametrize("last_part", [0.45, 0.5])
+def test_transport_stream_with_zeros_in_place_of_packets_is_an_error(tmp_path, last_part):
+    # FFmpeg looks for the next packet, and takes what lies there for what somebody sought.
+    path = write_video(tmp_path / "clip.ts", make_numbered_frames(30), options={"bf": "0"})
+    content = path.read_bytes()
+    first, last = (188 * int(part * len(content) / 188) for part in (0.4, last_part))
+    path.write_bytes(content[: first + 50] + bytes(last - first - 50) + content[last:])
+    message = rf"it ended at .*: its packet at byte {first + 188} does not begin as one"
+    with pytest.raises(UnreadableClipError, match=message):
+        decode(path)
+
+
 def test_recording_without_a_duration_that_is_cut_off_is_an_error(tmp_path):
     # As browsers write it: while it is recorded, nobody knows how long it will be.
     path = write_video(

@@ -24,7 +24,7 @@ from lrcn.common.frame import (
     resize_picture,
 )
 from lrcn.common.span import find_borders, round_sec
-from lrcn.common.ts_file import check_last_packet_is_whole
+from lrcn.common.ts_file import check_packets_are_whole
 from lrcn.common.video_stream import (
     Clock,
     DamageError,
@@ -182,7 +182,7 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             clock.check_end(stated, is_from_start=seek_sec == 0)
             check_items_are_whole(path, container.format.name)
             if container.format.name == "mpegts":
-                check_last_packet_is_whole(path)
+                check_packets_are_whole(path)
     except (av.error.FFmpegError, OSError, DamageError) as error:
         # H.264's decoder calls it invalid data where it gets no memory for a picture.
         if isinstance(error, av.error.InvalidDataError) and not has_memory(_PICTURES_BYTES):
