@@ -53,6 +53,18 @@ def test_damaged_png_is_an_error(tmp_path):
         decode(folder)
 
 
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_png_whose_end_is_zeros_is_an_error(tmp_path, part):
+    # As a copy that was stopped leaves it: to the decoder, zeros are pixels like any other.
+    pixels = np.random.default_rng(0).normal(128, 6, (120, 160, 3)).astype(np.uint8)
+    folder = write_frame_folder(tmp_path / "clip", [pixels])
+    content = (folder / "0.png").read_bytes()
+    kept = content[: int(part * len(content))]
+    (folder / "0.png").write_bytes(kept.ljust(len(content), b"\0"))
+    with pytest.raises(UnreadableClipError, match=r"0\.png \(frame 0\): .*Replace or remove"):
+        decode(folder)
+
+
 def test_format_that_runs_a_program_is_not_opened(tmp_path):
     with pytest.raises(UnreadableClipError, match=r"0\.jpg .*cannot identify"):
         decode_one(tmp_path / "clip", Image.new("RGB", (8, 8)), name="0.jpg", format="EPS")

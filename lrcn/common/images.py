@@ -118,7 +118,12 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
             _check_one_picture(image, place=place)
             image.draft(None, (2 * image_size, 2 * image_size))
             ImageOps.exif_transpose(image, in_place=True)
-            return convert_to_rgb(image, place=place)
+            rgb = convert_to_rgb(image, place=place)
+        if image.format == "PNG":
+            # Pillow decodes without a look at the checksums, and ends with the last pixel.
+            with Image.open(path, formats=("PNG",)) as image:
+                image.verify()
+        return rgb
     except UnreadableClipError:
         raise
     except Exception as error:  # Pillow's decoders raise what they stumble on, even SyntaxError.
