@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import os
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,7 +104,8 @@ def _open_npy(path: Path) -> _NpyRows:
     try:
         # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
         array = np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
+    # Its header is a line of Python to NumPy, which tells of a damaged one as Python does.
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(
             f"{path}: expected an array of numbers, as numpy.save writes it ({error}). Write it "
             "again."

@@ -79,7 +79,7 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
 def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest, tmp_path):
     contents = {"empty": b"", "other": b"not an array", "zip": b"PK\x03\x04"}
     reasons = {name: reason for name, (_, reason) in BAD_ARRAYS.items()}
-    for name in (*contents, "objects", "truncated"):
+    for name in (*contents, "objects", "truncated", "no_header"):
         reasons[name] = rf"{name}\.npy: expected an array of numbers, as numpy\.save writes it \("
     reasons["missing"] = r"No such file.*missing\.npy"
     reasons["appended"] = r"appended\.npy: expected one array, received 288 bytes behind it"
@@ -93,6 +93,9 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
         (folder / f"{name}.npy").write_bytes(content)
     np.save(folder / "objects.npy", np.array([[Unpickled()] * 5] * 4), allow_pickle=True)
     (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:-8])
+    # Of full size, and zeros in place of what never came.
+    start = (folder / "good.npy").read_bytes()[:64]
+    (folder / "no_header.npy").write_bytes(start.ljust(288, b"\0"))
     with open(folder / "appended.npy", "wb") as file:
         for _ in range(2):
             np.save(file, np.zeros((4, 5)))
