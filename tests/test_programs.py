@@ -197,6 +197,20 @@ def test_a_flagfile_gives_the_flags(tmp_path):
     assert f"error: {tmp_path}/gone: no such file or folder." in done.stderr
 
 
+def test_a_flagfile_that_is_no_utf_8_is_told(tmp_path):
+    (tmp_path / "flags.txt").write_text("--data=gone\n", encoding="utf-16")  # as of PowerShell
+    done = run_program("extract_features", f"--flagfile={tmp_path}/flags.txt", check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
+    assert "error: --flagfile: expected UTF-8 text, received byte 0xff. Save" in done.stderr
+
+
+def test_a_negated_flag_with_a_value_is_told():
+    arguments = ["--data=a", "--cache_dir=b", "--noskip_unreadable=1"]
+    done = run_program("extract_features", *arguments, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
+    assert "error: --noskip_unreadable=1 does not take an argument" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -41,8 +41,8 @@ def run_program(
     """
 
     def parse_flags(argv: list[str]) -> list[str]:
-        parsed = app.parse_flags_with_usage(argv)
         try:
+            parsed = app.parse_flags_with_usage(argv)
             _check_values()
             if parsed[1:] and not takes_arguments:
                 raise ValueError(
@@ -53,7 +53,11 @@ def run_program(
             if check_flags is not None:
                 check_flags()
         except ValueError as error:
-            print(f"error: {error}", file=sys.stderr)
+            reason = str(error)
+            if isinstance(error, UnicodeDecodeError):  # no other file is read so early
+                byte = error.object[error.start]
+                reason = f"--flagfile: expected UTF-8 text, received byte 0x{byte:02x}. Save it so."
+            print(f"error: {reason}", file=sys.stderr)
             sys.exit(1)
         return parsed
 
