@@ -50,6 +50,18 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
     return clips
 
 
+def check_same(clips: list[Clip], cache: FeatureCache, manifest_path: Path) -> None:
+    """Checks that `read_run_clips` still gives these, where runs are trained for hours and then put
+    together. Raises ValueError if not.
+    """
+    if read_run_clips(cache, manifest_path) != clips:
+        raise ValueError(
+            f"{manifest_path}: lists other clips, labels, groups or splits than when this program "
+            "started, so runs to come do not go with those before. Undo the change and run the "
+            "same command again, or name another --output_dir to train all on what is there now."
+        )
+
+
 def _fill_in(clip: Clip, cached: Clip, manifest_path: Path, cached_path: Path) -> Clip:
     """Returns the clip with group and span of the cache's where it has none."""
     if clip.span not in ("", cached.span):
