@@ -27,7 +27,7 @@ def test_reader_keeps_the_shortest_clips_that_fit(tmp_path):
     assert reader.read(2, np.array([2, 0, 0])).shape == (3, 5)
     assert reader.read(1).shape == none_but_shortest.read(1).shape == (2, 5)
     for not_kept in (lambda: reader.read(0), lambda: none_but_shortest.read(2)):
-        with pytest.raises(FileNotFoundError, match=r"h5: not in the cache\. To have it, run extract_feat"):
+        with pytest.raises(FileNotFoundError, match=r"h5: not in the cache\. To have it, run"):
             not_kept()
     reader.release()
     with pytest.raises(FileNotFoundError, match=r"clip_1\.h5: not in the cache"):
