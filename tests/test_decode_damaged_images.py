@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from image_data import decode_one, write_raw_png
+from image_data import decode_one, make_png_chunk, write_raw_png
 from media import SIZE, decode, make_numbered_frames, write_frame_folder
 from PIL import Image
 
@@ -63,6 +63,18 @@ def test_png_whose_end_is_zeros_is_an_error(tmp_path, part):
     (folder / "0.png").write_bytes(kept.ljust(len(content), b"\0"))
     with pytest.raises(UnreadableClipError, match=r"0\.png \(frame 0\): .*Replace or remove"):
         decode(folder)
+
+
+def test_whole_pixels_of_a_png_are_taken_whatever_lies_behind_them(tmp_path):
+    folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
+    expected = decode(folder)[0].pixels
+    content = (folder / "0.png").read_bytes()
+    end = content.index(b"IEND") - 4
+    text = bytearray(make_png_chunk(b"tEXt", b"Comment\0whole"))
+    text[-1] ^= 255
+    for behind in (bytes(text) + content[end:], b"", bytes(12), content[end:] + b"more"):
+        (folder / "0.png").write_bytes(content[:end] + behind)
+        np.testing.assert_array_equal(decode(folder)[0].pixels, expected)
 
 
 def test_format_that_runs_a_program_is_not_opened(tmp_path):

@@ -127,7 +127,8 @@ def _read_version(run: RunDir) -> tuple[int, ...] | None:
         stat = os.stat(run.model_path)
     except FileNotFoundError:
         return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    # Without the file's number, which some network file systems give anew.
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _predict_clips(

@@ -5,6 +5,7 @@ An image file with several pictures is no frame, whichever of them it should be.
 
 import itertools
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,9 +121,7 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
             ImageOps.exif_transpose(image, in_place=True)
             rgb = convert_to_rgb(image, place=place)
         if image.format == "PNG":
-            # Pillow decodes without a look at the checksums, and ends with the last pixel.
-            with Image.open(path, formats=("PNG",)) as image:
-                image.verify()
+            _check_png_pixels(path)
         return rgb
     except UnreadableClipError:
         raise
@@ -197,6 +196,22 @@ def _check_one_picture(image: Image.Image, *, place: str) -> None:
             "animated GIF is a clip by itself: put it right into the folder of its class. Of other "
             "files, export the pictures as single images in a folder for each clip."
         )
+
+
+def _check_png_pixels(path: str | os.PathLike) -> None:
+    """Checks the checksums of a PNG's pixels, which Pillow decodes without a look at them.
+
+    Not by its `verify`: that refuses whole pixels for a text behind them, or for an end that is
+    missing. Raises ValueError.
+    """
+    with open(path, "rb") as file:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            num_bytes, kind = int.from_bytes(head[:4]), head[4:]
+            if kind != b"IDAT":
+                file.seek(num_bytes + 4, os.SEEK_CUR)
+            elif zlib.crc32(file.read(num_bytes), zlib.crc32(kind)) != int.from_bytes(file.read(4)):
+                raise ValueError("a checksum of its pixels is wrong")
 
 
 def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
