@@ -1,7 +1,6 @@
 """Decodes video files with PyAV.
 
-Pixels are taken as stored and stretched to a square, so a pixel aspect ratio other than 1 plays no
-part. Damage is an error, never a concealed or missing frame, as far as FFmpeg can tell.
+Damage is an error, never a concealed or missing frame, as far as FFmpeg can tell.
 """
 
 import contextlib
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.sidedata import sidedata
-from av.video.reformatter import Interpolation, VideoReformatter
-from PIL import Image
+from av.video.reformatter import VideoReformatter
 
 from lrcn.common.container_items import check_items_are_whole
 from lrcn.common.frame import (
@@ -21,10 +18,10 @@ from lrcn.common.frame import (
     choose_remedy,
     has_memory,
     raise_if_machine_lacks,
-    resize_picture,
 )
 from lrcn.common.span import find_borders, round_sec
 from lrcn.common.ts_file import check_packets_are_whole
+from lrcn.common.video_pixels import read_pixels
 from lrcn.common.video_stream import (
     Clock,
     DamageError,
@@ -32,23 +29,8 @@ from lrcn.common.video_stream import (
     find_stream,
 )
 
-# Without these, swscale's fast paths leave white at 253 for 10-bit video.
-_CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-
 # What the first pictures of 4K need.
 _PICTURES_BYTES = 64 << 20
-
-
-@classmethod
-def _make_unknown_type(cls: type[sidedata.Type], value: int) -> sidedata.Type:
-    member = object.__new__(cls)
-    member._name_, member._value_ = f"UNKNOWN_{value}", value
-    return member
-
-
-# PyAV 18 raises at a frame with side data that it has no name for, such as EXIF. An enum that lacks
-# a value asks this function for it.
-sidedata.Type._missing_ = _make_unknown_type
 
 
 class _StartsAmidGroupError(Exception):
@@ -77,23 +59,7 @@ def iter_readers(
     reformatter = VideoReformatter()
     for timestamp_sec, frame in _iter_span(path, start_sec=start_sec, end_sec=end_sec):
         place = f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s"
-        yield timestamp_sec, functools.partial(_read_pixels, frame, reformatter, place)
-
-
-def _read_pixels(
-    frame: av.VideoFrame, reformatter: VideoReformatter, place: str, image_size: int
-) -> np.ndarray:
-    try:
-        rgb = reformatter.reformat(
-            frame, format="rgb24", interpolation=_CONVERSION, threads=1
-        ).to_ndarray()
-    except av.error.FFmpegError as error:
-        raise_if_machine_lacks(error)
-        raise UnreadableClipError(
-            f"{place}, received pixel format {frame.format.name}: {error.strerror}. Re-encode the "
-            "video."
-        ) from error
-    return _turn_upright(resize_picture(Image.fromarray(rgb), image_size), frame)
+        yield timestamp_sec, functools.partial(read_pixels, frame, reformatter, place)
 
 
 def _iter_span(
@@ -242,22 +208,3 @@ def _iter_av_frames(
             num_frames += 1
         if packet.is_corrupt:
             raise DamageError("data is missing after it")
-
-
-def _turn_upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Applies the display matrix, [S, S, 3] to [S, S, 3]: a multiple of 90 degrees or a mirror."""
-    # A frame and its `side_data` hold each other, and so the picture, until Python looks for
-    # garbage, which may be hundreds of pictures later.
-    side_data = sidedata.SideDataContainer(frame)
-    if "DISPLAYMATRIX" not in side_data:
-        return pixels
-    # x' = a x + c y, y' = b x + d y; libavutil/display.h.
-    matrix = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32)
-    a, b, c, d = matrix[[0, 1, 3, 4]]
-    if abs(b) > abs(a):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    if a < 0:
-        pixels = pixels[:, ::-1]
-    if d < 0:
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
