@@ -24,7 +24,7 @@ from train_head.held_out import read_known_scores
 from train_head.intervals import is_one_group, measure_difference
 from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
-from train_head.run_clips import check_same, read_run_clips
+from train_head.run_clips import check_unchanged, read_run_clips
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -162,7 +162,7 @@ def _train_runs(
     left = [key for key, run in runs.items() if not _is_scored(run, data.cache, split)]
     for key, run in runs.items():
         start_sec = time.monotonic()
-        check_same(clips, data.cache, data.manifest_path)
+        check_unchanged(clips, data.cache, data.manifest_path)
         # A run that has ended is checked to be one of these settings and clips.
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)
         if key in left:

@@ -50,7 +50,7 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
     return clips
 
 
-def check_same(clips: list[Clip], cache: FeatureCache, manifest_path: Path) -> None:
+def check_unchanged(clips: list[Clip], cache: FeatureCache, manifest_path: Path) -> None:
     """Checks that `read_run_clips` still gives these, where runs are trained for hours and then put
     together. Raises ValueError if not.
     """
