@@ -1,15 +1,10 @@
 """What every command line does alike: it answers quickly, and keeps stdout for results."""
 
 import functools
-import os
 import re
 
-import numpy as np
 import pytest
 from commands import ROOT, run_program
-from small_data import write_cache
-
-from lrcn.common.clip import Clip
 
 # A flag of each program, and that flag misspelt.
 PROGRAMS = {
@@ -209,57 +204,3 @@ def test_a_negated_flag_with_a_value_is_told():
     done = run_program("extract_features", *arguments, check=False)
     assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
     assert "error: --noskip_unreadable=1 does not take an argument" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("file/cache", "Not a directory: '{}/file/cache'. Expected a folder where there is a file"),
-        ("/proc/cache", "No such file or directory: '/proc/cache'. Check that it exists, or name"),
-    ],
-)
-def test_an_error_of_the_system_says_what_to_do(tmp_path, name, text):
-    (tmp_path / "file").touch()
-    (tmp_path / "data" / "walk" / "clip").mkdir(parents=True)
-    flags = (f"--data={tmp_path}/data", f"--cache_dir={tmp_path / name}", "--test_fraction=0")
-    done = run_program("extract_features", *flags, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert text.format(tmp_path) in done.stderr and "Traceback" not in done.stderr
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
-@pytest.mark.parametrize("name", ["cache.json", "manifest.csv"])
-def test_a_disk_that_fails_amid_a_file_is_told_with_the_file(cache_copy, name):
-    (cache_copy / name).unlink()
-    (cache_copy / name).symlink_to("/proc/self/mem")  # which opens, and whose start is nobody's
-    done = run_program("extract_features.verify", f"--cache_dir={cache_copy}", check=False)
-    told = f"error: [Errno 5] Input/output error: '{cache_copy / name}'. Check the disk, or the way"
-    assert done.returncode == 1 and told in done.stderr
-
-
-def test_a_file_where_a_folder_would_go(tmp_path):
-    (tmp_path / "mine").write_text("mine")
-    flag = f"--output_dir={tmp_path}/mine"
-    done = run_program("extract_features.render_sample", flag, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"File exists: '{tmp_path}/mine'. Expected a folder or nothing there" in done.stderr
-    assert (tmp_path / "mine").read_text() == "mine"
-
-
-def test_a_stdout_that_takes_no_name_is_told(tmp_path):
-    cache = write_cache(tmp_path / "cache", {Clip("é", "é", "walk", "train"): np.zeros((1, 2))})
-    cache.clip_path("é").unlink()
-    module, flag = "extract_features.verify", f"--cache_dir={cache.cache_dir}"
-    done = run_program(module, flag, env={"PYTHONIOENCODING": "ascii"}, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "can't encode character" in done.stderr
-    assert "Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8." in done.stderr
-
-
-def test_the_traceback_is_shown_where_it_is_wanted(tmp_path):
-    flags = (f"--data={tmp_path}/gone", f"--cache_dir={tmp_path}/cache")
-    done = run_program("extract_features", *flags, check=False)
-    assert "Traceback" not in done.stderr
-    done = run_program("extract_features", *flags, "--verbosity=1", check=False)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
