@@ -1,0 +1,76 @@
+"""What a comparison of heads does not take, nor mix."""
+
+import dataclasses
+import logging
+import shutil
+
+import pytest
+from commands import run_program
+from refusals import refusal
+from small_comparison import compare, write_comparison
+from small_data import make_ramps, write_cache
+
+from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
+from lrcn.common.open_cache import read_cache
+from lrcn.common.run_dir import RunDir
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_comparison(tmp_path)
+    return tmp_path
+
+
+def test_without_held_out_clips_there_is_nothing_to_compare_on(tmp_path):
+    write_cache(tmp_path / "cache", make_ramps(2, split="train"))
+    text = (
+        r"manifest\.csv: expected clips of the split test, .*to compare on\. "
+        r"Received: \['train'\]\. Give some clips"
+    )
+    with pytest.raises(ValueError, match=text):
+        compare(tmp_path)
+    assert not (tmp_path / "compare").exists()
+
+
+def test_clips_in_another_order_are_not_taken_for_those_of_other_runs(folder):
+    path = RunDir(folder / "compare" / "gru" / "seed_6").predictions_path("test")
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *reversed(rows)]))  # as a spreadsheet may save it
+    with refusal(f"{path}: expected the 8 test clips of"):
+        compare(folder)
+
+
+def test_clips_that_change_while_it_trains_are_not_mixed(folder, monkeypatch, caplog):
+    cache = read_cache(folder / "cache")
+    shutil.rmtree(folder / "compare" / "gru_shuffled" / "seed_6")
+
+    def correct_a_label(record):
+        # As an extraction of a corrected manifest does, after the last run but one.
+        if "gru_reversed/seed_6: trained already" in record.getMessage():
+            *clips, last = read_manifest(cache.manifest_path)
+            others = set(read_class_names(cache.classes_path)) - {last.label}
+            last = dataclasses.replace(last, label=others.pop())
+            write_manifest(cache.manifest_path, [*clips, last])
+        return True
+
+    caplog.set_level(logging.INFO, "absl")
+    monkeypatch.setattr(logging.getLogger("absl"), "filters", [correct_a_label])
+    with refusal("lists other clips, labels, groups or splits than when this program started"):
+        compare(folder)
+    assert not (folder / "compare" / "gru_shuffled" / "seed_6").exists()
+
+
+def test_runs_of_other_settings_are_refused(folder):
+    with pytest.raises(ValueError, match="seed_5: made with rnn_units=8, but this command"):
+        compare(folder, rnn_units=9)
+
+
+@pytest.mark.parametrize("more", [(), ("--only_check_args",)])
+def test_flags_in_which_the_models_differ_are_refused(more):
+    flags = ("--cache_dir=a", "--output_dir=b", "--frame_order=forward", *more)
+    done = run_program("train_head.compare", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "error: --frame_order: the models of the comparison differ in it. Leave it out."
+        in done.stderr
+    )
