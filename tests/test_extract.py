@@ -24,7 +24,7 @@ from extract_features import progress
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
-from lrcn.common import backbone, video
+from lrcn.common import backbone, video_pixels
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -174,7 +174,7 @@ def test_weights_from_a_file_are_known_by_what_they_are(clips_dir, cache_copy, t
 
 def test_an_error_that_nobody_foresaw_names_the_clip(data, tmp_path, caplog, monkeypatch):
     # As PyAV is by itself.
-    monkeypatch.delattr(video.sidedata.Type, "_missing_")
+    monkeypatch.delattr(video_pixels.sidedata.Type, "_missing_")
     path = write_motion_jpeg(data / "left" / "odd.avi", make_noise(1)[0], orientation=1)
     with pytest.raises(ValueError, match="is not a valid Type"):
         extract(data, tmp_path / "cache")
