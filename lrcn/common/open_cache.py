@@ -50,29 +50,24 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
     return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=settings)
 
 
-def find_cache(cache_dir: str | Path) -> FeatureCache | None:
+def find_cache(cache_dir: Path) -> FeatureCache | None:
     """Opens the cache, or returns None where there is none.
 
     Raises:
         ValueError: As `read_cache`, or if the folder holds files, but no cache.
     """
-    cache_dir = Path(cache_dir)
-    if (cache_dir / "cache.json").exists():
-        return read_cache(cache_dir)
-    _check_free(cache_dir)
-    return None
-
-
-def _check_free(cache_dir: Path) -> None:
     path = cache_dir / "cache.json"
-    # Whoever was killed before the first `cache.json` has left half of it.
-    others = list_final_names(cache_dir) - {path.name}
-    if others and not path.exists():  # by now another shard may have made the cache
-        raise ValueError(
-            f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
-            "folder, so that nothing of yours is overwritten. Name another --cache_dir (with "
-            "make: CACHE=...)."
-        )
+    if not path.exists():
+        # Whoever was killed before the first `cache.json` has left half of it.
+        if not list_final_names(cache_dir) - {path.name}:
+            return None
+        if not path.exists():  # by now another shard may have made the cache
+            raise ValueError(
+                f"{cache_dir}: holds files, but no cache. Expected a cache or an empty or new "
+                "folder, so that nothing of yours is overwritten. Name another --cache_dir (with "
+                "make: CACHE=...)."
+            )
+    return read_cache(cache_dir)
 
 
 def check_contract(cache: FeatureCache, contract: Contract) -> None:
@@ -93,11 +88,7 @@ def check_contract(cache: FeatureCache, contract: Contract) -> None:
 
 
 def create_cache(
-    cache_dir: str | Path,
-    *,
-    contract: Contract,
-    data_root: Path,
-    data_settings: dict | None = None,
+    cache_dir: Path, *, contract: Contract, data_root: Path, data_settings: dict | None = None
 ) -> FeatureCache:
     """Opens the cache for writing under `contract`, creating it where there is none.
 
@@ -105,19 +96,17 @@ def create_cache(
         ValueError: If the folder holds a cache with another contract (the differing fields are
             named), or files but no cache.
     """
-    cache_dir = Path(cache_dir)
-    path = cache_dir / "cache.json"
-    if path.exists():
-        check_contract(read_cache(cache_dir), contract)
-    else:
-        _check_free(cache_dir)
+    existing = find_cache(cache_dir)
+    if existing is not None:
+        check_contract(existing, contract)
     cache_dir.mkdir(parents=True, exist_ok=True)
-    root = str(Path(data_root).resolve())
+    root = str(data_root.resolve())
     content = {
         "format_version": FORMAT_VERSION,
         "contract": contract.to_json(),
         "data_root": root,
         "data_settings": data_settings or {},
     }
-    write_text(path, json.dumps(content, indent=2) + "\n")
-    return FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=data_settings)
+    cache = FeatureCache(cache_dir, contract=contract, data_root=root, data_settings=data_settings)
+    write_text(cache.contract_path, json.dumps(content, indent=2) + "\n")
+    return cache
