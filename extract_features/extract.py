@@ -18,9 +18,9 @@ from extract_features.filling import fill_cache
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.pipeline import PipelineSettings, run_pipeline
 from extract_features.progress import ExtractionProgress
-from extract_features.same_data import check_data_root, check_moved_data, is_in_place
+from extract_features.same_data import check_data_root, check_moved_data
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import Job, Worklist, find_jobs
+from extract_features.worklist import DataSources, Job, Worklist
 from lrcn.common.cache_lock import ALL_CLIPS, Shard
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
@@ -60,45 +60,46 @@ def extract_features(
     existing = find_cache(cache_dir)
     data = read_given_data(data_settings, existing)
     check_data_root(data, existing)
-    extraction = _Extraction(data.root, cache_dir, backbone_settings, pipeline_settings)
+    extraction = Extraction(
+        DataSources(data.root), backbone_settings, pipeline_settings, cache_dir=cache_dir
+    )
     return fill_cache(data, extraction, cache_dir=cache_dir, start_sec=start_sec, shard=shard)
 
 
 @dataclasses.dataclass
-class _Extraction:
+class Extraction:
     """VGG16 as a `FeatureMaker`; `backbone` is built where there is work for it."""
 
-    data_root: Path
-    cache_dir: Path
+    sources: DataSources
     backbone_settings: BackboneSettings
     pipeline_settings: PipelineSettings
+    cache_dir: Path
     backbone: Backbone | None = None
-
-    def find_source(self, clip: Clip) -> Path:
-        return self.data_root / clip.path
-
-    def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
-        return find_jobs(clips, self.data_root)
 
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:
+        contract = self.prepare_backbone(pending, clips, existing)
+        if pending:
+            check_disk_space(pending, contract, self.cache_dir)
+        return contract
+
+    def prepare_backbone(
+        self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
+    ) -> Contract:
+        """Does what `prepare` does, but for the disk."""
         settings = complete_settings(self.backbone_settings, existing)
-        if existing is not None and not is_in_place(existing, self.data_root):
+        root = self.sources.root
+        if existing is not None and existing.data_root != str(root.resolve()):
             # Of all clips: a shard's own may be none, or be none that are cached.
-            jobs, _ = self.find_jobs(clips)
-            check_moved_data(existing, clips, jobs, was=existing.data_root, now=self.data_root)
+            check_moved_data(existing, clips, self.sources, was=existing.data_root, now=root)
         # A finished cache costs no start-up: TensorFlow is imported where there is work, or where
         # only the weights tell whether the settings fit.
         if existing is not None and not pending and may_hold(existing, self.backbone_settings):
             return existing.contract
         self.backbone = build_backbone(settings, self.pipeline_settings.batch_size)
-        contract = self.backbone.contract
-        if existing is not None:
-            check_contract(existing, contract)
-        if pending:
-            check_disk_space(pending, contract, self.cache_dir)
-        return contract
+        check_contract(existing, self.backbone.contract)
+        return self.backbone.contract
 
     def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:
         if work.unreadable:

@@ -11,8 +11,8 @@ from absl import logging
 
 from extract_features.feature_shape import find_feature_shape
 from extract_features.feature_source import (
+    FeatureSources,
     check_shape,
-    find_feature_source,
     open_features,
     read_feature_stat,
     read_rows,
@@ -22,7 +22,7 @@ from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_moved_data
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import Job, Worklist
-from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.clip import Clip
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
 from lrcn.common.feature_cache import FeatureCache
@@ -53,12 +53,12 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
     """
     start_sec = time.monotonic()
     data = read_given_data(data_settings, find_cache(cache_dir), paths_are_sources=False)
-    # What is open below stays as it was, also where another file gets its name meanwhile.
-    of_file = read_feature_stat(features) if features.is_file() else None
+    opened = read_feature_stat(features) if features.is_file() else None
     # In this order, so that features that are refused, or misspelt, leave no folder behind.
     with open_features(features) as read_array:
         feature_shape = find_feature_shape(features, data.clips, read_array)
-        maker = _Import(features, of_file, read_array, _make_contract(features, feature_shape))
+        contract = _make_contract(features, feature_shape)
+        maker = _Import(FeatureSources(features, opened), read_array, contract)
         return fill_cache(data, maker, cache_dir=cache_dir, start_sec=start_sec)
 
 
@@ -66,33 +66,17 @@ def import_features(data_settings: DataSettings, *, features: Path, cache_dir: P
 class _Import:
     """The features of another tool as a `FeatureMaker`."""
 
-    features: Path
-    of_file: SourceStat | None  # before it was opened; None of a folder
+    sources: FeatureSources
     read_array: Callable
     contract: Contract
-
-    def find_source(self, clip: Clip) -> Path:
-        return find_feature_source(self.features, clip.clip_id)
-
-    def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
-        jobs, unreadable = [], []
-        for clip in clips:
-            source = self.find_source(clip)
-            try:
-                jobs.append(Job(clip, source, self.of_file or read_feature_stat(source)))
-            except OSError as error:
-                unreadable.append((clip, str(error)))
-        return jobs, unreadable
 
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:
-        if existing is not None:
-            check_contract(existing, self.contract)
-            was = existing.contract.weights
-            if was != self.contract.weights:
-                jobs, _ = self.find_jobs(clips)
-                check_moved_data(existing, clips, jobs, was=was, now=self.features)
+        check_contract(existing, self.contract)
+        if existing is not None and existing.contract.weights != self.contract.weights:
+            was, now = existing.contract.weights, self.sources.features
+            check_moved_data(existing, clips, self.sources, was=was, now=now)
         return self.contract
 
     def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:

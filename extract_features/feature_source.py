@@ -1,6 +1,7 @@
 """The features of another tool: where they lie, read as they are, and whether they can be taken."""
 
 import contextlib
+import dataclasses
 import functools
 import math
 import os
@@ -13,13 +14,31 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.frame import check_is_file
+from lrcn.common.frame import UnreadableClipError, check_is_file
 from lrcn.common.source_stat import sum_stats
 
 
-def find_feature_source(features: Path, clip_id: str) -> Path:
-    """Finds the file that a clip's features come from, whether or not it exists."""
-    return _npy_path(features, clip_id) if features.is_dir() else features
+@dataclasses.dataclass(frozen=True)
+class FeatureSources:
+    """The file or folder of another tool's features as `ClipSources`.
+
+    Attributes:
+        features: HDF5 file, or folder of `.npy` files.
+        opened: The state of the file before it was opened, which is what is read, also where
+            another file gets its name meanwhile; None of a folder, or where none is open.
+    """
+
+    features: Path
+    opened: SourceStat | None = None
+
+    def find(self, clip: Clip) -> Path:
+        return _npy_path(self.features, clip.clip_id) if self.features.is_dir() else self.features
+
+    def read_stat(self, clip: Clip) -> SourceStat:
+        try:
+            return self.opened or read_feature_stat(self.find(clip))
+        except OSError as error:
+            raise UnreadableClipError(str(error)) from error
 
 
 def read_feature_stat(source: Path) -> SourceStat:

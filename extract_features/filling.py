@@ -17,7 +17,7 @@ from extract_features.clip_list import (
 from extract_features.given_data import GivenData
 from extract_features.same_data import check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import Job, Worklist, find_work
+from extract_features.worklist import ClipSources, Job, Worklist, find_work
 from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
@@ -29,11 +29,7 @@ from lrcn.common.open_cache import create_cache, find_cache
 class FeatureMaker(Protocol):
     """What makes the features of clips: VGG16, or a copy of what another tool made."""
 
-    def find_source(self, clip: Clip) -> Path:
-        """Finds what a clip's features are made of, whether or not it exists."""
-
-    def find_jobs(self, clips: list[Clip]) -> tuple[list[Job], list[tuple[Clip, str]]]:
-        """Finds the clips whose sources are there, and (clip, reason) of the others."""
+    sources: ClipSources
 
     def prepare(
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
@@ -100,17 +96,16 @@ def _find_finished(
     """
     if existing is None or not existing.manifest_path.exists():
         return None
-    work = find_work(*maker.find_jobs(data.clips), existing)
+    work = find_work(data.clips, maker.sources, existing)
     known = read_failures(existing) if data.settings.skip_unreadable else {}
-    undone = [*(job.clip for job in work.pending), *(clip for clip, _ in work.unreadable)]
-    if any(clip.clip_id not in known for clip in undone):
+    if any(clip.clip_id not in known for clip in work.undone):
         return None
-    lost = _find_lost(undone, maker, existing)
+    lost = _find_lost(work.undone, maker.sources, existing)
     if read_manifest(existing.manifest_path) != [x for x in data.clips if x.clip_id not in lost]:
         return None
     maker.prepare([], data.clips, existing)  # of these settings too, or it says what differs
     logging.info("%s: cannot be written, and is finished", existing.cache_dir)
-    failures = [(clip, known[clip.clip_id]) for clip in undone]
+    failures = [(clip, known[clip.clip_id]) for clip in work.undone]
     return ExtractionResult(kept=work.kept, failures=failures), work.num_current
 
 
@@ -120,13 +115,12 @@ def _fill_locked(
     """Returns what was done, and how many clips the cache had."""
     clips = data.clips
     existing = find_cache(cache_dir)
-    listed = [] if existing is None else check_same_data(existing, clips)
+    listed = check_same_data(existing, clips)
     own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
-    work = find_work(*maker.find_jobs(own_clips), existing)
+    work = find_work(own_clips, maker.sources, existing)
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
     contract = maker.prepare(work.pending, clips, existing)
-    if existing is not None:
-        warn_of_changes(listed, clips, where=existing.manifest_path)
+    warn_of_changes(listed, clips, where=cache_dir / "manifest.csv")
     with lock.hold_shared_files():
         cache = create_cache(
             cache_dir,
@@ -150,9 +144,10 @@ def _fill_locked(
         )
         if data.settings.skip_unreadable and not _is_listed_anew(clips, cache, failed):
             # Of all shards alike, or the last would bring back what others left out.
-            lost = _find_lost([x for x in clips if x.clip_id in failed], maker, cache)
+            lost = _find_lost([x for x in clips if x.clip_id in failed], maker.sources, cache)
             leave_out_clips(cache, clips, lost, result.failures)
-    _warn_of_changed_sources([x for x in clips if not shard.holds(x.clip_id)], maker, cache)
+    others = [x for x in clips if not shard.holds(x.clip_id)]
+    _warn_of_changed_sources(others, maker.sources, cache)
     return result, work.num_current
 
 
@@ -173,14 +168,14 @@ def _is_listed_anew(clips: list[Clip], cache: FeatureCache, failed: set[str]) ->
     return True
 
 
-def _warn_of_changed_sources(clips: list[Clip], maker: FeatureMaker, cache: FeatureCache) -> None:
+def _warn_of_changed_sources(clips: list[Clip], sources: ClipSources, cache: FeatureCache) -> None:
     """Warns of clips of other shards whose cached features are not of their sources as they are.
 
     They are not ours to remove: on another machine a copy of the same source has another time.
     """
     outdated = [
         job.clip
-        for job in find_work(*maker.find_jobs(clips), cache).pending
+        for job in find_work(clips, sources, cache).pending
         if cache.clip_path(job.clip.clip_id).exists()
     ]
     if outdated:
@@ -193,15 +188,10 @@ def _warn_of_changed_sources(clips: list[Clip], maker: FeatureMaker, cache: Feat
         )
 
 
-def _find_lost(clips: list[Clip], maker: FeatureMaker, cache: FeatureCache) -> set[str]:
+def _find_lost(clips: list[Clip], sources: ClipSources, cache: FeatureCache) -> set[str]:
     """Finds the clips that the cache has no features of."""
-    jobs, unreadable = maker.find_jobs(clips)
-    lost = {x.clip.clip_id for x in jobs if not cache.is_current(x.clip.clip_id, x.source_stat)}
-    return lost | {
-        clip.clip_id
-        for clip, _ in unreadable
-        if not _outlives_source(cache, clip, maker.find_source(clip))
-    }
+    undone = find_work(clips, sources, cache).undone
+    return {x.clip_id for x in undone if not _outlives_source(cache, x, sources.find(x))}
 
 
 def _outlives_source(cache: FeatureCache, clip: Clip, source: Path) -> bool:

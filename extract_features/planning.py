@@ -4,29 +4,18 @@ import dataclasses
 import math
 from pathlib import Path
 
-from extract_features.backbone_settings import (
-    BackboneSettings,
-    build_backbone,
-    complete_settings,
-    may_hold,
-)
-from extract_features.disk_space import (
-    CLIP_OVERHEAD_BYTES,
-    count_frames_of,
-    find_free_bytes,
-)
+from extract_features.backbone_settings import BackboneSettings
+from extract_features.disk_space import CLIP_OVERHEAD_BYTES, count_frames_of, find_free_bytes
+from extract_features.extract import Extraction
 from extract_features.given_data import DataSettings, read_given_data
+from extract_features.pipeline import PipelineSettings
 from extract_features.rates import measure_rates
-from extract_features.same_data import (
-    check_data_root,
-    check_moved_data,
-    check_same_data,
-    is_in_place,
-)
-from extract_features.worklist import find_jobs, find_work
+from extract_features.same_data import check_data_root, check_same_data
+from extract_features.worklist import DataSources, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.devices import has_gpu
-from lrcn.common.open_cache import check_contract, find_cache
+from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.open_cache import find_cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,22 +85,18 @@ def make_plan(
     existing = None if cache_dir is None else find_cache(cache_dir)
     data = read_given_data(data_settings, existing)
     check_data_root(data, existing)
-    if existing is not None:
-        check_same_data(existing, data.clips)
-    settings = complete_settings(backbone_settings, existing)
-    jobs, unreadable = find_jobs(data.clips, data.root)
-    if existing is not None and not is_in_place(existing, data.root):
-        check_moved_data(existing, data.clips, jobs, was=existing.data_root, now=data.root)
-    work = find_work(jobs, unreadable, existing)
-    rates = None
-    # As an extraction, which needs no TensorFlow where there is nothing to do.
-    if existing is None or work.pending or not may_hold(existing, backbone_settings):
-        backbone = build_backbone(settings, batch_size)
-        if existing is not None:
-            check_contract(existing, backbone.contract)
-        rates = measure_rates(work.pending, backbone, compression=compression)
-    count = count_frames_of(work.pending, settings.selection)
+    check_same_data(existing, data.clips)
     folder = Path.cwd() if cache_dir is None else cache_dir
+    sources = DataSources(data.root)
+    pipeline_settings = PipelineSettings(batch_size=batch_size, compression=compression)
+    extraction = Extraction(sources, backbone_settings, pipeline_settings, cache_dir=folder)
+    work = find_work(data.clips, sources, existing)
+    contract = extraction.prepare_backbone(work.pending, data.clips, existing)
+    rates = None
+    if extraction.backbone is not None:
+        rates = measure_rates(work.pending, extraction.backbone, compression=compression)
+    selection = FrameSelection.parse(contract.frame_selection, where=str(folder))
+    count = count_frames_of(work.pending, selection)
     plan = Plan(
         count.clips,
         skipped=work.num_current,

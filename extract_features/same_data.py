@@ -6,23 +6,24 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.given_data import GivenData
-from extract_features.worklist import Job
+from extract_features.worklist import ClipSources, find_work
 from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 
 
-def check_same_data(existing: FeatureCache, clips: list[Clip]) -> list[Clip]:
+def check_same_data(existing: FeatureCache | None, clips: list[Clip]) -> list[Clip]:
     """Checks that the cache was made for these clips, or for some of them, and these classes.
 
     Returns:
-        The clips that the cache lists, none where it was stopped before it had a list.
+        The clips that the cache lists, none where it was stopped before it had a list, or there is
+        no cache.
 
     Raises:
         ValueError: If it shares no clip with them, or does not know a label.
     """
-    if not existing.manifest_path.exists():
+    if existing is None or not existing.manifest_path.exists():
         return []
     listed = read_manifest(existing.manifest_path)
     if {clip.clip_id for clip in listed}.isdisjoint(clip.clip_id for clip in clips):
@@ -104,13 +105,8 @@ def _is_there(source: Path) -> bool:
     return True
 
 
-def is_in_place(existing: FeatureCache, root: Path) -> bool:
-    """Whether the clips of an extracted cache lie where they did."""
-    return existing.data_root == str(root.resolve())
-
-
 def check_moved_data(
-    existing: FeatureCache, clips: list[Clip], jobs: list[Job], *, was: str, now: Path
+    existing: FeatureCache, clips: list[Clip], sources: ClipSources, *, was: str, now: Path
 ) -> None:
     """Checks that data in another place is what the cache was made of, not of the same names alone.
 
@@ -119,21 +115,20 @@ def check_moved_data(
     Args:
         existing: The cache.
         clips: The data's clips.
-        jobs: Those of them whose sources are there.
+        sources: What they are made of now.
         was: Where the data was.
         now: Where it is.
 
     Raises:
         ValueError: If the sources of more than half of the cached clips are others.
     """
-    sources = {job.clip.clip_id: job.source_stat for job in jobs}
-    cached = [clip.clip_id for clip in clips if existing.clip_path(clip.clip_id).exists()]
-    changed = [x for x in cached if x not in sources or not existing.is_current(x, sources[x])]
+    cached = [clip for clip in clips if existing.clip_path(clip.clip_id).exists()]
+    changed = find_work(cached, sources, existing).undone
     if 2 * len(changed) > len(cached):
         raise ValueError(
             f"{existing.cache_dir}: holds features of {was}. Expected the same clips in {now}. "
             f"Received: {len(changed)} of {len(cached)} that are missing or have other content or "
-            f"times, such as {changed[0]}. Name the folder that the clips are in, or another "
-            "--cache_dir (with make: CACHE=...), or remove this one if it is the same data, copied "
-            "without its times."
+            f"times, such as {changed[0].clip_id}. Name the folder that the clips are in, or "
+            "another --cache_dir (with make: CACHE=...), or remove this one if it is the same "
+            "data, copied without its times."
         )

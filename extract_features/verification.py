@@ -8,7 +8,8 @@ from pathlib import Path
 
 import h5py
 
-from extract_features.feature_source import find_feature_source, read_feature_stat
+from extract_features.feature_source import FeatureSources
+from extract_features.worklist import ClipSources, DataSources
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.clip_features import (
     enable_decompression,
@@ -23,7 +24,6 @@ from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
-from lrcn.common.source_stat import read_clip_stat
 
 # The kinds that leave a clip without features; the others are told, and no error.
 ERRORS = ("damaged", "unreadable", "missing", "stale", "foreign")
@@ -70,8 +70,12 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
     """
     cache.check_listed()
     clips = read_manifest(cache.manifest_path)
+    if cache.contract.backbone == IMPORTED_BACKBONE:
+        sources = FeatureSources(Path(cache.contract.weights))
+    else:
+        sources = DataSources(Path(cache.data_root))
     for clip in clips:
-        finding = _check_clip(cache, clip)
+        finding = _check_clip(cache, clip, sources)
         if finding is not None:
             yield finding
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
@@ -103,17 +107,21 @@ def remove_file(cache: FeatureCache, finding: Finding) -> bool:
     return True
 
 
-def _check_clip(cache: FeatureCache, clip: Clip) -> Finding | None:
+def _check_clip(cache: FeatureCache, clip: Clip, sources: ClipSources) -> Finding | None:
+    source_stat = None  # of one that is gone, or no clip any more
     try:
-        source, source_stat, lack = _read_source(cache, clip)
+        source_stat = sources.read_stat(clip)
+    except UnreadableClipError as error:
+        lack = str(error)
     except OSError as error:  # of too many open files, which say nothing of the source
         return Finding("unreadable", clip.clip_id, str(error))
-    problem = _check_file(cache, clip, source, source_stat)
+    problem = _check_file(cache, clip, sources.find(clip), source_stat)
     if problem is not None:
         kind, reason = problem
         return Finding(kind, clip.clip_id, reason, can_rebuild=source_stat is not None)
     if source_stat is None:
-        return Finding("source missing", clip.clip_id, f"{lack} Its features are there.")
+        reason = f"{lack.removesuffix('.')}. Its features are there."
+        return Finding("source missing", clip.clip_id, reason)
     return None
 
 
@@ -178,21 +186,3 @@ def _check_chunks(dataset: h5py.Dataset) -> None:
             raise ValueError(
                 f"{dataset.name}: row {place[0]} is not there, or without its checksum"
             )
-
-
-def _read_source(cache: FeatureCache, clip: Clip) -> tuple[Path, SourceStat | None, str]:
-    """Returns where the clip came from, and its state now; None if it is gone, or no clip any more.
-
-    Behind them is what is to be said of that.
-    """
-    if cache.contract.backbone == IMPORTED_BACKBONE:
-        source = find_feature_source(Path(cache.contract.weights), clip.clip_id)
-        try:
-            return source, read_feature_stat(source), ""
-        except OSError as error:
-            return source, None, f"{error}."
-    source = Path(cache.data_root) / clip.path
-    try:
-        return source, read_clip_stat(source, clip), ""
-    except UnreadableClipError as error:
-        return source, None, str(error)

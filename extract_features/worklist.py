@@ -2,12 +2,39 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
+
+
+class ClipSources(Protocol):
+    """What clips' features are made of: their own files, or what another tool made."""
+
+    def find(self, clip: Clip) -> Path:
+        """Finds a clip's source, whether or not it exists."""
+
+    def read_stat(self, clip: Clip) -> SourceStat:
+        """Reads the state of a clip's source.
+
+        Raises:
+            UnreadableClipError: If it is not there, or plainly no clip.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSources:
+    """The clips' own files and folders, whose paths start from `root`."""
+
+    root: Path
+
+    def find(self, clip: Clip) -> Path:
+        return self.root / clip.path
+
+    def read_stat(self, clip: Clip) -> SourceStat:
+        return read_clip_stat(self.find(clip), clip)
 
 
 class Job(NamedTuple):
@@ -37,41 +64,40 @@ class Worklist:
     @property
     def num_clips(self) -> int:
         """How many clips these are."""
-        return len(self.pending) + self.num_current + len(self.unreadable)
+        return len(self.undone) + self.num_current
+
+    @property
+    def undone(self) -> list[Clip]:
+        """Those of which the cache has no features that are of their source as it is."""
+        return [*(job.clip for job in self.pending), *(clip for clip, _ in self.unreadable)]
 
 
 def find_work(
-    jobs: list[Job], unreadable: list[tuple[Clip, str]], existing: FeatureCache | None
+    clips: list[Clip], sources: ClipSources, existing: FeatureCache | None = None
 ) -> Worklist:
-    """Finds which jobs are done already.
+    """Finds which clips are done already, and which can be.
 
     Args:
-        jobs: The clips whose sources are there.
-        unreadable: (clip, reason) of the others.
+        clips: The clips.
+        sources: What their features are made of.
         existing: The cache, where there is one.
 
     Raises:
         OSError: If a cached clip's file cannot be read now.
     """
-    pending, kept = [], []
-    for job in jobs:
-        broken_off = None
-        if existing is not None:
-            broken_off = existing.read_broken_off(job.clip.clip_id, job.source_stat)
-        if broken_off is None:
-            pending.append(job)
-        elif broken_off:
-            kept.append((job.clip, broken_off))
-    return Worklist(pending, len(jobs) - len(pending), kept, unreadable)
-
-
-def find_jobs(clips: list[Clip], data_root: Path) -> tuple[list[Job], list[tuple[Clip, str]]]:
-    """Finds the clips' sources: those that are there, and (clip, reason) of the others."""
-    jobs, unreadable = [], []
+    pending, kept, unreadable = [], [], []
     for clip in clips:
-        source = data_root / clip.path
         try:
-            jobs.append(Job(clip, source, read_clip_stat(source, clip)))
+            source_stat = sources.read_stat(clip)
         except UnreadableClipError as error:
             unreadable.append((clip, str(error)))
-    return jobs, unreadable
+            continue
+        broken_off = None
+        if existing is not None:
+            broken_off = existing.read_broken_off(clip.clip_id, source_stat)
+        if broken_off is None:
+            pending.append(Job(clip, sources.find(clip), source_stat))
+        elif broken_off:
+            kept.append((clip, broken_off))
+    num_current = len(clips) - len(pending) - len(unreadable)
+    return Worklist(pending, num_current, kept, unreadable)

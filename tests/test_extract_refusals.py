@@ -12,7 +12,7 @@ from small_extraction import extract, list_files, snapshot_clips
 
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root, check_moved_data
-from extract_features.worklist import find_jobs
+from extract_features.worklist import DataSources
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.discover import find_clips
@@ -62,7 +62,7 @@ def test_data_that_was_moved_may_have_changed_by_half(data, cache_copy):
     clips = find_clips(data)
 
     def check():
-        check_moved_data(cache, clips, find_jobs(clips, data)[0], was="there", now=data)
+        check_moved_data(cache, clips, DataSources(data), was="there", now=data)
 
     for path in (data / clips[i].path for i in (0, 9, 2, 11, 4, 13, 6, 8)):
         check()

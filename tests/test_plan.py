@@ -24,7 +24,7 @@ from extract_features.disk_space import (
 from extract_features.given_data import DataSettings
 from extract_features.planning import Plan, make_plan
 from extract_features.rates import Rates
-from extract_features.worklist import find_jobs
+from extract_features.worklist import DataSources, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection
@@ -200,7 +200,7 @@ def test_frames_of_many_clips_are_extrapolated_from_some(tmp_path):
 
     def count(names, num_counted=None, **selection):
         clips = [Clip(name, name, "walk", end_sec=1.0 if "." in name else None) for name in names]
-        jobs, _ = find_jobs(clips, tmp_path)
+        jobs = find_work(clips, DataSources(tmp_path)).pending
         found = count_frames_of(jobs, FrameSelection(**selection), num_counted=num_counted)
         return found.clips, found.frames, found.decoded, len(found.unreadable)
 

@@ -70,19 +70,19 @@ def find_cache(cache_dir: Path) -> FeatureCache | None:
     return read_cache(cache_dir)
 
 
-def check_contract(cache: FeatureCache, contract: Contract) -> None:
-    """Checks that the cache is of this contract.
+def check_contract(existing: FeatureCache | None, contract: Contract) -> None:
+    """Checks that the cache, where there is one, is of this contract.
 
     Raises:
         ValueError: If not; the differing fields are named.
     """
-    if cache.contract != contract:
-        differences = cache.contract.describe_differences(contract, wanted_by="this command")
+    if existing is not None and existing.contract != contract:
+        differences = existing.contract.describe_differences(contract, wanted_by="this command")
         remedy = "Leave out the flags that differ to use the cache as it is"
         if contract.backbone == IMPORTED_BACKBONE:
             remedy = "Give the features that it was made of, under the name that they had"
         raise ValueError(
-            f"{cache.contract_path}: {differences}. {remedy}, or name another "
+            f"{existing.contract_path}: {differences}. {remedy}, or name another "
             "--cache_dir (with make: CACHE=...)."
         )
 
@@ -96,9 +96,7 @@ def create_cache(
         ValueError: If the folder holds a cache with another contract (the differing fields are
             named), or files but no cache.
     """
-    existing = find_cache(cache_dir)
-    if existing is not None:
-        check_contract(existing, contract)
+    check_contract(find_cache(cache_dir), contract)
     cache_dir.mkdir(parents=True, exist_ok=True)
     root = str(data_root.resolve())
     content = {
