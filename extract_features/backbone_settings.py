@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from lrcn.common.clip_file import STORAGE_DTYPE
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.contract import Contract
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 from lrcn.common.views import VIEWS
@@ -47,7 +47,7 @@ def complete_settings(given: BackboneSettings, existing: FeatureCache | None) ->
     known = DEFAULT_BACKBONE
     if existing is not None:
         contract = existing.contract
-        if contract.backbone == IMPORTED_BACKBONE:
+        if contract.is_imported:
             raise ValueError(
                 f"{existing.cache_dir}: holds features that another tool computed "
                 f"({contract.weights}). Name another --cache_dir."

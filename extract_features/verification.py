@@ -20,7 +20,6 @@ from lrcn.common.clip_features import (
 )
 from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.clip_folder import is_hidden
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
@@ -70,7 +69,7 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
     """
     cache.check_listed()
     clips = read_manifest(cache.manifest_path)
-    if cache.contract.backbone == IMPORTED_BACKBONE:
+    if cache.contract.is_imported:
         sources = FeatureSources(Path(cache.contract.weights))
     else:
         sources = DataSources(Path(cache.data_root))

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.clip import Clip
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
@@ -20,7 +19,7 @@ def read_pictures(
     Returns:
         [S, S, 3] uint8 of each, or None and why there are none.
     """
-    if cache.contract.backbone == IMPORTED_BACKBONE:
+    if cache.contract.is_imported:
         return None, "The features were imported, and which pictures they are of is not known."
     source = Path(cache.data_root) / clip.path
     try:

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig
@@ -72,7 +71,7 @@ def fine_tune_run(
 
 def _check_cut(cache: FeatureCache) -> None:
     contract = cache.contract
-    if contract.backbone == IMPORTED_BACKBONE:
+    if contract.is_imported:
         raise ValueError(
             f"{cache.cache_dir}: holds features imported from {contract.weights}. Expected a cache "
             f"that extract_features made with --cut={CUT}: fine-tuning trains VGG16's last layers."

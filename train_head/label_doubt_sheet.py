@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
@@ -30,7 +29,7 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
     Returns:
         Whether there is a picture; without one, the reason is logged.
     """
-    if cache.contract.backbone == IMPORTED_BACKBONE:
+    if cache.contract.is_imported:
         logging.info("No picture: the features were imported, so the clips' frames are not known.")
         return False
     clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.contract import Contract
 from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.machine import count_cores
@@ -202,7 +202,7 @@ class Predictor:
 
 
 def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, max_batch_size: int):
-    if contract.backbone == IMPORTED_BACKBONE:
+    if contract.is_imported:
         raise ValueError(
             f"{run.contract_path}: the run was trained on features imported from "
             f"{contract.weights}, and how to compute those from pixels is not known here. Import "

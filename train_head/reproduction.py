@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 
 from lrcn.common.clip_features import open_clip, read_text
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
@@ -31,7 +30,7 @@ def make_extraction_command(
         ValueError: If the features are imported.
     """
     contract = cache.contract
-    if contract.backbone == IMPORTED_BACKBONE:
+    if contract.is_imported:
         raise ValueError(
             f"{cache.cache_dir}: holds features imported from {contract.weights}, and how to "
             "compute those from pixels is not known here. Expected a cache that extract_features "
@@ -64,7 +63,7 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     cache_dir = str(cache.cache_dir.absolute())
     # The run's own copy: the cache may list other clips by now, and in other splits.
     manifest_path = run.manifest_path.absolute()
-    if cache.contract.backbone != IMPORTED_BACKBONE:
+    if not cache.contract.is_imported:
         cache_dir = "new_cache"
         commands.append(
             make_extraction_command(cache, cache_dir=cache_dir, manifest_path=manifest_path)

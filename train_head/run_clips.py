@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 from lrcn.common.clip import Clip
-from lrcn.common.contract import IMPORTED_BACKBONE
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
@@ -43,7 +42,7 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
             f"{manifest_path}: expected a split for every clip. Received {len(without)} without, "
             f"such as {without[0]!r}. Give it train, val or test, or take it out."
         )
-    if cache.contract.backbone != IMPORTED_BACKBONE:  # its paths may be anything
+    if not cache.contract.is_imported:  # its paths may be anything
         clips = join_groups(clips)
     if not cache.data_settings.get("allow_group_leak"):
         check_group_leaks(clips, source=manifest_path)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrcn.common import backbone
 from lrcn.common.backbone_weights import fingerprint_weights
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.contract import Contract
 from lrcn.common.views import VIEWS
 
 # Frames that the top sees at once. One static batch for all: a frame's features do not depend on
@@ -91,7 +91,7 @@ def rebuild_top(contract: Contract, weights: str | None, *, where: Path) -> Froz
 
     Arguments and errors as `rebuild_vgg16`.
     """
-    if contract.backbone == IMPORTED_BACKBONE or not backbone.has_top(contract.cut):
+    if contract.is_imported or not backbone.has_top(contract.cut):
         return None
     if contract.compute_dtype == "float16":
         # Gradients that pass through float16 vanish without loss scaling.

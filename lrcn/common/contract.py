@@ -60,6 +60,11 @@ class Contract:
         return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
 
     @property
+    def is_imported(self) -> bool:
+        """Whether another tool computed the features."""
+        return self.backbone == IMPORTED_BACKBONE
+
+    @property
     def num_views(self) -> int:
         """V, how many views of a frame are kept."""
         return VIEWS[self.views].num_views

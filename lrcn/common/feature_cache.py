@@ -32,7 +32,7 @@ from lrcn.common.clip_features import (
     read_text,
 )
 from lrcn.common.clip_file import ClipWriter, identify
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.contract import Contract
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.frame_table import FrameTable, locate_frames
 
@@ -155,7 +155,7 @@ class FeatureCache:
 
         Imported features are taken to be what the manifest says. Raises as `read_clip`.
         """
-        if self.contract.backbone == IMPORTED_BACKBONE:
+        if self.contract.is_imported:
             return True
         return self._read_source(clip_id).span == span
 

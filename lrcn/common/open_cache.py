@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from lrcn.common.atomic_file import list_final_names, name_file, write_text
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.contract import Contract
 from lrcn.common.feature_cache import FeatureCache
 
 FORMAT_VERSION = 1
@@ -79,7 +79,7 @@ def check_contract(existing: FeatureCache | None, contract: Contract) -> None:
     if existing is not None and existing.contract != contract:
         differences = existing.contract.describe_differences(contract, wanted_by="this command")
         remedy = "Leave out the flags that differ to use the cache as it is"
-        if contract.backbone == IMPORTED_BACKBONE:
+        if contract.is_imported:
             remedy = "Give the features that it was made of, under the name that they had"
         raise ValueError(
             f"{existing.contract_path}: {differences}. {remedy}, or name another "
