@@ -10,8 +10,8 @@ from lrcn.common.frame_selection import FrameSelection
 def select(times_sec, **settings):
     """Returns the numbers of the frames that are kept of a clip."""
     selection = FrameSelection(**settings)
-    is_selected = selection.make_filter(lambda: times_sec)
-    kept = [i for i, time_sec in enumerate(times_sec) if is_selected(time_sec)]
+    frames = ((time_sec, i) for i, time_sec in enumerate(times_sec))
+    kept = [i for _, i in selection.iter_kept(frames, lambda: times_sec)]
     assert selection.count(times_sec) == len(kept)
     return kept
 

@@ -60,13 +60,11 @@ def iter_frames(
         )
         return _tell_each(readers, on_decoded)
 
-    is_selected = selection.make_filter(lambda: _iter_times_until_break(iter_readers()))
-    position = 0
-    for index, (timestamp_sec, read_pixels) in enumerate(iter_readers()):
-        if is_selected(timestamp_sec):
-            is_wanted = positions is None or position in positions
-            yield Frame(index, timestamp_sec, read_pixels(image_size) if is_wanted else None)
-            position += 1
+    numbered = ((sec, index, read) for index, (sec, read) in enumerate(iter_readers()))
+    kept = selection.iter_kept(numbered, lambda: _iter_times_until_break(iter_readers()))
+    for position, (timestamp_sec, index, read_pixels) in enumerate(kept):
+        is_wanted = positions is None or position in positions
+        yield Frame(index, timestamp_sec, read_pixels(image_size) if is_wanted else None)
 
 
 def read_frames(

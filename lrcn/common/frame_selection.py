@@ -5,8 +5,9 @@ what is left, as evenly spaced as the clip allows.
 """
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from lrcn.common.sampling import sample_segment_centres
 
@@ -101,71 +102,45 @@ class FrameSelection:
         Args:
             times_sec: The time of each frame in order, in seconds; without `fps` they play no part.
         """
-        num_frames = self._count_before_max(times_sec)
+        num_frames = self._count_at_rate(times_sec)
         return min(num_frames, self.max_frames or num_frames)
 
-    def make_filter(self, iter_times_sec: Callable[[], Iterable[float]]) -> Callable[[float], bool]:
-        """Makes a function that is told each frame's time in order, and tells if it is kept.
+    def iter_kept(
+        self, frames: Iterable[tuple], iter_times_sec: Callable[[], Iterable[float]]
+    ) -> Iterator[tuple]:
+        """Takes the frames of a clip in order, and gives those that are kept.
 
         Args:
-            iter_times_sec: Gives the times of the whole clip's frames. It is called only where
-                their number matters, for `max_frames`.
+            frames: Tuples that begin with the time in seconds.
+            iter_times_sec: Gives the times of all of them. It is called only where their number
+                matters, for `max_frames`.
         """
-        passes_rate = self._make_rate_filter()
-        if self.max_frames in (None, 0):
-            return passes_rate
-        num_frames = self._count_before_max(iter_times_sec())
+        at_rate = self._iter_at_rate(frames)
+        if not self.max_frames:
+            return at_rate
+        num_frames = self._count_at_rate(iter_times_sec())
         if num_frames <= self.max_frames:
-            return passes_rate
+            return at_rate
         chosen = set(sample_segment_centres(num_frames, self.max_frames).tolist())
-        position = -1
+        return (frame for i, frame in enumerate(at_rate) if i in chosen)
 
-        def passes(time_sec: float) -> bool:
-            nonlocal position
-            if not passes_rate(time_sec):
-                return False
-            position += 1
-            return position in chosen
+    def _count_at_rate(self, times_sec: Iterable[float]) -> int:
+        return sum(1 for _ in self._iter_at_rate((time_sec,) for time_sec in times_sec))
 
-        return passes
-
-    def _count_before_max(self, times_sec: Iterable[float]) -> int:
-        passes_rate = self._make_rate_filter()
-        return sum(passes_rate(time_sec) for time_sec in times_sec)
-
-    def _make_rate_filter(self) -> Callable[[float], bool]:
+    def _iter_at_rate(self, frames: Iterable[tuple]) -> Iterator[tuple]:
         if self.fps is None:
-            return _make_stride_filter(self.frame_stride or 1)
-        return _make_fps_filter(self.fps)
+            yield from itertools.islice(frames, 0, None, self.frame_stride)
+            return
+        first_sec, next_tick = None, 0
+        for frame in frames:
+            if first_sec is None:
+                first_sec = frame[0]
+            ticks_so_far = math.floor((frame[0] - first_sec + _TIME_TOLERANCE_SEC) * self.fps)
+            if ticks_so_far >= next_tick:
+                next_tick = ticks_so_far + 1
+                yield frame
 
 
 ALL_FRAMES = FrameSelection()
 
 _PARSERS = {"stride": int, "fps": float, "max_frames": int}
-
-
-def _make_stride_filter(frame_stride: int) -> Callable[[float], bool]:
-    index = -1
-
-    def passes(_: float) -> bool:
-        nonlocal index
-        index += 1
-        return index % frame_stride == 0
-
-    return passes
-
-
-def _make_fps_filter(fps: float) -> Callable[[float], bool]:
-    first_sec, next_tick = None, 0
-
-    def passes(time_sec: float) -> bool:
-        nonlocal first_sec, next_tick
-        if first_sec is None:
-            first_sec = time_sec
-        ticks_so_far = math.floor((time_sec - first_sec + _TIME_TOLERANCE_SEC) * fps)
-        if ticks_so_far < next_tick:
-            return False
-        next_tick = ticks_so_far + 1
-        return True
-
-    return passes
