@@ -26,16 +26,10 @@ from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_chunk import PackedFrame, pack_maps
+from lrcn.common.frame_chunk import pack_maps
 from lrcn.common.source_stat import read_clip_stat
 from lrcn.common.views import VIEWS
-from lrcn.common.workers import (
-    BoundedQueue,
-    SharedIterator,
-    StoppedError,
-    Worker,
-    run_workers,
-)
+from lrcn.common.workers import BoundedQueue, SharedIterator, StoppedError, Worker, run_workers
 
 _QUEUED_BATCHES = 4
 # At the end of each layer some cores wait for the last one; a second batch gives them work.
@@ -90,7 +84,7 @@ def run_pipeline(
             clips in flight leave nothing behind.
     """
     contract, result = cache.contract, ExtractionResult()
-    views = VIEWS[contract.views]
+    views, image_size = VIEWS[contract.views], contract.image_size_px
     in_processes = settings.decode_in_processes
     if in_processes is None:
         in_processes = has_gpu()
@@ -98,14 +92,14 @@ def run_pipeline(
     stop = threading.Event()
     decoded = ClipQueue(_QUEUED_BATCHES * backbone.batch_size // 2, stop)
     computed = BoundedQueue(_QUEUED_BATCHES, stop)
-    decode_clips = functools.partial(
+    decode = functools.partial(
         _decode_clips,
         SharedIterator(list(enumerate(jobs))),
         decoded,
         open_decoder=functools.partial(
             open_decoder,
             stop,
-            image_size=views.find_resized_px(contract.image_size_px),
+            image_size=views.find_resized_px(image_size),
             selection=cache.parse_selection(),
             in_process=in_processes,
         ),
@@ -121,29 +115,17 @@ def run_pipeline(
         progress=progress,
     )
     num_decoders = settings.num_decode_threads or count_decoders(in_processes=in_processes)
-    decoders = [Worker(stop, decode_clips) for _ in range(min(num_decoders, len(jobs)))]
+    decoders = [Worker(stop, decode) for _ in range(min(num_decoders, len(jobs)))]
     writer = Worker(stop, write)
-    batches = iter_batches(
-        _iter_items(decoded, num_clips=len(jobs)),
-        backbone.batch_size,
-        views=views,
-        image_size=contract.image_size_px,
-    )
+    items = _iter_items(decoded, num_clips=len(jobs))
+    batches = iter_batches(items, backbone.batch_size, views=views, image_size=image_size)
     clock = BusyClock()
-    compute = functools.partial(
-        _compute_maps,
-        backbone.forward,
-        clock=clock,
-        pack=functools.partial(
-            pack_maps, feature_shape=contract.feature_shape, compression=settings.compression
-        ),
-        frame_shape=contract.frame_shape,
-    )
     with run_workers([*decoders, writer], stop):
         threads = ThreadPoolExecutor(_BATCHES_AT_ONCE)
         try:
-            for batch in batches:
-                computed.put((threads.submit(compute, batch.pixels), batch.items))
+            for pixels, items_of_batch in batches:
+                maps = threads.submit(_compute_maps, backbone, clock, settings.compression, pixels)
+                computed.put((maps, items_of_batch))
             computed.put(None)
             writer.join()
         finally:
@@ -214,17 +196,13 @@ def _iter_items(decoded: ClipQueue, *, num_clips: int) -> Iterator[Item]:
 
 
 def _compute_maps(
-    forward: Callable,
-    pixels: np.ndarray | None,
-    *,
-    clock: BusyClock,
-    pack: Callable[[np.ndarray], list[PackedFrame] | None],
-    frame_shape: tuple[int, ...],
+    backbone: Backbone, clock: BusyClock, compression: str, pixels: np.ndarray | None
 ) -> ComputedMaps:
     """Runs in the backbone's threads, so that making an array of it, which waits, does too."""
+    frame_shape, feature_shape = backbone.contract.frame_shape, backbone.contract.feature_shape
     if pixels is None:
         return ComputedMaps(np.zeros((0, *frame_shape), np.float16), None)
     with clock:
-        maps = np.asarray(forward(pixels))
+        maps = np.asarray(backbone.forward(pixels))
     maps = maps.reshape(-1, *frame_shape)
-    return ComputedMaps(maps, pack(maps))
+    return ComputedMaps(maps, pack_maps(maps, feature_shape, compression=compression))
