@@ -16,6 +16,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.devices import has_gpu
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.open_cache import find_cache
+from lrcn.common.wording import name_duration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +52,6 @@ class Plan:
         return bool(self.unreadable) and not (self.skip_unreadable and has_clips)
 
     def __str__(self):
-        minutes, seconds = divmod(round(self.expected_sec), 60)
-        hours, minutes = divmod(minutes, 60)
         rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
         # A disk that does not tell its size has infinitely many.
         free_mb = f"{self.free_bytes / 1e6:.1f}" if math.isfinite(self.free_bytes) else "?"
@@ -63,7 +62,7 @@ class Plan:
                 f"frames  {self.frames}",
                 f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {free_mb} MB free "
                 f"at {self.folder}",
-                f"time    {hours}:{minutes:02}:{seconds:02} at {rate_fps:.1f} frames/s, "
+                f"time    {name_duration(self.expected_sec)} at {rate_fps:.1f} frames/s, "
                 "start-up apart",
             )
         )

@@ -5,6 +5,8 @@ import time
 
 from absl import logging
 
+from lrcn.common.wording import name_duration
+
 _PLAIN_INTERVAL_SEC = 30.0
 
 
@@ -46,21 +48,17 @@ class ExtractionProgress:
             self._bar.update(self._task, completed=self._clips, rate=f"{rate_fps:.1f} frames/s")
         elif now_sec - self._shown_sec >= _PLAIN_INTERVAL_SEC:
             self._shown_sec = now_sec
+            left = "unknown time"
+            if self._clips:
+                left_sec = elapsed_sec / self._clips * (self._num_clips - self._clips)
+                left = name_duration(left_sec)
             logging.info(
                 "%d of %d clips, %.1f frames/s, %s left",
                 self._clips,
                 self._num_clips,
                 rate_fps,
-                self._estimate_left(elapsed_sec),
+                left,
             )
-
-    def _estimate_left(self, elapsed_sec: float) -> str:
-        if self._clips == 0:
-            return "unknown time"
-        left_sec = elapsed_sec / self._clips * (self._num_clips - self._clips)
-        minutes, seconds = divmod(round(left_sec), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 def _make_bar():

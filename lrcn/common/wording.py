@@ -8,6 +8,12 @@ def name_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def name_duration(sec: float) -> str:
+    """Returns hours, minutes and seconds, such as `1:02:05`."""
+    minutes, seconds = divmod(round(sec), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 def name_some(names: Sequence[str], limit: int = 5) -> str:
     """Names the first few, and says how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
