@@ -101,40 +101,35 @@ class _Import:
 def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:
     """Returns the sum of `_count_values`, zeros where the clip fails."""
     clip, num_values = job.clip, np.zeros(4, np.int64)
-    writer = cache.open_writer(clip.clip_id)
     try:
-        for start in range(0, len(array), _ROWS_AT_ONCE):
-            rows = read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
-            with np.errstate(over="ignore"):  # an overflow is the writer's error
-                maps = rows.astype(STORAGE_DTYPE)
-            num_values += _count_values(rows, maps)
-            writer.append(
-                maps,
-                frame_index=list(range(start, start + len(rows))),
-                timestamp_sec=[float("nan")] * len(rows),
-            )
-        if read_feature_stat(job.source) != job.source_stat:
-            raise ValueError(
-                f"{job.source}: changed since the import began, so the features of {clip.clip_id} "
-                "may be of both states. Run the same command again when nothing writes to it any "
-                "more."
-            )
-        if num_values[0] and not num_values[1]:
-            raise ValueError(
-                f"{clip.clip_id}: expected values that float16 can hold. Received: {num_values[0]} "
-                f"that are not 0, of which all become 0 in it. {_SCALE}"
-            )
-        result.size_bytes += writer.commit(job.source_stat)
+        with cache.open_writer(clip.clip_id) as writer:
+            for start in range(0, len(array), _ROWS_AT_ONCE):
+                rows = read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
+                with np.errstate(over="ignore"):  # an overflow is the writer's error
+                    maps = rows.astype(STORAGE_DTYPE)
+                num_values += _count_values(rows, maps)
+                writer.append(
+                    maps,
+                    frame_index=list(range(start, start + len(rows))),
+                    timestamp_sec=[float("nan")] * len(rows),
+                )
+            if read_feature_stat(job.source) != job.source_stat:
+                raise ValueError(
+                    f"{job.source}: changed since the import began, so the features of "
+                    f"{clip.clip_id} may be of both states. Run the same command again when "
+                    "nothing writes to it any more."
+                )
+            if num_values[0] and not num_values[1]:
+                raise ValueError(
+                    f"{clip.clip_id}: expected values that float16 can hold. Received: "
+                    f"{num_values[0]} that are not 0, of which all become 0 in it. {_SCALE}"
+                )
+            result.size_bytes += writer.commit(job.source_stat)
     except ValueError as error:
-        writer.discard()
         result.failures.append((clip, str(error)))
         return np.zeros_like(num_values)
-    except BaseException:
-        writer.discard()
-        raise
-    else:
-        result.clips_done += 1
-        result.frames += len(array)
+    result.clips_done += 1
+    result.frames += len(array)
     return num_values
 
 

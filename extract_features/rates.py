@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import math
 import tempfile
@@ -81,22 +80,18 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     forward_sec = (time.monotonic() - start_sec) / (len(maps) * batch_size)
     with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
         start_sec = time.monotonic()
-        writer = ClipWriter(
+        with ClipWriter(
             Path(folder) / "clip.h5",
             clip_id="a measured clip",
             contract=contract,
             compression=compression,
-        )
-        try:
+        ) as writer:
             for batch in maps:
                 num_rows = len(batch)
                 writer.append(
                     batch, frame_index=[0] * num_rows, timestamp_sec=[math.nan] * num_rows
                 )
             size_bytes = writer.commit(jobs[0].source_stat)
-        except BaseException:
-            writer.discard()
-            raise
         write_sec = time.monotonic() - start_sec
     return Rates(
         decode_sec=decode_sec / len(frames),
@@ -122,14 +117,14 @@ def _time_decoding(
         return [], 0.0
     frames_per_clip = math.ceil(num_frames / len(sample))
 
-    def read(decode: Callable, part: list[Job], frames_per_clip: int) -> list[np.ndarray]:
+    def read(decode: Callable, part: list[Job], count: int) -> list[np.ndarray]:
         frames = []
         for job in part:
             clip = job.clip
             blocks = decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec)
             with contextlib.closing(blocks), contextlib.suppress(UnreadableClipError):
                 pictures = itertools.chain.from_iterable(block.pixels for block in blocks)
-                frames += itertools.islice(pictures, frames_per_clip)
+                frames += itertools.islice(pictures, count)
         return frames
 
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(parts)) as threads:
@@ -147,8 +142,6 @@ def _time_decoding(
         # The first frame of all loads the decoders, and may start processes.
         for count in (1, frames_per_clip):
             start_sec = time.monotonic()
-            read_parts = threads.map(
-                functools.partial(read, frames_per_clip=count), decoders, parts
-            )
+            read_parts = threads.map(read, decoders, parts, itertools.repeat(count))
             frames = list(itertools.chain.from_iterable(read_parts))
         return frames, time.monotonic() - start_sec

@@ -31,7 +31,10 @@ def identify(contract: Contract, clip_id: str, source: SourceStat) -> str:
 
 
 class ClipWriter:
-    """Writes one clip frame by frame; nothing appears under its name before `commit`."""
+    """Writes one clip frame by frame; nothing appears under its name before `commit`.
+
+    Use as a context manager, or `discard` what is not committed.
+    """
 
     def __init__(self, path: Path, *, clip_id: str, contract: Contract, compression: str):
         """Opens the temporary file; see `FeatureCache.open_writer`.
@@ -72,6 +75,12 @@ class ClipWriter:
             shuffle=False,
             fletcher32=True,
         )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.discard()
 
     def append(
         self,
