@@ -1,7 +1,6 @@
 """The last part of stage 1's pipeline: from computed batches to whole clips in the cache."""
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -53,7 +52,7 @@ def write_batches(
     try:
         for (feature_maps, packed), items in _iter_computed(computed, result):
             num_frames = 0
-            for clip_id, rows, clip_items in _group_by_clip(items):
+            for clip_id, (rows, clip_items) in _group_by_clip(items).items():
                 frames = [item.frames for item in clip_items if item.frames is not None]
                 num_frames += len(rows)
                 if rows and clip_id not in failures:
@@ -99,16 +98,15 @@ def _iter_computed(
         result.write_sec += time.monotonic() - computed_sec
 
 
-def _group_by_clip(items: list[Item]) -> Iterator[tuple[str, list[int], list[Item]]]:
-    """Yields each clip of a batch with the rows of its frames and its items, in order."""
-    rows, clip_items, row = defaultdict(list), defaultdict(list), 0
+def _group_by_clip(items: list[Item]) -> dict[str, tuple[list[int], list[Item]]]:
+    """Returns, for each clip of a batch, the rows of its frames and its items, in order."""
+    groups, row = {}, 0
     for item in items:
-        clip_id = item.job.clip.clip_id
-        clip_items[clip_id].append(item)
-        rows[clip_id] += range(row, row + item.num_frames)
+        rows, clip_items = groups.setdefault(item.job.clip.clip_id, ([], []))
+        rows += range(row, row + item.num_frames)
+        clip_items.append(item)
         row += item.num_frames
-    for clip_id, group in clip_items.items():
-        yield clip_id, rows[clip_id], group
+    return groups
 
 
 def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult) -> None:

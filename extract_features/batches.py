@@ -44,31 +44,28 @@ def iter_batches(
     items: Iterator[Item], batch_size: int, *, views: Views, image_size: int
 ) -> Iterator[Batch]:
     """Yields the items in batches of one shape, and takes their pixels out of the frames."""
-    rows, pending, num_rows = None, [], 0  # of the batch that is being filled
+    pixels, pending, num_rows = None, [], 0  # of the batch that is being filled
     for item in items:
         if item.frames is None:
             pending.append(item)
         start = 0
         while start < item.num_frames:
-            if rows is None:
+            if pixels is None:
                 # New memory for each batch: a device may still read the last one.
-                shape = (batch_size, views.num_views, image_size, image_size, 3)
-                rows = np.zeros(shape, np.uint8)
-            index, timestamp_sec, pixels = (
+                shape = (batch_size * views.num_views, image_size, image_size, 3)
+                pixels = np.zeros(shape, np.uint8)
+                rows = pixels.reshape(batch_size, -1, *shape[1:])
+            index, timestamp_sec, frames = (
                 x[start : start + batch_size - num_rows] for x in item.frames
             )
             num_taken = len(index)
-            for number, view in enumerate(views.cut(pixels, image_size)):
+            for number, view in enumerate(views.cut(frames, image_size)):
                 rows[num_rows : num_rows + num_taken, number] = view
             # The queue to the writer holds batches by the dozen; it needs no pixels.
             pending.append(Item(item.job, FrameBlock(index, timestamp_sec, None)))
             start, num_rows = start + num_taken, num_rows + num_taken
             if num_rows == batch_size:
-                yield Batch(_join_views(rows), pending)
-                rows, pending, num_rows = None, [], 0
+                yield Batch(pixels, pending)
+                pixels, pending, num_rows = None, [], 0
     if pending:
-        yield Batch(_join_views(rows), pending)
-
-
-def _join_views(rows: np.ndarray | None) -> np.ndarray | None:
-    return rows if rows is None else rows.reshape(-1, *rows.shape[2:])
+        yield Batch(pixels, pending)
