@@ -14,8 +14,8 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
-from lrcn.common.frame import UnreadableClipError, check_is_file
 from lrcn.common.source_stat import sum_stats
+from lrcn.common.unreadable import UnreadableClipError, check_is_file
 
 
 @dataclasses.dataclass(frozen=True)

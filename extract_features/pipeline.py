@@ -23,11 +23,11 @@ from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.summary import ExtractionResult
 from extract_features.worklist import Job
 from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_chunk import pack_maps
 from lrcn.common.source_stat import read_clip_stat
+from lrcn.common.unreadable import UnreadableClipError
 from lrcn.common.views import VIEWS
 from lrcn.common.workers import BoundedQueue, SharedIterator, StoppedError, Worker, run_workers
 

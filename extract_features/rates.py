@@ -18,9 +18,9 @@ from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES, FrameCount, take_evenly
 from extract_features.worklist import Job
 from lrcn.common.clip_file import ClipWriter
-from lrcn.common.decode import UnreadableClipError
 from lrcn.common.devices import has_gpu
 from lrcn.common.frame_selection import ALL_FRAMES
+from lrcn.common.unreadable import UnreadableClipError
 from lrcn.common.views import VIEWS
 
 _CLIPS_MEASURED = 8

@@ -20,9 +20,9 @@ from lrcn.common.clip_features import (
 )
 from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.clip_folder import is_hidden
-from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.unreadable import UnreadableClipError
 
 # The kinds that leave a clip without features; the others are told, and no error.
 ERRORS = ("damaged", "unreadable", "missing", "stale", "foreign")

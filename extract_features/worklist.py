@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.decode import UnreadableClipError
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
+from lrcn.common.unreadable import UnreadableClipError
 
 
 class ClipSources(Protocol):

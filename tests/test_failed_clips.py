@@ -20,9 +20,9 @@ from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
 from lrcn.common.clip import Clip
 from lrcn.common.decode import estimate_num_frames, iter_frames
-from lrcn.common.frame import UnreadableClipError
 from lrcn.common.manifest import read_manifest
 from lrcn.common.source_stat import read_source_stat
+from lrcn.common.unreadable import UnreadableClipError
 
 
 def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):

@@ -12,9 +12,9 @@ from lrcn.common.clip_folder import (
     list_clip_folder,
     warn_of_passed_over,
 )
-from lrcn.common.frame import check_is_file
 from lrcn.common.images import is_animation
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.unreadable import check_is_file
 
 
 def find_sources(arguments: list[str]) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lrcn.common.atomic_file import name_file
-from lrcn.common.frame import check_is_file
+from lrcn.common.unreadable import check_is_file
 
 
 def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:

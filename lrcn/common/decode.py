@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 from lrcn.common import images
-from lrcn.common.frame import Frame, UnreadableClipError, check_is_file, resize_picture
+from lrcn.common.frame import Frame, resize_picture
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
 from lrcn.common.rgb import convert_to_rgb
 from lrcn.common.source_stat import make_missing_error
+from lrcn.common.unreadable import UnreadableClipError, check_is_file
 from lrcn.common.views import Views
 
 

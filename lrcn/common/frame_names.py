@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from lrcn.common.alike_names import iter_alike
-from lrcn.common.frame import UnreadableClipError
 from lrcn.common.natural_sort import natural_key, natural_parts
+from lrcn.common.unreadable import UnreadableClipError
 
 _DIGITS = re.compile("[0-9]+")
 # `t_0.05` or `t_0,05s`, as programs print a time, or `t_-1`; not a version such as 1.2.3.

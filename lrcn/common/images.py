@@ -12,16 +12,16 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
-from lrcn.common.frame import (
+from lrcn.common.frame_names import check_frame_names
+from lrcn.common.natural_sort import natural_key
+from lrcn.common.rgb import convert_to_rgb
+from lrcn.common.span import find_borders
+from lrcn.common.unreadable import (
     UnreadableClipError,
     check_is_file,
     choose_remedy,
     raise_if_machine_lacks,
 )
-from lrcn.common.frame_names import check_frame_names
-from lrcn.common.natural_sort import natural_key
-from lrcn.common.rgb import convert_to_rgb
-from lrcn.common.span import find_borders
 
 # Where Pillow's own guard against decompression bombs raises. It stands here too because that
 # guard is a global which other code may lift; from half of this on, Pillow warns.

@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from lrcn.common.frame import UnreadableClipError
+from lrcn.common.unreadable import UnreadableClipError
 
 _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 262, 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lrcn.common import images
 from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import Clip, SourceStat, escape_control
-from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks
+from lrcn.common.unreadable import UnreadableClipError, raise_if_machine_lacks
 
 _MAX_INT64 = 2**63 - 1
 

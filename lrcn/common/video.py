@@ -13,14 +13,14 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from lrcn.common.container_items import check_items_are_whole
-from lrcn.common.frame import (
+from lrcn.common.span import find_borders, round_sec
+from lrcn.common.ts_file import check_packets_are_whole
+from lrcn.common.unreadable import (
     UnreadableClipError,
     choose_remedy,
     has_memory,
     raise_if_machine_lacks,
 )
-from lrcn.common.span import find_borders, round_sec
-from lrcn.common.ts_file import check_packets_are_whole
 from lrcn.common.video_pixels import read_pixels
 from lrcn.common.video_stream import (
     Clock,

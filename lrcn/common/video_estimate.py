@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from lrcn.common.frame import UnreadableClipError, choose_remedy, raise_if_machine_lacks
+from lrcn.common.unreadable import UnreadableClipError, choose_remedy, raise_if_machine_lacks
 from lrcn.common.video_stream import DEFAULT_RATE_FPS, find_stated_duration, find_stream
 
 # So many packets tell the size of the others.

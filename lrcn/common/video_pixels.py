@@ -10,7 +10,8 @@ from av.sidedata import sidedata
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
-from lrcn.common.frame import UnreadableClipError, raise_if_machine_lacks, resize_picture
+from lrcn.common.frame import resize_picture
+from lrcn.common.unreadable import UnreadableClipError, raise_if_machine_lacks
 
 # Without these, swscale's fast paths leave white at 253 for 10-bit video.
 _CONVERSION = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT

@@ -8,7 +8,7 @@ import av
 from av.format import Flags
 from av.stream import Disposition
 
-from lrcn.common.frame import UnreadableClipError
+from lrcn.common.unreadable import UnreadableClipError
 
 # What these state as a duration was written by who made the file. Others (MPEG-TS) have none, and
 # FFmpeg guesses it from the file that is there.

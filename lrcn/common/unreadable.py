@@ -1,0 +1,55 @@
+"""Why a source is not read: for what it is, for its disk, or for what this machine lacks."""
+
+import errno
+import mmap
+import os
+import stat
+
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+_DISK_FAILURES = {errno.EIO, errno.ESTALE}
+# More than a decoder takes for pictures of 8K.
+_ENOUGH_BYTES = 1 << 30
+
+
+class UnreadableClipError(ValueError):
+    """A clip that cannot be decoded as a whole; the message is the reason to record for it."""
+
+
+def check_is_file(path: str | os.PathLike, mode: int) -> None:
+    """Checks that opening what has this `st_mode` keeps nobody waiting, as a named pipe does.
+
+    Raises:
+        UnreadableClipError: If it is a pipe, device or socket. A folder tells itself, when opened.
+    """
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UnreadableClipError(
+            f"{path}: expected a file, received a pipe, device or socket. Remove it, or write what "
+            "comes out of it to a file."
+        )
+
+
+def raise_if_machine_lacks(error: Exception) -> None:
+    """Raises the error itself where the machine lacks files or memory: no fault of the clip's.
+
+    Any clip would seem unreadable then, and would be left out where such clips are skipped.
+    """
+    # A damaged file may state what needs more than FFmpeg ever takes, which it calls a lack too.
+    is_short = isinstance(error, MemoryError) and not has_memory(_ENOUGH_BYTES)
+    if is_short or getattr(error, "errno", None) in _NO_MORE_FILES:
+        raise error
+
+
+def choose_remedy(error: Exception, of_file: str) -> str:
+    """What to do about a file: `of_file`, but where its disk fails it may be whole."""
+    if getattr(error, "errno", None) in _DISK_FAILURES:
+        return "Its disk, or the way to it, fails, and it may be whole. Run the same command again."
+    return of_file
+
+
+def has_memory(num_bytes: int) -> bool:
+    """Whether this process may take so many bytes more; they are not written to."""
+    try:
+        mmap.mmap(-1, num_bytes).close()
+    except OSError:
+        return False
+    return True
