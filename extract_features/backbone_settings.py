@@ -89,12 +89,12 @@ class Backbone:
     Attributes:
         contract: Of its features.
         forward: `backbone.make_forward`'s function.
-        batch_size: Frames that it takes: all of their views are the rows of its batch.
+        frames_per_batch: Frames that it takes: all of their views are the rows of its batch.
     """
 
     contract: Contract
     forward: Callable
-    batch_size: int
+    frames_per_batch: int
 
 
 def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbone:

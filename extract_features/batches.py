@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 
 def iter_batches(
-    items: Iterator[Item], batch_size: int, *, views: Views, image_size: int
+    items: Iterator[Item], frames_per_batch: int, *, views: Views, image_size: int
 ) -> Iterator[Batch]:
     """Yields the items in batches of one shape, and takes their pixels out of the frames."""
     pixels, pending, num_rows = None, [], 0  # of the batch that is being filled
@@ -52,11 +52,11 @@ def iter_batches(
         while start < item.num_frames:
             if pixels is None:
                 # New memory for each batch: a device may still read the last one.
-                shape = (batch_size * views.num_views, image_size, image_size, 3)
+                shape = (frames_per_batch * views.num_views, image_size, image_size, 3)
                 pixels = np.zeros(shape, np.uint8)
-                rows = pixels.reshape(batch_size, -1, *shape[1:])
+                rows = pixels.reshape(frames_per_batch, -1, *shape[1:])
             index, timestamp_sec, frames = (
-                x[start : start + batch_size - num_rows] for x in item.frames
+                x[start : start + frames_per_batch - num_rows] for x in item.frames
             )
             num_taken = len(index)
             for number, view in enumerate(views.cut(frames, image_size)):
@@ -64,7 +64,7 @@ def iter_batches(
             # The queue to the writer holds batches by the dozen; it needs no pixels.
             pending.append(Item(item.job, FrameBlock(index, timestamp_sec, None)))
             start, num_rows = start + num_taken, num_rows + num_taken
-            if num_rows == batch_size:
+            if num_rows == frames_per_batch:
                 yield Batch(pixels, pending)
                 pixels, pending, num_rows = None, [], 0
     if pending:

@@ -118,7 +118,7 @@ class Extraction:
             cache.cache_dir,
             cache.contract.cut,
             cache.contract.compute_dtype,
-            self.backbone.batch_size,
+            self.backbone.frames_per_batch,
             describe_device(),
         )
         with ExtractionProgress(len(work.pending)) as progress:

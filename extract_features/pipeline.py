@@ -90,7 +90,7 @@ def run_pipeline(
         in_processes = has_gpu()
     start_sec = time.monotonic()
     stop = threading.Event()
-    decoded = ClipQueue(_QUEUED_BATCHES * backbone.batch_size // 2, stop)
+    decoded = ClipQueue(_QUEUED_BATCHES * backbone.frames_per_batch // 2, stop)
     computed = BoundedQueue(_QUEUED_BATCHES, stop)
     decode = functools.partial(
         _decode_clips,
@@ -118,7 +118,7 @@ def run_pipeline(
     decoders = [Worker(stop, decode) for _ in range(min(num_decoders, len(jobs)))]
     writer = Worker(stop, write)
     items = _iter_items(decoded, num_clips=len(jobs))
-    batches = iter_batches(items, backbone.batch_size, views=views, image_size=image_size)
+    batches = iter_batches(items, backbone.frames_per_batch, views=views, image_size=image_size)
     clock = BusyClock()
     with run_workers([*decoders, writer], stop):
         threads = ThreadPoolExecutor(_BATCHES_AT_ONCE)

@@ -61,23 +61,23 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     Returns:
         None if no frame could be read.
     """
-    contract, batch_size = backbone.contract, backbone.batch_size
+    contract, frames_per_batch = backbone.contract, backbone.frames_per_batch
     views, image_size = VIEWS[contract.views], contract.image_size_px
     frames, decode_sec = _time_decoding(
-        jobs, views.find_resized_px(image_size), batch_size * _BATCHES_MEASURED
+        jobs, views.find_resized_px(image_size), frames_per_batch * _BATCHES_MEASURED
     )
     if not frames:
         return None
-    pixels = np.zeros((batch_size * views.num_views, image_size, image_size, 3), np.uint8)
+    pixels = np.zeros((frames_per_batch * views.num_views, image_size, image_size, 3), np.uint8)
     np.asarray(backbone.forward(pixels))  # the first call compiles
     maps, start_sec = [], time.monotonic()
-    for start in range(0, len(frames), batch_size):
-        batch = frames[start : start + batch_size]
+    for start in range(0, len(frames), frames_per_batch):
+        batch = frames[start : start + frames_per_batch]
         rows = np.stack([x for picture in batch for x in views.cut(picture, image_size)])
         pixels[: len(rows)] = rows
         batch_maps = np.asarray(backbone.forward(pixels)).reshape(-1, *contract.frame_shape)
         maps.append(batch_maps[: len(batch)])
-    forward_sec = (time.monotonic() - start_sec) / (len(maps) * batch_size)
+    forward_sec = (time.monotonic() - start_sec) / (len(maps) * frames_per_batch)
     with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
         start_sec = time.monotonic()
         with ClipWriter(
