@@ -57,7 +57,7 @@ def complete_settings(given: BackboneSettings, existing: FeatureCache | None) ->
             cut=contract.cut,
             image_size=contract.image_size_px,
             compute_dtype=contract.compute_dtype,
-            selection=existing.parse_selection(),
+            selection=contract.selection,
             views=contract.views,
         )
     chosen = {name: value for name, value in vars(given).items() if value is not None}
@@ -71,7 +71,7 @@ def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
     A weights file that is named has to be read, since it may have changed.
     """
     contract = existing.contract
-    selection = given.selection.complete(existing.parse_selection())
+    selection = given.selection.complete(contract.selection)
     return (
         (given.weights is None or given.weights == contract.weights in _WEIGHTS_BY_NAME)
         and given.cut in (None, contract.cut)

@@ -89,8 +89,7 @@ def check_disk_space(jobs: list[Job], contract: Contract, cache_dir: Path) -> No
     Raises:
         OSError: If they are sure not to.
     """
-    selection = FrameSelection.parse(contract.frame_selection, where=str(cache_dir))
-    count = count_frames_of(jobs, selection, num_counted=_CLIPS_COUNTED)
+    count = count_frames_of(jobs, contract.selection, num_counted=_CLIPS_COUNTED)
     message = describe_lack_of_space(estimate_stored_bytes(count, contract), cache_dir)
     if message is not None:
         logging.warning("%s", message)

@@ -100,7 +100,7 @@ def run_pipeline(
             open_decoder,
             stop,
             image_size=views.find_resized_px(image_size),
-            selection=cache.parse_selection(),
+            selection=contract.selection,
             in_process=in_processes,
         ),
         result=result,

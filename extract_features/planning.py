@@ -14,7 +14,6 @@ from extract_features.same_data import check_data_root, check_same_data
 from extract_features.worklist import DataSources, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.devices import has_gpu
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.open_cache import find_cache
 from lrcn.common.wording import name_duration
 
@@ -94,8 +93,7 @@ def make_plan(
     rates = None
     if extraction.backbone is not None:
         rates = measure_rates(work.pending, extraction.backbone, compression=compression)
-    selection = FrameSelection.parse(contract.frame_selection, where=str(folder))
-    count = count_frames_of(work.pending, selection)
+    count = count_frames_of(work.pending, contract.selection)
     plan = Plan(
         count.clips,
         skipped=work.num_current,

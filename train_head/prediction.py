@@ -11,7 +11,6 @@ from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from lrcn.common.contract import Contract
 from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.machine import count_cores
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
@@ -86,9 +85,7 @@ class Predictor:
         check_windows(self._config, num_windows)
         self.labels_frames = self._config.labels == "frame"
         self._contract = run.read_contract()
-        self._selection = FrameSelection.parse(
-            self._contract.frame_selection, where=str(run.contract_path)
-        )
+        self._selection = self._contract.selection
         self._views = VIEWS[self._contract.views]
         self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
         self._bottom = _build_bottom(

@@ -45,7 +45,7 @@ def make_extraction_command(
         "image_size": contract.image_size_px,
         "compute_dtype": contract.compute_dtype,
         "views": contract.views,
-        **cache.parse_selection().list_flags(),
+        **contract.selection.list_flags(),
     }
     if cache.data_settings.get("allow_group_leak"):
         flags["allow_group_leak"] = "true"

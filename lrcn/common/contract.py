@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.views import VIEWS
 
 IMPORTED_BACKBONE = "imported"
@@ -65,6 +66,11 @@ class Contract:
         return self.backbone == IMPORTED_BACKBONE
 
     @property
+    def selection(self) -> FrameSelection:
+        """Which frames of a clip are kept."""
+        return FrameSelection.parse(self.frame_selection, where="contract")
+
+    @property
     def num_views(self) -> int:
         """V, how many views of a frame are kept."""
         return VIEWS[self.views].num_views
@@ -118,6 +124,7 @@ class Contract:
                 "digest than is beside it. It is damaged or was changed by hand: put it back as it "
                 "was, since what it is the contract of is as it was."
             )
+        FrameSelection.parse(contract.frame_selection, where=where)
         return contract
 
     def describe_differences(self, wanted: "Contract", *, wanted_by: str = "this run") -> str:

@@ -33,7 +33,6 @@ from lrcn.common.clip_features import (
 )
 from lrcn.common.clip_file import ClipWriter, identify
 from lrcn.common.contract import Contract
-from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.frame_table import FrameTable, locate_frames
 
 
@@ -64,11 +63,6 @@ class FeatureCache:
     def clip_path(self, clip_id: str) -> Path:
         """Where the clip's features lie, whether or not they exist yet."""
         return self.cache_dir / "clips" / f"{clip_id}.h5"
-
-    def parse_selection(self) -> FrameSelection:
-        """Which frames of a clip are kept. Errors as `FrameSelection.parse`."""
-        text = self.contract.frame_selection
-        return FrameSelection.parse(text, where=str(self.contract_path))
 
     def check_listed(self) -> None:
         """Checks that there is a list of clips. Raises FileNotFoundError if there is none."""
