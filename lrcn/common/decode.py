@@ -95,13 +95,12 @@ def read_frames(
     """
     wanted = set(frame_indices)
     frames = {}
-    readers = _iter_readers(
-        Path(source), selection=ALL_FRAMES, start_sec=start_sec, end_sec=end_sec
-    )
-    for index, (_, read_pixels) in enumerate(readers):
-        if index in wanted:
-            pixels = read_pixels(views.find_resized_px(image_size))
-            frames[index] = views.cut(pixels, image_size)[0]
+    resized_px = views.find_resized_px(image_size)
+    for frame in iter_frames(
+        source, image_size=resized_px, start_sec=start_sec, end_sec=end_sec, positions=wanted
+    ):
+        if frame.pixels is not None:
+            frames[frame.index] = views.cut(frame.pixels, image_size)[0]
         if len(frames) == len(wanted):
             return frames
     raise UnreadableClipError(
