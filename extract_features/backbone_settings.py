@@ -121,7 +121,7 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
         compute_dtype=compute_dtype,
     )
     bottom = backbone.build_bottom(vgg16, settings.cut)
-    views = VIEWS[settings.views]
+    views, weights = VIEWS[settings.views], settings.weights
     contract = Contract(
         backbone="vgg16",
         cut=settings.cut,
@@ -134,7 +134,8 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
         compute_dtype=compute_dtype,
         storage_dtype=STORAGE_DTYPE,
         feature_shape=bottom.output.shape[1:],
-        weights=_name_weights(settings.weights),
+        # A file is found again from wherever the next command is run.
+        weights=weights if weights in _WEIGHTS_BY_NAME else os.path.abspath(weights),
     )
     if batch_size is None:
         batch_size = find_batch_size(bottom)
@@ -142,8 +143,3 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
     frames_per_batch = views.find_frames_per_batch(batch_size)
     forward = backbone.make_forward(bottom, batch_size=frames_per_batch * views.num_views)
     return Backbone(contract, forward, frames_per_batch)
-
-
-def _name_weights(weights: str) -> str:
-    # A file is found again from wherever the next command is run.
-    return weights if weights in _WEIGHTS_BY_NAME else os.path.abspath(weights)

@@ -131,7 +131,7 @@ def _fill_locked(
         # First what no longer fits goes, then the new list comes: whenever this is stopped, no
         # clip is listed with features that are not of it.
         for job in work.pending:
-            cache.remove_clip(job.clip.clip_id)
+            cache.clip_path(job.clip.clip_id).unlink(missing_ok=True)
         write_clip_list(cache, clips)
     result = maker.make_features(work, cache) if work.pending else ExtractionResult()
     result.failures += work.unreadable

@@ -87,9 +87,10 @@ def load_weights_file(vgg16, path: Path) -> None:
                 raise ValueError(f"{layer.name} has weights that are not finite")
     # h5py raises the last two where it finds numbers in place of a group.
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).strip().split("\n", maxsplit=1)[0]
         raise ValueError(
             f"{path}: does not hold the weights of VGG16 up to {vgg16.layers[-1].name} "
-            f"({_first_line(error)}). Expected a file that Keras' VGG16 saved: .h5 or .weights.h5."
+            f"({reason}). Expected a file that Keras' VGG16 saved: .h5 or .weights.h5."
         ) from error
 
 
@@ -120,7 +121,3 @@ def _check_layers_of_file(vgg16, path: Path) -> None:
         missing = [x.name for x in vgg16.layers if x.weights and x.name not in found]
         if missing:
             raise ValueError(f"no layer of the name {', '.join(missing)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]

@@ -81,10 +81,6 @@ class FeatureCache:
             compression=compression,
         )
 
-    def remove_clip(self, clip_id: str) -> None:
-        """Removes the clip's file, if there is one: features that no longer fit their source."""
-        self.clip_path(clip_id).unlink(missing_ok=True)
-
     def is_current(self, clip_id: str, source: SourceStat) -> bool:
         """Whether the clip is whole, of this contract, and of this unchanged source."""
         return self.read_broken_off(clip_id, source) is not None
