@@ -43,7 +43,14 @@ class Batch(NamedTuple):
 def iter_batches(
     items: Iterator[Item], frames_per_batch: int, *, views: Views, image_size: int
 ) -> Iterator[Batch]:
-    """Yields the items in batches of one shape, and takes their pixels out of the frames."""
+    """Yields the items in batches of one shape, and takes their pixels out of the frames.
+
+    Args:
+        items: Of frames [N, R, R, 3] uint8, R as `Views.find_resized_px` has it, and of ends.
+        frames_per_batch: B; a clip's frames may go into several batches, the last is filled up.
+        views: Which views are cut out of each frame.
+        image_size: S, the side of a view in pixels.
+    """
     pixels, pending, num_rows = None, [], 0  # of the batch that is being filled
     for item in items:
         if item.frames is None:

@@ -90,23 +90,21 @@ def make_plan(
     extraction = Extraction(sources, backbone_settings, pipeline_settings, cache_dir=folder)
     work = find_work(data.clips, sources, existing)
     contract = extraction.prepare_backbone(work.pending, data.clips, existing)
-    rates = None
+    count = count_frames_of(work.pending, contract.selection)
+    rates, needed_bytes, expected_sec = None, 0, 0.0
     if extraction.backbone is not None:
         rates = measure_rates(work.pending, extraction.backbone, compression=compression)
-    count = count_frames_of(work.pending, contract.selection)
-    plan = Plan(
+    if rates is not None:
+        needed_bytes = round(count.frames * rates.stored_bytes + count.clips * CLIP_OVERHEAD_BYTES)
+        expected_sec = rates.estimate_sec(count, on_gpu=has_gpu())
+    return Plan(
         count.clips,
         skipped=work.num_current,
         unreadable=work.unreadable + count.unreadable,
         skip_unreadable=data.settings.skip_unreadable,
-        frames=count.frames,
         folder=folder,
+        frames=count.frames,
+        needed_bytes=needed_bytes,
         free_bytes=find_free_bytes(folder),
-    )
-    if rates is None:
-        return plan
-    return dataclasses.replace(
-        plan,
-        needed_bytes=round(count.frames * rates.stored_bytes + count.clips * CLIP_OVERHEAD_BYTES),
-        expected_sec=rates.estimate_sec(count, on_gpu=has_gpu()),
+        expected_sec=expected_sec,
     )

@@ -38,7 +38,7 @@ class DataSources:
 
 
 class Job(NamedTuple):
-    """A clip to extract."""
+    """A clip to extract, and the state of its source when that was found."""
 
     clip: Clip
     source: Path

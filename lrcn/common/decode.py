@@ -39,7 +39,7 @@ def iter_frames(
     Frames that are not selected are not converted or resized, and in a folder not opened either.
 
     Args:
-        source: Folder of images, or video file.
+        source: Folder of images, an image, or a video file.
         image_size: S, in pixels; see `resize_picture` for how a frame becomes [S, S, 3] uint8.
         selection: Which frames to yield; `Frame.index` counts the others too. With `max_frames`, a
             video is decoded once more to count its frames.
@@ -80,7 +80,7 @@ def read_frames(
     """Reads the first view of some frames by their number, as far as the last of them.
 
     Args:
-        source: Folder of images, or video file.
+        source: Folder of images, an image, or a video file.
         frame_indices: Values of `Frame.index`.
         image_size: S, in pixels, the side of a view.
         views: Which views a frame has.
