@@ -172,6 +172,7 @@ class FeatureCache:
             FileNotFoundError: If the clip is not in the cache.
             ValueError: If its file is damaged or carries another contract, or was made of another
                 source when it was first read here.
+            OSError: If its file cannot be read now, whole as it may be.
             MissingFilterError: If reading it needs a package that is not installed.
         """
         with self._open_maps(clip_id) as file:
