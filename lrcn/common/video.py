@@ -55,17 +55,9 @@ def iter_readers(
         UnreadableClipError: If the file is no video, damaged or cut off before `end_sec`, or if no
             frame lies in the span.
     """
+    start, end = find_borders(start_sec, end_sec)
     # One for the clip: making one starts threads, which costs ten times the conversion.
     reformatter = VideoReformatter()
-    for timestamp_sec, frame in _iter_span(path, start_sec=start_sec, end_sec=end_sec):
-        place = f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s"
-        yield timestamp_sec, functools.partial(read_pixels, frame, reformatter, place)
-
-
-def _iter_span(
-    path: Path, *, start_sec: float | None, end_sec: float | None
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    start, end = find_borders(start_sec, end_sec)
     last_sec = next_sec = None
     num_frames = 0
     for timestamp_sec, frame in _iter_from(path, start):
@@ -75,7 +67,8 @@ def _iter_span(
         last_sec = timestamp_sec
         if round_sec(timestamp_sec) >= start:
             num_frames += 1
-            yield timestamp_sec, frame
+            place = f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s"
+            yield timestamp_sec, functools.partial(read_pixels, frame, reformatter, place)
     if num_frames == 0:
         raise UnreadableClipError(
             f"{path}: expected a frame with {max(start, 0):g} <= time < {end:g} s, received "
