@@ -13,12 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lrcn.common import images
-from lrcn.common.frame import Frame, resize_picture
+from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
-from lrcn.common.rgb import convert_to_rgb
 from lrcn.common.source_stat import make_missing_error
 from lrcn.common.unreadable import UnreadableClipError, check_is_file
 from lrcn.common.views import Views
@@ -139,8 +137,8 @@ def estimate_num_frames(
     if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
         return len(images.find_frame_files(source)), math.nan
     if _is_gif(source):
-        animation = images.iter_gif(source, start_sec=start_sec, end_sec=end_sec)
-        times = [time_sec for time_sec, _ in animation]
+        readers = images.iter_gif_readers(source, start_sec=start_sec, end_sec=end_sec)
+        times = [time_sec for time_sec, _ in readers]
         num_gaps, shown_sec = len(times) - 1, times[-1] - times[0]
         return len(times), num_gaps / shown_sec if num_gaps else images.GIF_DEFAULT_FPS
     if images.is_still(source):
@@ -163,13 +161,12 @@ def _iter_readers(
                 "extract the features with --frame_stride in place of --fps, into a new cache."
             )
         for index, entry in enumerate(images.find_frame_files(source)):
-            yield math.nan, functools.partial(_read_image_pixels, entry.path, index)
+            yield math.nan, functools.partial(images.read_pixels, entry.path, index)
     elif _is_gif(source):
-        for timestamp_sec, picture in images.iter_gif(source, start_sec=start_sec, end_sec=end_sec):
-            yield timestamp_sec, functools.partial(_convert_gif_frame, picture, source)
+        yield from images.iter_gif_readers(source, start_sec=start_sec, end_sec=end_sec)
     elif images.is_still(source):
         _check_span_of_still(source, start_sec)
-        yield 0.0, functools.partial(_read_image_pixels, source, 0)
+        yield 0.0, functools.partial(images.read_pixels, source, 0)
     else:
         # Late: PyAV loads FFmpeg's libraries, which a clip of images does not need.
         from lrcn.common import video
@@ -182,15 +179,6 @@ def _tell_each(readers: Iterator, on_decoded: Callable[[], None] | None) -> Iter
         if on_decoded is not None:
             on_decoded()
         yield reader
-
-
-def _read_image_pixels(path: str, frame_index: int, image_size: int) -> np.ndarray:
-    picture = images.read_image(path, frame_index=frame_index, image_size=image_size)
-    return resize_picture(picture, image_size)
-
-
-def _convert_gif_frame(picture: Image.Image, source: Path, image_size: int) -> np.ndarray:
-    return resize_picture(convert_to_rgb(picture, place=str(source)), image_size)
 
 
 def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterator[float]:

@@ -3,15 +3,18 @@
 An image file with several pictures is no frame, whichever of them it should be.
 """
 
+import functools
 import itertools
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from lrcn.common.clip_folder import IMAGE_SUFFIXES, list_clip_folder
+from lrcn.common.frame import resize_picture
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.rgb import convert_to_rgb
@@ -81,7 +84,7 @@ def is_animation(path: str | os.PathLike) -> bool:
 
 
 def is_still(path: str | os.PathLike) -> bool:
-    """Whether a clip, no GIF, is a file for `read_image` by its name; FFmpeg plays animated PNG."""
+    """Whether a clip, no GIF, is one for `read_pixels` by its name; FFmpeg plays animated PNG."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".png":
         return not _has_several_pictures(path, "PNG")
@@ -93,19 +96,22 @@ def _has_several_pictures(path: str | os.PathLike, image_format: str) -> bool:
         check_is_file(path, os.stat(path).st_mode)
         with Image.open(path, formats=(image_format,)) as image:
             return image.is_animated
-    except Exception:  # as in `read_image`, which names what is wrong with it
+    except Exception:  # as in `read_pixels`, which names what is wrong with it
         return False
 
 
-def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) -> Image.Image:
-    """Reads one image, upright and as RGB, not resized to `image_size` yet.
+def read_pixels(path: str | os.PathLike, frame_index: int, image_size: int) -> np.ndarray:
+    """Reads one image, upright.
 
     Args:
         path: The image file.
         frame_index: Its position in the clip, for the error.
-        image_size: The side in pixels that the caller shrinks to. A much larger JPEG is decoded at
-            1/2, 1/4 or 1/8 of its size, never below twice this side: several times faster, and
-            after shrinking the same but for rounding.
+        image_size: S, in pixels. A much larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size,
+            never below twice this side: several times faster, and after shrinking the same but for
+            rounding.
+
+    Returns:
+        [S, S, 3] uint8 RGB.
 
     Raises:
         UnreadableClipError: If it is no image, cut off, damaged, too large, of a pixel type that
@@ -122,25 +128,23 @@ def read_image(path: str | os.PathLike, *, frame_index: int, image_size: int) ->
             rgb = convert_to_rgb(image, place=place)
         if image.format == "PNG":
             _check_png_pixels(path)
-        return rgb
     except UnreadableClipError:
         raise
     except Exception as error:  # Pillow's decoders raise what they stumble on, even SyntaxError.
         raise _make_error(error, place=place) from error
+    return resize_picture(rgb, image_size)
 
 
-def iter_gif(
+def iter_gif_readers(
     path: Path, *, start_sec: float | None, end_sec: float | None
-) -> Iterator[tuple[float, Image.Image]]:
-    """Yields time in seconds and picture of an animated GIF's frames in [start_sec, end_sec).
-
-    The picture is decoded; `convert_to_rgb` makes of it what `read_image` gives.
+) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
+    """Yields the frames of an animated GIF in [start_sec, end_sec), as `video.iter_readers` does.
 
     A frame without a duration counts as 0.1 s.
 
     Raises:
-        UnreadableClipError: As `read_image`, if it is cut off before `end_sec`, or if no frame lies
-            in the span.
+        UnreadableClipError: As `read_pixels`, if it is cut off before `end_sec`, or if no frame
+            lies in the span.
     """
     start, end = find_borders(start_sec, end_sec)
     time_ms = 0
@@ -160,17 +164,21 @@ def iter_gif(
                 if start <= time_ms / 1000 < end:
                     num_frames += 1
                     # A copy, because the conversion must not meddle with the decoder's state.
-                    yield time_ms / 1000, image.copy()
+                    yield time_ms / 1000, functools.partial(_resize_gif_frame, image.copy(), path)
                 time_ms += image.info.get("duration") or _GIF_DEFAULT_DURATION_MS
     except UnreadableClipError:
         raise
-    except Exception as error:  # As in read_image.
+    except Exception as error:  # As in read_pixels.
         raise _make_error(error, place=f"{path} (frame {frame_index})") from error
     if num_frames == 0:
         raise UnreadableClipError(
             f"{path}: expected a frame with start_sec={start_sec} <= time < end_sec={end_sec}, "
             f"received an animation of {time_ms / 1000:g} s. Correct the span, or remove the clip."
         )
+
+
+def _resize_gif_frame(picture: Image.Image, path: Path, image_size: int) -> np.ndarray:
+    return resize_picture(convert_to_rgb(picture, place=str(path)), image_size)
 
 
 def _check_trailer(image: Image.Image) -> None:
