@@ -5,10 +5,7 @@ import posixpath
 import re
 
 from lrcn.common.clip import Clip
-from lrcn.common.official_lists import find_hmdb51_group
-
-# v_<Class>_g<group>_c<clip>: https://www.crcv.ucf.edu/data/UCF101.php
-_UCF101_GROUP = re.compile(r"(?:^|/)v_([^/]+_g[0-9]+)_c[0-9]+$")
+from lrcn.common.official_lists import find_known_group
 
 
 def add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
@@ -23,7 +20,9 @@ def add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
     grouped = []
     for clip in clips:
         group = clip.group or (
-            _find_known_group(clip) if pattern is None else _search_group(pattern, clip.clip_id)
+            find_known_group(posixpath.basename(clip.clip_id), clip.label)
+            if pattern is None
+            else _search_group(pattern, clip.clip_id)
         )
         if not group and pattern is not None:
             raise ValueError(
@@ -32,14 +31,6 @@ def add_groups(clips: list[Clip], group_regex: str | None) -> list[Clip]:
             )
         grouped.append(dataclasses.replace(clip, group=group))
     return grouped
-
-
-def _find_known_group(clip: Clip) -> str:
-    """Returns what the names of UCF101 or HMDB51 say; empty for others."""
-    ucf101 = _UCF101_GROUP.search(clip.clip_id)
-    if ucf101:
-        return ucf101[1]
-    return find_hmdb51_group(posixpath.basename(clip.clip_id), clip.label)
 
 
 def _search_group(pattern: re.Pattern, clip_id: str) -> str:

@@ -22,6 +22,8 @@ from lrcn.common.natural_sort import natural_key
 
 _UCF101_LIST = re.compile(r"(train|test)list([0-9]+)\.txt")
 _UCF101_LINE = re.compile(r"([^/]+)/([^/]+)\.avi(?:\s+([0-9]+))?")
+# v_<Class>_g<group>_c<clip>
+_UCF101_NAME = re.compile(r"v_(.+_g[0-9]+)_c[0-9]+")
 _HMDB51_LIST = re.compile(r"(.+)_test_split([0-9]+)\.txt")
 _HMDB51_LINE = re.compile(r"(.+)\.avi\s+([012])")
 _HMDB51_SPLITS = {"0": "", "1": "train", "2": "test"}
@@ -134,12 +136,15 @@ def find_official_clips(
     return official, missing
 
 
-def find_hmdb51_group(name: str, label: str) -> str:
-    """Returns the source video of a clip of HMDB51, as its name tells it; empty if it does not.
+def find_known_group(name: str, label: str) -> str:
+    """Returns the source video of a clip of UCF101 or HMDB51 by its name; empty for others.
 
-    The lists keep a source video on one side within a class, not across classes: clips of
+    HMDB51 keeps a source video on one side within a class, not across classes: clips of
     A_Beautiful_Mind_1 train shake_hands and test smoke. So the group has its class.
     """
+    ucf101 = _UCF101_NAME.fullmatch(name)
+    if ucf101:
+        return ucf101[1]
     end = _HMDB51_NAME_END.search(name)
     return f"{label}/{name[: end.start()].removesuffix(f'_{label}')}" if end else ""
 
@@ -168,7 +173,7 @@ def _iter_ucf101(paths: list[Path]) -> Iterator[tuple[int, str, ListedVideo]]:
                     f"{place}: says class {class_number}, which is {known!r} in "
                     f"classInd.txt, of a video of {label!r}. Download the lists again."
                 )
-            group = name.removeprefix("v_").rpartition("_c")[0]
+            group = find_known_group(name, label)
             yield int(match[2]), name, ListedVideo(label, match[1], group, place)
 
 
@@ -185,7 +190,7 @@ def _iter_hmdb51(paths: list[Path]) -> Iterator[tuple[int, str, ListedVideo]]:
                     "the lists again."
                 )
             name, label = parts[1], match[1]
-            group = find_hmdb51_group(name, label)
+            group = find_known_group(name, label)
             yield int(match[2]), name, ListedVideo(label, _HMDB51_SPLITS[parts[2]], group, place)
 
 
