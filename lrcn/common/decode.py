@@ -17,8 +17,7 @@ import numpy as np
 from lrcn.common import images
 from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
-from lrcn.common.source_stat import make_missing_error
-from lrcn.common.unreadable import UnreadableClipError, check_is_file
+from lrcn.common.unreadable import UnreadableClipError, check_is_file, make_missing_error
 from lrcn.common.views import Views
 
 

@@ -6,9 +6,8 @@ import stat
 from pathlib import Path
 
 from lrcn.common import images
-from lrcn.common.alike_names import find_alike_path
-from lrcn.common.clip import Clip, SourceStat, escape_control
-from lrcn.common.unreadable import UnreadableClipError, raise_if_machine_lacks
+from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.unreadable import make_missing_error
 
 _MAX_INT64 = 2**63 - 1
 
@@ -49,28 +48,3 @@ def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> 
         name, size_bytes = os.fsencode(entry.name), of_entry.st_size
         digest.update(b"%d %s %d %d " % (len(name), name, size_bytes, of_entry.st_mtime_ns))
     return digest.hexdigest()
-
-
-def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
-    """Makes the error of a source that is not there, or cannot be looked at."""
-    raise_if_machine_lacks(error)
-    received = getattr(error, "strerror", None) or error
-    remedy = "Check the path and its permissions."
-    if isinstance(error, FileNotFoundError):
-        if link := _find_link_to_nothing(Path(path)):
-            received = f"a link to nothing, {link} -> {escape_control(os.readlink(link))}"
-            remedy = "Mend the link, or bring back what it leads to."
-        elif alike := find_alike_path(str(path)):
-            received = (
-                f"none of this name, but one that looks like it, {alike!a} and not {str(path)!a}"
-            )
-            remedy = "Write the name as it is on disk."
-    return UnreadableClipError(
-        f"{path}: expected a folder of images or a video file, received: {received}. {remedy}"
-    )
-
-
-def _find_link_to_nothing(path: Path) -> Path | None:
-    """Finds the link, of the path or a folder above it, that `ls` shows and that leads nowhere."""
-    places = (path, *path.parents)
-    return next((x for x in places if os.path.islink(x) and not os.path.exists(x)), None)

@@ -4,6 +4,10 @@ import errno
 import mmap
 import os
 import stat
+from pathlib import Path
+
+from lrcn.common.alike_names import find_alike_path
+from lrcn.common.clip import escape_control
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 _DISK_FAILURES = {errno.EIO, errno.ESTALE}
@@ -53,3 +57,28 @@ def has_memory(num_bytes: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
+    """Makes the error of a source that is not there, or cannot be looked at."""
+    raise_if_machine_lacks(error)
+    received = getattr(error, "strerror", None) or error
+    remedy = "Check the path and its permissions."
+    if isinstance(error, FileNotFoundError):
+        if link := _find_link_to_nothing(Path(path)):
+            received = f"a link to nothing, {link} -> {escape_control(os.readlink(link))}"
+            remedy = "Mend the link, or bring back what it leads to."
+        elif alike := find_alike_path(str(path)):
+            received = (
+                f"none of this name, but one that looks like it, {alike!a} and not {str(path)!a}"
+            )
+            remedy = "Write the name as it is on disk."
+    return UnreadableClipError(
+        f"{path}: expected a folder of images or a video file, received: {received}. {remedy}"
+    )
+
+
+def _find_link_to_nothing(path: Path) -> Path | None:
+    """Finds the link, of the path or a folder above it, that `ls` shows and that leads nowhere."""
+    places = (path, *path.parents)
+    return next((x for x in places if os.path.islink(x) and not os.path.exists(x)), None)
