@@ -26,6 +26,10 @@ _SYSTEM_ERROR = re.compile(r"\berrno = ([1-9]\d*)|can't retrieve stat info")
 _RUN_AGAIN = "run extract_features (or import_features) again; it makes only what is missing"
 
 
+class ForeignClipError(ValueError):
+    """A clip's file is whole, and of another contract or source than it should be."""
+
+
 class ClipFeatures(NamedTuple):
     """The features of one clip.
 
@@ -68,8 +72,8 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, as is any damage met inside the block, or carries another
-            contract.
+        ForeignClipError: If it carries another contract.
+        ValueError: If it is damaged, as is any damage met inside the block.
         OSError, MemoryError: If it cannot be read now, whole as it may be.
     """
     try:
@@ -84,14 +88,12 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
             f"{path}: not a readable HDF5 file ({error}). Delete the file and {_RUN_AGAIN}."
         ) from error
     with file, _name_damage(path):
-        is_of_contract = read_text(file.id, "contract", "") == contract.digest
-        if is_of_contract:
-            yield file
-    if not is_of_contract:
-        raise ValueError(
-            f"{path}: carries another contract than {contract_path}. Delete the file and "
-            f"{_RUN_AGAIN}."
-        )
+        if read_text(file.id, "contract", "") != contract.digest:
+            raise ForeignClipError(
+                f"{path}: carries another contract than {contract_path}. Delete the file and "
+                f"{_RUN_AGAIN}."
+            )
+        yield file
 
 
 @contextlib.contextmanager
@@ -162,7 +164,7 @@ def is_damage(error: Exception) -> bool:
 
     A damaged header has h5py raise nearly anything: also KeyError, TypeError, UnicodeDecodeError.
     """
-    if isinstance(error, (MemoryError, MissingFilterError)):
+    if isinstance(error, (MemoryError, MissingFilterError, ForeignClipError)):
         return False
     number = getattr(error, "errno", None)
     return number is None or number in _NO_FILE

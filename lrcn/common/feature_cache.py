@@ -22,6 +22,7 @@ from lrcn.common.clip import SourceStat
 from lrcn.common.clip_features import (
     ClipClock,
     ClipFeatures,
+    ForeignClipError,
     enable_decompression,
     is_damage,
     open_attributes,
@@ -225,14 +226,12 @@ class FeatureCache:
         with open_clip(path, self.contract, contract_path=self.contract_path) as file:
             source = read_recorded_source(file.id)
             # Splits, labels and what is told of a score are of the first; see `digest_sources`.
-            is_same = source == self._sources.setdefault(clip_id, source)
-            if is_same:
-                yield file
-        if not is_same:
-            raise ValueError(
-                f"{path}: made of another source than when this program started. Let the "
-                "extraction end, then start this again."
-            )
+            if source != self._sources.setdefault(clip_id, source):
+                raise ForeignClipError(
+                    f"{path}: made of another source than when this program started. Let the "
+                    "extraction end, then start this again."
+                )
+            yield file
 
     @contextlib.contextmanager
     def _open_maps(self, clip_id: str) -> Iterator[h5py.File]:
