@@ -20,10 +20,9 @@ import numpy as np
 from absl import flags, logging
 
 from benchmarks import timing
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(timing)
+adopt_flags(timing)
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
 _COMPUTE_DTYPE = flags.DEFINE_string("compute_dtype", "auto", "What VGG16 multiplies in.")

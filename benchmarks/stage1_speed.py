@@ -28,10 +28,9 @@ from absl import flags
 
 from benchmarks import timing
 from benchmarks.synthetic_cache import ZERO_PART
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(timing)
+adopt_flags(timing)
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "Side of the frames in pixels.")
 _CLIPS = flags.DEFINE_integer("clips", 8, "Clips of each kind for the end-to-end rows.")

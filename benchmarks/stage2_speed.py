@@ -16,10 +16,9 @@ import numpy as np
 from absl import flags, logging
 
 from benchmarks import timing
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(timing)
+adopt_flags(timing)
 
 _CLIPS = flags.DEFINE_integer("clips", 48, "Clips in the cache.", lower_bound=16)
 _PIXEL_CLIPS = flags.DEFINE_integer("pixel_clips", 2, "Clips of a step of the row on pixels.")

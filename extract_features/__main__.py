@@ -3,11 +3,9 @@
 from absl import flags
 
 from extract_features import backbone_flags, data_flags
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(data_flags)
-flags.adopt_module_key_flags(backbone_flags)
+adopt_flags(data_flags, backbone_flags)
 flags.mark_flag_as_required("cache_dir")
 
 _KEEP_PARTIAL = flags.DEFINE_bool(

@@ -5,10 +5,9 @@ from pathlib import Path
 from absl import flags
 
 from extract_features import data_flags
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(data_flags)
+adopt_flags(data_flags)
 flags.mark_flag_as_required("cache_dir")
 
 _FEATURES = flags.DEFINE_string(

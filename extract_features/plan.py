@@ -3,14 +3,12 @@
 Ends with status 1 where an extraction would, since clips cannot be read or the disk is too small.
 """
 
-from absl import flags, logging
+from absl import logging
 
 from extract_features import backbone_flags, data_flags
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(data_flags)
-flags.adopt_module_key_flags(backbone_flags)
+adopt_flags(data_flags, backbone_flags)
 
 _NAMED_UNREADABLE = 5
 

@@ -19,6 +19,7 @@ FLAG_FILES = (
     "train_head.head_flags",
     "train_head.manifest_flag",
     "train_head.run_flags",
+    "train_head.setting_flags",
     "train_head.train_flags",
 )
 # What the programs need before, or without, TensorFlow.

@@ -1,13 +1,10 @@
 """Trains the head on a feature cache, then scores it on the clips held out for testing."""
 
-from absl import flags
-
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from train_head import run_flags, train_flags
+from train_head.manifest_flag import read_manifest_path
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(run_flags)
-flags.adopt_module_key_flags(train_flags)
+adopt_flags(run_flags)
 
 
 def _read_config():
@@ -22,7 +19,8 @@ def main() -> int:
     from train_head.score_table import format_headline
     from train_head.train import train_run
 
-    data, run = run_flags.read_training_data(), RunDir(run_flags.RUN_DIR.value)
+    data = train_flags.read_training_data(read_manifest_path())
+    run = RunDir(run_flags.RUN_DIR.value)
     train_run(config, data, run=run, **run_flags.read_options())
     scores = score_held_out(run, data.cache)
     if scores is not None:

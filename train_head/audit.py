@@ -4,14 +4,10 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from train_head import cache_flag, manifest_flag
-from train_head.cache_flag import read_named_cache
-from train_head.manifest_flag import read_manifest_path
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(cache_flag)
-flags.adopt_module_key_flags(manifest_flag)
+adopt_flags(cache_flag, manifest_flag)
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "Folder of audit.json; made where there is none.", required=True
@@ -34,7 +30,7 @@ def main() -> int:
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
-    cache = read_named_cache()
+    cache = cache_flag.read_named_cache()
     path = Path(_OUTPUT_DIR.value) / "audit.json"
     # Before all clips are compared: where it cannot be written, nobody waits for that.
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +38,7 @@ def main() -> int:
     audit = find_near_duplicates(
         cache,
         threshold=threshold,
-        manifest_path=read_manifest_path(),
+        manifest_path=manifest_flag.read_manifest_path(),
     )
     write_json(path, audit)
     print(format_audit(audit))

@@ -9,18 +9,12 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
-from train_head import cache_flag, manifest_flag, train_flags
-from train_head.cache_flag import read_named_cache
-from train_head.manifest_flag import read_manifest_path
+from lrcn.common.program import adopt_flags, run_program
+from train_head import manifest_flag, train_flags
 
-# --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
-_REFUSED = ("labels", "frame_labels", "rnn", "frame_order")
-for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
-    if _flag.name not in _REFUSED:
-        flags.declare_key_flag(_flag.name)
-flags.adopt_module_key_flags(cache_flag)
-flags.adopt_module_key_flags(manifest_flag)
+# The models differ in these.
+_REFUSED = ("rnn", "frame_order")
+adopt_flags(manifest_flag, train_flags, but=("labels", "frame_labels", *_REFUSED))
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
@@ -38,7 +32,7 @@ _SEEDS = flags.DEFINE_integer(
 
 def _read_config():
     config = train_flags.read_train_config()
-    for name in ("rnn", "frame_order"):
+    for name in _REFUSED:
         if flags.FLAGS[name].present:
             raise ValueError(f"--{name}: the models of the comparison differ in it. Leave it out.")
     if config.seed + _SEEDS.value > 2**32:
@@ -53,16 +47,11 @@ def main() -> int:
     from train_head.comparison import compare_models
     from train_head.comparison_plot import draw_comparison
     from train_head.comparison_text import format_table
-    from train_head.training_data import TrainingData
 
     output_dir = Path(_OUTPUT_DIR.value)
     comparison = compare_models(
         config,
-        TrainingData(
-            read_named_cache(),
-            manifest_path=read_manifest_path(),
-            weights=train_flags.WEIGHTS.value,
-        ),
+        train_flags.read_training_data(manifest_flag.read_manifest_path()),
         output_dir=output_dir,
         num_seeds=_SEEDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,

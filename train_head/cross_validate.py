@@ -4,14 +4,11 @@ from pathlib import Path
 
 from absl import flags
 
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from lrcn.common.wording import pad_names
-from train_head import cache_flag, train_flags
-from train_head.cache_flag import read_named_cache
+from train_head import train_flags
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(cache_flag)
-flags.adopt_module_key_flags(train_flags)
+adopt_flags(train_flags)
 
 _MANIFESTS = flags.DEFINE_list(
     "manifests",
@@ -51,20 +48,17 @@ def main() -> None:
     from train_head.cross_validation import cross_validate, find_manifests
     from train_head.folds import write_folds
     from train_head.score_table import format_headline
-    from train_head.training_data import TrainingData
 
-    cache, output_dir = read_named_cache(), Path(_OUTPUT_DIR.value)
+    data, output_dir = train_flags.read_training_data(), Path(_OUTPUT_DIR.value)
     if _FOLDS.value is None:
         manifest_paths = find_manifests(_MANIFESTS.value)
     else:
-        manifest_paths = write_folds(config, cache, output_dir=output_dir, num_folds=_FOLDS.value)
+        manifest_paths = write_folds(
+            config, data.cache, output_dir=output_dir, num_folds=_FOLDS.value
+        )
     content = cross_validate(
         config,
-        TrainingData(
-            cache,
-            frame_labels_path=train_flags.read_frame_labels_path(),
-            weights=train_flags.WEIGHTS.value,
-        ),
+        data,
         manifest_paths=manifest_paths,
         output_dir=output_dir,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,

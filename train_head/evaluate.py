@@ -2,12 +2,10 @@
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from train_head import cache_flag
-from train_head.cache_flag import read_named_cache
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(cache_flag)
+adopt_flags(cache_flag)
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _SPLIT = flags.DEFINE_enum(
@@ -38,7 +36,7 @@ def main() -> int:
 
     run = RunDir(_RUN_DIR.value)
     run.check_trained()
-    cache = read_named_cache()
+    cache = cache_flag.read_named_cache()
     how = {"num_windows": _WINDOWS.value, "first_view_only": _VIEWS.value == "first"}
     print(format_metrics(evaluate_run(run, cache, split=_SPLIT.value, **how)))
     logging.info(

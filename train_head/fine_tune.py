@@ -1,51 +1,33 @@
 """Trains the head with VGG16 frozen, then VGG16's last layers and the head together."""
 
-from absl import flags
-
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from train_head import run_flags, train_flags
 from train_head.config import SCHEDULES, FineTuneConfig
+from train_head.manifest_flag import read_manifest_path
+from train_head.setting_flags import define_setting
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(run_flags)
-flags.adopt_module_key_flags(train_flags)
+adopt_flags(run_flags)
 
-_DEFAULTS = FineTuneConfig()
-
-# Each has the name and the default of a field of FineTuneConfig. Those without tune_ are of the
-# first phase, and what makes the batches is the same for both.
-flags.DEFINE_integer(
+# Those without tune_ are of the first phase, and what makes the batches is the same for both.
+define_setting(
     "tune_layers",
-    _DEFAULTS.tune_layers,
     "How many of VGG16's last layers to train with the head, counted without its classifier: 5 are "
     "block4_pool, the three convolutions of block 5 and block5_pool; 2 are the last convolution "
     "and block5_pool. A step needs about 3 MB of memory for each of its --batch_size x --seq_len "
     "frames of 224 px, so 0.7 GB by default.",
-    lower_bound=2,
-    upper_bound=5,
+    lowest=2,
+    highest=5,
 )
-flags.DEFINE_integer(
-    "tune_epochs",
-    _DEFAULTS.tune_epochs,
-    "Passes over the train clips, at most, after those of the head alone.",
-    lower_bound=1,
+define_setting(
+    "tune_epochs", "Passes over the train clips, at most, after those of the head alone.", lowest=1
 )
-flags.DEFINE_float(
+define_setting(
     "tune_learning_rate",
-    _DEFAULTS.tune_learning_rate,
     "Step size for VGG16's layers and head together; low, as both have been trained.",
-    lower_bound=0.0,
 )
-flags.DEFINE_enum(
-    "tune_schedule",
-    _DEFAULTS.tune_schedule,
-    SCHEDULES,
-    "As --schedule, over --tune_epochs.",
-)
-flags.DEFINE_float(
-    "tune_clipnorm", _DEFAULTS.tune_clipnorm, "As --clipnorm, over all gradients.", lower_bound=0.0
-)
-flags.DEFINE_float("tune_clipvalue", _DEFAULTS.tune_clipvalue, "As --clipvalue.", lower_bound=0.0)
+define_setting("tune_schedule", "As --schedule, over --tune_epochs.", values=SCHEDULES)
+define_setting("tune_clipnorm", "As --clipnorm, over all gradients.")
+define_setting("tune_clipvalue", "As --clipvalue.")
 
 
 def _read_config():
@@ -60,7 +42,8 @@ def main() -> int:
     from train_head.held_out import score_held_out, score_run
     from train_head.score_table import format_headline
 
-    data, run = run_flags.read_training_data(), RunDir(run_flags.RUN_DIR.value)
+    data = train_flags.read_training_data(read_manifest_path())
+    run = RunDir(run_flags.RUN_DIR.value)
     fine_tune_run(config, data, run=run, **run_flags.read_options())
     scores = score_held_out(run, data.cache)
     if scores is not None:

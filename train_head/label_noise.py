@@ -8,16 +8,10 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
-from train_head import cache_flag, train_flags
-from train_head.cache_flag import read_named_cache
+from lrcn.common.program import adopt_flags, run_program
+from train_head import train_flags
 
-# --help lists the flags of the program's own file and of those it adopts: all but those it refuses.
-_REFUSED = ("labels", "frame_labels")
-for _flag in flags.FLAGS.get_key_flags_for_module(train_flags):
-    if _flag.name not in _REFUSED:
-        flags.declare_key_flag(_flag.name)
-flags.adopt_module_key_flags(cache_flag)
+adopt_flags(train_flags, but=("labels", "frame_labels"))
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
@@ -40,12 +34,11 @@ def main() -> int:
 
     from train_head.label_doubt import format_doubts, rank_labels, write_doubts
     from train_head.label_doubt_sheet import draw_doubts
-    from train_head.training_data import TrainingData
 
-    cache, output_dir = read_named_cache(), Path(_OUTPUT_DIR.value)
+    data, output_dir = train_flags.read_training_data(), Path(_OUTPUT_DIR.value)
     doubts = rank_labels(
         config,
-        TrainingData(cache, weights=train_flags.WEIGHTS.value),
+        data,
         output_dir=output_dir,
         num_folds=_FOLDS.value,
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
@@ -54,7 +47,7 @@ def main() -> int:
     print(format_doubts(doubts, num_shown=_NUM_SHOWN))
     write_doubts(table_path, doubts)
     logging.info("Written: %s", table_path)
-    if draw_doubts(sheet_path, doubts[:_NUM_SHOWN], cache=cache):
+    if draw_doubts(sheet_path, doubts[:_NUM_SHOWN], cache=data.cache):
         logging.info("Written: %s", sheet_path)
     return 0
 

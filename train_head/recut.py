@@ -6,12 +6,10 @@ that the head is trained on, so what is tested there is not trained on here.
 
 from absl import flags
 
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from train_head import cache_flag
-from train_head.cache_flag import read_named_cache
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(cache_flag)
+adopt_flags(cache_flag)
 
 _NEW_CACHE_DIR = flags.DEFINE_string(
     "new_cache_dir", None, "Feature cache that the command makes.", required=True
@@ -22,7 +20,8 @@ def main() -> None:
     from train_head.fine_tuning import CUT
     from train_head.reproduction import make_extraction_command
 
-    print(make_extraction_command(read_named_cache(), cache_dir=_NEW_CACHE_DIR.value, cut=CUT))
+    cache = cache_flag.read_named_cache()
+    print(make_extraction_command(cache, cache_dir=_NEW_CACHE_DIR.value, cut=CUT))
 
 
 if __name__ == "__main__":

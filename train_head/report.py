@@ -4,12 +4,10 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
+from lrcn.common.program import adopt_flags, run_program
 from train_head import cache_flag
-from train_head.cache_flag import read_named_cache
 
-# --help lists the flags of the program's own file and of those it adopts.
-flags.adopt_module_key_flags(cache_flag)
+adopt_flags(cache_flag)
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _COMPARE_DIR = flags.DEFINE_string(
@@ -25,7 +23,7 @@ def main() -> int:
     run = RunDir(_RUN_DIR.value)
     write_report(
         run,
-        read_named_cache(),
+        cache_flag.read_named_cache(),
         compare_dir=None if _COMPARE_DIR.value is None else Path(_COMPARE_DIR.value),
         audit_dir=None if _AUDIT_DIR.value is None else Path(_AUDIT_DIR.value),
     )

@@ -2,12 +2,10 @@
 
 from absl import flags
 
-from train_head import cache_flag, manifest_flag, train_flags
-from train_head.cache_flag import read_named_cache
-from train_head.manifest_flag import read_manifest_path
+from lrcn.common.program import adopt_flags
+from train_head import manifest_flag, train_flags
 
-flags.adopt_module_key_flags(cache_flag)
-flags.adopt_module_key_flags(manifest_flag)
+adopt_flags(manifest_flag, train_flags)
 
 RUN_DIR = flags.DEFINE_string(
     "run_dir",
@@ -32,18 +30,6 @@ flags.register_validator(
     lambda value: value == "all" or (value.isdecimal() and int(value) > 0),
     message="expected a number of devices, at least 1, or all",
 )
-
-
-def read_training_data():
-    """Returns the flags' `TrainingData`."""
-    from train_head.training_data import TrainingData
-
-    return TrainingData(
-        read_named_cache(),
-        manifest_path=read_manifest_path(),
-        frame_labels_path=train_flags.read_frame_labels_path(),
-        weights=train_flags.WEIGHTS.value,
-    )
 
 
 def read_options() -> dict:

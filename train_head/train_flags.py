@@ -5,13 +5,13 @@ from pathlib import Path
 
 from absl import flags
 
-from train_head import head_flags
+from lrcn.common.program import adopt_flags
+from train_head import cache_flag, head_flags
 from train_head.config import CLASS_WEIGHTS, SCHEDULES, TrainConfig
 from train_head.optimizer import OPTIMIZERS
+from train_head.setting_flags import define_setting
 
-_DEFAULTS = TrainConfig()
-
-flags.adopt_module_key_flags(head_flags)
+adopt_flags(cache_flag, head_flags)
 
 CHECKPOINT_SEC = flags.DEFINE_float(
     "checkpoint_sec",
@@ -20,8 +20,7 @@ CHECKPOINT_SEC = flags.DEFINE_float(
     "much and the epoch it came in. Does not change the result.",
     lower_bound=0.0,
 )
-
-FRAME_LABELS = flags.DEFINE_string(
+_FRAME_LABELS = flags.DEFINE_string(
     "frame_labels",
     None,
     "With --labels=frame, the frames' labels: a .csv file with the columns clip_id, start_sec, "
@@ -30,125 +29,85 @@ FRAME_LABELS = flags.DEFINE_string(
     "a class name a line for each frame. Frames without a label do not count. The run keeps a "
     "copy, so a run that exists can go without.",
 )
-
-# The others have the name and the default of a field of TrainConfig.
-
-flags.DEFINE_bool(
-    "jitter",
-    _DEFAULTS.jitter,
-    "In training, take a random frame of each segment instead of its middle (augments).",
-)
-flags.DEFINE_float(
-    "min_span",
-    _DEFAULTS.min_span,
-    "In training, read a random unbroken span of each clip, at least this part of its frames, and "
-    "sample from it (augments); 1 is the whole clip.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
-flags.DEFINE_float(
-    "drop_frames",
-    _DEFAULTS.drop_frames,
-    "In training, leave each frame out with this probability and sample from the others "
-    "(augments); 0 is off.",
-    lower_bound=0.0,
-    upper_bound=0.99,
-)
-flags.DEFINE_float(
-    "input_dropout",
-    _DEFAULTS.input_dropout,
-    "Part of a frame's features to drop in training; more guards small sets.",
-    lower_bound=0.0,
-    upper_bound=0.99,
-)
-flags.DEFINE_float(
-    "dropout",
-    _DEFAULTS.dropout,
-    "Part of the FC layer's and each RNN's outputs to drop in training; more guards small sets.",
-    lower_bound=0.0,
-    upper_bound=0.99,
-)
-flags.DEFINE_float(
-    "recurrent_dropout",
-    _DEFAULTS.recurrent_dropout,
-    "Part of an RNN's state to drop from frame to frame in training. More than 0 switches the "
-    "fused cuDNN kernel off, without which an RNN is several times slower on a GPU.",
-    lower_bound=0.0,
-    upper_bound=0.99,
-)
-flags.DEFINE_enum(
-    "class_weights",
-    _DEFAULTS.class_weights,
-    CLASS_WEIGHTS,
-    "balanced: a train clip of a rare class counts more in the loss, so that all classes count "
-    "alike. none: all clips count alike. With --labels=frame: frames, not clips.",
-)
-flags.DEFINE_bool(
-    "balanced_sampling",
-    _DEFAULTS.balanced_sampling,
-    "Draw all classes equally often in an epoch, instead of each clip once: clips of a rare class "
-    "come several times, of a frequent one not all. Instead of --class_weights=balanced.",
-)
-flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Clips of a step.", lower_bound=1)
-flags.DEFINE_integer(
-    "epochs", _DEFAULTS.epochs, "Passes over the train clips, at most.", lower_bound=1
-)
-flags.DEFINE_integer(
-    "patience",
-    _DEFAULTS.patience,
-    "Epochs after which training stops if none of them reaches the best top-1 on val.",
-    lower_bound=1,
-)
-flags.DEFINE_enum(
-    "optimizer", _DEFAULTS.optimizer, list(OPTIMIZERS), "How weights follow gradients."
-)
-flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate, "Step size of the optimizer.", lower_bound=0.0
-)
-flags.DEFINE_enum(
-    "schedule",
-    _DEFAULTS.schedule,
-    SCHEDULES,
-    "cosine: the learning rate falls to zero over --epochs, so the last epochs are steady. "
-    "constant: it stays.",
-)
-flags.DEFINE_float(
-    "warmup_epochs",
-    _DEFAULTS.warmup_epochs,
-    "Epochs, or a part of one, in which the learning rate first rises from zero; guards against "
-    "a start that breaks the weights.",
-    lower_bound=0.0,
-)
-flags.DEFINE_float(
-    "clipnorm",
-    _DEFAULTS.clipnorm,
-    "Scale all gradients of a step down to this norm, together; 0 is off.",
-    lower_bound=0.0,
-)
-flags.DEFINE_float(
-    "clipvalue",
-    _DEFAULTS.clipvalue,
-    "Clip each gradient to plus or minus this, instead of by norm; 0 is off.",
-    lower_bound=0.0,
-)
-flags.DEFINE_bool(
-    "mixed_precision",
-    _DEFAULTS.mixed_precision,
-    "Compute the FC layer, nearly all of the work, in half precision where the device is faster "
-    "with it: bfloat16, or float16 on older GPUs. The saved model is float32.",
-)
-flags.DEFINE_integer(
-    "seed",
-    _DEFAULTS.seed,
-    "Decides initial weights, order of clips, augmentation and dropout.",
-    lower_bound=0,
-    upper_bound=2**32 - 1,
-)
-WEIGHTS = flags.DEFINE_string(
+_WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
     "VGG16's weights, where they have moved since extraction: imagenet, random or a file. Other "
     "weights than the cache's are refused. Read only for a cache cut below block5_pool.",
+)
+define_setting(
+    "jitter", "In training, take a random frame of each segment instead of its middle (augments)."
+)
+define_setting(
+    "min_span",
+    "In training, read a random unbroken span of each clip, at least this part of its frames, and "
+    "sample from it (augments); 1 is the whole clip.",
+    highest=1.0,
+)
+define_setting(
+    "drop_frames",
+    "In training, leave each frame out with this probability and sample from the others "
+    "(augments); 0 is off.",
+    highest=0.99,
+)
+define_setting(
+    "input_dropout",
+    "Part of a frame's features to drop in training; more guards small sets.",
+    highest=0.99,
+)
+define_setting(
+    "dropout",
+    "Part of the FC layer's and each RNN's outputs to drop in training; more guards small sets.",
+    highest=0.99,
+)
+define_setting(
+    "recurrent_dropout",
+    "Part of an RNN's state to drop from frame to frame in training. More than 0 switches the "
+    "fused cuDNN kernel off, without which an RNN is several times slower on a GPU.",
+    highest=0.99,
+)
+define_setting(
+    "class_weights",
+    "balanced: a train clip of a rare class counts more in the loss, so that all classes count "
+    "alike. none: all clips count alike. With --labels=frame: frames, not clips.",
+    values=CLASS_WEIGHTS,
+)
+define_setting(
+    "balanced_sampling",
+    "Draw all classes equally often in an epoch, instead of each clip once: clips of a rare class "
+    "come several times, of a frequent one not all. Instead of --class_weights=balanced.",
+)
+define_setting("batch_size", "Clips of a step.", lowest=1)
+define_setting("epochs", "Passes over the train clips, at most.", lowest=1)
+define_setting(
+    "patience",
+    "Epochs after which training stops if none of them reaches the best top-1 on val.",
+    lowest=1,
+)
+define_setting("optimizer", "How weights follow gradients.", values=OPTIMIZERS)
+define_setting("learning_rate", "Step size of the optimizer.")
+define_setting(
+    "schedule",
+    "cosine: the learning rate falls to zero over --epochs, so the last epochs are steady. "
+    "constant: it stays.",
+    values=SCHEDULES,
+)
+define_setting(
+    "warmup_epochs",
+    "Epochs, or a part of one, in which the learning rate first rises from zero; guards against "
+    "a start that breaks the weights.",
+)
+define_setting("clipnorm", "Scale all gradients of a step down to this norm, together; 0 is off.")
+define_setting(
+    "clipvalue", "Clip each gradient to plus or minus this, instead of by norm; 0 is off."
+)
+define_setting(
+    "mixed_precision",
+    "Compute the FC layer, nearly all of the work, in half precision where the device is faster "
+    "with it: bfloat16, or float16 on older GPUs. The saved model is float32.",
+)
+define_setting(
+    "seed", "Decides initial weights, order of clips, augmentation and dropout.", highest=2**32 - 1
 )
 
 
@@ -170,10 +129,10 @@ def read_train_config(
             "Expected --labels=clip, since this program is about the labels of whole clips. "
             "Received: --labels=frame. Leave it out."
         )
-    if labels == "clip" and FRAME_LABELS.value is not None:
+    if labels == "clip" and _FRAME_LABELS.value is not None:
         raise ValueError(
             f"Expected --labels=frame with --frame_labels. Received: --labels=clip, --frame_labels="
-            f"{FRAME_LABELS.value}. Add the one, or leave out the other."
+            f"{_FRAME_LABELS.value}. Add the one, or leave out the other."
         )
     settings = {x.name: flags.FLAGS[x.name].value for x in dataclasses.fields(kind)}
     for value in [name for name in settings if name.endswith("clipvalue")]:
@@ -183,6 +142,13 @@ def read_train_config(
     return kind(**settings)
 
 
-def read_frame_labels_path() -> Path | None:
-    """Returns `--frame_labels`, None where it is left out."""
-    return None if FRAME_LABELS.value is None else Path(FRAME_LABELS.value)
+def read_training_data(manifest_path: Path | None = None):
+    """Returns the flags' `TrainingData`, with the splits of a manifest in place of the cache's."""
+    from train_head.training_data import TrainingData
+
+    return TrainingData(
+        cache_flag.read_named_cache(),
+        manifest_path=manifest_path,
+        frame_labels_path=None if _FRAME_LABELS.value is None else Path(_FRAME_LABELS.value),
+        weights=_WEIGHTS.value,
+    )

@@ -5,8 +5,9 @@ import logging as python_logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from absl import app, flags, logging
 
@@ -20,6 +21,16 @@ _NO_PATHS = ("group_regex",)
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+
+flags.disclaim_key_flags()  # so `adopt_flags` is of the module that calls it
+
+
+def adopt_flags(*modules: ModuleType, but: Collection[str] = ()) -> None:
+    """Lets `--help` of the calling program list the flags of other modules too, save some."""
+    for module in modules:
+        for flag in flags.FLAGS.get_key_flags_for_module(module):
+            if flag.name not in but:
+                flags.declare_key_flag(flag.name)
 
 
 def run_program(
