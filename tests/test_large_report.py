@@ -37,7 +37,7 @@ def make_large_page(*, num_classes, num_clips):
         Clip(f"{class_names[k]}/v_Clip_g{i:05d}_c01", "x", class_names[k], "test")
         for i, k in enumerate(class_ids)
     ]
-    scored = ScoredClips("test", clips, class_names, class_ids, probabilities)
+    scored = ScoredClips(clips, class_names, class_ids, probabilities)
     noise = random.integers(256, size=(14, 16 * 14, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize((16 * 56, 56)).save(file, "JPEG", quality=75)

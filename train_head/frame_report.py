@@ -3,18 +3,11 @@
 import numpy as np
 
 from lrcn.common.clip_features import ClipClock
-from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
-from train_head.config import read_config
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
 from train_head.prediction_file import check_is_of_run
-from train_head.report_data import (
-    describe_origin,
-    list_confusions,
-    score_reported,
-    summarize_training,
-)
+from train_head.report_data import list_confusions
 from train_head.report_page import fill_template
 
 # Clips shown over time, and their bands: thousands would make the page slow.
@@ -30,41 +23,38 @@ _HUE_STEP = 137.508
 _FIRST_HUE = 250.0
 
 
-def render_frame_page(run: RunDir, cache: FeatureCache, *, audit: dict | None) -> str:
-    """Renders the report of a run.
+def render_frame_page(run: RunDir, *, scores: dict, training: dict, **content) -> str:
+    """Fills in `report_frames.html.jinja`.
 
     Args:
-        run: A trained run with a label for every frame; it is scored where it was not yet.
-        cache: The cache that it was trained on.
-        audit: From `report_data.read_audit`, or None.
+        run: A run with a label for every frame, that was scored.
+        scores: The content of `metrics.json`.
+        training: From `report_data.summarize_training`.
+        **content: What else the template names.
 
     Raises:
-        FileNotFoundError: If clips to score are missing.
-        ValueError: If no clip is held out, or the run's predictions are damaged.
+        ValueError: If the run's predictions are damaged.
     """
-    scores, predictions = _read_scores(run, cache)
-    clips, training = find_least_right(predictions), summarize_training(run)
+    split = scores["split"]
+    predictions = read_frame_predictions(run.predictions_path(split))
+    check_is_of_run(run, split, predictions)
+    class_names = predictions.class_names
     return fill_template(
         "report_frames.html.jinja",
-        scripts=("report_charts.js", "report_tables.js", "report_frames.js"),
+        scripts=("report_charts.js", "report_tables.js"),
         styles=("report.css", "report_frames.css"),
         page_data={"training": training},
-        run_name=run.path.resolve().name,
         scores=scores,
         overlaps=OVERLAPS,
-        class_names=predictions.class_names,
-        has_matrix=len(predictions.class_names) <= _MAX_MATRIX_CLASSES,
+        class_names=class_names,
+        has_matrix=len(class_names) <= _MAX_MATRIX_CLASSES,
         confusions=list_confusions(scores["confusion_matrix"]),
-        hues=[
-            round((_FIRST_HUE + _HUE_STEP * k) % 360) for k in range(len(predictions.class_names))
-        ],
-        clips=clips,
-        metrics_name=run.metrics_path(scores["split"]).name,
-        predictions_name=run.predictions_path(scores["split"]).name,
+        hues=[round((_FIRST_HUE + _HUE_STEP * k) % 360) for k in range(len(class_names))],
+        clips=find_least_right(predictions),
+        metrics_name=run.metrics_path(split).name,
+        predictions_name=run.predictions_path(split).name,
         training=training,
-        is_fixed=read_config(run).sequence == "fixed",
-        audit=audit,
-        origin=describe_origin(run, cache, scores),
+        **content,
     )
 
 
@@ -134,11 +124,3 @@ def _format_moments(clock: ClipClock) -> list[str]:
     if np.isnan(clock.timestamp_sec).any():
         return [f"frame {x}" for x in clock.frame_index]
     return [f"{x:.2f} s" for x in clock.timestamp_sec]
-
-
-def _read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, FramePredictions]:
-    scores = score_reported(run, cache)
-    split = scores["split"]
-    found = read_frame_predictions(run.predictions_path(split))
-    check_is_of_run(run, split, clip_ids=found.clip_ids, class_names=found.class_names)
-    return scores, found

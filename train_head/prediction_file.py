@@ -94,33 +94,26 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
             f"--run_dir={run.path} --cache_dir=... --split={split}"
         )
     found = read_predictions(path)
-    check_is_of_run(
-        run,
-        split,
-        clip_ids=found.clip_ids,
-        class_names=found.class_names,
-        labels=found.labels,
-    )
+    check_is_of_run(run, split, found, labels=found.labels)
     return found
 
 
-def check_is_of_run(
-    run: RunDir,
-    split: str,
-    *,
-    clip_ids: list[str],
-    class_names: list[str],
-    labels: list[str] | None = None,
-) -> None:
-    """Checks that a table of predictions is of a run's clips, with their labels if it has some.
+def check_is_of_run(run: RunDir, split: str, found, *, labels: list[str] | None = None) -> None:
+    """Checks that predictions, of clips or of frames, are of a run's clips and classes.
+
+    Args:
+        run: The run.
+        split: Of the clips.
+        found: What was read of the file.
+        labels: The clips' labels, where it has them.
 
     Raises:
         ValueError: If not, or not in their order.
     """
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
     if (
-        clip_ids != [clip.clip_id for clip in clips]
-        or class_names != read_class_names(run.classes_path)
+        found.clip_ids != [clip.clip_id for clip in clips]
+        or found.class_names != read_class_names(run.classes_path)
         or (labels is not None and labels != [clip.label for clip in clips])
     ):
         raise ValueError(

@@ -209,8 +209,6 @@ for (const box of switches) {
   });
 }
 
-drawCurve("top1-curve", { name: "top1", isShare: true, yText: percent });
-drawCurve("loss-curve", { name: "loss", isShare: false, yText: (x) => String(Number(x.toPrecision(2))) });
 drawReliability();
 drawMatrix();
 if (data.compare) drawCompare();

@@ -17,19 +17,14 @@ function percent(x) {
 
 const nameCount = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
+function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;
 }
 
-function draw(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
+const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const draw = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
 function picture(width, height, title) {
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
@@ -67,7 +62,8 @@ function niceStep(maximum) {
   return [1, 2, 5, 10].map((m) => m * power).find((step) => maximum / step <= 5);
 }
 
-function drawCurve(target, { name, isShare, yText }) {
+function drawCurve(target, name, isShare) {
+  const yText = isShare ? percent : (x) => String(Number(x.toPrecision(2)));
   const { rows, best_epoch: best } = data.training;
   const series = [["val", "val_" + name, "true"], ["train", name, "guess"]]
     .map(([label, key, colour]) => ({ label, colour, points: rows.filter((r) => key in r).map((r) => [r.epoch, r[key]]) }))
@@ -136,3 +132,6 @@ function drawCompare() {
   });
   byId("compare-plot").append(svg);
 }
+
+drawCurve("top1-curve", "top1", true);
+drawCurve("loss-curve", "loss", false);

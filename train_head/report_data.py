@@ -10,7 +10,6 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
-from train_head.held_out import score_run
 from train_head.history import find_best_row, read_history
 from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
@@ -31,14 +30,12 @@ class ScoredClips:
     """The clips of the split that the report is about, and what the run predicts for them.
 
     Attributes:
-        split: Its name.
         clips: The N clips.
         class_names: The K names.
         class_ids: [N] int, the true classes.
         probabilities: [N, K] float.
     """
 
-    split: str
     clips: list[Clip]
     class_names: list[str]
     class_ids: np.ndarray
@@ -110,38 +107,10 @@ def list_confusions(confusion_matrix: list[list[int]]) -> list[dict]:
     ]
 
 
-def score_reported(run: RunDir, cache: FeatureCache) -> dict:
-    """Returns what `score_run` does, for a report.
-
-    Raises:
-        ValueError: If no clip is held out.
-    """
-    scores = score_run(run, cache)
-    if scores is None:
-        raise ValueError(
-            f"{run.manifest_path}: expected test or val clips to report on. Received: train clips "
-            "only. Give some of them another split, and train again."
-        )
-    return scores
-
-
-def read_scores(run: RunDir, cache: FeatureCache) -> tuple[dict, ScoredClips]:
-    """Reads the run's score on its test clips, or on the val clips where there are none.
-
-    A run that was not scored yet, or on other contents of these clips, is scored first.
-
-    Returns:
-        The content of `metrics.json`, and the clips.
-
-    Raises:
-        FileNotFoundError: If run, or clips to score, are missing.
-        ValueError: If no clip is held out, or the files of the run do not fit each other.
-    """
-    scores = score_reported(run, cache)
-    split = scores["split"]
+def read_scored_clips(run: RunDir, *, split: str) -> ScoredClips:
+    """Reads the clips of a split that was scored. Errors as `read_run_predictions`."""
     predictions = read_run_predictions(run, split=split)
-    return scores, ScoredClips(
-        split=split,
+    return ScoredClips(
         clips=[clip for clip in read_manifest(run.manifest_path) if clip.split == split],
         class_names=predictions.class_names,
         class_ids=predictions.class_ids,

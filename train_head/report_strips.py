@@ -81,6 +81,13 @@ def make_cards(
             cards[i]["strip"] = None if pictures is None else _make_strip(pictures)
             if failure:
                 failures.append(failure)
+    if failures:
+        logging.warning(
+            "%d of these %d clips go without pictures. The first: %s",
+            len(failures),
+            len(cards),
+            failures[0],
+        )
     return cards, failures
 
 
@@ -141,14 +148,3 @@ def _encode(pixels: np.ndarray, file_format: str, **options) -> str:
     Image.fromarray(pixels).save(file, file_format, **options)
     content = base64.b64encode(file.getvalue()).decode()
     return f"data:image/{file_format.lower()};base64,{content}"
-
-
-def log_failures(failures: list[str], *, num_cards: int) -> None:
-    """Says how many strips are missing, and why the first one is."""
-    if failures:
-        logging.warning(
-            "%d of these %d clips go without pictures. The first: %s",
-            len(failures),
-            num_cards,
-            failures[0],
-        )

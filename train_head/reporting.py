@@ -9,12 +9,13 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head import report_data
-from train_head.config import TrainConfig, read_config
+from train_head.config import read_config
 from train_head.evaluation import check_cache
 from train_head.explanation import Explainer
 from train_head.frame_report import render_frame_page
+from train_head.held_out import score_run
 from train_head.report_page import render_page
-from train_head.report_strips import log_failures, make_cards, make_pair_pictures
+from train_head.report_strips import make_cards, make_pair_pictures
 from train_head.run_model import load_model
 
 
@@ -36,7 +37,8 @@ def write_report(
 
     Raises:
         FileNotFoundError: If run, clips, or the named results are missing.
-        ValueError: If the cache is not that of the run, or as `report_data.read_scores`.
+        ValueError: If the cache is not that of the run, no clip is held out, or the files of the
+            run do not fit each other.
         PermissionError: If the run cannot be written to.
     """
     check_cache(run, cache)
@@ -50,6 +52,19 @@ def write_report(
     if audit is not None:
         clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
         make_pair_pictures(audit["pairs"], clips=clips, cache=cache)
+    scores = score_run(run, cache)
+    if scores is None:
+        raise ValueError(
+            f"{run.manifest_path}: expected test or val clips to report on. Received: train clips "
+            "only. Give some of them another split, and train again."
+        )
+    content = {
+        "run_name": run.path.resolve().name,
+        "scores": scores,
+        "training": report_data.summarize_training(run),
+        "audit": audit,
+        "origin": report_data.describe_origin(run, cache, scores),
+    }
     if config.labels == "frame":
         if compare is not None:
             logging.warning(
@@ -57,38 +72,17 @@ def write_report(
                 "--labels=frame leaves it out",
                 compare_dir,
             )
-        page = render_frame_page(run, cache, audit=audit)
+        page = render_frame_page(run, is_fixed=config.sequence == "fixed", **content)
     else:
-        page = _render_clip_page(run, cache, config, compare=compare, audit=audit)
+        scored = report_data.read_scored_clips(run, split=scores["split"])
+        cards, failures = make_cards(
+            scored.find_shown(),
+            scored=scored,
+            cache=cache,
+            explainer=Explainer(load_model(run)),
+            config=config,
+        )
+        page = render_page(
+            scored=scored, cards=cards, failures=failures, compare=compare, **content
+        )
     write_text(run.report_path, page)
-
-
-def _render_clip_page(
-    run: RunDir,
-    cache: FeatureCache,
-    config: TrainConfig,
-    *,
-    compare: dict | None,
-    audit: dict | None,
-) -> str:
-    explainer = Explainer(load_model(run))
-    scores, scored = report_data.read_scores(run, cache)
-    cards, failures = make_cards(
-        scored.find_shown(),
-        scored=scored,
-        cache=cache,
-        explainer=explainer,
-        config=config,
-    )
-    log_failures(failures, num_cards=len(cards))
-    return render_page(
-        run_name=run.path.resolve().name,
-        scores=scores,
-        scored=scored,
-        cards=cards,
-        failures=failures,
-        training=report_data.summarize_training(run),
-        compare=compare,
-        audit=audit,
-        origin=report_data.describe_origin(run, cache, scores),
-    )
