@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from small_data import make_config
 from small_labels import CLIPS, read, show, write_csv, write_files
 
-from train_head.frame_labels import check_trainable
+from train_head.label_coverage import check_trainable
 
 
 @pytest.mark.parametrize(
@@ -138,4 +139,4 @@ def test_label_that_the_run_does_not_have_is_named(timed, tmp_path):
 def test_labels_that_do_not_allow_training_are_refused(timed, tmp_path, rows, message):
     path = write_csv(tmp_path, *rows)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: expected {message}"):
-        check_trainable(read(path, timed), CLIPS, where=path)
+        check_trainable(read(path, timed), CLIPS, make_config(), where=path)

@@ -8,8 +8,7 @@ from small_data import write_cache
 from small_labels import FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
 from lrcn.common.clip import Clip
-from train_head.frame_label_file import format_frame_labels, write_frame_labels
-from train_head.frame_labels import find_runs
+from train_head.frame_labels import find_runs, format_frame_labels
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_what_a_run_keeps_is_read_as_it_was(strided, tmp_path):
     labels = read(write_csv(tmp_path, *rows), strided)
     assert show(labels) == "-ssr-r"
     kept = tmp_path / "kept.csv"
-    write_frame_labels(kept, labels)
+    kept.write_text(format_frame_labels(labels))
     expected = ["walk/a,2,5,sit", "walk/a,6,7,run", "walk/a,10,11,run", "b,0,7,sit"]
     assert kept.read_text() == "\n".join([FRAME_COLUMNS, *expected]) + "\n"
     again = read(kept, strided)

@@ -7,7 +7,7 @@ from small_data import make_config
 
 from lrcn.common.clip import Clip
 from train_head.frame_labels import UNLABELLED, FrameLabels
-from train_head.label_coverage import check_read_labels
+from train_head.label_coverage import check_trainable
 
 CLIPS = [Clip(name, name, "x", split) for name, split in (("t", "train"), ("v", "val"))]
 # 32 frames: three of `first`, one without a label, then `then`.
@@ -17,7 +17,7 @@ CLASS_IDS = np.array([0] * 3 + [UNLABELLED] + [1] * 28)
 def check(*, val=CLASS_IDS, **settings):
     labels = FrameLabels(["first", "then"], {"t": CLASS_IDS, "v": val}, {})
     config = make_config(labels="frame", seq_len=4, **settings)
-    check_read_labels(labels, CLIPS, config, where="labels.csv")
+    check_trainable(labels, CLIPS, config, where="labels.csv")
 
 
 @pytest.mark.parametrize("settings", [{"sampling": "tail"}, {"jitter": False}])

@@ -13,7 +13,9 @@ Intervals are half-open, [start, end), and what none of them holds is unlabelled
 moments of the source, so one set of labels serves every cache of it, whatever frames that selects.
 """
 
+import csv
 import dataclasses
+import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from lrcn.common.span import round_sec
 from lrcn.common.wording import name_count
 from train_head.interval_file import (
     EXPECTED_COLUMNS,
-    SEC_COLUMNS,
+    FRAME_COLUMNS,
     Interval,
     read_intervals,
 )
@@ -88,12 +90,12 @@ def read_frame_labels(
         names = {x: [lines[x][index] for index in clocks[x].frame_index] for x in clip_ids}
         warn_of_long(lines, clocks, folder=path)
     elif path.exists():
-        columns, intervals = read_intervals(path, known_ids)
-        names = {
-            x: _label_by_intervals(intervals.get(x, []), clocks[x], columns, where=f"{path}: {x}")
-            for x in clip_ids
+        in_sec, intervals = read_intervals(path, known_ids)
+        moments = {
+            x: _find_moments(clocks[x], in_sec=in_sec, where=f"{path}: {x}") for x in clip_ids
         }
-        warn_of_outside(intervals, clocks, columns)
+        names = {x: _label_by_intervals(intervals.get(x, []), moments[x]) for x in clip_ids}
+        warn_of_outside(intervals, moments, in_sec=in_sec)
     else:
         raise FileNotFoundError(
             f"{path}: no such file or folder. {EXPECTED_COLUMNS} in a .csv file, or a folder with "
@@ -126,33 +128,23 @@ def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> 
     )
 
 
-def check_trainable(labels: FrameLabels, clips: Sequence[Clip], *, where: Path | str) -> None:
-    """Checks that a head can be trained, chosen and scored with these labels.
+def format_frame_labels(labels: FrameLabels) -> str:
+    """Renders what a run keeps, a .csv of intervals in frames: of the same labels the same text.
 
-    Raises:
-        ValueError: If there are fewer than two classes, a clip has no labelled frame, or no frame
-            of the train clips has the label of a class.
+    An interval reaches from the first to behind the last of cached frames in a row that have one
+    label, so on the cache that they were read for they are the same again.
     """
-    if len(labels.class_names) < 2:
-        raise ValueError(
-            f"{where}: expected labels of at least two classes. Received: {labels.class_names}. "
-            "Label frames of another class."
-        )
-    without = [x.clip_id for x in clips if (labels.class_ids[x.clip_id] == UNLABELLED).all()]
-    if without:
-        raise ValueError(
-            f"{where}: expected a labelled frame in every clip. Received none in {len(without)} of "
-            f"{len(clips)}, such as {without[0]!r}. Label some, or name a manifest without them "
-            "(--manifest, of cross_validate --manifests)."
-        )
-    trained = [labels.class_ids[x.clip_id] for x in clips if x.split == "train"]
-    seen = set(np.concatenate([*trained, [UNLABELLED]]).tolist())
-    missing = [name for k, name in enumerate(labels.class_names) if k not in seen]
-    if missing:
-        raise ValueError(
-            f"{where}: expected train frames of every class. Received none of {missing}. Label "
-            "some, move clips to the train split, or take the class out."
-        )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["clip_id", *FRAME_COLUMNS, "label"])
+    for clip_id, class_ids in labels.class_ids.items():
+        frame_index = labels.clocks[clip_id].frame_index
+        for start, end in find_runs(class_ids):
+            class_id = class_ids[start]
+            if class_id != UNLABELLED:
+                first, last = int(frame_index[start]), int(frame_index[end - 1])
+                writer.writerow([clip_id, first, last + 1, labels.class_names[class_id]])
+    return text.getvalue()
 
 
 def find_runs(class_ids: np.ndarray) -> list[tuple[int, int]]:
@@ -187,20 +179,22 @@ def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
     return lines
 
 
-def _label_by_intervals(
-    intervals: list[Interval], clock: ClipClock, columns: tuple[str, str], *, where: str
-) -> list[str]:
+def _find_moments(clock: ClipClock, *, in_sec: bool, where: str) -> np.ndarray:
+    """Returns when each cached frame is, [T], as intervals say it: in seconds or by its number."""
+    if not in_sec:
+        return clock.frame_index
+    if np.isnan(clock.timestamp_sec).any():
+        raise ValueError(
+            f"{where}: expected frames with times, since the labels are in seconds. Received: "
+            "frames without, as of a folder of images or of imported features. Give the columns "
+            "start_frame,end_frame instead, or a folder of label files (<clip_id>.txt, a class "
+            "name a line for each frame)."
+        )
+    return round_sec(clock.timestamp_sec)
+
+
+def _label_by_intervals(intervals: list[Interval], moments: np.ndarray) -> list[str]:
     """Returns the label of each cached frame, empty where no interval holds it."""
-    moments = clock.frame_index.astype(np.float64)
-    if columns == SEC_COLUMNS:
-        if np.isnan(clock.timestamp_sec).any():
-            raise ValueError(
-                f"{where}: expected frames with times, since the labels are in seconds. Received: "
-                "frames without, as of a folder of images or of imported features. Give the "
-                "columns start_frame,end_frame instead, or a folder of label files "
-                "(<clip_id>.txt, a class name a line for each frame)."
-            )
-        moments = round_sec(clock.timestamp_sec)
     labels = np.full(len(moments), "", object)
     for start, end, label, _ in intervals:
         labels[(moments >= start) & (moments < end)] = label

@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 def read_intervals(
     path: Path, known_ids: Collection[str]
-) -> tuple[tuple[str, str], dict[str, list[Interval]]]:
+) -> tuple[bool, dict[str, list[Interval]]]:
     """Reads intervals.
 
     Args:
@@ -37,7 +37,7 @@ def read_intervals(
         known_ids: The clips that it may name.
 
     Returns:
-        `SEC_COLUMNS` or `FRAME_COLUMNS`, and {clip_id: its intervals}.
+        Whether they are in seconds, and {clip_id: its intervals}.
 
     Raises:
         ValueError: If the file breaks a rule, names an unknown clip, or gives a moment two labels.
@@ -59,7 +59,7 @@ def read_intervals(
         intervals[row["clip_id"]].append(interval)
     for of_clip in intervals.values():
         _check_overlaps(of_clip)
-    return columns, intervals
+    return columns == SEC_COLUMNS, intervals
 
 
 def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:

@@ -6,23 +6,25 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.clip_features import ClipClock
-from lrcn.common.span import round_sec
-from train_head.interval_file import SEC_COLUMNS, Interval
+from train_head.interval_file import Interval
 
 
 def warn_of_outside(
-    intervals: dict[str, list[Interval]], clocks: dict[str, ClipClock], columns: tuple[str, str]
+    intervals: dict[str, list[Interval]], moments: dict[str, np.ndarray], *, in_sec: bool
 ) -> None:
     """Warns of intervals before or behind all frames of their clip: milliseconds, another frame
     rate, or seconds that count from the start of a span.
+
+    Args:
+        intervals: By clip.
+        moments: [T], when each clip's frames are, in seconds or by number.
+        in_sec: Whether it is seconds.
     """
-    in_sec = columns == SEC_COLUMNS
     num_intervals, outside = 0, []
-    for clip_id, clock in clocks.items():
-        moments = round_sec(clock.timestamp_sec if in_sec else clock.frame_index)
-        first, last = float(moments[0]), float(moments[-1])
+    for clip_id, of_frames in moments.items():
+        first, last = float(of_frames[0]), float(of_frames[-1])
         # Before the first frame that is selected, as behind the last, are no more than between two.
-        gap = float(np.diff(moments).max(initial=0))
+        gap = float(np.diff(of_frames).max(initial=0))
         of_clip = intervals.get(clip_id, [])
         num_intervals += len(of_clip)
         for interval in of_clip:

@@ -19,9 +19,8 @@ from lrcn.common.manifest import (
 from lrcn.common.run_dir import RunDir, write_json
 from lrcn.common.tensorflow_start import set_keras
 from train_head.config import TrainConfig, read_config
-from train_head.frame_label_file import format_frame_labels, write_frame_labels
-from train_head.frame_labels import FrameLabels, check_trainable, read_frame_labels
-from train_head.label_coverage import check_read_labels
+from train_head.frame_labels import FrameLabels, format_frame_labels, read_frame_labels
+from train_head.label_coverage import check_trainable
 from train_head.provenance import digest_run_sources, has_other_sources, list_versions
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
@@ -65,7 +64,10 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
             difference = _find_difference(run, config, data, clips)
             if difference:
                 raise ValueError(f"{run.path}: {difference}. {_NAME_ANOTHER}, or delete this one.")
-            if _has_ended(run):
+            if run.model_path.exists():
+                logging.info("%s: trained already", run.path)
+                # Of a training that was killed after the model was there.
+                shutil.rmtree(run.checkpoints_path, ignore_errors=True)
                 yield None
                 return
         # TensorFlow comes with it: who is refused, or done, does not wait for that.
@@ -75,7 +77,9 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
         if is_new:
             _write_start(run, config, data.cache, clips, class_names, frame_labels)
         else:
-            _resume(run)
+            # Gone where the model of a run that had ended was removed, to train it once more.
+            run.checkpoints_path.mkdir(exist_ok=True)
+            run.remove_scores()
         with set_keras():
             yield strategy
 
@@ -94,28 +98,18 @@ def _find_difference(
             "made with other clips, labels, groups or splits, or in another order, than "
             f"{data.manifest_path} lists now"
         )
-    if _has_other_sources(run, cache, clips):
-        return f"made of other contents of these clips than {cache.cache_dir} has now"
-    if config.labels == "frame":
-        return _find_other_labels(run, data, clips)
-    if read_class_names(run.classes_path) != read_class_names(cache.classes_path):
-        return f"made with other classes, or in another order, than {cache.classes_path} has"
+    if run.sources_path.exists():  # not of an earlier version
+        check_cached(clips, cache, listed_in=cache.manifest_path)
+        if has_other_sources(run, cache, clips):
+            return f"made of other contents of these clips than {cache.cache_dir} has now"
+    if config.labels == "clip":
+        if read_class_names(run.classes_path) != read_class_names(cache.classes_path):
+            return f"made with other classes, or in another order, than {cache.classes_path} has"
+    elif data.frame_labels_path is not None:
+        given = format_frame_labels(_read_labels(data, clips))
+        if given != run.frame_labels_path.read_text(encoding="utf-8"):
+            return f"made with other frame labels than {data.frame_labels_path} has now"
     return ""
-
-
-def _has_ended(run: RunDir) -> bool:
-    if not run.model_path.exists():
-        return False
-    logging.info("%s: trained already", run.path)
-    # Of a training that was killed after the model was there.
-    shutil.rmtree(run.checkpoints_path, ignore_errors=True)
-    return True
-
-
-def _resume(run: RunDir) -> None:
-    # Gone where the model of a run that had ended was removed, to train it once more.
-    run.checkpoints_path.mkdir(exist_ok=True)
-    run.remove_scores()
 
 
 def _check_new(
@@ -154,8 +148,7 @@ def read_checked_labels(config: TrainConfig, data: TrainingData, clips: list[Cli
     """
     frame_labels = _read_labels(data, clips)
     where = f"{data.frame_labels_path}, with the splits of {data.manifest_path}"
-    check_trainable(frame_labels, clips, where=where)
-    check_read_labels(frame_labels, clips, config, where=where)
+    check_trainable(frame_labels, clips, config, where=where)
     return frame_labels
 
 
@@ -171,7 +164,7 @@ def _write_start(
     write_class_names(run.classes_path, class_names)
     run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off
     if frame_labels is not None:
-        write_frame_labels(run.frame_labels_path, frame_labels)
+        write_text(run.frame_labels_path, format_frame_labels(frame_labels))
     write_manifest(run.manifest_path, clips)
     write_json(run.contract_path, cache.contract.to_json())
     sources = digest_run_sources(cache, clips, labels_frames=frame_labels is not None)
@@ -183,29 +176,21 @@ def _write_start(
     write_json(run.config_path, config)
 
 
-def _has_other_sources(run: RunDir, cache: FeatureCache, clips: list[Clip]) -> bool:
-    if not run.sources_path.exists():  # of an earlier version
-        return False
-    check_cached(clips, cache, listed_in=cache.manifest_path)
-    return has_other_sources(run, cache, clips)
-
-
 def _holds_other_files(run: RunDir) -> bool:
     """Whether the folder has files that no training wrote that was killed at its very start."""
-    names = list_final_names(run.path)
-    first = run.checkpoints_path.name
-    at_start = {
-        first,
-        run.classes_path.name,
-        run.manifest_path.name,
-        run.frame_labels_path.name,
-        run.contract_path.name,
-        run.sources_path.name,
-        run.versions_path.name,
-        run.flags_path.name,
-        run.config_path.name,
-    }
-    return bool(names) and not (first in names and names <= at_start)
+    names, first = list_final_names(run.path), run.checkpoints_path
+    others = (
+        run.classes_path,
+        run.frame_labels_path,
+        run.manifest_path,
+        run.contract_path,
+        run.sources_path,
+        run.versions_path,
+        run.flags_path,
+        run.config_path,
+    )
+    at_start = {path.name for path in (first, *others)}
+    return bool(names) and not (first.name in names and names <= at_start)
 
 
 def _read_labels(data: TrainingData, clips: list[Clip]) -> FrameLabels:
@@ -219,13 +204,3 @@ def _read_labels(data: TrainingData, clips: list[Clip]) -> FrameLabels:
     return read_frame_labels(
         data.frame_labels_path, clip_ids=clip_ids, known_ids=known_ids, cache=cache
     )
-
-
-def _find_other_labels(run: RunDir, data: TrainingData, clips: list[Clip]) -> str:
-    """Says what is wrong with labels that are given anew, empty where nothing is."""
-    if data.frame_labels_path is None:
-        return ""
-    given = format_frame_labels(_read_labels(data, clips))
-    if given == run.frame_labels_path.read_text(encoding="utf-8"):
-        return ""
-    return f"made with other frame labels than {data.frame_labels_path} has now"
