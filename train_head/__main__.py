@@ -11,7 +11,7 @@ def _read_config():
     return train_flags.read_train_config(takes_frame_labels=True)
 
 
-def main() -> int:
+def main() -> None:
     config = _read_config()
 
     from lrcn.common.run_dir import RunDir
@@ -25,7 +25,6 @@ def main() -> int:
     scores = score_held_out(run, data.cache)
     if scores is not None:
         print(f"{format_headline(scores)}, run in {run.path}")
-    return 0
 
 
 if __name__ == "__main__":

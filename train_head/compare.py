@@ -40,7 +40,7 @@ def _read_config():
     return config
 
 
-def main() -> int:
+def main() -> None:
     config = _read_config()
 
     from lrcn.common.run_dir import write_json
@@ -61,7 +61,6 @@ def main() -> int:
     draw_comparison(picture_path, comparison)
     print(format_table(comparison))
     logging.info("Written: %s and %s", json_path, picture_path)
-    return 0
 
 
 if __name__ == "__main__":

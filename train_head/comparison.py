@@ -20,7 +20,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
-from train_head.held_out import read_known_scores
+from train_head.held_out import find_held_out, read_known_scores
 from train_head.intervals import is_one_group, measure_difference
 from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
@@ -117,7 +117,9 @@ def compare_models(
     runs = {(name, seed): RunDir(output_dir / name / f"seed_{seed}") for name, seed in configs}
     _train_runs(runs, configs, data, clips, split=split, checkpoint_sec=checkpoint_sec)
     is_right = {
-        model.name: np.stack([_read_is_right(runs[model.name, seed], split) for seed in seeds])
+        model.name: np.stack(
+            [read_run_predictions(runs[model.name, x], split=split).is_right for x in seeds]
+        )
         for model in models
     }
     groups = [clip.source_group for clip in clips if clip.split == split]
@@ -134,18 +136,17 @@ def compare_models(
 
 
 def _find_held_out(clips: list[Clip], manifest_path: Path) -> str:
-    """Returns the split to compare on: test, or else val."""
-    splits = {clip.split for clip in clips}
-    if "test" in splits:
-        return "test"
-    if "val" in splits:
+    """Returns the split to compare on."""
+    split = find_held_out(clips)
+    if split is None:
+        raise ValueError(
+            f"{manifest_path}: expected clips of the split test, or at least of val, to "
+            "compare on. Received: ['train']. Give some clips one of these, in a --manifest or "
+            "at extraction."
+        )
+    if split == "val":
         logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
-        return "val"
-    raise ValueError(
-        f"{manifest_path}: expected clips of the split test, or at least of val, to "
-        f"compare on. Received: {sorted(splits)}. Give some clips one of these, in a --manifest or "
-        "at extraction."
-    )
+    return split
 
 
 def _train_runs(
@@ -181,11 +182,6 @@ def _train_runs(
 
 def _is_scored(run: RunDir, cache: FeatureCache, split: str) -> bool:
     return run.model_path.exists() and read_known_scores(run, cache, split=split) is not None
-
-
-def _read_is_right(run: RunDir, split: str) -> np.ndarray:
-    """Returns for each clip, in the order of the manifest, whether the run is right."""
-    return read_run_predictions(run, split=split).is_right
 
 
 def _summarise(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lrcn.common.atomic_file import replace_file
@@ -16,7 +15,6 @@ def draw_comparison(path: Path, comparison: dict) -> None:
     models = comparison["models"]
     num_seeds, places = len(comparison["seeds"]), range(len(models))
     figure = Figure(figsize=(10, 1.4 + 0.38 * len(models)), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)  # no display is needed, and no global state
     scores, differences = figure.subplots(1, 2, sharey=True)
     for place, model in zip(places, models, strict=True):
         seeds = [100 * score for score in model["top1"]]

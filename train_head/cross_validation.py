@@ -129,7 +129,7 @@ def _check_folds(config: TrainConfig, folds: list[TrainingData], runs: list[RunD
                 f"{manifest_path}: expected test clips (or else val clips) to score. "
                 "Received: train clips only. Add some."
             )
-        (without_test, with_test)["test" in splits].append(str(manifest_path))
+        (with_test if "test" in splits else without_test).append(str(manifest_path))
     if with_test and without_test:
         raise ValueError(
             f"{without_test[0]}: expected test clips, as {with_test[0]} has. Received: val clips "

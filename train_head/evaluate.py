@@ -29,7 +29,7 @@ _VIEWS = flags.DEFINE_enum(
 )
 
 
-def main() -> int:
+def main() -> None:
     from lrcn.common.run_dir import RunDir
     from train_head.evaluation import evaluate_run
     from train_head.score_table import format_metrics
@@ -44,7 +44,6 @@ def main() -> int:
         run.metrics_path(_SPLIT.value, **how),
         run.predictions_path(_SPLIT.value, **how),
     )
-    return 0
 
 
 if __name__ == "__main__":

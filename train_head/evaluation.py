@@ -56,7 +56,7 @@ def evaluate_run(
         PermissionError: If the run cannot be written to.
         RuntimeError: If the run got another model meanwhile.
     """
-    check_cache(run, cache)
+    check_fits_cache(run, cache)
     check_can_write(run.path)
     model_version = _read_version(run)
     all_clips = read_manifest(run.manifest_path)
@@ -155,7 +155,7 @@ def _predict_clips(
     return Predictions(reader.clip_ids, [clip.label for clip in clips], class_names, probabilities)
 
 
-def check_cache(run: RunDir, cache: FeatureCache) -> None:
+def check_fits_cache(run: RunDir, cache: FeatureCache) -> None:
     """Checks that the run is trained, and that the cache holds such features as it reads.
 
     Raises:

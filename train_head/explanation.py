@@ -58,7 +58,10 @@ class Explainer:
         logits = head.get_layer("logits").output
         self._is_ragged = isinstance(head.input, dict)
         self._every_frame = len(logits.shape) == 3
-        self._encode_inputs = _compile_encoder(keras.Model(head.input, encoded.output))
+        encoder = keras.Model(head.input, encoded.output)
+        self._encode = tf.function(  # clips differ in length
+            lambda inputs: encoder(inputs, training=False), reduce_retracing=True, autograph=False
+        )
         # Above the top, whose biases would make features of zeros below it.
         empty = np.zeros((1, *encoded.model.input.shape[1:]), np.float32)
         self._empty = encoded.model(empty, training=False)[None]
@@ -164,10 +167,7 @@ class Explainer:
 
     def _encode_views(self, views: Sequence[np.ndarray]):
         # View by view, so that memory does not grow with their number.
-        return tf.concat([self._encode(maps) for maps in views], axis=0)
-
-    def _encode(self, feature_maps: np.ndarray):
-        return self._encode_inputs(self._make_inputs(feature_maps))
+        return tf.concat([self._encode(self._make_inputs(maps)) for maps in views], axis=0)
 
     def _make_inputs(self, feature_maps: np.ndarray):
         maps = feature_maps[None]
@@ -176,21 +176,9 @@ class Explainer:
         return maps
 
 
-def _compile_encoder(model):
-    """Returns a function from the head's inputs to vectors [1, T, D] float32."""
-
-    @tf.function(reduce_retracing=True, autograph=False)  # clips differ in length
-    def run(inputs):
-        return model(inputs, training=False)
-
-    return run
-
-
 def _compile(model):
     """Returns a function of whole sequences of vectors, [b, T, D]; one trace serves all lengths."""
-    first = model.inputs[0]
-
-    signature = tf.TensorSpec((None, None, first.shape[-1]), tf.float32)
+    signature = tf.TensorSpec((None, None, model.inputs[0].shape[-1]), tf.float32)
 
     @tf.function(input_signature=[signature], autograph=False)
     def run(vectors):

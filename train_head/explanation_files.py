@@ -17,7 +17,7 @@ from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.views import Views
 from train_head.class_columns import name_columns
 from train_head.explanation import Explanation
-from train_head.plot_fonts import find_font_families
+from train_head.plot_fonts import escape_formula, find_font_families
 
 # Pictures of a strip, and classes whose probability is drawn: more cannot be told apart.
 _MAX_FRAMES = 16
@@ -154,7 +154,7 @@ def _draw(
     _draw_strip(strip, explanation, source=source, views=views, shown=shown)
     title = escape_control(f"{source}: {class_names[explanation.class_id]}")
     families = find_font_families("".join([title, *class_names]))
-    strip.set_title(_escape(title), loc="left", fontfamily=families)
+    strip.set_title(escape_formula(title), loc="left", fontfamily=families)
 
     colours = [_FOR if x >= 0 else _AGAINST for x in explanation.influence]
     bars.bar(positions, explanation.influence, width=0.8 / num_frames, color=colours)
@@ -164,7 +164,7 @@ def _draw(
     best = np.argsort(-explanation.probabilities.max(axis=0), kind="stable")[:_MAX_CLASSES]
     for colour, k in zip(_CLASS_COLOURS, best, strict=False):
         # The blank keeps a name that begins with _ in the legend.
-        label = " " + _escape(class_names[k])
+        label = " " + escape_formula(class_names[k])
         lines.plot(positions, explanation.probabilities[:, k], ".-", color=colour, label=label)
     lines.set(ylim=(-0.03, 1.03), ylabel="probability after it", xlabel="frame")
     place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
@@ -198,7 +198,3 @@ def _draw_strip(
             )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="auto")
     axes.axis("off")
-
-
-def _escape(text: str) -> str:
-    return text.replace("$", r"\$")  # it begins a formula

@@ -34,7 +34,7 @@ def _read_config():
     return train_flags.read_train_config(FineTuneConfig, takes_frame_labels=True)
 
 
-def main() -> int:
+def main() -> None:
     config = _read_config()
 
     from lrcn.common.run_dir import RunDir
@@ -53,7 +53,6 @@ def main() -> int:
             score = "frame_accuracy" if config.labels == "frame" else "top1"
             before = f" ({score_run(head_run, data.cache)[score]:.1%} before tuning)"
         print(f"{format_headline(scores)}{before}, run in {run.path}")
-    return 0
 
 
 if __name__ == "__main__":

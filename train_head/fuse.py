@@ -22,7 +22,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 
-def main() -> int:
+def main() -> None:
     output = check_output(_OUTPUT.value)
     paths = [Path(name).resolve() for name in _RUN_DIRS.value]
     if len(set(paths)) < len(paths):
@@ -52,7 +52,6 @@ def main() -> int:
     if leaking_groups:
         print(format_leaks(leaking_groups))
     logging.info("Written: %s", output)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,21 @@
 """The scores of a run on its held-out clips: those that are known, else made now."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from absl import logging
 
+from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.provenance import warn_of_other_data
+
+
+def find_held_out(clips: Iterable[Clip]) -> str | None:
+    """Returns the split that a score is of: test, else val, and None where there is neither."""
+    splits = {clip.split for clip in clips}
+    return next((split for split in ("test", "val") if split in splits), None)
 
 
 def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
@@ -17,17 +25,17 @@ def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
     cache has now. Errors as `evaluate_run`.
     """
     clips = read_manifest(run.manifest_path)
-    for split in ("test", "val"):
-        if any(clip.split == split for clip in clips):
-            known = read_known_scores(run, cache, split=split)
-            if known is not None:
-                warn_of_other_data(run, clips, cache)  # as who scores anew
-                return known
-            # TensorFlow comes with it, which a score that is known does not need.
-            from train_head.evaluation import evaluate_run
+    split = find_held_out(clips)
+    if split is None:
+        return None
+    known = read_known_scores(run, cache, split=split)
+    if known is not None:
+        warn_of_other_data(run, clips, cache)  # as who scores anew
+        return known
+    # TensorFlow comes with it, which a score that is known does not need.
+    from train_head.evaluation import evaluate_run
 
-            return evaluate_run(run, cache, split=split)
-    return None
+    return evaluate_run(run, cache, split=split)
 
 
 def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict | None:
@@ -35,19 +43,14 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     path = run.metrics_path(split)
     if not path.exists() or not run.predictions_path(split).exists():
         return None
-    scores = read_scores(path)
-    is_current = scores.get("provenance", {}).get("sources") == _digest_sources(run, cache, split)
-    return scores if is_current else None
+    scores, clips = read_scores(path), read_manifest(run.manifest_path)
+    sources = cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
+    return scores if scores.get("provenance", {}).get("sources") == sources else None
 
 
 def read_scores(path: Path) -> dict:
     """Reads a score that was written. Errors as `read_json`."""
     return read_json(path, remedy="Delete it, and run train_head.evaluate again")
-
-
-def _digest_sources(run: RunDir, cache: FeatureCache, split: str) -> str:
-    clips = read_manifest(run.manifest_path)
-    return cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
 
 
 def score_held_out(run: RunDir, cache: FeatureCache) -> dict | None:

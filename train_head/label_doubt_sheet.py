@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lrcn.common.atomic_file import replace_file
@@ -14,7 +13,7 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
 from train_head.clip_pictures import read_pictures
 from train_head.label_doubt import DoubtedLabel
-from train_head.plot_fonts import find_font_families
+from train_head.plot_fonts import escape_formula, find_font_families
 
 _NUM_FRAMES = 8
 _FRAME_SIZE_PX = 112
@@ -34,7 +33,6 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
         return False
     clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
     figure = Figure(figsize=(10, 1.6 * len(doubts)), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)  # no display is needed, and no global state
     rows = figure.subplots(len(doubts), 1, squeeze=False)[:, 0]
     num_strips = 0
     for rank, (axes, doubt) in enumerate(zip(rows, doubts, strict=True), start=1):
@@ -43,8 +41,7 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
             f"predicted {doubt.predicted} ({doubt.predicted_probability:.0%})"
         )
         families = find_font_families(title)
-        title = title.replace("$", r"\$")  # it begins a formula
-        axes.set_title(title, loc="left", fontsize=9, fontfamily=families)
+        axes.set_title(escape_formula(title), loc="left", fontsize=9, fontfamily=families)
         axes.axis("off")
         strip, failure = None, "The cache does not list it any more."
         if doubt.clip_id in clips:

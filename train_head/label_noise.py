@@ -29,7 +29,7 @@ _FOLDS = flags.DEFINE_integer(
 _NUM_SHOWN = 20
 
 
-def main() -> int:
+def main() -> None:
     config = train_flags.read_train_config()
 
     from train_head.label_doubt import format_doubts, rank_labels, write_doubts
@@ -49,7 +49,6 @@ def main() -> int:
     logging.info("Written: %s", table_path)
     if draw_doubts(sheet_path, doubts[:_NUM_SHOWN], cache=data.cache):
         logging.info("Written: %s", sheet_path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _REMEDY = (
 
 
 class LossGuard(keras.callbacks.Callback):
-    """Raises where a loss is not finite, with what a user needs to find out why.
+    """Raises ValueError where a loss is not finite, with what a user needs to find out why.
 
     It looks at the epoch's mean loss, which stays not finite from the first such step on. Keras
     fetches that number after every step in any case, for the callback of TensorBoard.
@@ -36,11 +36,6 @@ class LossGuard(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        """Checks the loss.
-
-        Raises:
-            ValueError: If it is not finite.
-        """
         if math.isfinite(logs["loss"]):
             return
         clip_ids = self._find_batch(self._epoch, batch)
@@ -55,11 +50,6 @@ class LossGuard(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        """Checks the loss of the val clips.
-
-        Raises:
-            ValueError: If it is not finite.
-        """
         loss = logs.get("val_loss", 0.0)
         if not math.isfinite(loss):
             raise ValueError(

@@ -52,7 +52,7 @@ def compute_metrics(
     num_clips, num_classes = len(class_ids), len(class_names)
     predicted = probabilities.argmax(axis=1)
     per_class = score_classes(probabilities, class_ids, predicted, class_names)
-    recalls = {name: row["recall"] for name, row in per_class.items()}
+    seen = [row for row in per_class.values() if row["num_clips"]]
     # A place in the ranking by stable sort, so that ties never count twice.
     ranks = np.argsort(-probabilities, axis=1, kind="stable")
     in_top5 = (ranks[:, :5] == class_ids[:, None]).any(axis=1)
@@ -63,15 +63,15 @@ def compute_metrics(
         "top1": float(metrics.accuracy_score(class_ids, predicted)),
         "top1_interval": find_exact_interval(num_right, num_clips),
         "top5": float(in_top5.mean()),
-        "mean_class_accuracy": float(np.mean([x for x in recalls.values() if x is not None])),
-        "mean_class_accuracy_interval": _find_mean_interval(per_class),
+        "mean_class_accuracy": float(np.mean([row["recall"] for row in seen])),
+        "mean_class_accuracy_interval": _find_mean_interval(seen),
         "by_group": _find_group_intervals(
             predicted == class_ids, class_ids, groups, num_classes=num_classes
         ),
         "of_one_group": is_one_group(groups),
         "expected_calibration_error": error,
         "reliability": reliability,
-        "per_class_accuracy": recalls,
+        "per_class_accuracy": {name: row["recall"] for name, row in per_class.items()},
         "per_class": per_class,
         "confusion_matrix": metrics.confusion_matrix(
             class_ids, predicted, labels=np.arange(num_classes)
@@ -152,8 +152,7 @@ def score_classes(
     return per_class
 
 
-def _find_mean_interval(per_class: dict[str, dict]) -> list[float]:
-    seen = [row for row in per_class.values() if row["num_clips"]]
+def _find_mean_interval(seen: list[dict]) -> list[float]:
     intervals = [
         find_exact_interval(round(row["recall"] * row["num_clips"]), row["num_clips"])
         for row in seen

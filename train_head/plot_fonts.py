@@ -1,4 +1,4 @@
-"""Fonts for the names in pictures: matplotlib's own has no Chinese, Japanese, Korean or Hindi."""
+"""Names in pictures: their fonts, as matplotlib's own has no Chinese, Japanese, Korean or Hindi."""
 
 import contextlib
 import functools
@@ -44,6 +44,11 @@ def find_font_families(text: str) -> list[str]:
             repr(chr(min(missing))),
         )
     return families
+
+
+def escape_formula(text: str) -> str:
+    """Returns a text that matplotlib draws as it is: a `$` begins a formula."""
+    return text.replace("$", r"\$")
 
 
 @functools.cache

@@ -43,9 +43,9 @@ function drawMatrix() {
   const names = hasNames ? classes.map((name) => shorten(name, LABEL_WIDTH)) : [];
   const margin = hasNames ? Math.ceil(14 + Math.max(...names.map(measure))) : 0;
   const size = Math.min(72, Math.max(hasNames ? 16 : 8, Math.floor((room - margin) / count)));
-  const [width, height] = [margin + count * size + 1, margin + count * size + 1];
+  const side = margin + count * size + 1;
   const svg = draw("svg", {
-    width, height, tabindex: 0, role: "application",
+    width: side, height: side, tabindex: 0, role: "application",
     "aria-label": `Confusion matrix of ${count} classes. Arrow keys move from cell to cell, Enter shows its clips.`,
   });
   svg.append(draw("rect", { x: margin, y: margin, width: count * size, height: count * size, class: "frame" }));

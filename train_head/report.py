@@ -16,7 +16,7 @@ _COMPARE_DIR = flags.DEFINE_string(
 _AUDIT_DIR = flags.DEFINE_string("audit_dir", None, "What train_head.audit wrote, to be shown too.")
 
 
-def main() -> int:
+def main() -> None:
     from lrcn.common.run_dir import RunDir
     from train_head.reporting import write_report
 
@@ -29,7 +29,6 @@ def main() -> int:
     )
     logging.info("%.2g MB; open it in a browser", run.report_path.stat().st_size / 1e6)
     print(run.report_path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head import report_data
 from train_head.config import read_config
-from train_head.evaluation import check_cache
+from train_head.evaluation import check_fits_cache
 from train_head.explanation import Explainer
 from train_head.frame_report import render_frame_page
 from train_head.held_out import score_run
@@ -41,7 +41,7 @@ def write_report(
             run do not fit each other.
         PermissionError: If the run cannot be written to.
     """
-    check_cache(run, cache)
+    check_fits_cache(run, cache)
     check_can_write(run.path)
     compare = audit = None
     if compare_dir is not None or audit_dir is not None:
