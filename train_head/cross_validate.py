@@ -47,7 +47,7 @@ def main() -> None:
 
     from train_head.cross_validation import cross_validate, find_manifests
     from train_head.folds import write_folds
-    from train_head.score_table import format_headline
+    from train_head.score_table import find_main_score, format_headline
 
     data, output_dir = train_flags.read_training_data(), Path(_OUTPUT_DIR.value)
     if _FOLDS.value is None:
@@ -67,7 +67,7 @@ def main() -> None:
     for name, run in zip(names, content["runs"], strict=True):
         print(f"{name}  {format_headline(run)}")
     mean, std = content["mean"], content["std"]
-    name, title = ("top1", "top-1") if "top1" in mean else ("frame_accuracy", "frame accuracy")
+    name, title = find_main_score(mean)
     spread = "" if std[name] is None else f", standard deviation {100 * std[name]:.1f}"
     print(
         f"mean of {len(content['runs'])}: {title} {mean[name]:.1%}{spread}; mean class accuracy "

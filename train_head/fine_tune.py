@@ -40,7 +40,7 @@ def main() -> None:
     from lrcn.common.run_dir import RunDir
     from train_head.fine_tuning import fine_tune_run
     from train_head.held_out import score_held_out, score_run
-    from train_head.score_table import format_headline
+    from train_head.score_table import find_main_score, format_headline
 
     data = train_flags.read_training_data(read_manifest_path())
     run = RunDir(run_flags.RUN_DIR.value)
@@ -50,8 +50,8 @@ def main() -> None:
         before = ""
         head_run = RunDir(run.head_path)
         if head_run.model_path.exists():  # some remove it, for room
-            score = "frame_accuracy" if config.labels == "frame" else "top1"
-            before = f" ({score_run(head_run, data.cache)[score]:.1%} before tuning)"
+            of_head = score_run(head_run, data.cache)
+            before = f" ({of_head[find_main_score(scores)[0]]:.1%} before tuning)"
         print(f"{format_headline(scores)}{before}, run in {run.path}")
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from lrcn.common.wording import name_some
 from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
 
@@ -39,14 +40,11 @@ class LossGuard(keras.callbacks.Callback):
         if math.isfinite(logs["loss"]):
             return
         clip_ids = self._find_batch(self._epoch, batch)
-        named = ", ".join(clip_ids[:_MAX_NAMED_CLIPS])
-        if len(clip_ids) > _MAX_NAMED_CLIPS:
-            named += f" and {len(clip_ids) - _MAX_NAMED_CLIPS} more"
         learning_rate = read_learning_rate(self.model.optimizer)
         raise ValueError(
             f"epoch {self._epoch + 1}, step {batch + 1} of {self._steps_per_epoch}: the loss is "
             f"{logs['loss']}, at a learning rate of {learning_rate:.3g}. Expected a finite number. "
-            f"{_REMEDY} Clips of this batch: {named}."
+            f"{_REMEDY} Clips of this batch: {name_some(clip_ids, _MAX_NAMED_CLIPS)}."
         )
 
     def on_epoch_end(self, epoch, logs=None):

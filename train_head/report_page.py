@@ -13,7 +13,6 @@ from lrcn.common.wording import name_count
 from train_head.report_data import ScoredClips, list_confusions, round_probabilities
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("report_charts.js", "report_tables.js", "report.js")
 
 
 def render_page(
@@ -63,7 +62,7 @@ def render_page(
     }
     return fill_template(
         "report.html.jinja",
-        scripts=_SCRIPTS,
+        scripts=("report_charts.js", "report_tables.js", "report.js"),
         page_data=page_data,
         scores=scores,
         scored=scored,
@@ -97,16 +96,13 @@ def fill_template(
     """
     script = "".join((_FOLDER / x).read_text(encoding="utf-8") for x in scripts)
     digest = hashlib.sha256(script.encode()).digest()
-    return (
-        _make_environment()
-        .get_template(name)
-        .render(
-            page_data=_replace_nan(page_data),
-            style="".join((_FOLDER / x).read_text(encoding="utf-8") for x in styles),
-            script=script,
-            script_sha256=base64.b64encode(digest).decode(),
-            **content,
-        )
+    template = _make_environment().get_template(name)
+    return template.render(
+        page_data=_replace_nan(page_data),
+        style="".join((_FOLDER / x).read_text(encoding="utf-8") for x in styles),
+        script=script,
+        script_sha256=base64.b64encode(digest).decode(),
+        **content,
     )
 
 

@@ -20,14 +20,17 @@ def format_headline(scores: dict) -> str:
     leak = f" (too good: groups in several splits: {leaking_groups})" if leaking_groups else ""
     clips = name_count(scores["num_clips"], f"{scores['split']} clip")
     one = " of one group" if _is_of_one_group(scores) else ""
+    frames = f"{name_count(scores['num_frames'], 'frame')} of " if "num_frames" in scores else ""
+    name, title = find_main_score(scores)
+    interval = _format_interval(scores[f"{name}_interval"])
+    return f"{title} {scores[name]:.1%} {interval} of {frames}{clips}{one}{leak}"
+
+
+def find_main_score(scores: dict) -> tuple[str, str]:
+    """Returns which of the scores is a run's first, as they name it and as readers do."""
     if "frame_accuracy" in scores:
-        return (
-            f"frame accuracy {scores['frame_accuracy']:.1%} "
-            f"{_format_interval(scores['frame_accuracy_interval'])} of "
-            f"{name_count(scores['num_frames'], 'frame')} of {clips}{one}{leak}"
-        )
-    interval = _format_interval(scores["top1_interval"])
-    return f"top-1 {scores['top1']:.1%} {interval} of {clips}{one}{leak}"
+        return "frame_accuracy", "frame accuracy"
+    return "top1", "top-1"
 
 
 def format_metrics(scores: dict) -> str:
@@ -38,9 +41,27 @@ def format_metrics(scores: dict) -> str:
     that they count.
     """
     if "frame_accuracy" in scores:
-        counted, lines = "frames", _format_frame_scores(scores)
+        clips = name_count(scores["num_clips"], "clip")
+        counted, number = "frames", f"{scores['num_frames']:,} with a label, in {clips}"
+        shown = {
+            "frame_accuracy": "frame accuracy",
+            "mean_class_accuracy": "mean class accuracy",
+            "mean_average_precision": "mean AP",
+            **{name: f"segment F1@{overlap:.2f}" for name, overlap in OVERLAPS.items()},
+        }
     else:
-        counted, lines = "clips", _format_clip_scores(scores)
+        counted, number = "clips", scores["num_clips"]
+        shown = {
+            "top1": "top-1",
+            "top5": "top-5",
+            "mean_class_accuracy": "mean class accuracy",
+            "expected_calibration_error": "calibration error",
+        }
+        if len(scores["per_class"]) <= 5:  # of five, each clip's is among the five most probable
+            del shown["top5"]
+    lines = [f"{counted:19}  {number} of the split {scores['split']}"]
+    lines += [_format_score(scores, *score) for score in shown.items()]
+    lines += _format_notes(scores)
     lines += ["", *_format_classes(scores["per_class"], counted), ""]
     names, matrix = list(scores["per_class"]), np.array(scores["confusion_matrix"])
     if len(names) <= _MAX_MATRIX_CLASSES:
@@ -48,32 +69,6 @@ def format_metrics(scores: dict) -> str:
     else:
         lines += _format_confusions(names, matrix, counted)
     return "\n".join(lines)
-
-
-def _format_clip_scores(scores: dict) -> list[str]:
-    # Of five classes, every clip's is among the five most probable.
-    top5 = [_format_score(scores, "top5", "top-5")] if len(scores["per_class"]) > 5 else []
-    return [
-        f"clips                {scores['num_clips']} of the split {scores['split']}",
-        _format_score(scores, "top1", "top-1"),
-        *top5,
-        _format_score(scores, "mean_class_accuracy", "mean class accuracy"),
-        _format_score(scores, "expected_calibration_error", "calibration error"),
-        *_format_notes(scores),
-    ]
-
-
-def _format_frame_scores(scores: dict) -> list[str]:
-    lines = [
-        f"frames               {scores['num_frames']:,} with a label, in "
-        f"{name_count(scores['num_clips'], 'clip')} of the split {scores['split']}",
-        _format_score(scores, "frame_accuracy", "frame accuracy"),
-        _format_score(scores, "mean_class_accuracy", "mean class accuracy"),
-        _format_score(scores, "mean_average_precision", "mean AP"),
-    ]
-    for name, overlap in OVERLAPS.items():
-        lines.append(_format_score(scores, name, f"segment F1@{overlap:.2f}"))
-    return lines + _format_notes(scores)
 
 
 def _format_score(scores: dict, name: str, title: str) -> str:
