@@ -12,7 +12,7 @@ from lrcn.common import backbone
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
-from train_head.config import FineTuneConfig, TrainConfig
+from train_head.config import FineTuneConfig, TrainConfig, read_config
 from train_head.evaluation import evaluate_run
 from train_head.fine_tuning import fine_tune_run
 from train_head.fitting import fit_model, make_checked_strategy
@@ -69,7 +69,7 @@ def read_convolutions(model):
 
 def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir):
     run = RunDir(tuned_dir)
-    config = TrainConfig.from_json(read_json(run.config_path), where="")
+    config = read_config(run)
     assert isinstance(config, FineTuneConfig)
     assert (config.tune_layers, config.tune_epochs, config.epochs) == (5, 3, 2)
     assert "--tune_epochs=3\n" in run.flags_path.read_text()
@@ -134,7 +134,7 @@ def test_only_the_asked_for_layers_are_tuned(tuned_dir, block4_dir, tmp_path):
         make_config(epochs=1),
         read_training_splits(tuned, cache, SMALL_CONFIG),
         strategy=make_checked_strategy(SMALL_CONFIG, "1"),
-        recorder=RunRecorder(run, patience=1, seed=0, checkpoint_sec=60),
+        recorder=RunRecorder(run, make_config(patience=1, seed=0), checkpoint_sec=60),
         summary=False,
     )
     # TensorFlow keeps what a step was traced with, and memory would grow by a model for each run.

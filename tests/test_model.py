@@ -76,7 +76,9 @@ def test_recurrent_dropout_follows_from_seed_and_epoch(rnn, tmp_path):
     maps = make_maps(3, 2)
 
     def draw(seed, epoch):
-        recorder = RunRecorder(RunDir(tmp_path), patience=1, seed=seed, checkpoint_sec=60)
+        recorder = RunRecorder(
+            RunDir(tmp_path), make_config(patience=1, seed=seed), checkpoint_sec=60
+        )
         recorder.set_model(head)
         recorder.on_epoch_begin(epoch)
         return head(maps, training=True).numpy()

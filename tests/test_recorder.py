@@ -2,6 +2,7 @@
 
 import pytest
 from refusals import refusal
+from small_data import make_config
 from small_heads import make_head
 
 from lrcn.common import interrupt
@@ -21,7 +22,10 @@ def make_rows(*val_top1, first_epoch=1, phase=1):
 def find_stop(*val_top1, first_phase=(), patience=2):
     """After how many epochs of its own training stops; None if it does not."""
     recorder = RunRecorder(
-        RunDir("run"), patience=patience, seed=0, checkpoint_sec=60, first_phase=first_phase
+        RunDir("run"),
+        make_config(patience=patience, seed=0),
+        checkpoint_sec=60,
+        first_phase=first_phase,
     )
     num_first_phase = len(first_phase)
     for row in make_rows(*val_top1, first_epoch=num_first_phase + 1, phase=2):
@@ -59,7 +63,7 @@ def test_the_second_phase_has_patience_of_its_own(val_top1, stop):
 
 
 def test_a_stop_that_tensorflow_makes_an_error_of_is_told_too(tmp_path, monkeypatch, caplog):
-    recorder = RunRecorder(RunDir(tmp_path), patience=1, seed=0, checkpoint_sec=60)
+    recorder = RunRecorder(RunDir(tmp_path), make_config(patience=1, seed=0), checkpoint_sec=60)
     recorder.run.checkpoints_path.mkdir()
     recorder.rows = make_rows(0.5, 0.5)
     caplog.set_level("INFO", logger="absl")
@@ -73,7 +77,7 @@ def test_a_stop_that_tensorflow_makes_an_error_of_is_told_too(tmp_path, monkeypa
 
 def test_a_run_that_was_removed_and_begun_anew_is_left_to_the_new_training(tmp_path):
     run, model = RunDir(tmp_path / "run"), make_head()
-    recorder = RunRecorder(run, patience=9, seed=0, checkpoint_sec=0)
+    recorder = RunRecorder(run, make_config(patience=9, seed=0), checkpoint_sec=0)
     run.checkpoints_path.mkdir(parents=True)
     recorder.restore(model)
     model.compile("sgd")
@@ -94,7 +98,7 @@ def test_a_run_that_was_removed_and_begun_anew_is_left_to_the_new_training(tmp_p
 
 
 def test_a_run_whose_checkpoints_somebody_removed_ends_all_the_same(tmp_path):
-    recorder = RunRecorder(RunDir(tmp_path), patience=9, seed=0, checkpoint_sec=60)
+    recorder = RunRecorder(RunDir(tmp_path), make_config(patience=9, seed=0), checkpoint_sec=60)
     recorder.run.checkpoints_path.mkdir()
     recorder.restore(make_head())
     recorder.run.checkpoints_path.rmdir()

@@ -61,8 +61,7 @@ def fine_tune_run(
         )
         recorder = RunRecorder(
             run,
-            patience=config.patience,
-            seed=config.seed,
+            config,
             checkpoint_sec=checkpoint_sec,
             first_phase=read_history(head_run.history_path),
         )

@@ -21,6 +21,7 @@ from lrcn.common.atomic_file import name_zip_file, replace_file
 from lrcn.common.interrupt import is_interrupted, raise_if_interrupted
 from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count
+from train_head.config import TrainConfig
 from train_head.history import COLUMNS, find_best_row, parse_history, write_history
 from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
@@ -53,9 +54,8 @@ class RunRecorder(keras.callbacks.Callback):
     def __init__(
         self,
         run: RunDir,
+        config: TrainConfig,
         *,
-        patience: int,
-        seed: int,
         checkpoint_sec: float,
         first_phase: Sequence[dict[str, float]] = (),
     ):
@@ -63,15 +63,14 @@ class RunRecorder(keras.callbacks.Callback):
 
         Args:
             run: Where history and checkpoints go.
-            patience: Epochs without a better one after which training stops.
-            seed: Decides dropout, with the epoch.
+            config: After how many epochs without a better one training stops, and the seed that
+                decides dropout, with the epoch.
             checkpoint_sec: Seconds between checkpoints.
             first_phase: Its rows, where the model comes from one, with the weights of its best.
         """
         super().__init__()
         self.run = run
-        self._patience = patience
-        self._seed = seed
+        self._config = config
         self._checkpoint_sec = checkpoint_sec
         self._saved_sec = time.monotonic()
         self.num_first_phase = len(first_phase)
@@ -169,7 +168,7 @@ class RunRecorder(keras.callbacks.Callback):
         if len(self.rows) == self.num_first_phase:
             return False
         last_better = max(self.best_row()["epoch"], self.num_first_phase)
-        return len(self.rows) - last_better >= self._patience
+        return len(self.rows) - last_better >= self._config.patience
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start_sec = time.monotonic()
@@ -178,8 +177,8 @@ class RunRecorder(keras.callbacks.Callback):
         for number, layer in enumerate(self.model._flatten_layers()):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
-                state = np.random.SeedSequence([self._seed, epoch, number]).generate_state(2)
-                generator.state.assign(state)
+                seeds = np.random.SeedSequence([self._config.seed, epoch, number])
+                generator.state.assign(seeds.generate_state(2))
 
     def on_train_batch_end(self, batch, logs=None):
         raise_if_interrupted()
@@ -199,7 +198,7 @@ class RunRecorder(keras.callbacks.Callback):
         numbers = "  ".join(" ".join(pair) for pair in pairs if pair)
         logging.info("epoch %d  %s  %.1f s", epoch + 1, numbers, time.monotonic() - self._start_sec)
         if self.is_finished():
-            logging.info("No better for %d epochs: stopping", self._patience)
+            logging.info("No better for %d epochs: stopping", self._config.patience)
             self.model.stop_training = True
         elif epoch + 1 == self.params["epochs"]:
             return  # the model itself is saved next

@@ -44,7 +44,5 @@ def train_run(
         from train_head.head_training import fit_head
         from train_head.recorder import RunRecorder
 
-        recorder = RunRecorder(
-            run, patience=config.patience, seed=config.seed, checkpoint_sec=checkpoint_sec
-        )
+        recorder = RunRecorder(run, config, checkpoint_sec=checkpoint_sec)
         fit_head(config, data, strategy=strategy, recorder=recorder, summary=summary)
