@@ -68,11 +68,11 @@ class BatchLoader:
         self.reader.read_many(chosen, [maps[row, :x] for row, x in enumerate(lengths)])
         for row in range(num_rows, num_filled):
             maps[row] = maps[row - num_rows]
-        wanted = self.targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
+        targets = self.targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
         if self.num_devices > 1:
             scale = self.find_scale(num_rows, num_filled)
-            wanted = _fill_targets(*wanted, num_filled=num_filled, scale=scale)
-        return maps, mask, *wanted
+            targets = _fill_targets(*targets, num_filled=num_filled, scale=scale)
+        return maps, mask, *targets
 
 
 def round_up(number: int, multiple: int) -> int:

@@ -89,24 +89,6 @@ class TrainConfig:
                 "frames are of several classes. Leave it out, or use --class_weights=balanced."
             )
 
-    @classmethod
-    def from_json(cls, fields: dict, *, where: str) -> "TrainConfig":
-        """Rebuilds the settings, a `FineTuneConfig`'s too, from `dataclasses.asdict`'s dictionary.
-
-        Raises:
-            ValueError: If fields are missing, whose default may have changed since, or unknown.
-        """
-        is_tuned = isinstance(fields, dict) and "tune_layers" in fields
-        kind = FineTuneConfig if is_tuned else TrainConfig
-        names = {field.name for field in dataclasses.fields(kind)}
-        if not isinstance(fields, dict) or set(fields) != names:
-            received = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
-            raise ValueError(
-                f"{where}: expected the settings {sorted(names)}. Received: {received}. The run "
-                "was made by another version of this project: use that one, or train it again."
-            )
-        return kind(**fields)
-
     def describe_differences(self, wanted: "TrainConfig") -> str:
         """Names each setting that differs: `epochs=50, but this command says epochs=60`."""
         if type(self) is not type(wanted):
@@ -163,8 +145,22 @@ class FineTuneConfig(TrainConfig):
 
 
 def read_config(run: RunDir) -> TrainConfig:
-    """Reads a run's settings. Raises as `TrainConfig.from_json`, or if there are none."""
-    return TrainConfig.from_json(read_json(run.config_path), where=str(run.config_path))
+    """Reads a run's settings, of fine-tuning a `FineTuneConfig`.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If fields are missing, whose default may have changed since, or unknown.
+    """
+    fields = read_json(run.config_path)
+    kind = FineTuneConfig if "tune_layers" in fields else TrainConfig
+    names = {field.name for field in dataclasses.fields(kind)}
+    if set(fields) != names:
+        raise ValueError(
+            f"{run.config_path}: expected the settings {sorted(names)}. Received: "
+            f"{sorted(fields)}. The run was made by another version of this project: use that one, "
+            "or train it again."
+        )
+    return kind(**fields)
 
 
 def _check_clipping(**settings: float) -> None:

@@ -163,7 +163,7 @@ def _make_dataset(
     @tf.autograph.experimental.do_not_convert  # its file in /tmp would outlive a stop
     def load(epoch, draws):
         loaded = (tf.float16, tf.bool, *map(tf.as_dtype, dtypes))
-        maps, mask, *wanted = tf.numpy_function(loader.load, [epoch, draws], loaded)
+        maps, mask, *targets = tf.numpy_function(loader.load, [epoch, draws], loaded)
         inputs = maps = tf.ensure_shape(maps, shape)
         if config.sequence == "ragged":
             mask = tf.ensure_shape(mask, shape[:2])
@@ -171,7 +171,7 @@ def _make_dataset(
                 # Keras averages the first batch over the devices, which it cannot for bool.
                 mask = tf.cast(mask, tf.int32)
             inputs = {"feature_maps": maps, "frame_mask": mask}
-        return inputs, *map(tf.ensure_shape, wanted, [(None,) * rank for rank in ranks])
+        return inputs, *map(tf.ensure_shape, targets, [(None,) * rank for rank in ranks])
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64))
     plan = tf.data.Dataset.from_generator(iter_plan, output_signature=signature)

@@ -1,4 +1,4 @@
-"""Flags that are settings: each has the name, the type and the default of a field of a run's."""
+"""Flags that are a run's settings: each has the name, the type and the default of a field."""
 
 from collections.abc import Iterable
 
@@ -25,8 +25,8 @@ def define_setting(
     Args:
         name: The field's.
         help_text: What it means.
-        values: Where it is a text, which it may be.
-        lowest: Where it is a number, the lowest that it may be.
+        values: Of a text, which it may be.
+        lowest: Of a number, the lowest that it may be.
         highest: The highest; None for no limit.
     """
     default = getattr(_DEFAULTS, name)
