@@ -103,9 +103,16 @@ def compare_models(
         ValueError: If no clip is held out, or as `train_run`.
     """
     clips = read_run_clips(data.cache, data.manifest_path)
-    split = _find_held_out(clips, data.manifest_path)
-    contract = data.cache.contract
-    has_positions = len(contract.feature_shape) > 1
+    split = find_held_out(clips)
+    if split is None:
+        raise ValueError(
+            f"{data.manifest_path}: expected clips of the split test, or at least of val, to "
+            "compare on. Received: ['train']. Give some clips one of these, in a --manifest or at "
+            "extraction."
+        )
+    if split == "val":
+        logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
+    has_positions = len(data.cache.contract.feature_shape) > 1
     models = [model for model in MODELS if has_positions or not model.needs_positions]
     seeds = [config.seed + i for i in range(num_seeds)]
     # Seed by seed, so that the time of the runs that are done says that of those to come.
@@ -133,20 +140,6 @@ def compare_models(
         "verdict": find_verdict(is_right, groups),
         "data": describe_data(data.cache, clips),
     }
-
-
-def _find_held_out(clips: list[Clip], manifest_path: Path) -> str:
-    """Returns the split to compare on."""
-    split = find_held_out(clips)
-    if split is None:
-        raise ValueError(
-            f"{manifest_path}: expected clips of the split test, or at least of val, to "
-            "compare on. Received: ['train']. Give some clips one of these, in a --manifest or "
-            "at extraction."
-        )
-    if split == "val":
-        logging.warning("No test clips: the scores are of the val clips that chose the epochs.")
-    return split
 
 
 def _train_runs(

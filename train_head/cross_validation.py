@@ -14,7 +14,7 @@ from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
 from train_head.frame_labels import OVERLAPS
-from train_head.held_out import score_run
+from train_head.held_out import find_held_out, score_run
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_start import read_checked_labels
 from train_head.train import train_run
@@ -123,13 +123,13 @@ def _check_folds(config: TrainConfig, folds: list[TrainingData], runs: list[RunD
         elif fold.frame_labels_path is not None or not run.config_path.exists():
             # A run that goes on has its own.
             read_checked_labels(config, fold, clips)
-        splits = {clip.split for clip in clips}
-        if splits == {"train"}:
+        split = find_held_out(clips)
+        if split is None:
             raise ValueError(
                 f"{manifest_path}: expected test clips (or else val clips) to score. "
                 "Received: train clips only. Add some."
             )
-        (with_test if "test" in splits else without_test).append(str(manifest_path))
+        (with_test if split == "test" else without_test).append(str(manifest_path))
     if with_test and without_test:
         raise ValueError(
             f"{without_test[0]}: expected test clips, as {with_test[0]} has. Received: val clips "

@@ -64,6 +64,13 @@ def format_clock(clock: ClipClock) -> list[tuple[int, str]]:
     ]
 
 
+def format_moments(clock: ClipClock) -> list[str]:
+    """Returns when each frame is as readers are told, by its number where there are no times."""
+    if np.isnan(clock.timestamp_sec).any():
+        return [f"frame {x}" for x in clock.frame_index]
+    return [f"{x:.2f} s" for x in clock.timestamp_sec]
+
+
 def read_frame_predictions(path: Path) -> FramePredictions:
     """Reads what `write_frame_predictions` wrote.
 

@@ -5,7 +5,11 @@ import numpy as np
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.run_dir import RunDir
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
-from train_head.frame_prediction_file import FramePredictions, read_frame_predictions
+from train_head.frame_prediction_file import (
+    FramePredictions,
+    format_moments,
+    read_frame_predictions,
+)
 from train_head.prediction_file import check_is_of_run
 from train_head.report_data import list_confusions
 from train_head.report_page import fill_template
@@ -88,7 +92,7 @@ def _describe_clip(
     predicted = probabilities.argmax(axis=1)
     is_labelled = class_ids != UNLABELLED
     is_wrong = is_labelled & (predicted != class_ids)
-    moments = _format_moments(clock)
+    moments = format_moments(clock)
     return {
         "clip_id": clip_id,
         "num_frames": int(is_labelled.sum()),
@@ -118,9 +122,3 @@ def _make_bands(values: np.ndarray, moments: list[str], class_names: list[str]) 
                 }
             )
     return bands
-
-
-def _format_moments(clock: ClipClock) -> list[str]:
-    if np.isnan(clock.timestamp_sec).any():
-        return [f"frame {x}" for x in clock.frame_index]
-    return [f"{x:.2f} s" for x in clock.timestamp_sec]

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import name_file
+from lrcn.common.clip_features import ClipClock
 from lrcn.common.wording import name_count, pad_names
 from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs
-from train_head.frame_prediction_file import format_clock
+from train_head.frame_prediction_file import format_clock, format_moments
 from train_head.prediction import Prediction
 from train_head.prediction_file import format_probabilities
 
@@ -33,13 +34,14 @@ def _format_segments(prediction: Prediction, class_names: list[str]) -> list[str
     of its probability. A segment reaches to the frame with which the next one begins.
     """
     frame_index, timestamp_sec = prediction.clock
-    in_sec = bool(np.isfinite(timestamp_sec).all())
-    if in_sec:
-        # The last frame lasts as long as the others do on average.
-        frame_sec = np.diff(timestamp_sec).mean() if len(timestamp_sec) > 1 else 0.0
-        moments = [f"{x:.2f} s" for x in (*timestamp_sec, timestamp_sec[-1] + frame_sec)]
-    else:
-        moments = [f"frame {x}" for x in (*frame_index, frame_index[-1] + 1)]
+    # The last frame lasts as long as the others do on average.
+    frame_sec = np.diff(timestamp_sec).mean() if len(timestamp_sec) > 1 else 0.0
+    moments = format_moments(
+        ClipClock(
+            np.append(frame_index, frame_index[-1] + 1),
+            np.append(timestamp_sec, timestamp_sec[-1] + frame_sec),
+        )
+    )
     width = len(moments[-1])
     predicted = prediction.probabilities.argmax(axis=1)
     names = pad_names(class_names)
