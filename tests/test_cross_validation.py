@@ -215,7 +215,7 @@ def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_pa
     )
     text = r"leaking\.csv: .* 1 in several:\n  'train_3' \(train: line 8 'rise/train_3'; test: line"
     with pytest.raises(ValueError, match=text) as caught:
-        read_run_clips(cache, path)
+        read_run_clips(TrainingData(cache, path))
     # Without a split, a clip of such a manifest is refused.
     assert "the same split (at extraction also none: it is drawn), or" in str(caught.value)
     content = read_json(cache.cache_dir / "cache.json")
@@ -224,7 +224,7 @@ def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_pa
         allowing.cache_dir / "cache.json", {**content, "data_settings": {"allow_group_leak": True}}
     )
     allowing.manifest_path.write_bytes(cache.manifest_path.read_bytes())
-    clips = read_run_clips(read_cache(allowing.cache_dir), path)
+    clips = read_run_clips(TrainingData(read_cache(allowing.cache_dir), path))
     assert {x.split for x in clips if x.group == "train_3"} == {"train", "test"}
 
 
@@ -242,9 +242,9 @@ def test_a_manifest_of_other_spans_than_the_features_is_refused(tmp_path):
         f"features, start_sec=1.0 and end_sec=3.0 ({cache.manifest_path}). Received: start_sec=1.0 "
         "and end_sec=4.0. Correct or empty both, or extract"
     ):
-        read_run_clips(cache, path)
+        read_run_clips(TrainingData(cache, path))
     write_manifest(path, [dataclasses.replace(x, start_sec=None, end_sec=None) for x in features])
-    assert read_run_clips(cache, path) == list(features)
+    assert read_run_clips(TrainingData(cache, path)) == list(features)
 
 
 def make_maps():

@@ -12,6 +12,7 @@ from extract_features.given_data import DataSettings
 from extract_features.verification import iter_findings
 from lrcn.common.open_cache import create_cache, read_cache
 from train_head.run_clips import read_run_clips
+from train_head.training_data import TrainingData
 
 
 def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):
@@ -120,4 +121,4 @@ def test_a_cache_that_was_stopped_before_its_list_was_there(cache):
     with refusal(text, FileNotFoundError):
         next(iter_findings(cache))
     with refusal(text, FileNotFoundError):
-        read_run_clips(cache, cache.manifest_path)
+        read_run_clips(TrainingData(cache))

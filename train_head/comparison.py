@@ -102,7 +102,7 @@ def compare_models(
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If no clip is held out, or as `train_run`.
     """
-    clips = read_run_clips(data.cache, data.manifest_path)
+    clips = read_run_clips(data)
     split = find_held_out(clips)
     if split is None:
         raise ValueError(
@@ -156,7 +156,7 @@ def _train_runs(
     left = [key for key, run in runs.items() if not _is_scored(run, data.cache, split)]
     for key, run in runs.items():
         start_sec = time.monotonic()
-        check_unchanged(clips, data.cache, data.manifest_path)
+        check_unchanged(clips, data)
         # A run that has ended is checked to be one of these settings and clips.
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)
         if key in left:

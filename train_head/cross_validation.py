@@ -116,10 +116,10 @@ def _check_folds(config: TrainConfig, folds: list[TrainingData], runs: list[RunD
     # A bad one is named before hours are spent on others.
     for fold, run in zip(folds, runs, strict=True):
         cache, manifest_path = fold.cache, fold.manifest_path
-        clips = read_run_clips(cache, manifest_path)
+        clips = read_run_clips(fold)
         check_cached(clips, cache, listed_in=cache.manifest_path)
         if config.labels == "clip":
-            check_classes(clips, read_class_names(cache.classes_path), cache, manifest_path)
+            check_classes(clips, read_class_names(cache.classes_path), fold)
         elif fold.frame_labels_path is not None or not run.config_path.exists():
             # A run that goes on has its own.
             read_checked_labels(config, fold, clips)

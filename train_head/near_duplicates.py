@@ -24,6 +24,7 @@ from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.wording import name_count
 from train_head.provenance import describe_data
 from train_head.run_clips import read_run_clips
+from train_head.training_data import TrainingData
 
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
 # of two groups of one class, and no two clips of different classes.
@@ -54,7 +55,7 @@ def find_near_duplicates(
     Args:
         cache: A cache that holds all of its clips.
         threshold: Similarity from which a pair counts as near duplicate, in [-1, 1].
-        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
+        manifest_path: The clips and their splits, as `TrainingData` has them.
 
     Returns:
         What `audit.json` holds: `num_clips`, `threshold`, `num_pairs` (how many reach it, those
@@ -70,12 +71,12 @@ def find_near_duplicates(
         FileNotFoundError: If clips are missing from the cache.
         ValueError: If all clips are in one split, or a clip's file is damaged.
     """
-    manifest_path = cache.manifest_path if manifest_path is None else manifest_path
-    clips = read_run_clips(cache, manifest_path)
+    data = TrainingData(cache, manifest_path)
+    clips = read_run_clips(data)
     splits = np.array([clip.split for clip in clips])
     if len(set(splits)) < 2:
         raise ValueError(
-            f"{manifest_path}: expected clips in at least two splits, since duplicates are "
+            f"{data.manifest_path}: expected clips in at least two splits, since duplicates are "
             f"looked for across them. Received: {clips[0].split!r} for all {len(clips)}. Give some "
             "another split, in a --manifest or at extraction."
         )

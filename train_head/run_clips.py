@@ -7,16 +7,14 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
+from train_head.training_data import TrainingData
 
 
-def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
+def read_run_clips(data: TrainingData) -> list[Clip]:
     """Reads the clips that a run is trained, chosen and scored on.
 
-    Args:
-        cache: The cache with their features.
-        manifest_path: The cache's manifest, or another of its clips with splits of its own, such
-            as one of several official splits. A clip without a group or a span has that which
-            the cache knows. Groups that share a file are one, as in the cache.
+    A clip without a group or a span has that which the cache knows. Groups that share a file are
+    one, as in the cache.
 
     Returns:
         The clips, each with a split.
@@ -26,6 +24,7 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
         ValueError: If it breaks a rule, a clip has no split or another span than the cache's
             features, or a group straddles splits and the cache does not allow it.
     """
+    cache, manifest_path = data.cache, data.manifest_path
     cache.check_listed()
     if not manifest_path.exists():
         raise FileNotFoundError(
@@ -33,7 +32,7 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
         )
     cached = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
     clips = [
-        _fill_in(clip, cached.get(clip.clip_id, clip), manifest_path, cache.manifest_path)
+        _fill_in(clip, cached.get(clip.clip_id, clip), data)
         for clip in read_manifest(manifest_path)
     ]
     without = [clip.clip_id for clip in clips if not clip.split]
@@ -49,26 +48,27 @@ def read_run_clips(cache: FeatureCache, manifest_path: Path) -> list[Clip]:
     return clips
 
 
-def check_unchanged(clips: list[Clip], cache: FeatureCache, manifest_path: Path) -> None:
+def check_unchanged(clips: list[Clip], data: TrainingData) -> None:
     """Checks that `read_run_clips` still gives these, where runs are trained for hours and then put
     together. Raises ValueError if not.
     """
-    if read_run_clips(cache, manifest_path) != clips:
+    if read_run_clips(data) != clips:
         raise ValueError(
-            f"{manifest_path}: lists other clips, labels, groups or splits than when this program "
-            "started, so runs to come do not go with those before. Undo the change and run the "
-            "same command again, or name another --output_dir to train all on what is there now."
+            f"{data.manifest_path}: lists other clips, labels, groups or splits than when this "
+            "program started, so runs to come do not go with those before. Undo the change and run "
+            "the same command again, or name another --output_dir to train all on what is there "
+            "now."
         )
 
 
-def _fill_in(clip: Clip, cached: Clip, manifest_path: Path, cached_path: Path) -> Clip:
+def _fill_in(clip: Clip, cached: Clip, data: TrainingData) -> Clip:
     """Returns the clip with group and span of the cache's where it has none."""
     if clip.span not in ("", cached.span):
         raise ValueError(
-            f"{manifest_path}: clip {clip.clip_id!r}: expected start_sec and end_sec of the cached "
-            f"features, {_name_span(cached)} ({cached_path}). Received: {_name_span(clip)}. "
-            "Correct or empty both, or extract the clips of this manifest into a cache of their "
-            "own."
+            f"{data.manifest_path}: clip {clip.clip_id!r}: expected start_sec and end_sec of the "
+            f"cached features, {_name_span(cached)} ({data.cache.manifest_path}). Received: "
+            f"{_name_span(clip)}. Correct or empty both, or extract the clips of this manifest "
+            "into a cache of their own."
         )
     return dataclasses.replace(
         clip,
@@ -82,9 +82,7 @@ def _name_span(clip: Clip) -> str:
     return f"start_sec={clip.start_sec} and end_sec={clip.end_sec}"
 
 
-def check_classes(
-    clips: list[Clip], class_names: list[str], cache: FeatureCache, manifest_path: Path
-) -> None:
+def check_classes(clips: list[Clip], class_names: list[str], data: TrainingData) -> None:
     """Checks that there are classes to tell apart, and train clips of each.
 
     Raises:
@@ -93,11 +91,11 @@ def check_classes(
     try:
         find_class_ids(clips, class_names)
     except ValueError as error:
-        raise ValueError(f"{manifest_path}: {error}") from None
+        raise ValueError(f"{data.manifest_path}: {error}") from None
     trained = {clip.label for clip in clips if clip.split == "train"}
     if len(class_names) < 2:
         raise ValueError(
-            f"{manifest_path}: expected at least two classes to tell apart. Received: "
+            f"{data.manifest_path}: expected at least two classes to tell apart. Received: "
             f"{class_names}. Add clips of another class, or train on labels of frames: python -m "
             "train_head --labels=frame."
         )
@@ -105,7 +103,7 @@ def check_classes(
     if missing:
         raise ValueError(
             f"Expected train clips of every class. Received none of {missing}. Add clips, move "
-            f"some to the train split, or take the class out, also of {cache.classes_path}."
+            f"some to the train split, or take the class out, also of {data.cache.classes_path}."
         )
 
 

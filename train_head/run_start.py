@@ -56,7 +56,7 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
     """
     # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
-        clips = read_run_clips(data.cache, data.manifest_path)
+        clips = read_run_clips(data)
         is_new = not run.config_path.exists()
         if is_new:
             class_names, frame_labels = _check_new(run, config, data, clips)
@@ -136,7 +136,7 @@ def _check_new(
         class_names = frame_labels.class_names
     else:
         class_names = read_class_names(cache.classes_path)
-        check_classes(clips, class_names, cache, data.manifest_path)
+        check_classes(clips, class_names, data)
     return class_names, frame_labels
 
 

@@ -12,7 +12,8 @@ class TrainingData:
 
     Attributes:
         cache: A cache that holds all of the clips.
-        manifest_path: The clips and their splits, see `read_run_clips`; None takes the cache's.
+        manifest_path: The cache's manifest, or another of its clips with splits of its own, such
+            as one of several official splits; None takes the cache's.
         frame_labels_path: With a label for every frame, where these are, see `frame_labels`; None
             takes those that the run has.
         weights: Where VGG16's weights are now, None for where the cache found them. Needed only
