@@ -31,8 +31,8 @@ def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplo
     folder = ExplanationFolder(tmp_path / "why", sources, views=VIEWS["one"])
     class_names = ["$", "_", "<b>"]
     with caplog.at_level("INFO", logger="absl"):
-        for number, clip in enumerate(sources[:3]):
-            folder.write(number, source=clip, explanation=explanation, class_names=class_names)
+        for number in range(3):
+            folder.write(number, explanation, class_names=class_names)
     assert f"{tmp_path}/<i> $x$ \\n: explained in {tmp_path}/why/_i_x_.csv and" in caplog.text
     written = {path.name: path.read_bytes() for path in (tmp_path / "why").iterdir()}
     assert len(written) == 6 and all(written.values())
@@ -82,7 +82,7 @@ def test_a_clip_that_is_no_longer_whole_is_not_explained(clips_dir, tmp_path, ca
     gone = tmp_path / "gone.mp4"
     folder = ExplanationFolder(tmp_path / "why", [source, gone], views=VIEWS["one"])
     for number, (clip, told) in enumerate({source: "expected a frame 5", gone: "expected"}.items()):
-        assert not folder.write(number, source=clip, explanation=explanation, class_names=["a"] * 3)
+        assert not folder.write(number, explanation, class_names=["a"] * 3)
         assert f"Not explained: {clip}: {told}" in caplog.text
     assert not list((tmp_path / "why").iterdir())
 
@@ -100,7 +100,7 @@ def test_a_picture_shows_what_the_first_view_sees(tmp_path):
     num_red = {}
     for name in ("one", "ten_crop"):
         folder = ExplanationFolder(tmp_path / name, [source], views=VIEWS[name])
-        folder.write(0, source=source, explanation=explanation, class_names=["a"] * 3)
+        folder.write(0, explanation, class_names=["a"] * 3)
         picture = np.asarray(Image.open(tmp_path / name / "clip.png").convert("RGB"))
         num_red[name] = (picture == (255, 0, 0)).all(axis=-1).sum()
         assert (picture == (0, 255, 0)).all(axis=-1).any()
@@ -116,7 +116,7 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_dis
     folder = ExplanationFolder(disk / "why", [source] * 20, views=VIEWS["one"])
     with pytest.raises(OSError, match=r"No space left") as caught:
         for number in range(20):
-            folder.write(number, source=source, explanation=explanation, class_names=["a"] * 3)
+            folder.write(number, explanation, class_names=["a"] * 3)
     assert str(caught.value) == (
         f"{disk}/why/clip_0_{number + 1}.png: No space left on device. The clips before are "
         "explained. Make room there, and remove what was written or name another --explain folder "
@@ -138,5 +138,5 @@ def test_a_file_that_another_made_meanwhile_stays(clips_dir, tmp_path, ending):
     path = tmp_path / "why" / f"clip_0.{ending}"
     path.write_text("of another run")
     with refusal(f"{path}: another program has made it meanwhile. The clips before are explained"):
-        folder.write(0, source=source, explanation=explanation, class_names=["a"] * 3)
+        folder.write(0, explanation, class_names=["a"] * 3)
     assert {x.name: x.read_text() for x in path.parent.iterdir()} == {path.name: "of another run"}

@@ -51,6 +51,7 @@ class ExplanationFolder:
                 "--explain folder."
             )
         self._views = views
+        self._sources = sources
         self._paths = []
         seen = set()
         for source in sources:
@@ -71,14 +72,11 @@ class ExplanationFolder:
         folder.mkdir(parents=True, exist_ok=True)
         check_can_write(folder)
 
-    def write(
-        self, number: int, *, source: Path, explanation: Explanation, class_names: list[str]
-    ) -> bool:
+    def write(self, number: int, explanation: Explanation, *, class_names: list[str]) -> bool:
         """Writes both files of a clip, or neither.
 
         Args:
             number: The clip's place among the sources.
-            source: The clip.
             explanation: Of all frames that the head saw.
             class_names: The K names.
 
@@ -89,7 +87,7 @@ class ExplanationFolder:
             OSError: If they cannot be written.
             ValueError: If one has come to exist.
         """
-        csv_path, png_path = self._paths[number]
+        source, (csv_path, png_path) = self._sources[number], self._paths[number]
         for path in (csv_path, png_path):
             if path.exists():  # not when the program started, which for many clips is hours ago
                 raise ValueError(

@@ -53,9 +53,8 @@ def compute_frame_metrics(
     true = np.concatenate([x[y] for x, y in zip(class_ids, is_labelled, strict=True)])
     if len(true) == 0:
         raise ValueError("Expected at least one labelled frame to score. Received: none.")
-    found = np.concatenate([x[y] for x, y in zip(predicted, is_labelled, strict=True)])
     rows = np.concatenate([x[y] for x, y in zip(probabilities, is_labelled, strict=True)])
-    per_class = score_classes(rows, true, found, class_names, counted="num_frames")
+    per_class = score_classes(rows, true, class_names, counted="num_frames")
     counts = np.array(
         [_count_clip(x, y) for x, y in zip(predicted, class_ids, strict=True)], np.float64
     )
@@ -74,7 +73,7 @@ def compute_frame_metrics(
         "of_one_group": is_one_group(groups),
         "per_class": per_class,
         "confusion_matrix": metrics.confusion_matrix(
-            true, found, labels=np.arange(len(class_names))
+            true, rows.argmax(axis=1), labels=np.arange(len(class_names))
         ).tolist(),
     }
 

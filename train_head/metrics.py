@@ -51,7 +51,7 @@ def compute_metrics(
     class_ids = np.asarray(class_ids)
     num_clips, num_classes = len(class_ids), len(class_names)
     predicted = probabilities.argmax(axis=1)
-    per_class = score_classes(probabilities, class_ids, predicted, class_names)
+    per_class = score_classes(probabilities, class_ids, class_names)
     seen = [row for row in per_class.values() if row["num_clips"]]
     # A place in the ranking by stable sort, so that ties never count twice.
     ranks = np.argsort(-probabilities, axis=1, kind="stable")
@@ -115,7 +115,6 @@ def measure_calibration(
 def score_classes(
     probabilities: np.ndarray,
     class_ids: np.ndarray,
-    predicted: np.ndarray,
     class_names: list[str],
     *,
     counted: str = "num_clips",
@@ -125,7 +124,6 @@ def score_classes(
     Args:
         probabilities: [N, K] float.
         class_ids: [N] int, the true classes.
-        predicted: [N] int, the classes predicted.
         class_names: The K names.
         counted: What the number of a class' elements is called.
 
@@ -134,7 +132,10 @@ def score_classes(
         not defined.
     """
     precisions, recalls, f1s, counts = metrics.precision_recall_fscore_support(
-        class_ids, predicted, labels=np.arange(len(class_names)), zero_division=np.nan
+        class_ids,
+        probabilities.argmax(axis=1),
+        labels=np.arange(len(class_names)),
+        zero_division=np.nan,
     )
     per_class = {}
     for k, name in enumerate(class_names):

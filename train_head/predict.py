@@ -94,11 +94,9 @@ def main(arguments: list[str]) -> int:
             for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
                 print(f"{names[number]}   {shown}", flush=True)
             if explainer is not None:
+                explanation = explainer.explain(prediction.sequences)
                 failed += not explanations.write(
-                    number,
-                    source=prediction.source,
-                    explanation=explainer.explain(prediction.sequences),
-                    class_names=predictor.class_names,
+                    number, explanation, class_names=predictor.class_names
                 )
     if _OUTPUT.value is not None:
         logging.info("Written: %s", _OUTPUT.value)

@@ -8,9 +8,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.manifest import read_manifest
 from train_head.clip_pictures import read_pictures
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
@@ -32,17 +32,11 @@ _NUM_THREADS = 4
 
 
 def make_cards(
-    numbers: list[int],
-    *,
-    scored: ScoredClips,
-    cache: FeatureCache,
-    explainer: Explainer,
-    config: TrainConfig,
+    scored: ScoredClips, *, cache: FeatureCache, explainer: Explainer, config: TrainConfig
 ) -> tuple[dict[int, dict], list[str]]:
-    """Makes what is shown of single clips.
+    """Makes what is shown of single clips, see `ScoredClips.find_shown`.
 
     Args:
-        numbers: Which of the scored clips.
         scored: The clips and their predictions.
         cache: The cache with the clips' features.
         explainer: The run's head.
@@ -53,6 +47,7 @@ def make_cards(
         of the classes that matter, the influence of each, and as data URIs a strip of the frames
         and of the attention, both None where there are none; and why strips are missing.
     """
+    numbers = scored.find_shown()
     logging.info("Explaining %d of %d clips frame by frame", len(numbers), len(scored.clips))
     cards, frame_indices = {}, []
     for i in numbers:
@@ -91,8 +86,9 @@ def make_cards(
     return cards, failures
 
 
-def make_pair_pictures(pairs: list[dict], *, clips: dict[str, Clip], cache: FeatureCache) -> None:
+def make_pair_pictures(pairs: list[dict], *, cache: FeatureCache) -> None:
     """Adds to each near duplicate of an audit `picture`, its two frames as a data URI, or None."""
+    clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
     for pair in pairs:
         pictures = []
         for side in ("a", "b"):

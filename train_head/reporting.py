@@ -6,7 +6,6 @@ from absl import logging
 
 from lrcn.common.atomic_file import check_can_write, write_text
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head import report_data
 from train_head.config import read_config
@@ -50,8 +49,7 @@ def write_report(
         audit = None if audit_dir is None else report_data.read_audit(audit_dir, wanted)
     config = read_config(run)
     if audit is not None:
-        clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
-        make_pair_pictures(audit["pairs"], clips=clips, cache=cache)
+        make_pair_pictures(audit["pairs"], cache=cache)
     scores = score_run(run, cache)
     if scores is None:
         raise ValueError(
@@ -75,13 +73,8 @@ def write_report(
         page = render_frame_page(run, is_fixed=config.sequence == "fixed", **content)
     else:
         scored = report_data.read_scored_clips(run, split=scores["split"])
-        cards, failures = make_cards(
-            scored.find_shown(),
-            scored=scored,
-            cache=cache,
-            explainer=Explainer(load_model(run)),
-            config=config,
-        )
+        explainer = Explainer(load_model(run))
+        cards, failures = make_cards(scored, cache=cache, explainer=explainer, config=config)
         page = render_page(
             scored=scored, cards=cards, failures=failures, compare=compare, **content
         )
