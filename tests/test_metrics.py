@@ -211,7 +211,8 @@ def test_table():
     groups = ["a", "a", "b", "c", "c"]
     scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES, groups=groups)
     scores |= {"top1_interval": [0.2, 1.0], "mean_class_accuracy_interval": [0.25, 0.875]}
-    assert format_headline(add_origin(scores)) == "top-1 60.0% [20.0, 100.0] of 5 test clips"
+    headline = format_headline(add_origin(scores))
+    assert headline == "top-1 60.0% [0.0, 100.0] of 5 test clips of 3 groups"
     table = format_metrics(add_origin(scores, leaking_groups=1))
     assert table.splitlines() == [
         "clips                5 of the split test",

@@ -53,6 +53,15 @@ def test_a_score_of_a_single_clip():
     assert shown.startswith("frame accuracy 100.0% [0.0, 100.0] of 1 frame of 1 test clip (too")
 
 
+def test_the_line_of_a_score_takes_the_interval_over_groups_where_they_are_known():
+    scores = {"split": "test", "num_clips": 4, "num_frames": 50, "frame_accuracy": 0.5}
+    scores |= {"frame_accuracy_interval": [0.3, 0.7], "provenance": {"leaking_groups": 0}}
+    by_group = {"num_groups": 2, "frame_accuracy_interval": [0.0, 1.0]}
+    assert format_headline({**scores, "by_group": by_group}) == (
+        "frame accuracy 50.0% [0.0, 100.0] of 50 frames of 4 test clips of 2 groups"
+    )
+
+
 def test_a_comparison_on_a_single_clip():
     is_right = dict.fromkeys(("mean_pool", "gru", "gru_shuffled"), np.array([[True]]))
     assert "1 clip is too few to tell whether order plays a part" in find_verdict(is_right)

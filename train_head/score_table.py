@@ -13,17 +13,24 @@ ONE_GROUP = "all clips are of one group: intervals say nothing of other groups"
 
 
 def format_headline(scores: dict) -> str:
-    """Renders the score in a line: `top-1 97.5% [94.2, 100.0] of 120 test clips`, or
-    `frame accuracy 93.1% [90.2, 95.8] of 1,234 frames of 12 test clips`.
+    """Renders the score in a line: `top-1 97.5% [92.9, 99.5] of 120 test clips`, or
+    `frame accuracy 93.1% [90.2, 95.8] of 1,234 frames of 12 test clips of 6 groups`.
+
+    Where groups are known, the interval is over these: clips of one are right or wrong together,
+    and this line is what is quoted without the table.
     """
     leaking_groups = scores["provenance"]["leaking_groups"]
     leak = f" (too good: groups in several splits: {leaking_groups})" if leaking_groups else ""
     clips = name_count(scores["num_clips"], f"{scores['split']} clip")
-    one = " of one group" if _is_of_one_group(scores) else ""
+    by_group = scores["by_group"]
+    if by_group is not None:
+        clips += f" of {by_group['num_groups']} groups"
+    elif _is_of_one_group(scores):
+        clips += " of one group"
     frames = f"{name_count(scores['num_frames'], 'frame')} of " if "num_frames" in scores else ""
     name, title = find_main_score(scores)
-    interval = _format_interval(scores[f"{name}_interval"])
-    return f"{title} {scores[name]:.1%} {interval} of {frames}{clips}{one}{leak}"
+    interval = _format_interval((by_group or scores)[f"{name}_interval"])
+    return f"{title} {scores[name]:.1%} {interval} of {frames}{clips}{leak}"
 
 
 def find_main_score(scores: dict) -> tuple[str, str]:
