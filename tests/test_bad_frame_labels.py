@@ -58,15 +58,10 @@ def test_labels_that_look_alike_are_told_of(timed, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("columns", "remedy"),
-    [
-        ("clip_id,start_sec,end_frame,label", "Correct the header"),
-        ("clip_id,start_sec,end_sec", "Correct the header"),
-        ("clip_id;start_sec;end_sec;label", "Save the file with commas between all cells"),
-    ],
+    "columns", ["clip_id,start_sec,end_frame,label", "clip_id,start_sec,end_sec"]
 )
-def test_missing_columns_are_named(timed, tmp_path, columns, remedy):
-    message = rf"csv:1: Expected the .*, separated by commas. Received: {columns}\. {remedy}\."
+def test_missing_columns_are_named(timed, tmp_path, columns):
+    message = rf"csv:1: Expected the .* or semicolons. Received: {columns}\. Correct the header\."
     with pytest.raises(ValueError, match=message):
         read(write_csv(tmp_path, columns=columns), timed)
 

@@ -46,6 +46,12 @@ def test_empty_columns_of_a_spreadsheet_are_none(timed, tmp_path):
     assert (show(labels), show(labels, "b")) == ("s----r", "r---")
 
 
+def test_intervals_of_a_spreadsheet_whose_decimals_have_commas(timed, tmp_path):
+    rows = ["walk/a;0,1;0,3;sit", "walk/a;0.5;0.6;run, slowly", ";;;"]
+    labels = read(write_csv(tmp_path, *rows, columns="clip_id;start_sec;end_sec;label"), timed)
+    assert show(labels) == "-ss--r"
+
+
 def test_intervals_in_frames_need_no_times(untimed, tmp_path):
     path = write_csv(tmp_path, "walk/a,1,3,sit", "walk/a,5,99,run", columns=FRAME_COLUMNS)
     assert show(read(path, untimed)) == "-ss--r"

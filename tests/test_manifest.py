@@ -162,7 +162,7 @@ def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
     ("header", "text"),
     [
         ("clip_id,path,label,fps", ":1: unknown column 'fps'. Expected the columns clip_id,path,"),
-        ("clip_id;path;label", "separated by commas. Save the file with commas between all"),
+        ("clip_id;path;fps", ":1: unknown column 'fps'. Expected the columns clip_id,path,"),
         ("clip_id,path", ":1: no column 'label'. Expected"),
         ("", ":1: no column 'clip_id', 'path', 'label'"),
         ("clip_id,path,label,path", ":1: a column stands twice"),
@@ -172,6 +172,24 @@ def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
 def test_bad_headers(tmp_path, header, text):
     path = write_csv(tmp_path, header)
     with refusal(f"{path}{text}" if text[0] == ":" else text):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_spreadsheet_whose_decimals_have_commas_separates_cells_otherwise(tmp_path, separator):
+    rows = ["clip_id,path,label,start_sec,end_sec,,", "a,a.mp4,walk,0/5,1.25,,", ",,,,,,"]
+    text = "\ufeff" + "".join(f"{row}\r\n" for row in rows)
+    path = write_csv(tmp_path, text.replace(",", separator).replace("/", ","))
+    assert read_manifest(path) == [Clip("a", "a.mp4", "walk", start_sec=0.5, end_sec=1.25)]
+    name = {";": "semicolons", "\t": "tabs"}[separator]
+    path = write_csv(tmp_path, separator.join(["clip_id", "path", "label\na", "a, b.mp4"]))
+    with refusal(f"in the header, received 2. Quote cells that hold {name}."):
+        read_manifest(path)
+
+
+def test_a_comma_is_no_point_where_it_separates_cells(tmp_path):
+    path = write_csv(tmp_path, 'clip_id,path,label,start_sec\na,a.mp4,walk,"1,234"\n')
+    with refusal(f"{path}:2: expected start_sec in seconds, such as 1.5, received '1,234'"):
         read_manifest(path)
 
 

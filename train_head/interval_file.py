@@ -2,19 +2,19 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import check_label
-from lrcn.common.csv_table import find_separator_remedy, iter_table, parse_number
+from lrcn.common.csv_table import read_table
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
 FRAME_COLUMNS = ("start_frame", "end_frame")
 EXPECTED_COLUMNS = (
     "Expected the columns clip_id,start_sec,end_sec,label, or clip_id,start_frame,end_frame,label, "
-    "separated by commas"
+    "separated by commas or semicolons"
 )
 
 
@@ -42,14 +42,13 @@ def read_intervals(
     Raises:
         ValueError: If the file breaks a rule, names an unknown clip, or gives a moment two labels.
     """
-    table = iter_table(path)
-    _, header = next(table)
-    columns = _find_columns(header, place=f"{path}:1")
+    table = read_table(path)
+    columns = _find_columns(table.header, place=f"{path}:1")
     known_ids, intervals = set(known_ids), defaultdict(list)
-    for line, cells in table:
+    for line, cells in table.rows:
         place = f"{path}:{line}"
-        row = dict(zip(header, cells, strict=True))
-        interval = _parse(row, columns, place=place)
+        row = dict(zip(table.header, cells, strict=True))
+        interval = _parse(row, columns, parse_number=table.parse_number, place=place)
         if row["clip_id"] not in known_ids:
             raise ValueError(
                 f"{place}: unknown clip {row['clip_id']!r}. Expected a clip_id of the cache's "
@@ -65,8 +64,9 @@ def read_intervals(
 def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
     columns = next((x for x in (SEC_COLUMNS, FRAME_COLUMNS) if set(x) <= set(header)), None)
     if columns is None or not {"clip_id", "label"} <= set(header):
-        remedy = find_separator_remedy(header) or "Correct the header."
-        raise ValueError(f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. {remedy}")
+        raise ValueError(
+            f"{place}: {EXPECTED_COLUMNS}. Received: {','.join(header)}. Correct the header."
+        )
     if len(set(header)) < len(header) or {*SEC_COLUMNS, *FRAME_COLUMNS} & set(header) != {*columns}:
         raise ValueError(
             f"{place}: {EXPECTED_COLUMNS}, each once, and not both seconds and frames. Received: "
@@ -75,7 +75,9 @@ def _find_columns(header: Sequence[str], *, place: str) -> tuple[str, str]:
     return columns
 
 
-def _parse(row: dict, columns: tuple[str, str], *, place: str) -> Interval:
+def _parse(
+    row: dict, columns: tuple[str, str], *, parse_number: Callable[[str], float], place: str
+) -> Interval:
     check_label(row["label"], place=place)
     start_text, end_text = (row[column] for column in columns)
     try:

@@ -3,24 +3,72 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from lrcn.common.atomic_file import name_file
 from lrcn.common.unreadable import check_is_file
 
+_SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
-def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
-    """Yields the line, from 1, and the cells of a CSV file's header, and then of each row.
 
-    Spreadsheets add rows of nothing but commas, which are left out, and columns that they show as
-    empty, which are cut off behind the header's last name.
+class Table(NamedTuple):
+    """A CSV file that is being read.
+
+    Attributes:
+        header: The cells of its first line.
+        rows: The line, from 1, and the cells of each row below it.
+        separator: Between cells.
+    """
+
+    header: list[str]
+    rows: Iterator[tuple[int, list[str]]]
+    separator: str
+
+    def parse_number(self, text: str) -> float:
+        """As `float`, but for what Python alone takes for a number: to it `1_0` is 10, who typed it
+        may have meant 1.0. A point may be a comma where commas do not separate cells; where they
+        do, `"1,234"` may be a thousand.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if "_" in text:
+            raise ValueError(f"expected a number, received {text!r}")
+        return float(text if self.separator == "," else text.replace(",", "."))
+
+
+def read_table(csv_path: str | os.PathLike) -> Table:
+    """Reads a CSV file, of commas or, as spreadsheets write it where the comma is for decimals, of
+    semicolons, or of tabs: the header tells which.
+
+    Spreadsheets add rows of nothing but separators, which are left out, and columns that they show
+    as empty, which are cut off behind the header's last name.
 
     Raises:
-        ValueError: If it is no CSV of UTF-8, or a row has not the header's number of cells; the
-            message names the file and the line.
+        ValueError: If it is no CSV of UTF-8, or, as the rows are read, one has not the header's
+            number of cells; the message names the file and the line.
     """
-    reader = csv.reader(io.StringIO(read_utf8(csv_path), newline=""), strict=True)
+    text = read_utf8(csv_path)
+    separator = _find_separator(text)
+    lines = _iter_lines(text, csv_path, separator=separator)
+    _, header = next(lines)
+    return Table(header, lines, separator)
+
+
+def _find_separator(text: str) -> str:
+    first_line = text.partition("\n")[0]
+    if "," in first_line:
+        return ","
+    return next((x for x in ";\t" if x in first_line), ",")
+
+
+def _iter_lines(
+    text: str, csv_path: str | os.PathLike, *, separator: str
+) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    name = _SEPARATOR_NAMES[separator]
     next_line = 1
     try:
         header = next(reader, [])
@@ -35,21 +83,14 @@ def iter_table(csv_path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
                 if len(cells) != len(header):
                     raise ValueError(
                         f"{csv_path}:{line}: expected {len(header)} cells as in the header, "
-                        f"received {len(cells)}. Quote cells that hold commas."
+                        f"received {len(cells)}. Quote cells that hold {name}."
                     )
                 yield line, cells
     except csv.Error as error:
         raise ValueError(
             f"{csv_path}:{next_line}: expected a row of CSV, but: {error}. Quote cells that "
-            'hold commas or quotes, and double the quotes inside ("say ""hi""").'
+            f'hold {name} or quotes, and double the quotes inside ("say ""hi""").'
         ) from error
-
-
-def find_separator_remedy(header: Sequence[str]) -> str | None:
-    """Returns what to do about a table that a spreadsheet saved without commas, None for others."""
-    if len(header) == 1 and any(separator in header[0] for separator in ";\t"):
-        return "Save the file with commas between all cells."
-    return None
 
 
 def read_utf8(path: str | os.PathLike) -> str:
@@ -70,18 +111,6 @@ def read_utf8(path: str | os.PathLike) -> str:
             f"{path}:{line}: expected UTF-8 text, received byte 0x{content[error.start]:02x}. "
             "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
         ) from error
-
-
-def parse_number(text: str) -> float:
-    """As `float`, but for what Python alone takes for a number: to it `1_0` is 10, who typed it may
-    have meant 1.0.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    if "_" in text:
-        raise ValueError(f"expected a number, received {text!r}")
-    return float(text)
 
 
 def _drop_empty_cells(cells: list[str], *, num_kept: int) -> None:

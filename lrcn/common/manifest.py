@@ -14,7 +14,7 @@ from pathlib import Path
 from lrcn.common.alike_names import check_one_form
 from lrcn.common.atomic_file import write_text, write_texts
 from lrcn.common.clip import Clip, check_clips, check_label
-from lrcn.common.csv_table import find_separator_remedy, iter_table, parse_number, read_utf8
+from lrcn.common.csv_table import Table, read_table, read_utf8
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.wording import name_some
 
@@ -23,7 +23,7 @@ _REQUIRED_COLUMNS = COLUMNS[:3]
 _MAX_NAMED = 20  # classes, of which there may be thousands
 _EXPECTED_HEADER = (
     f"Expected the columns {','.join(_REQUIRED_COLUMNS)} and, optionally, "
-    f"{','.join(COLUMNS[3:])}, separated by commas"
+    f"{','.join(COLUMNS[3:])}, separated by commas or semicolons"
 )
 
 
@@ -137,11 +137,10 @@ def write_class_names(path: str | os.PathLike, names: Sequence[str]) -> None:
 
 
 def _iter_rows(csv_path: str | os.PathLike) -> Iterator[tuple[int, Clip]]:
-    table = iter_table(csv_path)
-    _, header = next(table)
-    _check_header(header, place=f"{csv_path}:1")
-    for line, cells in table:
-        yield line, _parse_row(header, cells, place=f"{csv_path}:{line}")
+    table = read_table(csv_path)
+    _check_header(table.header, place=f"{csv_path}:1")
+    for line, cells in table.rows:
+        yield line, _parse_row(table, cells, place=f"{csv_path}:{line}")
 
 
 def _check_class_names(names: Sequence[str], path: str | os.PathLike) -> None:
@@ -168,12 +167,9 @@ def _check_not_empty(clips: Sequence[Clip], csv_path: str | os.PathLike) -> None
 def _check_header(header: list[str], *, place: str) -> None:
     unknown = [name for name in header if name not in COLUMNS]
     if unknown:
-        remedy = find_separator_remedy(header) or (
-            "Rename or remove what is not among them; the first line must be this header."
-        )
         raise ValueError(
             f"{place}: unknown column {', '.join(map(repr, unknown))[:200]}. {_EXPECTED_HEADER}. "
-            f"{remedy}"
+            "Rename or remove what is not among them; the first line must be this header."
         )
     missing = [name for name in _REQUIRED_COLUMNS if name not in header]
     if missing:
@@ -188,12 +184,12 @@ def _check_header(header: list[str], *, place: str) -> None:
         )
 
 
-def _parse_row(header: list[str], cells: list[str], *, place: str) -> Clip:
-    row: dict = dict(zip(header, cells, strict=True))
+def _parse_row(table: Table, cells: list[str], *, place: str) -> Clip:
+    row: dict = dict(zip(table.header, cells, strict=True))
     for column in ("start_sec", "end_sec"):
         text = row.get(column, "")
         try:
-            row[column] = parse_number(text) if text else None
+            row[column] = table.parse_number(text) if text else None
         except ValueError:
             raise ValueError(
                 f"{place}: expected {column} in seconds, such as 1.5, received {text!r}. "
