@@ -30,8 +30,8 @@ from train_head.label_coverage import check_trainable
         (["walk/a,0,1:30,sit"], r"csv:2: expected numbers .* '1:30'"),
         (
             ["walk/a,0,1,sit", "c,0,1,sit"],
-            r"csv:3: unknown clip 'c'\. Expected a clip_id of the cache's manifest\. If the clip "
-            r"is new, extract or import it first; else correct the name, or remove the row\.",
+            r"csv:3: unknown clip 'c'\. Expected a clip_id of the cache's manifest, such as 'b'\. "
+            r"If the clip is new, extract or import it first; else correct the name, or remove",
         ),
         (["walk/a,0,1,"], r"csv:2: expected a class name, not empty"),
         (["walk/a,0,1"], r"csv:2: expected 4 cells as in the header, received 3\. Quote"),

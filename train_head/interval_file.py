@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lrcn.common.clip import check_label
 from lrcn.common.csv_table import read_table
+from lrcn.common.natural_sort import natural_key
 from lrcn.common.span import round_sec
 
 SEC_COLUMNS = ("start_sec", "end_sec")
@@ -52,8 +53,8 @@ def read_intervals(
         if row["clip_id"] not in known_ids:
             raise ValueError(
                 f"{place}: unknown clip {row['clip_id']!r}. Expected a clip_id of the cache's "
-                "manifest. If the clip is new, extract or import it first; else correct the name, "
-                "or remove the row."
+                f"manifest, such as {min(known_ids, key=natural_key)!r}. If the clip is new, "
+                "extract or import it first; else correct the name, or remove the row."
             )
         intervals[row["clip_id"]].append(interval)
     for of_clip in intervals.values():
