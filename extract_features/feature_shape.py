@@ -6,8 +6,9 @@ from pathlib import Path
 
 from absl import logging
 
-from extract_features.feature_source import check_array
-from lrcn.common.clip import Clip
+from extract_features.feature_source import check_array, list_contents
+from lrcn.common.clip import Clip, escape_control
+from lrcn.common.wording import name_some
 
 
 def find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) -> tuple[int, ...]:
@@ -39,9 +40,11 @@ def find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) 
             f"{len(clips)} clips in --data: {unfit}"
         )
     if not shapes:
+        names = [*map(escape_control, list_contents(features))]
         raise ValueError(
             f"{features}: holds features of none of the {len(clips)} clips in --data ({missing}). "
-            "Its names must be the manifest's clip_ids."
+            f"In it: {name_some(names, limit=3) or 'nothing'}. Its names must be "
+            "the manifest's clip_ids, each that of a dataset or, in a folder, of an .npy file."
         )
     feature_shape, num_alike = shapes.most_common(1)[0]
     # Of arrays that are right, lengths differ, and most clips are alike in the rest.

@@ -14,6 +14,7 @@ import numpy as np
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
+from lrcn.common.natural_sort import natural_key
 from lrcn.common.source_stat import sum_stats
 from lrcn.common.unreadable import UnreadableClipError, check_is_file
 
@@ -46,6 +47,14 @@ def read_feature_stat(source: Path) -> SourceStat:
     return sum_stats([os.stat(source)])
 
 
+def list_contents(features: Path) -> list[str]:
+    """Lists the names at the top of a folder or an HDF5 file."""
+    if features.is_dir():
+        return sorted(os.listdir(features), key=natural_key)
+    with h5py.File(features, "r") as file:
+        return sorted(file, key=natural_key)
+
+
 @contextlib.contextmanager
 def open_features(features: Path) -> Iterator[Callable]:
     """Yields a function from a clip_id to its array, or HDF5 dataset, [T, ...].
@@ -71,16 +80,19 @@ def open_features(features: Path) -> Iterator[Callable]:
     except OSError as error:
         raise ValueError(
             f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
-            f"<clip_id>.npy files. Received: a file that is not HDF5 ({error})."
+            f"<clip_id>.npy files. Received: a file that is not HDF5 ({error}). Save each clip's "
+            "array by numpy.save('<clip_id>.npy', array) into a folder, and name that."
         ) from error
     with file:
 
         def read_dataset(clip_id: str) -> h5py.Dataset:
-            if not isinstance(file.get(clip_id), h5py.Dataset):
+            found = file.get(clip_id)
+            if not isinstance(found, h5py.Dataset):
                 raise FileNotFoundError(
-                    f"{features}: expected a dataset named {clip_id!r}, found none."
+                    f"{features}: expected a dataset named {clip_id!r}, found "
+                    + ("none." if found is None else "a group.")
                 )
-            return file[clip_id]
+            return found
 
         yield read_dataset
 
@@ -160,7 +172,8 @@ def check_array(array, clip: Clip) -> None:
             f"{clip.clip_id}: expected numbers of shape [T, ...], at least one for each of at "
             f"least one frame. Received: shape {list(shape)}, dtype {array.dtype}"
             + (", as which numpy saves bfloat16" if array.dtype == np.dtype("V2") else "")
-            + ". Save them so, as float32."
+            + ". Save them so, as float32"
+            + (": one vector for a whole clip as array[None]." if len(shape) == 1 else ".")
         )
 
 

@@ -21,8 +21,20 @@ def test_features_of_other_clips_are_refused(run_import, tmp_path):
     path = write_features(tmp_path / "features.h5", {"jump/v_9": np.zeros((3, 5))})
     log = run_import(path, status=1)
     assert f"error: {path}: holds features of none of the 6 clips in --data (" in log
-    assert "Its names must be the manifest's clip_ids." in log
+    assert "In it: jump. Its names must be the manifest's clip_ids, each that of a dataset" in log
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_lies_in_place_of_a_clips_features_is_named(run_import, tmp_path):
+    (tmp_path / "f").mkdir()
+    assert "). In it: nothing. Its names must be" in run_import(tmp_path / "f", status=1)
+    for clip_id in CLIP_IDS:
+        np.savez(tmp_path / "f" / f"{clip_id.replace('/', '_')}.npz", features=np.ones((3, 5)))
+    log = run_import(tmp_path / "f", status=1)
+    assert "). In it: run_v_0.npz, run_v_1.npz, run_v_2.npz and 3 more. Its names" in log
+    inner = {f"{x}/features": array for x, array in make_features().items()}
+    log = run_import(write_features(tmp_path / "groups.h5", inner), status=1)
+    assert f"expected a dataset named {CLIP_IDS[0]!r}, found a group.). In it: " in log
 
 
 @pytest.mark.parametrize(
@@ -36,7 +48,9 @@ def test_a_features_file_that_is_none(run_import, tmp_path, content, text):
     path = tmp_path / "features.h5"
     if content is not None:
         path.write_bytes(content)
-    assert f"error: {path}: {text}" in run_import(path, status=1)
+    log = run_import(path, status=1)
+    assert f"error: {path}: {text}" in log
+    assert ("Save each clip's array by numpy.save('<clip_id>.npy', array)" in log) == bool(content)
     assert not (tmp_path / "cache").exists()
 
 
@@ -74,10 +88,17 @@ def test_imported_and_extracted_features_do_not_mix(run_import, manifest, tmp_pa
 @pytest.mark.parametrize(
     ("array", "received"),
     [
-        (np.ones(5), "shape [5], dtype float64."),
-        (np.ones((4, 5), bool), "shape [4, 5], dtype bool."),
-        (np.ones((4, 5), complex), "shape [4, 5], dtype complex128."),
-        (np.ones((4, 5), "V2"), "shape [4, 5], dtype |V2, as which numpy saves bfloat16."),
+        (np.ones((4, 5), bool), "shape [4, 5], dtype bool. Save them so, as float32."),
+        (np.ones((4, 5), complex), "shape [4, 5], dtype complex128. Save them so, as float32."),
+        (
+            np.ones((4, 5), "V2"),
+            "shape [4, 5], dtype |V2, as which numpy saves bfloat16. Save them so, as float32.",
+        ),
+        (
+            np.ones(5),
+            "shape [5], dtype float64. Save them so, as float32: one vector for a whole clip as "
+            "array[None].",
+        ),
     ],
 )
 def test_features_of_another_kind_leave_no_cache(run_import, tmp_path, name, array, received):
@@ -87,7 +108,7 @@ def test_features_of_another_kind_leave_no_cache(run_import, tmp_path, name, arr
     assert (
         f"error: {path}: expected features that can be taken. Received such of none of the 6 clips "
         f"in --data: {CLIP_IDS[1]}: expected numbers of shape [T, ...], at least one for each of "
-        f"at least one frame. Received: {received} Save them so, as float32."
+        f"at least one frame. Received: {received}"
     ) in log
     assert "clip_ids" not in log
     assert not (tmp_path / "cache").exists()
