@@ -85,6 +85,7 @@ def run_program(
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     # Of its list of fonts, which it makes where it has never drawn, nobody has to know.
     python_logging.getLogger("matplotlib").setLevel(python_logging.WARNING)
+    _wrap_description()
     _mark_required_flags()
     with _end_with_reader():
         app.run(run_main, flags_parser=parse_flags)
@@ -183,6 +184,17 @@ def _exit_at_once(status: int) -> None:
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(status)
+
+
+def _wrap_description() -> None:
+    """Lets `--help` break the program's docstring, but for commands, where it breaks all else."""
+    program = sys.modules["__main__"]
+    if program.__doc__:
+        paragraphs = program.__doc__.strip().split("\n\n")
+        wrapped = [
+            x if x.startswith(" ") else flags.text_wrap(" ".join(x.split())) for x in paragraphs
+        ]
+        program.__doc__ = "\n\n".join(wrapped) + "\n"
 
 
 def _mark_required_flags() -> None:
