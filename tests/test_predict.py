@@ -159,6 +159,10 @@ def test_unreadable_clip_does_not_stop_the_others(evaluated, clips_dir, tmp_path
     assert float(lines[0][2]) == pytest.approx(probability, abs=2e-3)
     assert f"{tmp_path}/notes.mp4: expected a whole video" in done.stderr
     assert f"{tmp_path}/cut_off/0.png" in done.stderr
+    assert done.stderr.endswith(
+        " Clips without an answer, as they cannot be read: 2 of 4: "
+        f"{tmp_path}/notes.mp4, {tmp_path}/cut_off\n"
+    )
 
 
 def test_a_clip_that_changes_after_it_was_counted_gets_no_answer(run_dir, clips_dir, tmp_path):

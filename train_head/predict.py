@@ -9,7 +9,7 @@ from absl import flags, logging
 
 from lrcn.common.clip import escape_control
 from lrcn.common.program import check_output, run_program
-from lrcn.common.wording import pad_names
+from lrcn.common.wording import name_some, pad_names
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _WEIGHTS = flags.DEFINE_string(
@@ -84,23 +84,30 @@ def main(arguments: list[str]) -> int:
             views = VIEWS[run.read_contract().views]
             # Made once all is well, and --output is there, which may be one of its files.
             explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
-        failed = 0
+        unreadable, has_failed = [], False
         for number, prediction in enumerate(predictor.predict_clips(sources)):
             write_rows(prediction)
             if prediction.probabilities is None:
-                failed += 1
+                unreadable.append(escape_control(str(prediction.source)))
                 logging.error("%s", prediction.failure)
                 continue
             for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
                 print(f"{names[number]}   {shown}", flush=True)
             if explainer is not None:
                 explanation = explainer.explain(prediction.sequences)
-                failed += not explanations.write(
+                has_failed |= not explanations.write(
                     number, explanation, class_names=predictor.class_names
                 )
     if _OUTPUT.value is not None:
         logging.info("Written: %s", _OUTPUT.value)
-    return 1 if failed else 0
+    if unreadable:  # told above, from where hundreds of others may have driven it
+        logging.error(
+            "Clips without an answer, as they cannot be read: %d of %d: %s",
+            len(unreadable),
+            len(sources),
+            name_some(unreadable),
+        )
+    return 1 if unreadable or has_failed else 0
 
 
 if __name__ == "__main__":
