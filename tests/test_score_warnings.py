@@ -24,6 +24,7 @@ def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
     evaluate_run(run, cache, split="test")
     (text,) = caplog.messages
     assert text.startswith(f"{cache.cache_dir}: its train and val clips have other contents than")
+    assert "by the sizes and times of their files. If these are no copies" in text
 
 
 def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):

@@ -78,8 +78,9 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
     """
     if has_other_sources(run, cache, clips):
         logging.warning(
-            "%s: its train and val clips have other contents than those that %s was trained on. If "
-            "it is not meant to be of other data, name the run's own cache",
+            "%s: its train and val clips have other contents than those that %s was trained on, by "
+            "the sizes and times of their files. If these are no copies, to which most programs "
+            "give new times, and not meant to be other data, name the run's own cache",
             cache.cache_dir,
             run.path,
         )
