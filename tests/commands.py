@@ -1,6 +1,7 @@
 """Runs the programs as a user does: as processes of their own, in the root of the repository."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,13 @@ def run_program(
 def make_command(module: str, *flags: object) -> list[str]:
     """The command line that `run_program` runs."""
     return [sys.executable, "-m", module, *map(str, flags)]
+
+
+def find_readme_program(call: str) -> str:
+    """The Python of the README in which this stands, which users copy."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = [x for x in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if call in x]
+    return program
 
 
 def kill_at_first_manifest(module: str, *flags: object) -> None:

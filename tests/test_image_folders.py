@@ -25,7 +25,11 @@ def test_folder_without_images_names_the_suffixes(tmp_path):
 
 def test_videos_and_folders_one_level_too_deep_are_named(tmp_path):
     (tmp_path / "day_1").mkdir()
-    with pytest.raises(UnreadableClipError, match=r"no frames.* received 1 folders, such as day_1"):
+    text = (
+        "received 1 folders, such as day_1. Add some, or remove the clip. If the folders are "
+        "clips, move them right into the folder of their class, or name each in a .csv manifest, as"
+    )
+    with refusal(text, UnreadableClipError):
         decode(tmp_path)
     for name in ("v_10.mpg", "v_2.mpg"):
         (tmp_path / name).touch()

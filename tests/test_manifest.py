@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from commands import find_readme_program
 from refusals import refusal
 from small_data import write_csv
 
@@ -227,3 +228,17 @@ def test_a_refused_write_keeps_the_old_manifest(tmp_path, clips, text):
         write_manifest(tmp_path / "m.csv", clips)
     assert read_manifest(tmp_path / "m.csv") == old
     assert [path.name for path in tmp_path.iterdir()] == ["m.csv"]
+
+
+def test_the_readme_writes_a_manifest_of_folders_within_classes(tmp_path, monkeypatch):
+    for name in ("walk/day 1/a.mp4", "walk/day 2/a.mp4", "run/day 1/b, c.mp4", "run/day 1/d.txt"):
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    exec(find_readme_program("csv.writer"), {})
+    assert read_manifest("clips.csv") == [
+        Clip("clips/run/day 1/b, c", "clips/run/day 1/b, c.mp4", "run", "", "day 1"),
+        Clip("clips/walk/day 1/a", "clips/walk/day 1/a.mp4", "walk", "", "day 1"),
+        Clip("clips/walk/day 2/a", "clips/walk/day 2/a.mp4", "walk", "", "day 2"),
+    ]

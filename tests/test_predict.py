@@ -3,12 +3,11 @@
 import csv
 import dataclasses
 import os
-import re
 import shutil
 
 import numpy as np
 import pytest
-from commands import ROOT, run_program
+from commands import find_readme_program, run_program
 from conftest import make_moving_square
 from media import write_frame_folder
 from refusals import refusal
@@ -194,7 +193,7 @@ def test_names_that_are_no_line_of_text_are_escaped(run_dir, clips_dir, tmp_path
 
 
 def test_the_readme_names_videos_from_python(run_dir, clips_dir, tmp_path, monkeypatch, capsys):
-    program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    program = find_readme_program("Predictor(")
     (tmp_path / "run").symlink_to(run_dir)
     (tmp_path / "new.mp4").write_bytes(b"no video")
     (tmp_path / "folder_of_frames").symlink_to(clips_dir / "left" / "clip_0")
@@ -207,10 +206,10 @@ def test_the_readme_names_videos_from_python(run_dir, clips_dir, tmp_path, monke
 
 def test_the_readme_names_features_of_another_tool_from_python(trained, monkeypatch, capsys):
     cache, run = trained
-    programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    program = find_readme_program("load_model(")
     monkeypatch.chdir(run.path.parent)
     rows = read_rows(run.predictions_path("test"))
     for row in rows:
         np.save("new.npy", cache.read_clip(row["clip_id"]).feature_maps)
-        exec(programs[1], {})
+        exec(program, {})
     assert capsys.readouterr().out.split() == [row["predicted"] for row in rows]

@@ -33,6 +33,11 @@ MAX_IMAGE_PIXELS = 178_956_970
 # Other plugins are not wanted for files that only claim to be images: EPS runs Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
+# Where clips lie in folders of their own.
+_CLIPS_REMEDY = (
+    "right into the folder of their class, or name each in a .csv manifest, as README.md shows"
+)
+
 # What browsers make of a GIF that states no duration.
 _GIF_DEFAULT_DURATION_MS = 100
 GIF_DEFAULT_FPS = 1000 / _GIF_DEFAULT_DURATION_MS
@@ -59,7 +64,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
         raise UnreadableClipError(
             f"{folder}: expected a folder of frames, received {len(files)} images and, one level "
             f"deeper than clips are, {len(videos)} videos, such as {videos[0]}. Move the videos "
-            "right into the folder of their class, or name each in a .csv manifest."
+            f"{_CLIPS_REMEDY}."
         )
     if not files:
         found = [
@@ -71,6 +76,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
         raise UnreadableClipError(
             f"{folder}: no frames. Expected image files ({' '.join(sorted(IMAGE_SUFFIXES))}) right "
             f"in this folder{received}. Add some, or remove the clip."
+            + (f" If the folders are clips, move them {_CLIPS_REMEDY}." if folders else "")
         )
     # Without the suffix, so that `shot.png` comes before `shot (1).png` and `shot-1.png`.
     files.sort(key=lambda entry: (natural_key(entry.name.rpartition(".")[0]), entry.name))
