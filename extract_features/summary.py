@@ -61,9 +61,11 @@ class Summary:
         )
         if not result.frames:
             return counts
+        rate_fps = result.frames / result.elapsed_sec
         return (
-            f"{counts}; {result.frames} frames, {result.frames / result.elapsed_sec:.1f} frames/s, "
-            f"{result.size_bytes / 1e6:.1f} MB written in {self.elapsed_sec:.0f} s"
+            f"{counts}; {result.frames} frames in {result.elapsed_sec:.1f} s ({rate_fps:.1f} "
+            f"frames/s), {result.size_bytes / 1e6:.1f} MB written; {self.elapsed_sec:.0f} s with "
+            "the start"
         )
 
 

@@ -38,3 +38,11 @@ def test_where_vgg16_waits_for_long_it_is_said_what_helps(
     share = round(100 * forward_sec / elapsed_sec)
     assert f"VGG16 computed in {forward_sec:.1f} s ({share} %)" in caplog.text
     assert ("Several processes may share the work" in caplog.text) == is_advised
+
+
+def test_frames_a_second_are_those_of_the_time_that_is_told():
+    result = ExtractionResult(3, 100, size_bytes=2_000_000, elapsed_sec=5.0)
+    assert str(Summary(result, 1, elapsed_sec=12.3, skip_unreadable=False)) == (
+        "3 clips done, 1 skipped (already there), 0 failed; 100 frames in 5.0 s (20.0 frames/s), "
+        "2.0 MB written; 12 s with the start"
+    )
