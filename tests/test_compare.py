@@ -86,9 +86,13 @@ def test_means_deviations_and_differences(folder):
     leaking = format_table({**content, "leaking_groups": 2})
     assert "\n\ngroups in several splits: 2, so the scores are too good\n\nThe GRU is" in leaking
     assert not content["of_one_group"]
-    assert "\n\nall clips are of one group: intervals say" in format_table(
+    assert content["num_groups"] is None
+    over_clips = "\n\n[95 %]: interval over the clips and seeds\n"
+    assert f"{over_clips}\nThe GRU is" in format_table(content)
+    assert f"{over_clips}all clips are of one group: intervals say" in format_table(
         {**content, "of_one_group": True}
     )
+    assert "over the 4 groups and seeds\n" in format_table({**content, "num_groups": 4})
     lines = format_table(content).splitlines()
     assert lines[0] == "top-1 of 8 test clips, in %: mean and deviation of seeds 5, 6"
     assert lines[2].split() == [

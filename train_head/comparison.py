@@ -21,7 +21,7 @@ from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.held_out import find_held_out, read_known_scores
-from train_head.intervals import is_one_group, measure_difference
+from train_head.intervals import is_one_group, measure_difference, number_groups
 from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
 from train_head.run_clips import check_unchanged, read_run_clips
@@ -93,7 +93,8 @@ def compare_models(
 
     Returns:
         `split`, `leaking_groups` (how many are in several splits), `of_one_group` (whether all
-        clips of the split are), `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed),
+        clips of the split are), `num_groups` (over which intervals are; None where they are over
+        clips), `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed),
         mean, std, difference}, where the difference to mean pool has mean, low and high, and is
         None for mean pool itself; std is None for a single seed) and `verdict`. Scores are in
         [0, 1].
@@ -130,10 +131,12 @@ def compare_models(
         for model in models
     }
     groups = [clip.source_group for clip in clips if clip.split == split]
+    group_ids = number_groups(groups)
     return {
         "split": split,
         "leaking_groups": len(find_group_leaks(clips)),
         "of_one_group": is_one_group(groups),
+        "num_groups": None if group_ids is None else int(group_ids.max()) + 1,
         "num_clips": is_right[BASELINE].shape[1],
         "seeds": seeds,
         "models": [_summarise(model, is_right, groups) for model in models],

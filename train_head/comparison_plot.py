@@ -31,7 +31,8 @@ def draw_comparison(path: Path, comparison: dict) -> None:
     scores.set_yticks(places, [model["title"] for model in models])
     scores.invert_yaxis()  # shared with the other plot
     differences.axvline(0, color=_LINE_COLOUR, linewidth=1)
-    differences.set_title("with 95 % interval over clips and seeds", fontsize=9)
+    drawn = "clips" if comparison["num_groups"] is None else "groups of clips"
+    differences.set_title(f"with 95 % interval over {drawn} and seeds", fontsize=9)
     differences.set_xlabel("difference to mean pool, points")
     for axes in (scores, differences):
         axes.grid(axis="x", alpha=0.3)

@@ -68,8 +68,10 @@ def format_table(comparison: dict) -> str:
         difference = model["difference"]
         shown = "--" if difference is None else format_difference(difference, sign="+")
         lines.append(f"{title}  {100 * model['mean']:5.1f}  {std:>5}   {shown}")
+    drawn = "clips" if comparison["num_groups"] is None else f"{comparison['num_groups']} groups"
+    lines += ["", f"[95 %]: interval over the {drawn} and seeds"]
     if comparison["of_one_group"]:
-        lines += ["", ONE_GROUP]
+        lines.append(ONE_GROUP)
     leaking_groups = comparison["leaking_groups"]
     if leaking_groups:
         lines += ["", format_leaks(leaking_groups)]
