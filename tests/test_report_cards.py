@@ -7,7 +7,7 @@ import pytest
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.run_dir import RunDir
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.prediction_file import read_predictions
 from train_head.reporting import write_report
 from train_head.train import train_run
@@ -41,5 +41,15 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
     page = run.report_path.read_text(encoding="utf-8")
     assert "All clips are of one group, so the interval says nothing of other groups. Alw" in page
     assert "so that the page stays small" not in page  # which shows them all
+    # Of several groups, the interval that is drawn and said first is over these.
+    scores = read_json(run.metrics_path("test"))
+    interval = {"top1_interval": [0.25, 1.0], "mean_class_accuracy_interval": [0.125, 1.0]}
+    by_group = {"num_groups": 3, **interval}
+    write_json(run.metrics_path("test"), {**scores, "of_one_group": False, "by_group": by_group})
+    write_report(run, cache)
+    page = run.report_path.read_text(encoding="utf-8")
+    assert '<i class="band" style="left: 25.0%; right: 0.0%"></i>' in page
+    assert "25.0 to 100.0 %</span> over the 3 groups that the clips come from, and" in page
+    assert "95 % interval 12.5 to 100.0 %" in page
     # They have no pictures, and what is said before and after agrees.
     assert "24 of these 24 clips go without pictures. The first: The features were" in caplog.text
