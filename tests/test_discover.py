@@ -136,10 +136,11 @@ def test_links_are_followed_and_a_broken_one_is_left_to_the_decoder(tmp_path):
     [
         ([], "expected clips in class folders, found none. Arrange them so"),
         (["walk/", "run/"], "DATA/walk/clip_2.mp4"),
-        (["v1.mp4", "v2.mp4"], "expected clips in class folders, found none"),
-        (["train/v1.mp4"], "expected clips in class folders, found none"),
+        (["v1.mp4", "v2.mp4"], "no videos by their names: 2, such as v1.mp4. Arrange them so, or"),
+        (["train/v1.mp4"], "found none. Passed over, as not where clips are or no videos by"),
+        (["walk/a.npy"], "by their names: 1, such as walk/a.npy. Arrange them so, or give a .csv"),
         (["1.jpg", "2.JPG"], "received images, the frames of one clip. Give the folder two levels"),
-        (["walk/a.mp4", "run/1.png"], "found only still images. A clip is a folder of frames or"),
+        (["walk/a.mp4", "run/1.png"], "or a video file. If this is one, move it into a folder of"),
         (["train/walk/a.mp4", "run/b.mp4"], "since there is 'train', received the class 'run'"),
         (["train/walk/a.mp4", "dev/walk/b.mp4"], "a split, rename it to train, val or test; if"),
         (["walk/v.mp4", "walk/v.avi"], "'v.avi' and 'v.mp4' would both have the clip_id walk/v."),
@@ -182,7 +183,7 @@ def test_a_cache_or_run_within_the_data_is_no_class_and_is_named(tmp_path, caplo
     )
     make_tree(tmp_path, "walk/cache/cache.json", "walk/cache/1.png")  # nor a clip of a class
     assert read_data(tmp_path) == expected
-    assert "passed over, as not where clips are" in caplog.text and "walk/cache" in caplog.text
+    assert "Passed over, as not where clips are" in caplog.text and "walk/cache" in caplog.text
 
 
 def test_data_that_is_neither_folder_nor_manifest(tmp_path):

@@ -144,21 +144,24 @@ def find_clips(folder: Path) -> list[Clip]:
             f"Give the folder two levels above:{_EXPECTED_TREE}"
         )
     if not clips:
+        told = f" {_tell_of_passed_over(passed_over)}." if passed_over else ""
         raise ValueError(
-            f"{folder}: expected clips in class folders, found none. Arrange them so, or give a "
-            f".csv manifest:{_EXPECTED_TREE}"
+            f"{folder}: expected clips in class folders, found none.{told} Arrange them so, or "
+            f"give a .csv manifest:{_EXPECTED_TREE}"
         )
     classes_with_clips = {clip.path.rpartition("/")[0] for clip in clips}
     _warn_of_empty_classes(folder, [x for x in class_folders if x not in classes_with_clips])
     if passed_over:
-        logging.warning(
-            "%s: passed over, as not where clips are or no videos by their names: %d, such as %s",
-            folder,
-            len(passed_over),
-            escape_control(passed_over[0]),
-        )
+        logging.warning("%s: %s", folder, _tell_of_passed_over(passed_over))
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
     return clips
+
+
+def _tell_of_passed_over(names: list[str]) -> str:
+    return (
+        f"Passed over, as not where clips are or no videos by their names: {len(names)}, such as "
+        f"{escape_control(names[0])}"
+    )
 
 
 def _warn_of_empty_classes(folder: Path, class_folders: list[str]) -> None:
@@ -198,8 +201,9 @@ def _find_class_clips(
     if not stem_of and _has_image(files):
         raise ValueError(
             f"{root / class_folder}: expected clips in the class folder, found only still images. "
-            "A clip is a folder of frames or a video file: give the frames of each clip (or each "
-            f"still image) a folder of its own:{_EXPECTED_TREE}"
+            "A clip is a folder of frames or a video file. If this is one, move it into a folder "
+            "of its class; else give the frames of each clip (or each still image) a folder of "
+            f"their own:{_EXPECTED_TREE}"
         )
     name_of: dict[str, str] = {}
     for name in sorted(stem_of, key=natural_key):
