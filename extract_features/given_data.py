@@ -14,7 +14,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
 from lrcn.common.manifest import find_class_names
 from lrcn.common.splits import count_splits, draw_splits
-from lrcn.common.wording import name_some
+from lrcn.common.wording import name_count, name_some
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,8 @@ def read_given_data(
 def _tell_of_splits(clips: list[Clip], *, are_drawn: bool) -> None:
     counts = count_splits(clips)
     totals = [f"{sum(c[split] for c in counts.values())} {split}" for split in SPLITS]
-    logging.info("%d clips of %d classes: %s", len(clips), len(counts), ", ".join(totals))
+    classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
+    logging.info("%s of %s: %s", name_count(len(clips), "clip"), classes, ", ".join(totals))
     if are_drawn and len({clip.source_group for clip in clips}) == len(clips):
         logging.info(
             "No groups are known: splits are drawn clip by clip. Where several clips show one "

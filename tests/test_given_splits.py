@@ -56,7 +56,7 @@ def test_settings_and_seed_decide_what_is_drawn(tmp_path, caplog):
             DataSettings(data=path, seed=3, val_fraction=0.25, test_fraction=0.5), None
         )
     assert drawn.clips == draw_splits(clips, seed=3, val_fraction=0.25, test_fraction=0.5)
-    assert "40 clips of 1 classes: 10 train, 10 val, 20 test" in caplog.messages
+    assert "40 clips of 1 class: 10 train, 10 val, 20 test" in caplog.messages
     assert drawn.settings.seed == 3 and drawn.settings.skip_unreadable is False
     write_manifest(path, make_clips("walk", 1))
     with refusal(f"{path}: class 'walk': no clip for test. It has one clip"):
