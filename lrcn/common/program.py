@@ -198,13 +198,15 @@ def _wrap_description() -> None:
 
 
 def _mark_required_flags() -> None:
-    """Lets `--help` say which flags are required, which absl does not."""
+    """Lets `--help` say which flags are required, which absl does not, and words the refusal."""
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
         # Of a flag that is required, absl knows no more than that None is refused so.
         refusal = f"Flag --{name} must have a value other than None."
-        if any(validator.message == refusal for validator in flag.validators):
-            flag.help = f"Required. {flag.help}"
+        for validator in flag.validators:
+            if validator.message == refusal:
+                flag.help = f"Required. {flag.help}"
+                validator.message = f"required. Received: none. Name one: --{name}=..."
 
 
 def _check_encoding() -> None:
