@@ -235,6 +235,13 @@ def test_table():
     ]
 
 
+@pytest.mark.parametrize(("split", "why"), [("train", "were trained on"), ("val", "chose the ep")])
+def test_table_of_clips_that_training_knew_says_so(split, why):
+    scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES)
+    note = format_metrics(add_origin(scores) | {"split": split}).splitlines()[5]
+    assert note.startswith(f"these clips {why}") and note.endswith("so the scores are too good")
+
+
 def test_table_of_many_classes_names_what_is_confused_and_fits_a_terminal():
     class_ids = np.repeat(np.arange(101), np.where(np.arange(101) == 3, 50, 5))
     predicted = class_ids.copy()

@@ -9,6 +9,10 @@ from train_head.frame_labels import OVERLAPS
 _MAX_MATRIX_CLASSES = 10
 _SHOWN_CONFUSIONS = 10
 
+_SEEN_IN_TRAINING = {
+    "train": "these clips were trained on, so the scores are too good",
+    "val": "these clips chose the epoch, so the scores are too good",
+}
 ONE_GROUP = "all clips are of one group: intervals say nothing of other groups"
 
 
@@ -94,6 +98,8 @@ def _format_notes(scores: dict) -> list[str]:
     lines = [f"[low, high]: 95 % interval over the clips{groups}"]
     if _is_of_one_group(scores):
         lines.append(ONE_GROUP)
+    if scores["split"] in _SEEN_IN_TRAINING:
+        lines.append(_SEEN_IN_TRAINING[scores["split"]])
     leaking_groups = scores["provenance"]["leaking_groups"]
     if leaking_groups:
         lines.append(format_leaks(leaking_groups))
