@@ -203,7 +203,8 @@ def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, max_b
         raise ValueError(
             f"{run.contract_path}: the run was trained on features imported from "
             f"{contract.weights}, and how to compute those from pixels is not known here. Name new "
-            "clips by their features, as README.md shows; or train on a cache of extract_features."
+            "clips by their features (README.md, Features of another tool), or train on a cache of "
+            "extract_features."
         )
     vgg16 = rebuild_vgg16(contract, weights, where=run.contract_path)
     bottom = backbone.build_bottom(vgg16, contract.cut)
