@@ -1,6 +1,7 @@
 """What several test files share: a small data set, and the cache of its features."""
 
 import dataclasses
+import logging
 import os
 import shutil
 import subprocess
@@ -229,3 +230,19 @@ def strided(tmp_path_factory):
     """The same of every second frame, of clips of 11 and 7 frames."""
     folder = tmp_path_factory.mktemp("strided") / "cache"
     return write_cache(folder, FEATURES, fps=10, frame_stride=2)
+
+
+@pytest.fixture
+def when_logged(monkeypatch, caplog):
+    """A function that has another called in the midst of ours, where a text is logged."""
+
+    def register(text, act):
+        def look(record):
+            if text in record.getMessage():
+                act()
+            return True
+
+        caplog.set_level(logging.INFO, "absl")
+        monkeypatch.setattr(logging.getLogger("absl"), "filters", [look])
+
+    return register

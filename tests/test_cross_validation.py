@@ -206,6 +206,22 @@ def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
     refuse(cache, [good, falling], tmp_path, r"train clips of every class. Received none of \['r")
 
 
+def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when_logged):
+    paths = [write_splits(cache, tmp_path / f"{i}.csv", test=[i]) for i in (1, 2)]
+    # As somebody does who finds a mistake while the first run trains.
+    when_logged("1 (1 of 2)", lambda: write_splits(cache, paths[1], test=[1, 2]))
+    with refusal(f"{paths[1]}: lists other clips, labels, groups or splits than when this"):
+        cross_validate(
+            make_config(epochs=1, rnn="none"),
+            TrainingData(cache),
+            manifest_paths=paths,
+            output_dir=tmp_path / "runs",
+            checkpoint_sec=60,
+        )
+    assert RunDir(tmp_path / "runs" / "1").metrics_path("test").exists()
+    assert not (tmp_path / "runs" / "2").exists()
+
+
 def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_path):
     path = write_splits(
         cache,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
 from frame_data import NAMES, make_walks
+from refusals import refusal
 from small_data import make_config
 
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -224,3 +225,24 @@ def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     with pytest.raises(ValueError, match="Expected --frame_labels with --labels=frame"):
         cross_validate(config, TrainingData(cache), **how)
     assert not model_path.exists()
+
+
+def test_labels_that_change_between_two_runs_are_not_mixed(walks, tmp_path, when_logged):
+    cache, labels_path = walks
+    text = labels_path.read_text()
+    labels_path = tmp_path / "labels.csv"
+    labels_path.write_text(text)
+    paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
+    for path in paths:
+        write_manifest(path, read_manifest(cache.manifest_path))
+    corrected = "".join(text.splitlines(keepends=True)[:-1])  # one interval less
+    when_logged("first (1 of 2)", lambda: labels_path.write_text(corrected))
+    with refusal(f"{labels_path}, with the splits of {paths[0]}: lists other clips, labels"):
+        cross_validate(
+            make_config(**LEARNING, rnn="none", epochs=1),
+            TrainingData(cache, frame_labels_path=labels_path),
+            manifest_paths=paths,
+            output_dir=tmp_path / "runs",
+            checkpoint_sec=60,
+        )
+    assert not (tmp_path / "runs").exists()

@@ -3,19 +3,20 @@
 import dataclasses
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
 
 from lrcn.common.atomic_file import list_final_names
+from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
-from train_head.frame_labels import OVERLAPS
+from train_head.frame_labels import OVERLAPS, format_frame_labels
 from train_head.held_out import find_held_out, score_run
-from train_head.run_clips import check_cached, check_classes, read_run_clips
+from train_head.run_clips import check_cached, check_classes, check_unchanged, read_run_clips
 from train_head.run_start import read_checked_labels
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -80,9 +81,9 @@ def cross_validate(
         run) of the scores that are averaged, each split weighing the same.
 
     Raises:
-        ValueError: If two manifests have one name, one has nothing to be scored on, or only some
-            have test clips. Errors of `read_run_clips`, `train_run` and `evaluate_run` pass
-            through.
+        ValueError: If two manifests have one name, one has nothing to be scored on, only some have
+            test clips, or splits or labels change before the last run starts. Errors of
+            `read_run_clips`, `train_run` and `evaluate_run` pass through.
     """
     names = [path.stem for path in manifest_paths]
     if not names or not all(names):
@@ -94,10 +95,13 @@ def cross_validate(
         )
     folds = [dataclasses.replace(data, manifest_path=path) for path in manifest_paths]
     runs = [RunDir(output_dir / name) for name in names]
-    _check_folds(config, folds, runs)
+    # A bad one is named before hours are spent on others.
+    read = [_read_fold(config, fold, run) for fold, run in zip(folds, runs, strict=True)]
+    _check_held_out(dict(zip(manifest_paths, (clips for clips, _ in read), strict=True)))
     scored = []
-    for name, fold, run in zip(names, folds, runs, strict=True):
+    for name, fold, run, before in zip(names, folds, runs, read, strict=True):
         logging.info("%s (%d of %d)", name, len(scored) + 1, len(names))
+        check_unchanged(before, _read_fold(config, fold, run), where=fold.listed_in)
         train_run(config, fold, run=run, checkpoint_sec=checkpoint_sec)
         scored.append(score_run(run, data.cache))
     values = {score: [scores[score] for scores in scored] for score in _AVERAGED[config.labels]}
@@ -110,19 +114,23 @@ def cross_validate(
     return content
 
 
-def _check_folds(config: TrainConfig, folds: list[TrainingData], runs: list[RunDir]) -> None:
-    """Checks that every fold can be trained and scored, all of them on clips of one split."""
+def _read_fold(config: TrainConfig, fold: TrainingData, run: RunDir) -> tuple[list[Clip], str]:
+    """Reads a fold that can be trained: its clips and, of a run to come, its labels of frames."""
+    cache, frame_labels = fold.cache, ""
+    clips = read_run_clips(fold)
+    check_cached(clips, cache, listed_in=cache.manifest_path)
+    if config.labels == "clip":
+        check_classes(clips, read_class_names(cache.classes_path), fold)
+    elif fold.frame_labels_path is not None or not run.config_path.exists():
+        # A run that goes on has its own.
+        frame_labels = format_frame_labels(read_checked_labels(config, fold, clips))
+    return clips, frame_labels
+
+
+def _check_held_out(clips_of: Mapping[Path, list[Clip]]) -> None:
+    """Checks that every manifest's run can be scored, all of them on clips of one split."""
     with_test, without_test = [], []
-    # A bad one is named before hours are spent on others.
-    for fold, run in zip(folds, runs, strict=True):
-        cache, manifest_path = fold.cache, fold.manifest_path
-        clips = read_run_clips(fold)
-        check_cached(clips, cache, listed_in=cache.manifest_path)
-        if config.labels == "clip":
-            check_classes(clips, read_class_names(cache.classes_path), fold)
-        elif fold.frame_labels_path is not None or not run.config_path.exists():
-            # A run that goes on has its own.
-            read_checked_labels(config, fold, clips)
+    for manifest_path, clips in clips_of.items():
         split = find_held_out(clips)
         if split is None:
             raise ValueError(

@@ -48,16 +48,15 @@ def read_run_clips(data: TrainingData) -> list[Clip]:
     return clips
 
 
-def check_unchanged(clips: list[Clip], data: TrainingData) -> None:
-    """Checks that `read_run_clips` still gives these, where runs are trained for hours and then put
-    together. Raises ValueError if not.
+def check_unchanged(before: object, now: object, *, where: object) -> None:
+    """Checks that what `read_run_clips` gave, with or without labels of frames, is the same now,
+    where runs are trained for hours and then put together. Raises ValueError if not.
     """
-    if read_run_clips(data) != clips:
+    if now != before:
         raise ValueError(
-            f"{data.manifest_path}: lists other clips, labels, groups or splits than when this "
-            "program started, so runs to come do not go with those before. Undo the change and run "
-            "the same command again, or name another --output_dir to train all on what is there "
-            "now."
+            f"{where}: lists other clips, labels, groups or splits than when this program "
+            "started, so runs to come do not go with those before. Undo the change and run the "
+            "same command again, or name another --output_dir to train all on what is there now."
         )
 
 

@@ -147,8 +147,7 @@ def read_checked_labels(config: TrainConfig, data: TrainingData, clips: list[Cli
         ValueError: If there are none, or they do not allow training.
     """
     frame_labels = _read_labels(data, clips)
-    where = f"{data.frame_labels_path}, with the splits of {data.manifest_path}"
-    check_trainable(frame_labels, clips, config, where=where)
+    check_trainable(frame_labels, clips, config, where=data.listed_in)
     return frame_labels
 
 

@@ -28,3 +28,10 @@ class TrainingData:
     def __post_init__(self):
         if self.manifest_path is None:
             object.__setattr__(self, "manifest_path", self.cache.manifest_path)
+
+    @property
+    def listed_in(self) -> str:
+        """The files that list clips, splits and labels."""
+        if self.frame_labels_path is None:
+            return str(self.manifest_path)
+        return f"{self.frame_labels_path}, with the splits of {self.manifest_path}"
