@@ -243,6 +243,9 @@ def test_the_first_view_decides(tmp_path):
 def test_clips_of_one_split_have_nothing_to_be_compared_with(tmp_path):
     features = {clip: maps for clip, maps in make_features().items() if clip.split == "train"}
     cache = write_cache(tmp_path / "cache", features)
-    text = r"manifest\.csv: expected clips in at least two .* 'train' for all 12\. Give"
-    with pytest.raises(ValueError, match=text):
-        find_near_duplicates(cache)
+    flags = (f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path / 'new' / 'audit'}")
+    done = run_program("train_head.audit", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    text = f"error: {cache.manifest_path}: expected clips in at least two splits, since duplicates"
+    assert done.stderr.startswith(text) and "Received: 'train' for all 12. Give" in done.stderr
+    assert not (tmp_path / "new").exists()

@@ -25,6 +25,7 @@ _THRESHOLD = flags.DEFINE_float(
 
 def main() -> int:
     from lrcn.common.atomic_file import check_can_write
+    from lrcn.common.cache_lock import remove_empty
     from lrcn.common.run_dir import write_json
     from train_head.audit_text import format_audit
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
@@ -32,15 +33,16 @@ def main() -> int:
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
     cache = cache_flag.read_named_cache()
     path = Path(_OUTPUT_DIR.value) / "audit.json"
-    # Before all clips are compared: where it cannot be written, nobody waits for that.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    check_can_write(path.parent)
-    audit = find_near_duplicates(
-        cache,
-        threshold=threshold,
-        manifest_path=manifest_flag.read_manifest_path(),
-    )
-    write_json(path, audit)
+    manifest_path = manifest_flag.read_manifest_path()
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        # Before all clips are compared: where it cannot be written, nobody waits for that.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_can_write(path.parent)
+        audit = find_near_duplicates(cache, threshold=threshold, manifest_path=manifest_path)
+        write_json(path, audit)
+    finally:
+        remove_empty(made)  # where clips are refused
     print(format_audit(audit))
     logging.info("Written: %s", path)
     if not audit["num_pairs"]:
