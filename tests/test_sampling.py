@@ -168,6 +168,13 @@ def test_span_is_unbroken_and_has_every_length_and_place(num_frames, min_part, l
     assert all(span.dtype == np.int64 and (np.diff(span) == 1).all() for span in spans)
 
 
+@pytest.mark.parametrize(("num_frames", "min_part", "least"), [(25, 0.28, 7), (100, 0.55, 55)])
+def test_a_whole_number_of_frames_is_not_rounded_up(num_frames, min_part, least):
+    rng = np.random.default_rng(0)  # as floats, 100 * 0.55 is 55.00000000000001
+    spans = [draw_span(num_frames, min_part=min_part, rng=rng) for _ in range(500)]
+    assert min(map(len, spans)) == least
+
+
 @pytest.mark.parametrize(
     ("probability", "least", "most", "mean"),
     [(0.0, 40, 40, 40), (0.25, 15, 39, 30), (0.9, 1, 15, 4.05), (1.0, 1, 1, 1)],

@@ -99,7 +99,8 @@ def draw_span(num_frames: int, *, min_part: float, rng: np.random.Generator) -> 
         ValueError: If there is no frame.
     """
     _check_counts(num_frames, 1)
-    shortest = max(1, math.ceil(min_part * num_frames))
+    # A float may be a little above a whole number: 100 * 0.55 is 55.00000000000001.
+    shortest = max(1, math.ceil(min_part * num_frames - 1e-9))
     length = int(rng.integers(shortest, num_frames, endpoint=True))
     start = int(rng.integers(0, num_frames - length, endpoint=True))
     return np.arange(start, start + length)
