@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from small_data import write_cache
-from small_labels import FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
+from small_labels import CLIPS, FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
 from lrcn.common.clip import Clip
 from train_head.frame_labels import find_runs, format_frame_labels
@@ -167,6 +167,15 @@ def test_intervals_before_a_span_are_told_of(tmp_path, caplog, rows, found):
     assert bool(caplog.text) == (found is not None)
     if found is not None:
         assert re.search(found, caplog.text)
+
+
+@pytest.mark.parametrize(("fps", "frame"), [(10, 12), (10, 13), (25, 31), (30, 40), (29.97, 47)])
+def test_a_label_of_one_frame_more_than_the_clip_has_is_told_of(tmp_path, caplog, fps, frame):
+    cache = write_cache(tmp_path / "cache", {CLIPS[0]: np.ones((frame, 2))}, fps=fps)
+    last = f"walk/a,{frame / fps:.3f},{(frame + 1) / fps:.3f},run"
+    with caplog.at_level("WARNING", logger="absl"):
+        read(write_csv(tmp_path, "walk/a,0,0.3,sit", last), cache, clip_ids=["walk/a"])
+    assert "1 of 2 intervals lie before or behind all frames of their clip" in caplog.text
 
 
 @pytest.mark.parametrize(

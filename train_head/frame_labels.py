@@ -190,12 +190,12 @@ def _find_moments(clock: ClipClock, *, in_sec: bool, where: str) -> np.ndarray:
             "start_frame,end_frame instead, or a folder of label files (<clip_id>.txt, a class "
             "name a line for each frame)."
         )
-    return round_sec(clock.timestamp_sec)
+    return clock.timestamp_sec
 
 
 def _label_by_intervals(intervals: list[Interval], moments: np.ndarray) -> list[str]:
     """Returns the label of each cached frame, empty where no interval holds it."""
-    labels = np.full(len(moments), "", object)
+    moments, labels = round_sec(moments), np.full(len(moments), "", object)
     for start, end, label, _ in intervals:
         labels[(moments >= start) & (moments < end)] = label
     return labels.tolist()

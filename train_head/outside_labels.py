@@ -6,6 +6,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.clip_features import ClipClock
+from lrcn.common.span import round_sec
 from train_head.interval_file import Interval
 
 
@@ -22,14 +23,15 @@ def warn_of_outside(
     """
     num_intervals, outside = 0, []
     for clip_id, of_frames in moments.items():
-        first, last = float(of_frames[0]), float(of_frames[-1])
         # Before the first frame that is selected, as behind the last, are no more than between two.
-        gap = float(np.diff(of_frames).max(initial=0))
+        gap = np.diff(of_frames).max(initial=0)
+        ends = of_frames[0] - gap, of_frames[0], of_frames[-1], of_frames[-1] + gap
+        before, first, last, behind = map(float, round_sec(ends))
         of_clip = intervals.get(clip_id, [])
         num_intervals += len(of_clip)
         for interval in of_clip:
-            is_late = interval.start > last and interval.start >= last + gap
-            if is_late or interval.end <= first - gap:
+            is_late = interval.start > last and interval.start >= behind
+            if is_late or interval.end <= before:
                 outside.append((interval, first, last))
     if outside:
         interval, first, last = outside[0]
