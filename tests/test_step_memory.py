@@ -1,7 +1,8 @@
-"""A batch that memory may be too small for is told of before the first step."""
+"""A batch that memory may be, or is, too small for is told of before the first step."""
 
 import numpy as np
 import pytest
+from commands import SMALL_HEAD, run_program
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
@@ -27,5 +28,14 @@ def test_a_step_that_takes_half_of_the_memory(tmp_path, monkeypatch, caplog, set
     step_bytes = 7 * 4 * num_frames * 10
     for memory_bytes, is_told in ((2 * step_bytes, False), (2 * step_bytes - 1, True)):
         monkeypatch.setattr(step_memory, "find_memory_bytes", lambda size=memory_bytes: size)
-        step_memory.warn_of_large_batches(reader, config)
+        step_memory.check_batches(reader, config)
         assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
+
+
+def test_a_batch_that_is_larger_than_the_memory_is_refused(ramps, tmp_path):
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'run'}", *SMALL_HEAD)
+    done = run_program("train_head", *flags, "--seq_len=1000000000000", check=False)
+    assert done.returncode == 1
+    told = "error: out of memory (16000000000000 frames in one batch take 357628 GiB, of "
+    assert told in done.stderr
+    assert "Lower one of --batch_size, --seq_len, --fc_units, --rnn_units, or" in done.stderr

@@ -18,21 +18,27 @@ _PART_OF_MEMORY = 0.5
 _GIB = 1 << 30
 
 
-def warn_of_large_batches(reader: ClipReader, config: TrainConfig) -> None:
+def check_batches(reader: ClipReader, config: TrainConfig) -> None:
     """Warns where a batch of the longest clips may take more memory than there is.
 
     The system then ends the program without a word, hours after its start. A GPU's memory has an
     error of its own.
+
+    Raises:
+        MemoryError: If the features alone do, before anything is done with them.
     """
-    if has_gpu():
-        return
     lengths = reader.num_frames
     if config.sequence == "fixed":
         lengths = np.full(len(reader), config.seq_len)
     num_frames = int(np.sort(lengths)[-config.batch_size :].sum())
-    step_bytes = _COPIES * num_frames * math.prod(reader.feature_shape) * 4
-    memory_bytes = find_memory_bytes()
-    if step_bytes > _PART_OF_MEMORY * memory_bytes:
+    batch_bytes = num_frames * math.prod(reader.feature_shape) * 4
+    step_bytes, memory_bytes = _COPIES * batch_bytes, find_memory_bytes()
+    if batch_bytes > memory_bytes:
+        raise MemoryError(
+            f"{num_frames} frames in one batch take {batch_bytes / _GIB:.0f} GiB, of "
+            f"{memory_bytes / _GIB:.0f} that there are"
+        )
+    if not has_gpu() and step_bytes > _PART_OF_MEMORY * memory_bytes:
         logging.warning(
             "A step over the longest clips, %d frames in one batch, takes some %.0f GiB, of %.0f "
             "that there are. If the program is ended without a word, lower --batch_size, or read "

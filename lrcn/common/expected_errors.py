@@ -28,7 +28,15 @@ _REMEDIES = {
 _LIMITS = ("can't start new thread", "failed to map segment from shared object")
 
 # What takes less memory, of which a program has some or none.
-_MEMORY_FLAGS = ("batch_size", "num_decode_threads", "image_size", "seq_len", "fc_units")
+_MEMORY_FLAGS = (
+    "batch_size",
+    "num_decode_threads",
+    "image_size",
+    "seq_len",
+    "fc_units",
+    "rnn_units",
+    "windows",
+)
 
 # Where in a graph an error was.
 _TENSORFLOW_MARKS = re.compile(r"\{\{.*?\}\} ?| ?\[Op:.*")
