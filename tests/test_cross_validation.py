@@ -268,6 +268,6 @@ def make_maps():
 
 
 def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):
-    with lock_run(RunDir(tmp_path)), refusal(f"{tmp_path}: another training is", RuntimeError):
+    with lock_run(RunDir(tmp_path)), refusal(f"{tmp_path}: another program is", RuntimeError):
         write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3)
     assert not [*tmp_path.iterdir()]

@@ -101,7 +101,7 @@ def test_numbers_that_are_none_are_refused(ramps, tmp_path, flag):
     assert f"error: {flag}: expected a finite number. Correct it." in done.stderr
 
 
-_AT_WORK = r"run: another training is .* name another folder \(--run_dir, or --output_dir of"
+_AT_WORK = r"run: another program is writing to this folder\. .* name another \(--run_dir, or --out"
 
 
 def test_a_second_training_of_a_run_at_once_is_refused(ramps, tmp_path):

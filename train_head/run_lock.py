@@ -1,4 +1,4 @@
-"""Who may train a run."""
+"""Who may train a run, or write folds."""
 
 import contextlib
 import fcntl
@@ -12,12 +12,13 @@ from lrcn.common.run_dir import RunDir
 
 @contextlib.contextmanager
 def lock_run(run: RunDir) -> Iterator[None]:
-    """Keeps a second training out of the run; the lock goes with the process, however it ends.
+    """Keeps a second program out of a run, or of folds; the lock goes with the process, however
+    that ends.
 
     A folder is made where there is none, and goes again if nothing is written to it.
 
     Raises:
-        RuntimeError: If another process trains it.
+        RuntimeError: If another process has it.
     """
     made = [path for path in (run.path, *run.path.parents) if not path.exists()]
     folder = _open_locked(run.path)
@@ -51,6 +52,6 @@ def _lock(folder: int, path: Path) -> None:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(
-                f"{path}: another training is writing to this run. Wait until it ends, or name "
-                "another folder (--run_dir, or --output_dir of programs that train several runs)."
+                f"{path}: another program is writing to this folder. Wait until it ends, or name "
+                "another (--run_dir, or --output_dir of programs that train several runs)."
             ) from None
