@@ -15,7 +15,7 @@ from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train
 
 from lrcn.common.clip import SourceStat
 from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import read_json, write_json
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run
 from train_head.fusion import warn_of_changed_clips
 from train_head.held_out import score_run
@@ -140,10 +140,8 @@ def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
     np.testing.assert_equal(score_run(run, cache)["top1"], whole["top1"])
 
 
-def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
-    cache, run = trained
-    for path in (run.metrics_path("test"), run.predictions_path("test")):
-        path.unlink()
+def run_replacing_the_model(run, module, *flags):
+    """Runs a program that finds another model where it first opens that of the run."""
     other = shutil.copy(run.model_path, run.path / "other")
     program = (
         "import os, runpy, sys\n"
@@ -152,14 +150,31 @@ def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
         f"        if os.path.exists('{other}'):\n"
         f"            os.replace('{other}', '{run.model_path}')\n"
         "sys.addaudithook(train_anew)\n"
-        "runpy.run_module('train_head.evaluate', run_name='__main__')\n"
+        f"runpy.run_module('{module}', run_name='__main__')\n"
     )
-    flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
-    command = [sys.executable, "-c", program, *flags]
+    command = [sys.executable, "-c", program, f"--run_dir={run.path}", *map(str, flags)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
     assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
-    assert f"error: {run.model_path}: expected the model that was scored. Received: " in done.stderr
+    assert f"error: {run.model_path}: expected the model that this program found" in done.stderr
+
+
+def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
+    cache, run = trained
+    for path in (run.metrics_path("test"), run.predictions_path("test")):
+        path.unlink()
+    run_replacing_the_model(run, "train_head.evaluate", f"--cache_dir={cache.cache_dir}")
     assert not run.metrics_path("test").exists() and not run.predictions_path("test").exists()
+
+
+def test_a_run_that_is_replaced_while_it_is_read_is_not_reported(trained):
+    cache, run = trained
+    run_replacing_the_model(run, "train_head.report", f"--cache_dir={cache.cache_dir}")
+    assert not run.report_path.exists()
+
+
+def test_a_run_that_is_replaced_while_it_is_read_names_no_clip(run_dir, clips_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    run_replacing_the_model(run, "train_head.predict", clips_dir / "left" / "clip_0")
 
 
 def test_a_score_that_somebody_shortened_is_said_with_what_mends_it(trained):

@@ -1,6 +1,5 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
-import os
 from itertools import islice
 
 import numpy as np
@@ -23,7 +22,7 @@ from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
 from train_head.run_clips import check_cached
-from train_head.run_model import load_model
+from train_head.run_model import check_model_version, load_model, read_model_version
 
 
 def evaluate_run(
@@ -58,7 +57,7 @@ def evaluate_run(
     """
     check_fits_cache(run, cache)
     check_can_write(run.path)
-    model_version = _read_version(run)
+    model_version = read_model_version(run)
     all_clips = read_manifest(run.manifest_path)
     warn_of_other_data(run, all_clips, cache)
     clips = [clip for clip in all_clips if clip.split == split]
@@ -108,27 +107,13 @@ def evaluate_run(
             "sources": cache.digest_sources(clip.clip_id for clip in clips),
         },
     }
-    if _read_version(run) != model_version:
-        raise RuntimeError(
-            f"{run.model_path}: expected the model that was scored. Received: another, or none "
-            "yet, as where the run was trained anew meanwhile. Score it again once it is trained."
-        )
+    check_model_version(run, model_version)
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
     # Whoever is stopped between the two files leaves no score of other predictions.
     run.metrics_path(split, **how).unlink(missing_ok=True)
     write(run.predictions_path(split, **how), predictions)
     write_json(run.metrics_path(split, **how), scores)
     return scores
-
-
-def _read_version(run: RunDir) -> tuple[int, ...] | None:
-    """Returns what tells a run's model from a later one; None where there is none."""
-    try:
-        stat = os.stat(run.model_path)
-    except FileNotFoundError:
-        return None
-    # Without the file's number, which some network file systems give anew.
-    return stat.st_mtime_ns, stat.st_size
 
 
 def _predict_clips(

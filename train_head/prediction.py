@@ -21,7 +21,7 @@ from train_head.frame_prediction import answer_all_frames
 from train_head.layers import tf
 from train_head.padding import pad_clips
 from train_head.read_ahead import read_ahead
-from train_head.run_model import load_model
+from train_head.run_model import check_model_version, load_model, read_model_version
 from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16
@@ -74,10 +74,12 @@ class Predictor:
             ValueError: If the weights are not those of the contract, the run was trained on
                 imported features, or no window is asked for, or several of a head that labels
                 every frame.
+            RuntimeError: If the run is replaced while it is read.
             TypeError: If the run is a path.
         """
         if not isinstance(run, RunDir):
             raise TypeError(f"Expected a RunDir. Received: {run!r}. Write RunDir({run!r}).")
+        model_version = read_model_version(run)
         run.check_trained()
         self._num_windows = num_windows
         self.class_names = read_class_names(run.classes_path)
@@ -95,6 +97,7 @@ class Predictor:
             max_batch_size=self._frames_per_batch * self._views.num_views,
         )
         self.head = load_model(run)
+        check_model_version(run, model_version)
 
     def predict_clips(self, sources: Iterable[Path]) -> Iterator[Prediction]:
         """Yields a prediction for each source, in order; an unreadable one does not end it.

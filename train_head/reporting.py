@@ -15,7 +15,7 @@ from train_head.frame_report import render_frame_page
 from train_head.held_out import score_run
 from train_head.report_page import render_page
 from train_head.report_strips import make_cards, make_pair_pictures
-from train_head.run_model import load_model
+from train_head.run_model import check_model_version, load_model, read_model_version
 
 
 def write_report(
@@ -39,7 +39,9 @@ def write_report(
         ValueError: If the cache is not that of the run, no clip is held out, or the files of the
             run do not fit each other.
         PermissionError: If the run cannot be written to.
+        RuntimeError: If the run got another model meanwhile.
     """
+    model_version = read_model_version(run)
     check_fits_cache(run, cache)
     check_can_write(run.path)
     compare = audit = None
@@ -78,4 +80,5 @@ def write_report(
         page = render_page(
             scored=scored, cards=cards, failures=failures, compare=compare, **content
         )
+    check_model_version(run, model_version)
     write_text(run.report_path, page)

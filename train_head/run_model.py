@@ -1,5 +1,6 @@
 """The model of a run."""
 
+import os
 import zipfile
 
 from lrcn.common.atomic_file import name_zip_file
@@ -39,3 +40,27 @@ def load_model(run: RunDir):
             f"{run.model_path.name}. Received: {num_names} names. Copy the run again, whole."
         )
     return model
+
+
+def read_model_version(run: RunDir) -> tuple[int, ...] | None:
+    """Returns what tells a run's model from a later one; None where there is none."""
+    try:
+        stat = os.stat(run.model_path)
+    except FileNotFoundError:
+        return None
+    # Without the file's number, which some network file systems give anew.
+    return stat.st_mtime_ns, stat.st_size
+
+
+def check_model_version(run: RunDir, version: tuple[int, ...] | None) -> None:
+    """Checks that a run has the model still that it had before its other files were read.
+
+    Raises:
+        RuntimeError: If it has another, whose classes and clips may be others.
+    """
+    if read_model_version(run) != version:
+        raise RuntimeError(
+            f"{run.model_path}: expected the model that this program found first. Received: "
+            "another, or none yet, as where the run was trained anew or replaced meanwhile. Run "
+            "the same command again once the run is whole."
+        )
