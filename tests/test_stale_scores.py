@@ -166,6 +166,39 @@ def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
     assert not run.metrics_path("test").exists() and not run.predictions_path("test").exists()
 
 
+def test_of_two_that_score_at_once_the_last_leaves_both_files(trained, tmp_path):
+    cache, run = trained
+    other = play_backwards(copy_cache(cache, tmp_path / "other"), "test", SourceStat(1, 0))
+    waiting = tmp_path / "waiting"
+    evaluate = "runpy.run_module('train_head.evaluate', run_name='__main__')\n"
+    second = (
+        "import runpy, sys\n"
+        "def tell(event, _):\n"
+        f"    event == 'fcntl.flock' and open('{waiting}', 'w').close()\n"
+        "sys.addaudithook(tell)\n"
+    )
+    flags = [f"--run_dir={run.path}", f"--cache_dir={other.cache_dir}"]
+    command = [sys.executable, "-c", second + evaluate, *flags]
+    # Between its two files it lets the other one go on until that has to wait.
+    first = (
+        "import os, runpy, subprocess, sys, time\n"
+        "def let_go_on(event, names):\n"
+        "    if not started and event == 'os.rename' and 'metrics.json' in str(names[1]):\n"
+        f"        started.append(subprocess.Popen({command}))\n"
+        f"        while started[0].poll() is None and not os.path.exists('{waiting}'):\n"
+        "            time.sleep(0.01)\n"
+        "started = []\n"
+        "sys.addaudithook(let_go_on)\n"
+    )
+    flags = [f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}"]
+    command = [sys.executable, "-c", first + evaluate, *flags]
+    # To the end of both, which have one stdout.
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=90)
+    scores = read_json(run.metrics_path("test"))
+    assert scores["top1"] == read_run_predictions(run, split="test").is_right.mean()
+    assert scores["provenance"]["cache_dir"] == str(other.cache_dir)
+
+
 def test_a_run_that_is_replaced_while_it_is_read_is_not_reported(trained):
     cache, run = trained
     run_replacing_the_model(run, "train_head.report", f"--cache_dir={cache.cache_dir}")

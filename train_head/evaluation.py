@@ -22,6 +22,7 @@ from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
 from train_head.run_clips import check_cached
+from train_head.run_lock import lock_run
 from train_head.run_model import check_model_version, load_model, read_model_version
 
 
@@ -107,12 +108,14 @@ def evaluate_run(
             "sources": cache.digest_sources(clip.clip_id for clip in clips),
         },
     }
-    check_model_version(run, model_version)
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
-    # Whoever is stopped between the two files leaves no score of other predictions.
-    run.metrics_path(split, **how).unlink(missing_ok=True)
-    write(run.predictions_path(split, **how), predictions)
-    write_json(run.metrics_path(split, **how), scores)
+    # Of two that score at once, one would leave its scores beside predictions of the other.
+    with lock_run(run, waits=True):
+        check_model_version(run, model_version)
+        # Whoever is stopped between the two files leaves no score of other predictions.
+        run.metrics_path(split, **how).unlink(missing_ok=True)
+        write(run.predictions_path(split, **how), predictions)
+        write_json(run.metrics_path(split, **how), scores)
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Who may train a run, or write folds."""
+"""Who may train a run, write its score, or write folds."""
 
 import contextlib
 import fcntl
@@ -11,17 +11,17 @@ from lrcn.common.run_dir import RunDir
 
 
 @contextlib.contextmanager
-def lock_run(run: RunDir) -> Iterator[None]:
+def lock_run(run: RunDir, *, waits: bool = False) -> Iterator[None]:
     """Keeps a second program out of a run, or of folds; the lock goes with the process, however
     that ends.
 
     A folder is made where there is none, and goes again if nothing is written to it.
 
     Raises:
-        RuntimeError: If another process has it.
+        RuntimeError: If another process has it, and nobody `waits`.
     """
     made = [path for path in (run.path, *run.path.parents) if not path.exists()]
-    folder = _open_locked(run.path)
+    folder = _open_locked(run.path, waits=waits)
     try:
         yield
     finally:
@@ -29,14 +29,14 @@ def lock_run(run: RunDir) -> Iterator[None]:
         os.close(folder)
 
 
-def _open_locked(path: Path) -> int:
+def _open_locked(path: Path, *, waits: bool) -> int:
     """Opens the folder, made where there is none, and locks it; returns its descriptor."""
     while True:
         path.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             folder = os.open(path, os.O_RDONLY)
             try:
-                _lock(folder, path)
+                _lock(folder, path, waits=waits)
                 # A training that was refused may have removed the folder since it was opened.
                 if os.path.samestat(os.fstat(folder), os.stat(path)):
                     return folder
@@ -46,10 +46,10 @@ def _open_locked(path: Path) -> int:
             os.close(folder)
 
 
-def _lock(folder: int, path: Path) -> None:
+def _lock(folder: int, path: Path, *, waits: bool) -> None:
     with contextlib.suppress(OSError):  # some network file systems lock no folders
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError:
             raise RuntimeError(
                 f"{path}: another program is writing to this folder. Wait until it ends, or name "
