@@ -1,6 +1,8 @@
 """Tells what an extraction will take, before it is paid: clips, frames, bytes and time.
 
-Ends with status 1 where an extraction would, since clips cannot be read or the disk is too small.
+Frames are those that files state, or a rate and a duration: of a video of a variable rate that is
+no MP4 they may be several times as many, or as few. Ends with status 1 where an extraction would,
+since clips cannot be read or the disk is too small.
 """
 
 from absl import logging
