@@ -23,10 +23,12 @@ class _Item(NamedTuple):
     Attributes:
         step_bytes: From here to the next item, be it inside this one.
         needed_bytes: From here to the end of what must be there.
+        packet_bytes: Of packets inside, which all have one size and do not state it.
     """
 
     step_bytes: int
     needed_bytes: int
+    packet_bytes: int = 0
 
 
 def check_items_are_whole(path: Path, format_name: str) -> None:
@@ -46,14 +48,19 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
         return
     with open(path, "rb") as file:
         place, stated_bytes, file_bytes = 0, 0, os.fstat(file.fileno()).st_size
+        packet_bytes = 0
         while place < file_bytes:
             file.seek(place)
             head = file.read(_HEAD_BYTES)
-            # No item begins so; behind all that is stated, zeros only fill the file.
-            if place < stated_bytes and not any(head[:8]):
+            # No item begins so; behind all that is stated, zeros only fill the file. In an FLV the
+            # size of each tag stands behind it.
+            is_stated = place < stated_bytes or (place > 0 and format_name == "flv")
+            if is_stated and head[:8] == bytes(8):
                 raise DamageError(f"from byte {place} on, zeros stand in place of what it states")
             # With zeros for what is cut off of it: an item still needs the bytes of its head.
             item = read_item(head.ljust(_HEAD_BYTES, b"\0"))
+            if item is None and packet_bytes and place < stated_bytes:
+                item = _whole(packet_bytes)
             if item is None or not item.step_bytes:
                 return
             missing_bytes = place + item.needed_bytes - file_bytes
@@ -61,6 +68,7 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
                 raise DamageError(f"{missing_bytes} bytes of those that it states are not there")
             stated_bytes = max(stated_bytes, place + item.needed_bytes)
             place += item.step_bytes
+            packet_bytes = packet_bytes or item.packet_bytes
 
 
 def _whole(num_bytes: int) -> _Item:
@@ -74,7 +82,9 @@ def _read_asf(head: bytes) -> _Item | None:
     if kind == "3026b2758e66cf11a6d900aa0062ce6c":
         return _Item(size_bytes, 0)
     if kind == "3626b2758e66cf11a6d900aa0062ce6c" and size_bytes:
-        return _whole(size_bytes)
+        num_packets = int.from_bytes(head[40:48], "little")
+        packet_bytes, rest_bytes = divmod(size_bytes - 50, max(1, num_packets))
+        return _whole(size_bytes) if rest_bytes else _Item(50, size_bytes, packet_bytes)
     return None
 
 
