@@ -22,7 +22,8 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "CSV file to write, with every class's probability for each clip, or of a run with "
-    "--labels=frame for each frame.",
+    "--labels=frame for each frame. Rows appear as clips are done, so after a stop it has those "
+    "before. One that exists is refused.",
 )
 _WINDOWS = flags.DEFINE_integer(
     "windows",
