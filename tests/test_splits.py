@@ -107,6 +107,9 @@ def test_few_groups_are_shared_out(sizes, splits, seed):
         ([{"c": 2, "a": 2}, {"b": 1}, {"a": 3, "b": 1}, {"b": 2, "c": 1}], 0.15),
         # A group that empties nothing goes before a smaller one that does.
         ([{"c": 1, "b": 1}, {"c": 3}, {"c": 2, "a": 2}, {"b": 1, "a": 2}], 0.6),
+        # One that another class needs in train goes to test, and another comes in its place.
+        ([{"c": 1}, {"a": 1}, {"b": 1, "c": 2}, {"a": 2, "b": 2}], 0.15),
+        ([{"d": 2, "c": 2}, {"b": 1}, {"d": 1, "b": 2}, {"c": 2}], 0.15),
     ],
 )
 def test_groups_of_several_classes_are_shared_out(groups, val_fraction):
@@ -117,6 +120,8 @@ def test_groups_of_several_classes_are_shared_out(groups, val_fraction):
     drawn = draw_splits(clips, seed=0, val_fraction=val_fraction, test_fraction=0.2)
     for counts in count_splits(drawn).values():
         assert counts["train"] and counts["test"]
+    in_reverse = draw_splits(clips[::-1], seed=0, val_fraction=val_fraction, test_fraction=0.2)
+    assert in_reverse[::-1] == drawn
 
 
 @pytest.mark.parametrize("seed", range(20))

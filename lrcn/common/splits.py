@@ -30,7 +30,8 @@ def draw_splits(
     in the order of a hash of seed and name, so that the draw depends neither on the order of the
     clips nor much on clips that are added later. A group goes to test, or else val, if that brings
     its classes closer to their fractions, and to train if not. Then each class that lacks a split
-    takes one of its groups for it, as far as they go: train first, then test, then val.
+    takes one of its groups for it, as far as they go: train first, then test, then val. For test,
+    others move in exchange where no group is free.
 
     Where every split is given but none is val, val is drawn from the train clips, and this is
     logged. It takes a `val_fraction` if there are test clips: benchmarks give train and test, and
@@ -141,6 +142,8 @@ class _Draw:
             for label in sorted(groups_of):
                 if not self._split_counts[label, split]:
                     self._cover(label, split, groups_of[label])
+                if split == "test" and not self._split_counts[label, split]:
+                    self._exchange(label, split, groups_of, set())
         for split in wanted:
             bare = [label for label in sorted(groups_of) if not self._split_counts[label, split]]
             if bare and split == "val":
@@ -173,6 +176,27 @@ class _Draw:
         if candidates:
             # min() keeps the first of equals, which is the first of the draw.
             self._assign(min(candidates, key=lambda candidate: candidate[:2])[2], split)
+
+    def _exchange(
+        self, label: str, split: str, groups_of: dict[str, list[str]], tried: set[str]
+    ) -> bool:
+        """Moves a group into `split`, and others to where that leaves a class without any.
+
+        Each group is tried once, so what could be drawn is not always found; returns whether it is.
+        """
+        for group in groups_of[label]:
+            old = self.split_of[group]
+            if old == split or group in tried:
+                continue
+            tried.add(group)
+            before = dict(self.split_of)
+            self._assign(group, split)
+            bare = [x for x in sorted(self._group_counts[group]) if not self._split_counts[x, old]]
+            if old == "val" or all(self._exchange(x, old, groups_of, tried) for x in bare):
+                return True
+            for moved in tried:
+                self._assign(moved, before[moved])
+        return False
 
     def _assign(self, group: str, split: str) -> None:
         old = self.split_of.get(group)
