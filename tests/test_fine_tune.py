@@ -1,15 +1,18 @@
 """Tests fine-tuning: two phases, one run."""
 
 import csv
+import dataclasses
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from commands import run_program
-from small_data import SMALL_CONFIG, make_config, make_ramps, write_cache
+from commands import ROOT, run_program
+from small_data import SMALL_CONFIG, copy_cache, make_config, make_ramps, write_cache
 
 from lrcn.common import backbone
-from lrcn.common.manifest import read_manifest
+from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import FineTuneConfig, TrainConfig, read_config
@@ -91,6 +94,28 @@ def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir)
     kernels = [read_convolutions(load_model(x)) for x in (RunDir(run.head_path), run)]
     for name, kernel in kernels[0].items():
         assert np.array_equal(kernel, kernels[1][name]) == (best["phase"] == 1), name
+
+
+def test_splits_that_change_as_it_starts_are_those_of_neither_phase(block4_dir, tmp_path):
+    cache, run = copy_cache(read_cache(block4_dir), tmp_path / "cache"), RunDir(tmp_path / "run")
+    clips = read_manifest(cache.manifest_path)
+    swapped = {"train": "train", "val": "test", "test": "val"}
+    other = tmp_path / "other.csv"
+    write_manifest(other, [dataclasses.replace(x, split=swapped[x.split]) for x in clips])
+    program = (
+        "import os, runpy, sys\n"
+        "def draw_anew(event, names):\n"
+        f"    if event == 'open' and os.path.exists('{run.config_path}'):\n"
+        f"        os.path.exists('{other}') and os.replace('{other}', '{cache.manifest_path}')\n"
+        "sys.addaudithook(draw_anew)\n"
+        "runpy.run_module('train_head.fine_tune', run_name='__main__')\n"
+    )
+    flags = (f"--cache_dir={cache.cache_dir}", f"--run_dir={run.path}", "--rnn=none")
+    command = [sys.executable, "-c", program, *flags, *SMALL_FLAGS]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=110)
+    assert not other.exists()
+    assert read_manifest(run.manifest_path) == clips
+    assert read_manifest(RunDir(run.head_path).manifest_path) == clips
 
 
 def test_a_tuned_run_stays_whole_without_that_of_its_first_phase(tuned_dir, block4_dir, tmp_path):

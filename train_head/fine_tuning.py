@@ -52,8 +52,10 @@ def fine_tune_run(
         head_run = RunDir(run.head_path)
         train_run(
             config.first_phase(),
-            # The labels of this run; those outside may have changed since it was started.
-            dataclasses.replace(data, frame_labels_path=run.frame_labels_path),
+            # Splits and labels of this run; those outside may have changed since it was started.
+            dataclasses.replace(
+                data, manifest_path=run.manifest_path, frame_labels_path=run.frame_labels_path
+            ),
             run=head_run,
             checkpoint_sec=checkpoint_sec,
             devices=devices,
