@@ -188,6 +188,14 @@ def test_a_value_out_of_range_is_answered_at_once(flag, text):
     assert "Flags parsing error" in done.stderr and text in done.stderr
 
 
+def test_a_number_that_no_machine_counts_to_is_answered_by_name():
+    for module, flag in (("train_head", "epochs"), ("train_head.evaluate", "windows")):
+        flags = ("--cache_dir=a", "--run_dir=b", f"--{flag}={10**24}", "--only_check_args")
+        done = run_program(module, *flags, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"error: --{flag}={10**24}: expected {2**53} at most. Lower it.\n"
+
+
 def test_a_flagfile_gives_the_flags(tmp_path):
     (tmp_path / "flags.txt").write_text(f"--data={tmp_path}/gone\n--cache_dir={tmp_path}/cache\n")
     done = run_program("extract_features", f"--flagfile={tmp_path}/flags.txt", check=False)

@@ -18,6 +18,7 @@ from lrcn.common.tensorflow_start import own_process
 
 # Names no path; empty, it is an answer of its own.
 _NO_PATHS = ("group_regex",)
+_MAX_NUMBER = 2**53
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -223,6 +224,9 @@ def _check_values() -> None:
         # The bounds of absl's flags let `nan` through.
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
+        # What counts with 64 bits has no room for it, or for what it is multiplied by.
+        if isinstance(value, int) and value > _MAX_NUMBER:
+            raise ValueError(f"--{name}={value}: expected {_MAX_NUMBER} at most. Lower it.")
         # An empty path would be the current folder. absl's own flags may be empty by default.
         if not isinstance(value, str) or name in _NO_PATHS:
             continue
