@@ -6,12 +6,14 @@ import shutil
 import pytest
 from commands import run_program
 from refusals import refusal
-from small_comparison import compare, write_comparison
-from small_data import make_ramps, write_cache
+from small_comparison import CONFIG, compare, write_comparison, write_finished_run
+from small_data import copy_cache, make_ramps, play_backwards, write_cache
 
+from lrcn.common.clip import SourceStat
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
+from train_head.comparison import MODELS
 
 
 @pytest.fixture
@@ -54,6 +56,22 @@ def test_clips_that_change_while_it_trains_are_not_mixed(folder, when_logged):
     with refusal("lists other clips, labels, groups or splits than when this program started"):
         compare(folder)
     assert not (folder / "compare" / "gru_shuffled" / "seed_6").exists()
+
+
+def test_a_run_that_is_scored_on_another_cache_meanwhile_is_not_mixed(folder, when_logged):
+    run = RunDir(folder / "compare" / "mean_pool" / "seed_5")
+    other = copy_cache(read_cache(folder / "cache"), folder / "other")
+    other = play_backwards(other, "test", SourceStat(1, 0))
+
+    def score_on_the_other():
+        shutil.rmtree(run.path)
+        config = dataclasses.replace(CONFIG, learning_rate=3e-4, **MODELS[1].settings)
+        write_finished_run(run, config, other, num_right=0)
+
+    when_logged("gru_reversed/seed_6: trained already", score_on_the_other)
+    text = f"{run.metrics_path('test')}: expected the score on {folder / 'cache'}. Received: none, "
+    with refusal(text, RuntimeError):
+        compare(folder)
 
 
 def test_runs_of_other_settings_are_refused(folder):

@@ -20,9 +20,8 @@ from lrcn.common.run_dir import RunDir
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
-from train_head.held_out import find_held_out, read_known_scores
+from train_head.held_out import find_held_out, read_known_scores, read_scored_predictions
 from train_head.intervals import is_one_group, measure_difference, number_groups
-from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
 from train_head.run_clips import check_unchanged, read_run_clips
 from train_head.train import train_run
@@ -101,6 +100,7 @@ def compare_models(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
+        RuntimeError: If a run is scored on other clips meanwhile, or as `train_run`.
         ValueError: If no clip is held out, or as `train_run`.
     """
     clips = read_run_clips(data)
@@ -126,7 +126,10 @@ def compare_models(
     _train_runs(runs, configs, data, clips, split=split, checkpoint_sec=checkpoint_sec)
     is_right = {
         model.name: np.stack(
-            [read_run_predictions(runs[model.name, x], split=split).is_right for x in seeds]
+            [
+                read_scored_predictions(runs[model.name, x], data.cache, split=split).is_right
+                for x in seeds
+            ]
         )
         for model in models
     }

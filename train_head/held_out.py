@@ -9,6 +9,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
+from train_head.prediction_file import Predictions, read_run_predictions
 from train_head.provenance import warn_of_other_data
 
 
@@ -46,6 +47,21 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     scores, clips = read_scores(path), read_manifest(run.manifest_path)
     sources = cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
     return scores if scores.get("provenance", {}).get("sources") == sources else None
+
+
+def read_scored_predictions(run: RunDir, cache: FeatureCache, *, split: str) -> Predictions:
+    """Reads what a run that was scored on the cache predicts. Errors as `read_run_predictions`.
+
+    Raises:
+        RuntimeError: If another program has scored it on others since.
+    """
+    if read_known_scores(run, cache, split=split) is None:
+        raise RuntimeError(
+            f"{run.metrics_path(split)}: expected the score on {cache.cache_dir}. Received: none, "
+            "or one of other contents of these clips, as where another program evaluated the run "
+            "on another cache meanwhile. Run the same command again: it scores the run anew."
+        )
+    return read_run_predictions(run, split=split)
 
 
 def read_scores(path: Path) -> dict:

@@ -17,7 +17,8 @@ from lrcn.common.wording import pad_names
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.folds import write_folds
-from train_head.prediction_file import Predictions, read_run_predictions
+from train_head.held_out import read_scored_predictions
+from train_head.prediction_file import Predictions
 from train_head.training_data import TrainingData
 
 
@@ -67,6 +68,7 @@ def rank_labels(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
+        RuntimeError: If a run is scored on other clips meanwhile, or as `train_run`.
         ValueError: As `write_folds` and `train_run`.
     """
     manifest_paths = write_folds(config, data.cache, output_dir=output_dir, num_folds=num_folds)
@@ -80,7 +82,7 @@ def rank_labels(
     doubts = []
     for path in manifest_paths:
         run = RunDir(output_dir / path.stem)
-        doubts += _find_doubts(read_run_predictions(run, split="test"))
+        doubts += _find_doubts(read_scored_predictions(run, data.cache, split="test"))
     # A stable sort, in which equals stay in the order of the folds.
     return sorted(doubts, key=lambda doubt: doubt.margin)
 

@@ -10,8 +10,8 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
+from train_head.held_out import read_scored_predictions
 from train_head.history import find_best_row, read_history
-from train_head.prediction_file import read_run_predictions
 from train_head.provenance import describe_data
 from train_head.reproduction import list_commands
 
@@ -107,9 +107,9 @@ def list_confusions(confusion_matrix: list[list[int]]) -> list[dict]:
     ]
 
 
-def read_scored_clips(run: RunDir, *, split: str) -> ScoredClips:
-    """Reads the clips of a split that was scored. Errors as `read_run_predictions`."""
-    predictions = read_run_predictions(run, split=split)
+def read_scored_clips(run: RunDir, cache: FeatureCache, *, split: str) -> ScoredClips:
+    """Reads the clips of a split that was scored. Errors as `read_scored_predictions`."""
+    predictions = read_scored_predictions(run, cache, split=split)
     return ScoredClips(
         clips=[clip for clip in read_manifest(run.manifest_path) if clip.split == split],
         class_names=predictions.class_names,

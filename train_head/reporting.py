@@ -39,7 +39,7 @@ def write_report(
         ValueError: If the cache is not that of the run, no clip is held out, or the files of the
             run do not fit each other.
         PermissionError: If the run cannot be written to.
-        RuntimeError: If the run got another model meanwhile.
+        RuntimeError: If the run got another model, or was scored on others, meanwhile.
     """
     model_version = read_model_version(run)
     check_fits_cache(run, cache)
@@ -74,7 +74,7 @@ def write_report(
             )
         page = render_frame_page(run, is_fixed=config.sequence == "fixed", **content)
     else:
-        scored = report_data.read_scored_clips(run, split=scores["split"])
+        scored = report_data.read_scored_clips(run, cache, split=scores["split"])
         explainer = Explainer(load_model(run))
         cards, failures = make_cards(scored, cache=cache, explainer=explainer, config=config)
         page = render_page(
