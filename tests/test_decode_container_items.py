@@ -126,18 +126,17 @@ def test_mp4_that_is_cut_between_its_last_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "pix_fmt", "kept_bytes"),
+    ("name", "codec", "pix_fmt"),
     [
-        ("clip.avi", "rawvideo", "bgr24", 0),
-        ("clip.flv", "flashsv", "bgr24", 20),
-        ("clip.mkv", "rawvideo", "yuv420p", 0),
-        ("clip.mxf", "mpeg2video", "yuv420p", 0),
-        ("clip.wmv", "huffyuv", "yuv422p", 0),
+        ("clip.avi", "rawvideo", "bgr24"),
+        ("clip.mkv", "rawvideo", "yuv420p"),
+        ("clip.mxf", "mpeg2video", "yuv420p"),
+        ("clip.wmv", "huffyuv", "yuv422p"),
     ],
 )
 @pytest.mark.parametrize("num_zero", [2, 3])
 def test_zeros_in_place_of_frames_that_never_came_are_noticed(
-    tmp_path, name, codec, pix_fmt, kept_bytes, num_zero
+    tmp_path, name, codec, pix_fmt, num_zero
 ):
     # Of a download that was stopped, or after a power cut, a file may have its full size.
     path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec, pix_fmt=pix_fmt)
@@ -145,15 +144,45 @@ def test_zeros_in_place_of_frames_that_never_came_are_noticed(
     content = path.read_bytes()
     with av.open(str(path)) as container:
         places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    first, last = places[22] + kept_bytes, [*places, len(content)][22 + num_zero]
+    first, last = places[22], [*places, len(content)][22 + num_zero]
     path.write_bytes(content[:first] + bytes(last - first) + content[last:])
     with pytest.raises(UnreadableClipError, match=r"from byte \d+ on, zeros stand"):
         decode(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "container_options", "item", "size_before"),
+    [
+        ("clip.flv", "flashsv", "bgr24", {}, b"\t\0", 4),
+        ("clip.mkv", "rawvideo", "yuv420p", {"live": "1"}, b"\xa3", 0),
+        ("clip.mp4", "mpeg4", "yuv420p", {"movflags": "frag_keyframe+empty_moov"}, b"moof", 4),
+        ("clip.mpg", "mpeg2video", "yuv420p", {}, b"\0\0\1\xba", 0),
+        ("clip.ogv", "libvpx", "yuv420p", {}, b"OggS", 0),
+    ],
+)
+def test_zeros_where_more_follows_are_noticed(
+    tmp_path, name, codec, pix_fmt, container_options, item, size_before
+):
+    # Where the packs of an MPG begin amid a frame, its decoder tells.
+    pictures, kept = (make_numbered_frames(200), 0.25) if "mpg" in name else (make_noise(50), 0.75)
+    path = write_video(
+        tmp_path / name,
+        pictures,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        container_options=container_options,
+    )
+    content = path.read_bytes()
+    assert count_frames(path) == len(pictures)
+    first = content.index(item, int(len(content) * kept)) - size_before
+    path.write_bytes(content[:first] + bytes(len(content) - first))
+    with pytest.raises(UnreadableClipError, match=r"from byte \d+ on, zeros stand"):
+        decode(path)
+
+
 def test_zeros_behind_all_that_is_stated_are_no_damage(tmp_path):
-    for name in ("clip.avi", "clip.flv", "clip.mkv", "clip.mp4", "clip.wmv"):
-        codec = "flv1" if name == "clip.flv" else "mpeg4"
+    for name in ("clip.avi", "clip.flv", "clip.mkv", "clip.mp4", "clip.ogv", "clip.wmv"):
+        codec = {"clip.flv": "flv1", "clip.ogv": "libvpx"}.get(name, "mpeg4")
         path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec)
         path.write_bytes(path.read_bytes() + bytes(4096))
         assert count_frames(path) == 25

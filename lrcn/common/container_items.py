@@ -24,11 +24,14 @@ class _Item(NamedTuple):
         step_bytes: From here to the next item, be it inside this one.
         needed_bytes: From here to the end of what must be there.
         packet_bytes: Of packets inside, which all have one size and do not state it.
+        goes_on: Whether more follows, though how much is not stated; None where that is not known
+            better than before.
     """
 
     step_bytes: int
     needed_bytes: int
     packet_bytes: int = 0
+    goes_on: bool | None = None
 
 
 def check_items_are_whole(path: Path, format_name: str) -> None:
@@ -48,14 +51,13 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
         return
     with open(path, "rb") as file:
         place, stated_bytes, file_bytes = 0, 0, os.fstat(file.fileno()).st_size
-        packet_bytes = 0
+        packet_bytes, goes_on = 0, False
         while place < file_bytes:
             file.seek(place)
             head = file.read(_HEAD_BYTES)
-            # No item begins so; behind all that is stated, zeros only fill the file. In an FLV the
-            # size of each tag stands behind it.
-            is_stated = place < stated_bytes or (place > 0 and format_name == "flv")
-            if is_stated and head[:8] == bytes(8):
+            # No item begins with eight. Behind all that is stated, some may fill a sector.
+            num_zeros = 8 if place < stated_bytes else _HEAD_BYTES
+            if (place < stated_bytes or goes_on) and head[:num_zeros] == bytes(num_zeros):
                 raise DamageError(f"from byte {place} on, zeros stand in place of what it states")
             # With zeros for what is cut off of it: an item still needs the bytes of its head.
             item = read_item(head.ljust(_HEAD_BYTES, b"\0"))
@@ -69,10 +71,11 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
             stated_bytes = max(stated_bytes, place + item.needed_bytes)
             place += item.step_bytes
             packet_bytes = packet_bytes or item.packet_bytes
+            goes_on = goes_on if item.goes_on is None else item.goes_on
 
 
-def _whole(num_bytes: int) -> _Item:
-    return _Item(num_bytes, num_bytes)
+def _whole(num_bytes: int, *, goes_on: bool | None = None) -> _Item:
+    return _Item(num_bytes, num_bytes, goes_on=goes_on)
 
 
 def _read_asf(head: bytes) -> _Item | None:
@@ -109,7 +112,7 @@ def _read_flv(head: bytes) -> _Item | None:
     if head[:3] == b"FLV":
         return _whole(int.from_bytes(head[5:9]))
     if head[4] & 0x1F in (8, 9, 18):
-        return _whole(4 + 11 + int.from_bytes(head[5:8]))
+        return _whole(4 + 11 + int.from_bytes(head[5:8]), goes_on=True)
     return None
 
 
@@ -126,7 +129,7 @@ def _read_matroska(head: bytes) -> _Item | None:
     size_bytes = int.from_bytes(head[kind_bytes:start_bytes]) & all_bits
     is_segment, is_cluster = kind == 0x18538067, kind == 0x1F43B675
     if size_bytes == all_bits:
-        return _whole(start_bytes) if is_segment or is_cluster else None
+        return _whole(start_bytes, goes_on=True) if is_segment or is_cluster else None
     end_bytes = start_bytes + size_bytes
     return _Item(start_bytes if is_segment or is_cluster else end_bytes, end_bytes)
 
@@ -139,7 +142,10 @@ def _read_mp4(head: bytes) -> _Item | None:
         size_bytes = int.from_bytes(head[8:16])
     if size_bytes < 8 or not re.fullmatch(rb"[a-z0-9 ]{4}", kind):
         return None
-    return _Item(size_bytes, size_bytes + 8 if kind == b"moof" else size_bytes)
+    if kind == b"moof":
+        return _Item(size_bytes, size_bytes + 8, goes_on=True)
+    # Behind the last fragment is their index, if anything.
+    return _whole(size_bytes, goes_on=False if kind == b"mfra" else None)
 
 
 def _read_mpeg(head: bytes) -> _Item | None:
@@ -148,9 +154,9 @@ def _read_mpeg(head: bytes) -> _Item | None:
     if head[:3] != b"\0\0\1" or kind < 0xB9:
         return None
     if kind == 0xB9:
-        return _whole(4)
+        return _whole(4, goes_on=False)
     if kind == 0xBA:
-        return _whole(12 if head[4] >> 4 == 2 else 14 + (head[13] & 7))
+        return _whole(12 if head[4] >> 4 == 2 else 14 + (head[13] & 7), goes_on=True)
     return _whole(6 + size_bytes) if size_bytes else None
 
 
@@ -173,7 +179,8 @@ def _read_ogg(head: bytes) -> _Item | None:
     # RFC 3533, section 6: pages, of segments of up to 255 bytes.
     if head[:4] != b"OggS":
         return None
-    return _whole(27 + head[26] + sum(head[27 : 27 + head[26]]))
+    is_last = head[5] & 4 != 0  # of its stream, of which there may be others
+    return _whole(27 + head[26] + sum(head[27 : 27 + head[26]]), goes_on=not is_last)
 
 
 _READERS: dict[str, Callable[[bytes], _Item | None]] = {
