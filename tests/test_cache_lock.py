@@ -37,7 +37,7 @@ def start_locking(folder, shard="0/1"):
 def test_the_lock_keeps_a_second_process_out_and_ends_with_it(tmp_path):
     with start_locking(tmp_path) as other:
         with (
-            refusal(f"{tmp_path}: another extraction is writing to this cache", RuntimeError),
+            refusal(f"{tmp_path}: another program is writing to this cache", RuntimeError),
             lock_cache(tmp_path),
         ):
             pass
@@ -62,7 +62,7 @@ def test_the_lock_stays_where_another_shard_holds_it(tmp_path):
     with start_locking(cache_dir, "1/2") as other:
         with lock_cache(cache_dir, Shard(0, 2)):
             pass
-        with refusal("another extraction", RuntimeError), lock_cache(cache_dir, Shard(1, 2)):
+        with refusal("another program", RuntimeError), lock_cache(cache_dir, Shard(1, 2)):
             pass
         other.stdin.close()
     assert not cache_dir.exists()

@@ -240,4 +240,4 @@ def test_a_second_extraction_at_once_is_refused(clips_dir, cache_copy):
             "extract_features", f"--data={clips_dir}", f"--cache_dir={cache_copy}", check=False
         )
     assert done.returncode == 1
-    assert f"error: {cache_copy}: another extraction is writing to this cache." in done.stderr
+    assert f"error: {cache_copy}: another program is writing to this cache." in done.stderr

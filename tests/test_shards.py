@@ -103,7 +103,7 @@ def test_who_could_write_the_same_clip_is_refused(
         for shard in refused:
             done = extract_shard(shard.index, shard.num_shards, clips_dir, cache, check=False)
             assert done.returncode == 1
-            assert f"error: {cache}: another extraction is writing to this cache" in done.stderr
+            assert f"error: {cache}: another program is writing to this cache" in done.stderr
             assert (f"to clips of {shard}." in done.stderr) == (shard.num_shards > 1)
         for shard in allowed:
             done = extract_shard(shard.index, shard.num_shards, clips_dir, cache)

@@ -219,7 +219,7 @@ def test_repair_waits_for_nobody(cache_dir, tmp_path):
     with lock_cache(copy):
         _, log, status = verify(copy, "--repair")
         assert status == 1
-        assert f"error: {copy}: another extraction is writing to this cache." in log
+        assert f"error: {copy}: another program is writing to this cache." in log
         assert verify(copy)[2] == 0
 
 

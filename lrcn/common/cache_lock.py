@@ -141,7 +141,7 @@ def _lock(file: TextIO, cache_dir: Path, shard: Shard) -> None:
     # POSIX lets a file system choose between the two.
     except (BlockingIOError, PermissionError):
         raise RuntimeError(
-            f"{cache_dir}: another extraction is writing to this cache"
+            f"{cache_dir}: another program is writing to this cache"
             + (f", to clips of {shard}" if shard.num_shards > 1 else "")
             + ". Wait until it ends, or name another --cache_dir."
         ) from None
