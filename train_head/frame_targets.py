@@ -1,6 +1,6 @@
 """What a batch is trained and scored against where every frame has a label."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -51,10 +51,7 @@ class FrameTargets:
         Returns:
             [b, T] int32 class ids, and [b, T] float32 weights, 0 for frames that do not count.
         """
-        rows = []
-        for clip_number, frames in chosen:
-            class_ids = self._class_ids[clip_number]
-            rows.append(class_ids if frames is None else class_ids[frames])
+        rows = list(_iter_read(self._class_ids, chosen))
         padded = np.full((len(rows), max(map(len, rows))), UNLABELLED, np.int32)
         for row, class_ids in zip(padded, rows, strict=True):
             row[: len(class_ids)] = class_ids
@@ -72,12 +69,16 @@ def count_labelled(
     class_ids: Sequence[np.ndarray], chosen: Iterable[tuple[int, np.ndarray | None]]
 ) -> tuple[int, int]:
     """Counts rows of an epoch, and the labelled frames that they read; arguments as above."""
-    num_rows, num_labelled = 0, 0
+    counts = [np.count_nonzero(read != UNLABELLED) for read in _iter_read(class_ids, chosen)]
+    return len(counts), sum(counts)
+
+
+def _iter_read(
+    class_ids: Sequence[np.ndarray], chosen: Iterable[tuple[int, np.ndarray | None]]
+) -> Iterator[np.ndarray]:
+    """Yields the class ids of the frames that each row reads, [T]."""
     for clip_number, frames in chosen:
-        read = class_ids[clip_number] if frames is None else class_ids[clip_number][frames]
-        num_rows += 1
-        num_labelled += np.count_nonzero(read != UNLABELLED)
-    return num_rows, num_labelled
+        yield class_ids[clip_number] if frames is None else class_ids[clip_number][frames]
 
 
 def balance_classes(class_ids: Sequence[np.ndarray]) -> np.ndarray:

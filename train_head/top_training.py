@@ -21,12 +21,7 @@ def fit_top(
 ) -> None:
     """Goes on from the best epoch of the first phase, and writes the run's model.
 
-    Args:
-        config: The settings of both phases.
-        data: What it is trained on; the cache is cut at `block4_pool`.
-        strategy: From `fitting.make_checked_strategy`.
-        recorder: Knows the run, and the epochs of both phases that are done.
-        summary: Log every layer's output shape for the first batch.
+    Arguments as `head_training.fit_head`, with the settings and the epochs of both phases.
 
     Raises:
         ValueError: If a clip is damaged or the loss stops being finite.
