@@ -15,6 +15,8 @@ from lrcn.common.video_stream import DamageError
 
 # More than any item needs to tell its size; Ogg's pages tell it with up to 27 + 255 bytes.
 _HEAD_BYTES = 282
+# Of a Video CD, the largest.
+_SECTOR_BYTES = 2352
 
 
 class _Item(NamedTuple):
@@ -55,9 +57,11 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
         while place < file_bytes:
             file.seek(place)
             head = file.read(_HEAD_BYTES)
-            # No item begins with eight. Behind all that is stated, some may fill a sector.
-            num_zeros = 8 if place < stated_bytes else _HEAD_BYTES
-            if (place < stated_bytes or goes_on) and head[:num_zeros] == bytes(num_zeros):
+            # No item begins with eight, but behind all that is stated some may fill a sector.
+            is_stated = place < stated_bytes
+            is_expected = is_stated or (goes_on and place < file_bytes - _SECTOR_BYTES)
+            num_zeros = 8 if is_stated else _HEAD_BYTES
+            if is_expected and head[:num_zeros] == bytes(num_zeros):
                 raise DamageError(f"from byte {place} on, zeros stand in place of what it states")
             # With zeros for what is cut off of it: an item still needs the bytes of its head.
             item = read_item(head.ljust(_HEAD_BYTES, b"\0"))
