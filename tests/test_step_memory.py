@@ -1,4 +1,4 @@
-"""A batch that memory may be, or is, too small for is told of before the first step."""
+"""What memory may be, or is, too small for is told of before the first step."""
 
 import numpy as np
 import pytest
@@ -32,10 +32,16 @@ def test_a_step_that_takes_half_of_the_memory(tmp_path, monkeypatch, caplog, set
         assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
 
 
-def test_a_batch_that_is_larger_than_the_memory_is_refused(ramps, tmp_path):
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--seq_len=1000000000000", "16000000000000 frames in one batch take 357628 GiB, of "),
+        ("--fc_units=1000000000000", "the 6000000000000 weights of the FC layer, with "),
+    ],
+)
+def test_what_is_larger_than_the_memory_is_refused(ramps, tmp_path, flag, told):
     flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'run'}", *SMALL_HEAD)
-    done = run_program("train_head", *flags, "--seq_len=1000000000000", check=False)
+    done = run_program("train_head", *flags, flag, check=False)
     assert done.returncode == 1
-    told = "error: out of memory (16000000000000 frames in one batch take 357628 GiB, of "
-    assert told in done.stderr
+    assert f"error: out of memory ({told}" in done.stderr
     assert "Lower one of --batch_size, --seq_len, --fc_units, --rnn_units, or" in done.stderr
