@@ -10,6 +10,7 @@ from small_data import copy_cache, play_backwards
 from lrcn.common.clip import SourceStat
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.prediction_file import read_run_predictions
+from train_head.run_lock import lock_run
 
 
 def run_replacing_the_model(run, module, *flags):
@@ -34,7 +35,8 @@ def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
     cache, run = trained
     for path in (run.metrics_path("test"), run.predictions_path("test")):
         path.unlink()
-    run_replacing_the_model(run, "train_head.evaluate", f"--cache_dir={cache.cache_dir}")
+    with lock_run(run):  # as who trains it anew does for hours
+        run_replacing_the_model(run, "train_head.evaluate", f"--cache_dir={cache.cache_dir}")
     assert not run.metrics_path("test").exists() and not run.predictions_path("test").exists()
 
 

@@ -56,9 +56,9 @@ def evaluate_run(
         PermissionError: If the run cannot be written to.
         RuntimeError: If the run got another model meanwhile.
     """
+    model_version = read_model_version(run)
     check_fits_cache(run, cache)
     check_can_write(run.path)
-    model_version = read_model_version(run)
     all_clips = read_manifest(run.manifest_path)
     warn_of_other_data(run, all_clips, cache)
     clips = [clip for clip in all_clips if clip.split == split]
@@ -109,6 +109,7 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
+    check_model_version(run, model_version)  # else who trains it anew would be waited for
     # Of two that score at once, one would leave its scores beside predictions of the other.
     with lock_run(run, waits=True):
         check_model_version(run, model_version)
