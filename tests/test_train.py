@@ -98,6 +98,8 @@ def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, c
     best = min(history, key=lambda row: (-row["val_top1"], -row["epoch"]))
     assert len(history) < 30
     assert history.index(best) == len(history) - 2
+    kept = f"Keeping epoch {len(history) - 1}, the last of those with the highest val_top1"
+    assert kept in caplog.messages
     evaluate_run(run, ramps, split="val")
     with open(run.predictions_path("val"), newline="") as file:
         rows = list(csv.DictReader(file))
@@ -194,7 +196,7 @@ def test_without_held_out_clips_the_last_epoch_is_kept_and_there_is_no_score(tmp
         "The batch of 16 is larger than the 4 train clips, so an epoch is one step" in done.stderr
     )
     assert "No clip is in the val split: the last epoch is kept" in done.stderr
-    assert "Keeping epoch 3, the last" in done.stderr
+    assert "Keeping epoch 3, the last\n" in done.stderr
     assert "No clip is held out, so there is no score" in done.stderr
     assert "val_loss" not in read_history(tmp_path / "run" / "history.csv")[0]
 

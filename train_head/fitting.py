@@ -104,7 +104,7 @@ def fit_model(
         )
         if val_dataset is None:
             guard.check_end(next(iter(dataset))[0])
-    chosen_as = "the last" if val_dataset is None else "the best on val"
+    chosen_as = "the last" if val_dataset is None else "the last of those with the highest val_top1"
     logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
     # TensorFlow keeps the functions of a training step and of a dataset, and with them variables
     # and reader, for as long as the process lives; those of several runs would add up.
