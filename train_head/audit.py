@@ -1,4 +1,9 @@
-"""Finds near-duplicate clips across splits on the cached features; prints them by similarity."""
+"""Finds near-duplicate clips across splits on the cached features; prints them by similarity.
+
+A similarity is a cosine: 1 of clips with the same frames, around 0 of unrelated ones. It is printed
+for the means of two clips, which count from --threshold on, and for their two most alike frames,
+which count where they are the same.
+"""
 
 from pathlib import Path
 

@@ -1,7 +1,9 @@
 """Ranks clips by how much heads that were not trained on them doubt their labels.
 
 Writes label_noise.csv with all clips and label_noise.png with frames of the first; prints those as
-a table. All clips of the cache are judged, whatever their split. What was cut off goes on.
+a table. All clips of the cache are judged, whatever their split. What was cut off goes on. The
+margin is the label's probability less that of the most probable other class: of clips below 0
+another class is predicted.
 """
 
 from pathlib import Path
