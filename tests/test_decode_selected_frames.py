@@ -147,3 +147,21 @@ def test_a_clip_that_breaks_off_gives_what_is_selected_of_its_first_part(tmp_pat
     assert find_indices(FrameSelection(frame_stride=3)) == list(range(0, num_frames, 3))
     expected = [num_frames // 4, 3 * num_frames // 4]
     assert find_indices(FrameSelection(max_frames=2)) == expected
+
+
+def test_what_is_left_of_a_damaged_picture_does_not_depend_on_the_selection(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (10, 48, 64, 3), np.uint8)
+    path = write_video(tmp_path / "clip.mkv", noise, codec="ffv1", pix_fmt="bgr0")
+    content = bytearray(path.read_bytes())
+    for part in range(4, 10):  # FFmpeg fills such pictures by what it had in memory, in silence
+        content[part * len(content) // 10] ^= 1
+    path.write_bytes(content)
+    pixels = [x.pixels for x in iter_frames(path, image_size=48)]
+    for selection in (
+        FrameSelection(frame_stride=2),
+        FrameSelection(fps=10),
+        FrameSelection(max_frames=3),
+        FrameSelection(fps=15, max_frames=4),
+    ):
+        for frame in iter_frames(path, image_size=48, selection=selection):
+            np.testing.assert_array_equal(frame.pixels, pixels[frame.index], str(selection))

@@ -58,9 +58,18 @@ def iter_frames(
         )
         return _tell_each(readers, on_decoded)
 
-    numbered = ((sec, index, read) for index, (sec, read) in enumerate(iter_readers()))
-    kept = selection.iter_kept(numbered, lambda: _iter_times_until_break(iter_readers()))
-    for position, (timestamp_sec, index, read_pixels) in enumerate(kept):
+    read_pixels = None
+
+    def iter_times():
+        # Past the selection, which would hold the last frame that it kept as well: FFmpeg writes
+        # into pictures that nobody holds, and what it leaves of damaged ones would be another.
+        nonlocal read_pixels
+        for timestamp_sec, reader in iter_readers():
+            read_pixels = reader
+            yield timestamp_sec
+
+    kept = selection.iter_kept(iter_times(), lambda: _iter_times_until_break(iter_readers()))
+    for position, (index, timestamp_sec) in enumerate(kept):
         is_wanted = positions is None or position in positions
         yield Frame(index, timestamp_sec, read_pixels(image_size) if is_wanted else None)
 

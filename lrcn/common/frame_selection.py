@@ -106,16 +106,16 @@ class FrameSelection:
         return min(num_frames, self.max_frames or num_frames)
 
     def iter_kept(
-        self, frames: Iterable[tuple], iter_times_sec: Callable[[], Iterable[float]]
-    ) -> Iterator[tuple]:
-        """Takes the frames of a clip in order, and gives those that are kept.
+        self, times_sec: Iterable[float], iter_times_sec: Callable[[], Iterable[float]]
+    ) -> Iterator[tuple[int, float]]:
+        """Yields number and time of the frames that are kept, each before the next time is taken.
 
         Args:
-            frames: Tuples that begin with the time in seconds.
-            iter_times_sec: Gives the times of all of them. It is called only where their number
-                matters, for `max_frames`.
+            times_sec: The time of each frame in order, in seconds.
+            iter_times_sec: Gives them once more. It is called only where their number matters, for
+                `max_frames`.
         """
-        at_rate = self._iter_at_rate(frames)
+        at_rate = self._iter_at_rate(times_sec)
         if not self.max_frames:
             return at_rate
         num_frames = self._count_at_rate(iter_times_sec())
@@ -125,20 +125,20 @@ class FrameSelection:
         return (frame for i, frame in enumerate(at_rate) if i in chosen)
 
     def _count_at_rate(self, times_sec: Iterable[float]) -> int:
-        return sum(1 for _ in self._iter_at_rate((time_sec,) for time_sec in times_sec))
+        return sum(1 for _ in self._iter_at_rate(times_sec))
 
-    def _iter_at_rate(self, frames: Iterable[tuple]) -> Iterator[tuple]:
+    def _iter_at_rate(self, times_sec: Iterable[float]) -> Iterator[tuple[int, float]]:
         if self.fps is None:
-            yield from itertools.islice(frames, 0, None, self.frame_stride)
+            yield from itertools.islice(enumerate(times_sec), 0, None, self.frame_stride)
             return
         first_sec, next_tick = None, 0
-        for frame in frames:
+        for index, time_sec in enumerate(times_sec):
             if first_sec is None:
-                first_sec = frame[0]
-            ticks_so_far = math.floor((frame[0] - first_sec + _TIME_TOLERANCE_SEC) * self.fps)
+                first_sec = time_sec
+            ticks_so_far = math.floor((time_sec - first_sec + _TIME_TOLERANCE_SEC) * self.fps)
             if ticks_so_far >= next_tick:
                 next_tick = ticks_so_far + 1
-                yield frame
+                yield index, time_sec
 
 
 ALL_FRAMES = FrameSelection()
