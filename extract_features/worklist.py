@@ -85,19 +85,20 @@ def find_work(
     Raises:
         OSError: If a cached clip's file cannot be read now.
     """
-    pending, kept, unreadable = [], [], []
+    jobs, unreadable = [], []
     for clip in clips:
         try:
-            source_stat = sources.read_stat(clip)
+            jobs.append(Job(clip, sources.find(clip), sources.read_stat(clip)))
         except UnreadableClipError as error:
             unreadable.append((clip, str(error)))
-            continue
+    # In a second loop: sources and the cache in turn take a third more time.
+    pending, kept = [], []
+    for job in jobs:
         broken_off = None
         if existing is not None:
-            broken_off = existing.read_broken_off(clip.clip_id, source_stat)
+            broken_off = existing.read_broken_off(job.clip.clip_id, job.source_stat)
         if broken_off is None:
-            pending.append(Job(clip, sources.find(clip), source_stat))
+            pending.append(job)
         elif broken_off:
-            kept.append((clip, broken_off))
-    num_current = len(clips) - len(pending) - len(unreadable)
-    return Worklist(pending, num_current, kept, unreadable)
+            kept.append((job.clip, broken_off))
+    return Worklist(pending, len(jobs) - len(pending), kept, unreadable)
