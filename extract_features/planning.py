@@ -17,6 +17,11 @@ from lrcn.common.devices import has_gpu
 from lrcn.common.open_cache import find_cache
 from lrcn.common.wording import name_duration
 
+# What takes longer is told with what fewer frames would take: twice as many as a head reads.
+_LONG_SEC = 3600
+_FEW_FRAMES = 32
+_CLIPS_COUNTED = 200
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -32,6 +37,7 @@ class Plan:
         needed_bytes: What they take on the disk.
         free_bytes: What it has.
         expected_sec: How long it takes, without the start-up.
+        short_sec: How long with `--max_frames=32`; None where it is short anyway, or hardly less.
     """
 
     clips: int
@@ -43,6 +49,7 @@ class Plan:
     needed_bytes: int = 0
     free_bytes: float = 0
     expected_sec: float = 0.0
+    short_sec: float | None = None
 
     @property
     def has_failures(self) -> bool:
@@ -54,17 +61,20 @@ class Plan:
         rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
         # A disk that does not tell its size has infinitely many.
         free_mb = f"{self.free_bytes / 1e6:.1f}" if math.isfinite(self.free_bytes) else "?"
-        return "\n".join(
-            (
-                f"clips   {self.clips} to extract, {self.skipped} already there, "
-                f"{len(self.unreadable)} unreadable",
-                f"frames  {self.frames}",
-                f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {free_mb} MB free "
-                f"at {self.folder}",
-                f"time    {name_duration(self.expected_sec)} at {rate_fps:.1f} frames/s, "
-                "start-up apart",
+        lines = [
+            f"clips   {self.clips} to extract, {self.skipped} already there, "
+            f"{len(self.unreadable)} unreadable",
+            f"frames  {self.frames}",
+            f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {free_mb} MB free at {self.folder}",
+            f"time    {name_duration(self.expected_sec)} at {rate_fps:.1f} frames/s, "
+            "start-up apart",
+        ]
+        if self.short_sec is not None:
+            lines.append(
+                f"        {name_duration(self.short_sec)} with --max_frames={_FEW_FRAMES}: as many "
+                "of each clip, evenly spaced"
             )
-        )
+        return "\n".join(lines)
 
 
 def make_plan(
@@ -91,12 +101,17 @@ def make_plan(
     work = find_work(data.clips, sources, existing)
     contract = extraction.prepare_backbone(work.pending, data.clips, existing)
     count = count_frames_of(work.pending, contract.selection)
-    rates, needed_bytes, expected_sec = None, 0, 0.0
+    rates, needed_bytes, expected_sec, short_sec = None, 0, 0.0, None
     if extraction.backbone is not None:
         rates = measure_rates(work.pending, extraction.backbone, compression=compression)
     if rates is not None:
         needed_bytes = round(count.frames * rates.stored_bytes + count.clips * CLIP_OVERHEAD_BYTES)
         expected_sec = rates.estimate_sec(count, on_gpu=has_gpu())
+    if existing is None and expected_sec >= _LONG_SEC:
+        short = dataclasses.replace(contract.selection, max_frames=_FEW_FRAMES)
+        few = count_frames_of(work.pending, short, num_counted=_CLIPS_COUNTED)
+        few_sec = rates.estimate_sec(few, on_gpu=has_gpu())
+        short_sec = few_sec if few_sec < expected_sec / 2 else None
     return Plan(
         count.clips,
         skipped=work.num_current,
@@ -107,4 +122,5 @@ def make_plan(
         needed_bytes=needed_bytes,
         free_bytes=find_free_bytes(folder),
         expected_sec=expected_sec,
+        short_sec=short_sec,
     )

@@ -12,7 +12,7 @@ from media import make_numbered_frames, write_frame_folder, write_video
 from refusals import refusal
 from small_cache import CONTRACT
 
-from extract_features import rates
+from extract_features import planning, rates
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.decode_process import open_decoder
 from extract_features.disk_space import (
@@ -218,6 +218,33 @@ def test_frames_of_many_clips_are_extrapolated_from_some(tmp_path):
     needed_bytes = estimate_stored_bytes(FrameCount(3, 100, 100, []), contract)
     # A quarter of 2 views of 7 x 7 x 512 values of 2 bytes each.
     assert needed_bytes == 100 * 2 * 7 * 7 * 512 * 2 // 4 + 3 * CLIP_OVERHEAD_BYTES
+
+
+def test_a_plan_of_hours_says_what_fewer_frames_would_take(tmp_path, monkeypatch):
+    for label in ("left", "right"):
+        write_video(tmp_path / "data" / label / "clip.mp4", make_numbered_frames(100))
+
+    def measure(*_args, **_settings):
+        return Rates(decode_sec=0.1, forward_sec=30.0, write_sec=0.0, stored_bytes=1.0)
+
+    def plan_here(**settings):
+        return make_plan(
+            DataSettings(data=tmp_path / "data", val_fraction=0, test_fraction=0),
+            BackboneSettings(weights="random", image_size=32, compute_dtype="float32", **settings),
+            cache_dir=None,
+            batch_size=16,
+            compression="gzip",
+        )
+
+    monkeypatch.setattr(planning, "measure_rates", measure)
+    # For fewer frames, a video is decoded twice.
+    plan = plan_here()
+    assert (plan.expected_sec, plan.short_sec) == (2 * 100 * 30.1, 2 * (32 * 30 + 200 * 0.1))
+    assert str(plan).endswith(
+        "time    1:40:20 at 0.0 frames/s, start-up apart\n"
+        "        0:32:40 with --max_frames=32: as many of each clip, evenly spaced"
+    )
+    assert plan_here(selection=FrameSelection(frame_stride=2)).short_sec is None  # not an hour
 
 
 def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_path):
