@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from program_forks import can_fork, run_fork
+
 ROOT = Path(__file__).resolve().parent.parent
 # What makes a cache of small float32 features without a download.
 SMALL_BACKBONE = ("--weights=random", "--image_size=32", "--compute_dtype=float32")
@@ -18,7 +20,7 @@ _TIMEOUT_SEC = 120
 def run_program(
     module: str, *flags: object, env: dict[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess:
-    """Runs `python -m module flags` to its end.
+    """Runs `python -m module flags` to its end, as a fork where that makes no difference.
 
     Args:
         module: Such as `train_head.evaluate`.
@@ -29,15 +31,19 @@ def run_program(
     Returns:
         `returncode`, `stdout` and `stderr`, as text.
     """
-    done = subprocess.run(
-        make_command(module, *flags),
-        cwd=ROOT,
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SEC,
-    )
+    command, env = make_command(module, *flags), {**os.environ, **(env or {})}
+    if can_fork(env):
+        done = run_fork(command, timeout_sec=_TIMEOUT_SEC)
+    else:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SEC,
+        )
     if check and done.returncode != 0:
         raise AssertionError(f"{done.args}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done
