@@ -20,7 +20,7 @@ _TIMEOUT_SEC = 120
 def run_program(
     module: str, *flags: object, env: dict[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess:
-    """Runs `python -m module flags` to its end, as a fork where that makes no difference.
+    """Runs `python -m module flags` to its end.
 
     Args:
         module: Such as `train_head.evaluate`.
@@ -31,7 +31,31 @@ def run_program(
     Returns:
         `returncode`, `stdout` and `stderr`, as text.
     """
-    command, env = make_command(module, *flags), {**os.environ, **(env or {})}
+    return _run(make_command(module, *flags), env=env, check=check)
+
+
+def run_python(program: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
+    """Runs `python -c program arguments` to its end, like `run_program`."""
+    return _run([sys.executable, "-c", program, *map(str, arguments)], check=check)
+
+
+def run_with_small_files(
+    module: str, *flags: object, max_file_bytes: int
+) -> subprocess.CompletedProcess:
+    """Runs a program that can write no larger files, as if the disk were full."""
+    limits = (max_file_bytes, max_file_bytes)
+    program = (
+        f"import resource, runpy\nresource.setrlimit(resource.RLIMIT_FSIZE, {limits})\n"
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return run_python(program, *flags, check=False)
+
+
+def _run(
+    command: list[str], *, env: dict[str, str] | None = None, check: bool
+) -> subprocess.CompletedProcess:
+    """Runs a command as a fork, where that makes no difference."""
+    env = {**os.environ, **(env or {})}
     if can_fork(env):
         done = run_fork(command, timeout_sec=_TIMEOUT_SEC)
     else:
@@ -74,10 +98,9 @@ def kill_at_first_manifest(module: str, *flags: object) -> None:
         "sys.addaudithook(kill_at_the_first)\n"
         f"runpy.run_module({module!r}, run_name='__main__')\n"
     )
-    command = [sys.executable, "-c", program, *map(str, flags)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=_TIMEOUT_SEC)
+    done = run_python(program, *flags, check=False)
     if done.returncode != -signal.SIGKILL:
-        raise AssertionError(f"{module}: status {done.returncode}\n{done.stderr.decode()}")
+        raise AssertionError(f"{module}: status {done.returncode}\n{done.stderr}")
 
 
 def read_state(folder: Path) -> dict:

@@ -38,10 +38,14 @@ def can_fork(environ: Mapping[str, str]) -> bool:
 
 
 def run_fork(command: list[str], *, timeout_sec: float) -> subprocess.CompletedProcess:
-    """Runs `[python, "-m", module, *flags]` to its end, or kills it when the time is over."""
+    """Runs a command line to its end, or kills it when the time is over.
+
+    Args:
+        command: `[python, "-m", module, *flags]`, or `[python, "-c", program, *arguments]`.
+    """
     connection = _start_server().connection
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        message = json.dumps([timeout_sec, *command[2:]]).encode()
+        message = json.dumps([timeout_sec, *command[1:]]).encode()
         socket.send_fds(connection, [message], [stdout.fileno(), stderr.fileno()])
         status = connection.recv(_MESSAGE_BYTES)
         texts = []
@@ -77,8 +81,8 @@ def _serve(connection: socket.socket) -> None:
         message, streams, _, _ = socket.recv_fds(connection, _MESSAGE_BYTES, 2)
         if not message:
             return
-        timeout_sec, *argv = json.loads(message)
-        process = fork.Process(target=_run, args=(argv, streams, connection))
+        timeout_sec, *arguments = json.loads(message)
+        process = fork.Process(target=_run, args=(arguments, streams, connection))
         process.start()
         process.join(timeout_sec)
         process.kill()
@@ -88,15 +92,19 @@ def _serve(connection: socket.socket) -> None:
         connection.send(str(process.exitcode).encode())
 
 
-def _run(argv: list[str], streams: list[int], connection: socket.socket) -> None:
+def _run(arguments: list[str], streams: list[int], connection: socket.socket) -> None:
     """Is the program, in a fork; whose end, `os._exit`, does not tidy up what it was born with."""
     connection.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(streams, start=1):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    sys.argv = argv
-    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+    option, program, *flags = arguments
+    sys.argv = [program if option == "-m" else option, *flags]
+    if option == "-m":
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(program, {"__name__": "__main__"})
 
 
 def _import_packages() -> None:

@@ -3,11 +3,10 @@
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from commands import SMALL_BACKBONE, run_program, run_with_small_files
 from small_data import read_cache_bytes
 from small_extraction import SMALL_PIPELINE
 
@@ -15,20 +14,6 @@ from extract_features.backbone_settings import BackboneSettings
 from extract_features.disk_space import describe_lack_of_space, find_free_bytes
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
-
-
-def extract_with_limit(data, cache_dir, *, max_file_bytes):
-    """Extracts in a process that cannot write larger files."""
-    command = make_command(
-        "extract_features", f"--data={data}", f"--cache_dir={cache_dir}", *SMALL_BACKBONE
-    )
-    return subprocess.run(
-        ["bash", "-c", f'ulimit -f {max_file_bytes // 1024}; exec "$@"', "bash", *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def resume(data, cache_dir):
@@ -97,7 +82,8 @@ def test_a_disk_that_fills_up_loses_nothing(clips_dir, cache_dir, make_small_dis
 def test_a_file_that_cannot_grow_loses_nothing(clips_dir, cache_dir, tmp_path):
     sizes = {x: x.stat().st_size for x in cache_dir.glob("clips/*/*.h5")}
     limit = sorted(sizes.values())[len(sizes) // 2] // 1024 * 1024
-    done = extract_with_limit(clips_dir, tmp_path / "cache", max_file_bytes=limit)
+    flags = (f"--data={clips_dir}", f"--cache_dir={tmp_path}/cache", *SMALL_BACKBONE)
+    done = run_with_small_files("extract_features", *flags, max_file_bytes=limit)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: [Errno 27] File too large: " in done.stderr
     assert "came up here" not in done.stderr  # as of a clip that is at fault

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,23 @@ def test_keras_on_another_backend_is_refused(monkeypatch):
         import_tensorflow()
 
 
+def compute(folder: Path) -> list[np.ndarray]:
+    """Computes features, and the weights of a head."""
+    vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    forward = make_padded_forward(build_bottom(vgg16, "block5_pool"), max_batch_size=2)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    cache = write_cache(folder / "cache", make_ramps(4, split="train"))
+    run, config = RunDir(folder / "run"), make_config(output="mean")
+    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    return [forward(frames), *load_model(run).get_weights()]
+
+
+@pytest.fixture(scope="module")
+def of_program(tmp_path_factory):
+    """What a program computes."""
+    return compute(tmp_path_factory.mktemp("program"))
+
+
 @pytest.fixture
 def of_host():
     """Sets what a host may have set for models of its own; puts all back in the end."""
@@ -90,21 +108,11 @@ def of_host():
         ("float16", "float16", "channels_first"),
     ],
 )
-def test_what_a_host_has_set_decides_neither_features_nor_a_head(of_host, settings, tmp_path):
-    cache = write_cache(tmp_path / "cache", make_ramps(4, split="train"))
-    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-
-    def compute(name: str) -> list[np.ndarray]:
-        vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
-        forward = make_padded_forward(build_bottom(vgg16, "block5_pool"), max_batch_size=2)
-        run = RunDir(tmp_path / name)
-        train_run(make_config(output="mean"), TrainingData(cache), run=run, checkpoint_sec=60)
-        return [forward(frames), *load_model(run).get_weights()]
-
-    expected = compute("program")
+def test_what_a_host_has_set_decides_neither_features_nor_a_head(
+    of_program, of_host, settings, tmp_path
+):
     of_host(*settings)
-    received = compute("host")
-    for values, others in zip(received, expected, strict=True):
+    for values, others in zip(compute(tmp_path), of_program, strict=True):
         np.testing.assert_array_equal(values, others, strict=True)
     config = keras.config
     kept = config.dtype_policy().name, config.floatx(), config.image_data_format()

@@ -1,12 +1,10 @@
 """Tests the head."""
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from commands import ROOT
+from commands import run_python
 from small_data import make_config
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
@@ -251,8 +249,7 @@ def test_every_name_makes_a_model_that_another_process_loads(tmp_path):
         write_class_names(run.classes_path, [f"class {k}" for k in range(NUM_CLASSES)])
     maps_path = tmp_path / "maps.npy"
     np.save(maps_path, make_maps(2, 3))
-    command = [sys.executable, "-c", _LOADER, maps_path, *(run.path for run in heads)]
-    subprocess.run(command, cwd=ROOT, check=True)
+    run_python(_LOADER, maps_path, *(run.path for run in heads))
     for run, head in heads.items():
         found = np.load(run.path / "logits.npy")
         np.testing.assert_allclose(found, run_head(head, make_maps(2, 3)), atol=1e-5)

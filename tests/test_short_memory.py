@@ -35,17 +35,26 @@ print(len(decode(Path(clip))))
 """
 
 
-@pytest.mark.parametrize("left_bytes", [200_000, 1_000_000, 2_000_000])
-@pytest.mark.parametrize("name", ["clip", "clip.avi", "clip.gif", "clip.mp4"])
-def test_clips_do_not_fail_where_memory_is_short(tmp_path, name, left_bytes):
-    small, large = tmp_path / "small", tmp_path / "large"
-    for folder, size in ((small, 64), (large, 1280)):
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A folder of small clips, and one of the same clips in large."""
+    folders = []
+    for name, size in (("small", 64), ("large", 1280)):
+        folder = tmp_path_factory.mktemp(name)
         pictures = make_numbered_frames(2, height=size, width=size)
         write_frame_folder(folder / "clip", pictures)
         write_video(folder / "clip.avi", pictures, codec="mpeg4")
         write_video(folder / "clip.mp4", pictures)
         first, second = map(Image.fromarray, np.asarray(pictures))
         first.save(folder / "clip.gif", save_all=True, append_images=[second])
+        folders.append(folder)
+    return folders
+
+
+@pytest.mark.parametrize("left_bytes", [200_000, 1_000_000, 2_000_000])
+@pytest.mark.parametrize("name", ["clip", "clip.avi", "clip.gif", "clip.mp4"])
+def test_clips_do_not_fail_where_memory_is_short(clips, name, left_bytes):
+    small, large = clips
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, small / name, large / name, str(left_bytes)],
         cwd=ROOT,

@@ -5,12 +5,11 @@ import dataclasses
 import fcntl
 import os
 import shutil
-import subprocess
 
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_HEAD, make_command, read_state, run_program
+from commands import SMALL_HEAD, read_state, run_program, run_with_small_files
 from refusals import refusal
 from small_data import change_manifest, copy_cache, make_ramps, train, write_cache
 
@@ -27,9 +26,7 @@ from train_head.training_data import TrainingData
 def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):
     run = RunDir(tmp_path / "run")
     flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
-    command = make_command("train_head", *flags, "--fc_units=256")
-    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]
-    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
+    done = run_with_small_files("train_head", *flags, "--fc_units=256", max_file_bytes=2**14)
     assert done.returncode == 1
     assert f"File too large: '{run.model_path}'. Raise the limit" in done.stderr
     assert not [path for path in run.path.iterdir() if "tmp" in path.name]
