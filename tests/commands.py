@@ -18,7 +18,11 @@ _TIMEOUT_SEC = 120
 
 
 def run_program(
-    module: str, *flags: object, env: dict[str, str] | None = None, check: bool = True
+    module: str,
+    *flags: object,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
+    check: bool = True,
 ) -> subprocess.CompletedProcess:
     """Runs `python -m module flags` to its end.
 
@@ -26,12 +30,13 @@ def run_program(
         module: Such as `train_head.evaluate`.
         flags: The command line; each is turned into text.
         env: Environment variables to set beside those that there are.
+        cwd: The folder to run it in.
         check: Fail with all that was printed if the status is not 0.
 
     Returns:
         `returncode`, `stdout` and `stderr`, as text.
     """
-    return _run(make_command(module, *flags), env=env, check=check)
+    return _run(make_command(module, *flags), env=env, cwd=cwd, check=check)
 
 
 def run_python(program: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
@@ -52,17 +57,21 @@ def run_with_small_files(
 
 
 def _run(
-    command: list[str], *, env: dict[str, str] | None = None, check: bool
+    command: list[str],
+    *,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
+    check: bool,
 ) -> subprocess.CompletedProcess:
     """Runs a command as a fork, where that makes no difference."""
     env = {**os.environ, **(env or {})}
     if can_fork(env):
-        done = run_fork(command, timeout_sec=_TIMEOUT_SEC)
+        done = run_fork(command, cwd=cwd, timeout_sec=_TIMEOUT_SEC)
     else:
         done = subprocess.run(
             command,
-            cwd=ROOT,
-            env=env,
+            cwd=cwd,
+            env={"PYTHONPATH": str(ROOT), **env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -37,15 +37,17 @@ def can_fork(environ: Mapping[str, str]) -> bool:
     return environ["CUDA_VISIBLE_DEVICES"] == "-1" and _clean(environ) == _start_server().environ
 
 
-def run_fork(command: list[str], *, timeout_sec: float) -> subprocess.CompletedProcess:
+def run_fork(command: list[str], *, cwd: Path, timeout_sec: float) -> subprocess.CompletedProcess:
     """Runs a command line to its end, or kills it when the time is over.
 
     Args:
         command: `[python, "-m", module, *flags]`, or `[python, "-c", program, *arguments]`.
+        cwd: The folder to run it in.
+        timeout_sec: The time.
     """
     connection = _start_server().connection
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        message = json.dumps([timeout_sec, *command[1:]]).encode()
+        message = json.dumps([timeout_sec, str(cwd), *command[1:]]).encode()
         socket.send_fds(connection, [message], [stdout.fileno(), stderr.fileno()])
         status = connection.recv(_MESSAGE_BYTES)
         texts = []
@@ -99,7 +101,8 @@ def _run(arguments: list[str], streams: list[int], connection: socket.socket) ->
     for number, descriptor in enumerate(streams, start=1):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    option, program, *flags = arguments
+    cwd, option, program, *flags = arguments
+    os.chdir(cwd)
     sys.argv = [program if option == "-m" else option, *flags]
     if option == "-m":
         runpy.run_module(program, run_name="__main__", alter_sys=True)

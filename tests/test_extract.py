@@ -85,14 +85,12 @@ def test_batches_that_span_clips_give_what_each_clip_gives_alone(cache_dir, clip
         )
 
 
-@pytest.mark.parametrize("num_decode_threads", [1, 4])
-def test_the_number_of_threads_changes_nothing(
-    cache_dir, clips_dir, tmp_path, num_decode_threads, caplog, monkeypatch
-):
+def test_the_number_of_threads_changes_nothing(cache_dir, clips_dir, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
     monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
     caplog.set_level("INFO", logger="absl")
-    threads = dataclasses.replace(SMALL_PIPELINE, num_decode_threads=num_decode_threads)
+    # One is in `test_extract_resume.py`.
+    threads = dataclasses.replace(SMALL_PIPELINE, num_decode_threads=4)
     summary = extract(clips_dir, tmp_path / "new", pipeline_settings=threads)
     assert (summary.result.clips_done, summary.result.frames) == (NUM_CLIPS, NUM_FRAMES)
     assert_same_features(tmp_path / "new", cache_dir)

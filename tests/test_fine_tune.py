@@ -193,21 +193,21 @@ def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_p
 
 def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path, monkeypatch):
     cache = read_cache(block4_dir)
-    settings = {"epochs": 1, "tune_layers": 2, "checkpoint_sec": 0}
+    settings = {"epochs": 1, "tune_epochs": 2, "tune_layers": 2, "checkpoint_sec": 0}
     whole = fine_tune(cache, tmp_path / "whole", **settings)
     run = RunDir(tmp_path / "run")
 
-    class InterruptAfterEpoch3(keras.callbacks.Callback):
+    class InterruptAfterEpoch2(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 3:
+            if epoch == 2:
                 raise KeyboardInterrupt
 
     # In the place of Keras' callback, to be called where Ctrl-C may come.
-    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: InterruptAfterEpoch3())
+    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: InterruptAfterEpoch2())
     with pytest.raises(KeyboardInterrupt):
         fine_tune(cache, run.path, **settings)
     monkeypatch.undo()
-    assert (run.checkpoints_path / "last_3.npz").exists()
+    assert (run.checkpoints_path / "last_2.npz").exists()
     assert not run.model_path.exists()
     fine_tune(cache, run.path, **settings)
     assert run.history_path.read_bytes() == whole.history_path.read_bytes()
