@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import run_program
+from commands import run_program, run_python
 from PIL import Image
 from small_comparison import (
     CONFIG,
@@ -39,8 +39,13 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     shutil.rmtree(output_dir / "mean_pool" / "seed_6")
     kept = {path: path.stat().st_mtime_ns for path in output_dir.rglob("*") if path.is_file()}
     flags = (f"--cache_dir={folder}/cache", f"--output_dir={output_dir}", *FLAGS)
-    fonts = {"MPLCONFIGDIR": str(folder / "matplotlib")}  # as where it has never drawn
-    done = run_program("train_head.compare", *flags, "--seeds=2", "--seed=5", env=fonts)
+    program = (
+        "import os, runpy\n"
+        f"os.environ['MPLCONFIGDIR'] = '{folder}/matplotlib'  # as where it has never drawn\n"
+        "runpy.run_module('train_head.compare', run_name='__main__', alter_sys=True)\n"
+    )
+    done = run_python(program, *flags, "--seeds=2", "--seed=5")
+    assert list((folder / "matplotlib").glob("fontlist*"))
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "no run is made twice"
     assert "16 of 16 runs done, about 0 s left" in done.stderr
     written = f"Written: {output_dir / 'compare.json'} and {output_dir / 'compare.png'}"

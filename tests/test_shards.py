@@ -175,10 +175,9 @@ def test_a_shard_leaves_the_list_of_one_that_began_later_on_other_clips(data, tm
     }
 
 
-def test_changed_sources_of_another_shard_are_told(cache_dir, clips_dir, tmp_path, caplog):
-    data = shutil.copytree(clips_dir, tmp_path / "data")
-    cache = tmp_path / "cache"
-    clip_ids = [x.clip_id for x in read_manifest(cache_dir / "manifest.csv")]
+def test_changed_sources_of_another_shard_are_told(data, cache_copy, caplog):
+    cache = cache_copy
+    clip_ids = [x.clip_id for x in read_manifest(cache / "manifest.csv")]
     extract(data, cache)
     folders = [x for x in clip_ids if Shard(1, 2).holds(x) and (data / x).is_dir()]
     (data / folders[0] / "1.png").unlink()

@@ -3,10 +3,9 @@
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
-from commands import ROOT, make_command
+from commands import ROOT, make_command, run_python
 
 
 def run(command, *, shell='exec "$@"', **env):
@@ -72,7 +71,7 @@ def run_main(body):
     """Runs a program whose `main` consists of these lines."""
     lines = ["import os, signal", "from lrcn.common.program import run_program", "def main():"]
     lines += [f"    {line}" for line in body.strip().splitlines()]
-    return run([sys.executable, "-c", "\n".join([*lines, "run_program(main)"])])
+    return run_python("\n".join([*lines, "run_program(main)"]), check=False)
 
 
 def test_an_interrupt_that_comes_out_as_another_error_is_an_interrupt():
