@@ -53,7 +53,7 @@ def write_explanation(folder):
     clip = write_frame_folder(folder / "clip", np.zeros((1, 32, 32, 3), np.uint8))
     explanation = Explanation(np.zeros(1, np.int32), np.zeros(1), ANSWERS[:1], np.ones(1), None, 0)
     files = ExplanationFolder(folder / "why", [clip], views=VIEWS["one"])
-    files.write(0, source=clip, explanation=explanation, class_names=CLASSES)
+    files.write(0, explanation, class_names=CLASSES)
     return folder / "why" / "clip.csv"
 
 

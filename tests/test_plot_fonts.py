@@ -81,7 +81,7 @@ def test_names_in_an_explanation_are_drawn_with_them(tmp_path, install):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ExplanationFolder(tmp_path / "why", [clip], views=VIEWS["one"]).write(
-            0, source=clip, explanation=explanation, class_names=["walk", "走"]
+            0, explanation, class_names=["walk", "走"]
         )
 
 
