@@ -18,7 +18,7 @@ from lrcn.common.frame_selection import FrameSelection
 _EXPECTED_STORED_PART = 0.25
 CLIP_OVERHEAD_BYTES = 2500
 # Enough clips for their mean length; opening a video takes some 10 ms.
-_CLIPS_COUNTED = 200
+CLIPS_COUNTED = 200
 # A disk with less than this part of the expected bytes is not even tried.
 _HOPELESS_PART = 0.1
 
@@ -89,7 +89,7 @@ def check_disk_space(jobs: list[Job], contract: Contract, cache_dir: Path) -> No
     Raises:
         OSError: If they are sure not to.
     """
-    count = count_frames_of(jobs, contract.selection, num_counted=_CLIPS_COUNTED)
+    count = count_frames_of(jobs, contract.selection, num_counted=CLIPS_COUNTED)
     message = describe_lack_of_space(estimate_stored_bytes(count, contract), cache_dir)
     if message is not None:
         logging.warning("%s", message)

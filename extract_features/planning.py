@@ -5,7 +5,12 @@ import math
 from pathlib import Path
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.disk_space import CLIP_OVERHEAD_BYTES, count_frames_of, find_free_bytes
+from extract_features.disk_space import (
+    CLIP_OVERHEAD_BYTES,
+    CLIPS_COUNTED,
+    count_frames_of,
+    find_free_bytes,
+)
 from extract_features.extract import Extraction
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.pipeline import PipelineSettings
@@ -20,7 +25,6 @@ from lrcn.common.wording import name_duration
 # What takes longer is told with what fewer frames would take: twice as many as a head reads.
 _LONG_SEC = 3600
 _FEW_FRAMES = 32
-_CLIPS_COUNTED = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +113,7 @@ def make_plan(
         expected_sec = rates.estimate_sec(count, on_gpu=has_gpu())
     if existing is None and expected_sec >= _LONG_SEC:
         short = dataclasses.replace(contract.selection, max_frames=_FEW_FRAMES)
-        few = count_frames_of(work.pending, short, num_counted=_CLIPS_COUNTED)
+        few = count_frames_of(work.pending, short, num_counted=CLIPS_COUNTED)
         few_sec = rates.estimate_sec(few, on_gpu=has_gpu())
         short_sec = few_sec if few_sec < expected_sec / 2 else None
     return Plan(

@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 from commands import SMALL_HEAD, kill_at_first_manifest, run_program
 from refusals import refusal
-from small_data import make_config, make_ramps, write_cache
+from small_data import make_config
+from small_splits import write_pairs, write_splits
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
 from train_head.folds import write_folds
-from train_head.run_clips import read_run_clips
 from train_head.run_lock import lock_run
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -25,24 +23,7 @@ from train_head.training_data import TrainingData
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache of 16 pairs of clips; the twins of a pair are a group."""
-    features = {
-        dataclasses.replace(clip, group=clip.clip_id.rpartition("/")[2]): maps
-        for clip, maps in make_ramps(16, split="train").items()
-    }
-    return write_cache(tmp_path_factory.mktemp("pairs") / "cache", features)
-
-
-def write_splits(cache, path, *, test, val=(), change=None):
-    """Writes the cache's clips with the given groups held out, and without the groups' names."""
-    split_of = {f"train_{i}": "test" for i in test} | {f"train_{i}": "val" for i in val}
-    clips = [
-        dataclasses.replace(clip, split=split_of.get(clip.group, "train"), group="")
-        for clip in read_manifest(cache.manifest_path)
-    ]
-    changed = clips if change is None else map(change, clips)
-    write_manifest(path, [clip for clip in changed if clip is not None])
-    return path
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "cache", 16)
 
 
 def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path):
@@ -220,51 +201,6 @@ def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when
         )
     assert RunDir(tmp_path / "runs" / "1").metrics_path("test").exists()
     assert not (tmp_path / "runs" / "2").exists()
-
-
-def test_a_group_that_only_the_cache_knows_may_not_straddle_either(cache, tmp_path):
-    path = write_splits(
-        cache,
-        tmp_path / "leaking.csv",
-        test=[0],
-        change=lambda x: dataclasses.replace(x, split="test") if x.clip_id == "fall/train_3" else x,
-    )
-    text = r"leaking\.csv: .* 1 in several:\n  'train_3' \(train: line 8 'rise/train_3'; test: line"
-    with pytest.raises(ValueError, match=text) as caught:
-        read_run_clips(TrainingData(cache, path))
-    # Without a split, a clip of such a manifest is refused.
-    assert "the same split (at extraction also none: it is drawn), or" in str(caught.value)
-    content = read_json(cache.cache_dir / "cache.json")
-    allowing = write_cache(tmp_path / "allowing", {Clip("a", "a", "a", "train"): make_maps()})
-    write_json(
-        allowing.cache_dir / "cache.json", {**content, "data_settings": {"allow_group_leak": True}}
-    )
-    allowing.manifest_path.write_bytes(cache.manifest_path.read_bytes())
-    clips = read_run_clips(TrainingData(read_cache(allowing.cache_dir), path))
-    assert {x.split for x in clips if x.group == "train_3"} == {"train", "test"}
-
-
-def test_a_manifest_of_other_spans_than_the_features_is_refused(tmp_path):
-    features = {
-        dataclasses.replace(clip, start_sec=1.0, end_sec=3.0): maps
-        for clip, maps in make_ramps(2, split="train").items()
-    }
-    cache = write_cache(tmp_path / "cache", features)
-    path = tmp_path / "mine.csv"
-    changed = [dataclasses.replace(x, end_sec=4.0) for x in features]
-    write_manifest(path, [*list(features)[:1], *changed[1:]])
-    with refusal(
-        f"{path}: clip {changed[1].clip_id!r}: expected start_sec and end_sec of the cached "
-        f"features, start_sec=1.0 and end_sec=3.0 ({cache.manifest_path}). Received: start_sec=1.0 "
-        "and end_sec=4.0. Correct or empty both, or extract"
-    ):
-        read_run_clips(TrainingData(cache, path))
-    write_manifest(path, [dataclasses.replace(x, start_sec=None, end_sec=None) for x in features])
-    assert read_run_clips(TrainingData(cache, path)) == list(features)
-
-
-def make_maps():
-    return next(iter(make_ramps(1, split="train").values()))
 
 
 def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):

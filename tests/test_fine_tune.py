@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from commands import ROOT, run_program
-from small_data import SMALL_CONFIG, copy_cache, make_config, make_ramps, write_cache
+from small_data import SMALL_CONFIG, copy_cache, make_config
 
 from lrcn.common import backbone
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -237,48 +237,9 @@ def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path):
     assert scores["num_frames"] == sum(num_frames) - len(num_frames)
 
 
-def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
-    cache_dir, clips_dir, tmp_path
-):
-    folder = tmp_path / "a cache"
-    shutil.copytree(cache_dir, folder)
-    with pytest.raises(
-        ValueError, match=r"a cache: cut at block5_pool\. Expected a cache cut"
-    ) as e:
-        fine_tune(read_cache(folder), tmp_path / "run")
-    assert (
-        f"python -m extract_features '--data={folder}/manifest.csv' --data_root={clips_dir} "
-        f"'--cache_dir={folder}_block4_pool' --cut=block4_pool --weights=random --image_size=32 "
-        "--compute_dtype=float32 --views=one --frame_stride=1 --max_frames=0\n" in str(e.value)
-    )
-    assert not (tmp_path / "run").exists()
-
-
 def test_the_command_that_makes_it_again_fine_tunes(tuned_dir, block4_dir):
     _, command, _ = list_commands(RunDir(tuned_dir), read_cache(block4_dir))
     assert command.startswith("python -m train_head.fine_tune --flagfile=")
-
-
-def test_imported_features_are_refused(tmp_path):
-    cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
-    with pytest.raises(ValueError, match=r"cache: holds features imported from .*Expected a cache"):
-        fine_tune(cache, tmp_path / "run")
-
-
-def test_other_weights_are_refused(block4_dir, tmp_path):
-    vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
-    kernel, bias = vgg16.get_layer("block5_conv2").get_weights()
-    vgg16.get_layer("block5_conv2").set_weights([kernel, bias + 1e-3])
-    weights = tmp_path / "other.weights.h5"
-    vgg16.save_weights(weights)
-    cache = read_cache(block4_dir)
-    with pytest.raises(ValueError, match=r"cache\.json: made with weights_sha256=.*as --weights\."):
-        train_run(
-            SMALL_CONFIG,
-            TrainingData(cache, weights=str(weights)),
-            run=RunDir(tmp_path / "run"),
-            checkpoint_sec=60,
-        )
 
 
 def test_tuning_has_its_own_clipping():
