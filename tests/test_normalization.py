@@ -6,16 +6,17 @@ from small_data import make_config, write_cache
 from small_heads import make_head, make_maps, run_head
 
 from lrcn.common.clip import Clip
+from train_head import normalization
 from train_head.clip_reader import ClipReader
 from train_head.model import build_head
 from train_head.normalization import FeatureStatistics, measure_features, scale_clip
 
 
-def make_reader(folder, clips):
+def make_reader(folder, clips, kind=ClipReader):
     """Makes a reader of clips [T, ...] of one class."""
     named = {Clip(f"clip_{i}", "path", "a", "train"): maps for i, maps in enumerate(clips)}
     cache = write_cache(folder, named)
-    return ClipReader(cache, [clip.clip_id for clip in named], memory_bytes=0)
+    return kind(cache, [clip.clip_id for clip in named], memory_bytes=0)
 
 
 @pytest.mark.parametrize("feature_shape", [(5,), (2, 3, 4)])
@@ -36,6 +37,38 @@ def test_every_frame_counts_alike(feature_shape, tmp_path):
     np.testing.assert_allclose(statistics.mean, frames.mean(axis=0), rtol=1e-4, atol=1e-6)
     variance = np.square(frames - frames.mean(axis=0)).mean()
     assert statistics.variance == pytest.approx(variance, rel=1e-4)
+
+
+class CountingReader(ClipReader):
+    """Counts the frames of which it reads features."""
+
+    num_read = 0
+
+    def read(self, clip_number, frames=None, **arguments):
+        maps = super().read(clip_number, frames, **arguments)
+        self.num_read += len(maps)
+        return maps
+
+
+# Few long clips, one beside short ones, many short ones, and more clips than are looked at.
+@pytest.mark.parametrize("lengths", [[400, 400], [900, 3, 1], [9] * 60, [1] * 400])
+def test_of_many_frames_some_stand_for_all(lengths, tmp_path, monkeypatch):
+    monkeypatch.setattr(normalization, "_MAX_FRAMES", 256)
+    random = np.random.RandomState(0)
+    levels = 5 + random.normal(size=(len(lengths), 1, 3))  # what the frames of a clip share
+    clips = [
+        (level + random.normal(scale=0.3, size=(length, 3))).astype(np.float16)
+        for level, length in zip(levels, lengths, strict=True)
+    ]
+    reader = make_reader(tmp_path / "cache", clips, CountingReader)
+    statistics = measure_features(reader)
+    assert 2 * 60 <= reader.num_read <= 2 * 2 * 256  # in two passes
+    frames = np.concatenate([scale_clip(clip.astype(np.float32)) for clip in clips])
+    scale = np.abs(frames).mean(dtype=np.float64)
+    frames = np.arcsinh(frames / scale)
+    assert statistics.scale == pytest.approx(scale, rel=0.02)
+    np.testing.assert_allclose(statistics.mean, frames.mean(axis=0, dtype=np.float64), rtol=0.02)
+    assert statistics.variance == pytest.approx(frames.var(axis=0).mean(), rel=0.1)
 
 
 @pytest.mark.parametrize("value", [0, 2, 60000])

@@ -1,10 +1,15 @@
 """Statistics of the training split that the head normalises features with."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from lrcn.common import sampling
 from train_head.clip_reader import ClipReader
+
+# Or as many again where clips have few frames. More would not move a mean by what matters.
+_MAX_FRAMES = 1 << 14
 
 
 class FeatureStatistics(NamedTuple):
@@ -27,15 +32,20 @@ class FeatureStatistics(NamedTuple):
 
 
 def measure_features(reader: ClipReader) -> FeatureStatistics:
-    """Measures all views, as training sees, of all frames of the reader's clips, in two passes."""
-    num_frames = int(reader.num_frames.sum()) * reader.num_views
+    """Measures all views, as training sees, of the reader's clips, in two passes.
+
+    Of more than `_MAX_FRAMES` frames some stand for all, evenly spaced in each clip: all of 80,000
+    took as long to measure as half an epoch, and of hours of video there are millions.
+    """
+    chosen = _choose_frames(reader)
+    num_frames = sum(len(frames) for _, frames in chosen) * reader.num_views
     num_values = num_frames * int(np.prod(reader.feature_shape))
-    size = sum(float(np.abs(maps).sum(dtype=np.float64)) for maps in _iter_maps(reader))
+    size = sum(float(np.abs(maps).sum(dtype=np.float64)) for maps in _iter_maps(reader, chosen))
     # All features zero: any positive scale leaves them so.
     scale = size / num_values if size > 0 else 1.0
     total = np.zeros(reader.feature_shape, np.float64)
     square_total = 0.0
-    for maps in _iter_maps(reader):
+    for maps in _iter_maps(reader, chosen):
         maps = np.arcsinh(maps / np.float32(scale))
         total += maps.sum(axis=0, dtype=np.float64)
         # float32's squares of frames that are all alike would seem to vary, by their rounding.
@@ -53,7 +63,22 @@ def scale_clip(maps: np.ndarray) -> np.ndarray:
     return maps / length if length > 0 else maps
 
 
-def _iter_maps(reader: ClipReader):
-    for clip_number in range(len(reader)):
+def _choose_frames(reader: ClipReader) -> list[tuple[int, np.ndarray]]:
+    """Chooses clips, by their numbers, and frames of each: all, where they are few enough."""
+    max_frames = max(1, _MAX_FRAMES // reader.num_views)
+    num_clips = min(len(reader), max_frames)
+    clips = sampling.sample_segment_centres(len(reader), num_clips)
+    lengths = reader.num_frames[clips]
+    # The same part of each, so that every frame still counts alike; at least one.
+    part = min(1.0, max_frames / lengths.sum())
+    return [
+        (clip, sampling.sample_segment_centres(length, max(1, int(part * length))))
+        for clip, length in zip(clips, lengths, strict=True)
+    ]
+
+
+def _iter_maps(reader: ClipReader, chosen: list[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
+    for clip_number, frames in chosen:
         for view in range(reader.num_views):
-            yield scale_clip(reader.read(clip_number, view=view).astype(np.float32))
+            maps = reader.read(clip_number, frames, view=view)
+            yield scale_clip(maps.astype(np.float32))
