@@ -1,27 +1,20 @@
 """The start of a run: what is checked and written before the first step, without TensorFlow."""
 
 import contextlib
-import dataclasses
 import shutil
 from collections.abc import Iterator
 
 from absl import logging
 
-from lrcn.common.atomic_file import list_final_names, write_text
 from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import (
-    read_class_names,
-    read_manifest,
-    write_class_names,
-    write_manifest,
-)
-from lrcn.common.run_dir import RunDir, write_json
+from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import set_keras
+from train_head.begun_run import BegunRun
 from train_head.config import TrainConfig, read_config
 from train_head.frame_labels import FrameLabels, format_frame_labels, read_frame_labels
 from train_head.label_coverage import check_trainable
-from train_head.provenance import digest_run_sources, has_other_sources, list_versions
+from train_head.provenance import has_other_sources
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
 from train_head.training_data import TrainingData
@@ -36,7 +29,10 @@ _NAME_ANOTHER = (
 def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: str) -> Iterator:
     """Starts a run, or has it go on; none other may train it within the block.
 
-    All that is known before the first step is written, if everything allows training.
+    All that is known before the first step is written, if everything allows training. What ends
+    before an epoch is done, as where memory is too small, leaves no run: who then lowers what was
+    asked for would be told that the folder holds a run of other settings. What a kill leaves of
+    such a run is begun anew by other settings.
 
     Args:
         run: Where the run goes, made where there is none.
@@ -56,32 +52,40 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
     """
     # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
-        clips = read_run_clips(data)
+        clips, begun = read_run_clips(data), BegunRun(run)
         is_new = not run.config_path.exists()
-        if is_new:
-            class_names, frame_labels = _check_new(run, config, data, clips)
-        else:
+        if not is_new:
             difference = _find_difference(run, config, data, clips)
-            if difference:
+            is_new = bool(difference) and not begun.has_epochs()
+            if difference and not is_new:
                 raise ValueError(f"{run.path}: {difference}. {_NAME_ANOTHER}, or delete this one.")
-            if run.model_path.exists():
-                logging.info("%s: trained already", run.path)
-                # Of a training that was killed after the model was there.
-                shutil.rmtree(run.checkpoints_path, ignore_errors=True)
-                yield None
-                return
+        if is_new:
+            class_names, frame_labels = _check_new(begun, config, data, clips)
+        elif run.model_path.exists():
+            logging.info("%s: trained already", run.path)
+            # Of a training that was killed after the model was there.
+            shutil.rmtree(run.checkpoints_path, ignore_errors=True)
+            yield None
+            return
         # TensorFlow comes with it: who is refused, or done, does not wait for that.
         from train_head.fitting import make_checked_strategy
 
         strategy = make_checked_strategy(config, devices)
-        if is_new:
-            _write_start(run, config, data.cache, clips, class_names, frame_labels)
-        else:
-            # Gone where the model of a run that had ended was removed, to train it once more.
-            run.checkpoints_path.mkdir(exist_ok=True)
-            run.remove_scores()
-        with set_keras():
-            yield strategy
+        with begun.leave_none_without_epochs():
+            if is_new:
+                begun.write(
+                    config,
+                    data.cache,
+                    clips=clips,
+                    class_names=class_names,
+                    frame_labels=frame_labels,
+                )
+            else:
+                # Gone where the model of a run that had ended was removed, to train it once more.
+                run.checkpoints_path.mkdir(exist_ok=True)
+                run.remove_scores()
+            with set_keras():
+                yield strategy
 
 
 def _find_difference(
@@ -113,13 +117,13 @@ def _find_difference(
 
 
 def _check_new(
-    run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]
+    begun: BegunRun, config: TrainConfig, data: TrainingData, clips: list[Clip]
 ) -> tuple[list[str], FrameLabels | None]:
     """Checks what a new run is trained on; returns its classes and, if any, labels of frames."""
-    if _holds_other_files(run):
+    if begun.holds_other_files():
         raise ValueError(
-            f"{run.path}: holds files, but no run. Expected a run or an empty or new folder, so "
-            f"that nothing of yours is overwritten. {_NAME_ANOTHER}."
+            f"{begun.run.path}: holds files, but no run. Expected a run or an empty or new folder, "
+            f"so that nothing of yours is overwritten. {_NAME_ANOTHER}."
         )
     cache = data.cache
     check_cached(clips, cache, listed_in=cache.manifest_path)
@@ -149,47 +153,6 @@ def read_checked_labels(config: TrainConfig, data: TrainingData, clips: list[Cli
     frame_labels = _read_labels(data, clips)
     check_trainable(frame_labels, clips, config, where=data.listed_in)
     return frame_labels
-
-
-def _write_start(
-    run: RunDir,
-    config: TrainConfig,
-    cache: FeatureCache,
-    clips: list[Clip],
-    class_names: list[str],
-    frame_labels: FrameLabels | None,
-) -> None:
-    run.checkpoints_path.mkdir(parents=True, exist_ok=True)
-    write_class_names(run.classes_path, class_names)
-    run.frame_labels_path.unlink(missing_ok=True)  # of a start with other settings, cut off
-    if frame_labels is not None:
-        write_text(run.frame_labels_path, format_frame_labels(frame_labels))
-    write_manifest(run.manifest_path, clips)
-    write_json(run.contract_path, cache.contract.to_json())
-    sources = digest_run_sources(cache, clips, labels_frames=frame_labels is not None)
-    write_text(run.sources_path, sources)
-    write_json(run.versions_path, list_versions())
-    lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
-    write_text(run.flags_path, "\n".join(lines) + "\n")
-    # Last, since its presence says that the rest is there.
-    write_json(run.config_path, config)
-
-
-def _holds_other_files(run: RunDir) -> bool:
-    """Whether the folder has files that no training wrote that was killed at its very start."""
-    names, first = list_final_names(run.path), run.checkpoints_path
-    others = (
-        run.classes_path,
-        run.frame_labels_path,
-        run.manifest_path,
-        run.contract_path,
-        run.sources_path,
-        run.versions_path,
-        run.flags_path,
-        run.config_path,
-    )
-    at_start = {path.name for path in (first, *others)}
-    return bool(names) and not (first.name in names and names <= at_start)
 
 
 def _read_labels(data: TrainingData, clips: list[Clip]) -> FrameLabels:
