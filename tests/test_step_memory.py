@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
+from refusals import refusal
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
@@ -25,23 +26,56 @@ def test_a_step_that_takes_half_of_the_memory(tmp_path, monkeypatch, caplog, set
     }
     cache = write_cache(tmp_path / "cache", features)
     reader, config = ClipReader(cache, ["3", "8", "4"], memory_bytes=0), make_config(**settings)
-    step_bytes = 7 * 4 * num_frames * 10
-    for memory_bytes, is_told in ((2 * step_bytes, False), (2 * step_bytes - 1, True)):
+    # Features, the FC layer's 16 units and the GRU's two gates and candidate, of 8 units.
+    copy_bytes = 4 * num_frames * (10 + 16 + 3 * 8)
+    for memory_bytes, is_told in ((14 * copy_bytes, False), (14 * copy_bytes - 1, True)):
         monkeypatch.setattr(step_memory, "find_memory_bytes", lambda size=memory_bytes: size)
-        step_memory.check_batches(reader, config)
+        step_memory.check_batch(reader, config)
         assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
+    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: 3 * copy_bytes - 1)
+    with refusal(f"{num_frames} frames in one batch take 0 GiB, of 0 that there are", MemoryError):
+        step_memory.check_batch(reader, config)
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flags", "told", "lower"),
     [
-        ("--seq_len=1000000000000", "16000000000000 frames in one batch take 357628 GiB, of "),
-        ("--fc_units=1000000000000", "the 6000000000000 weights of the FC layer, with "),
+        (
+            ["--seq_len=1000000000000"],
+            "16000000000000 frames in one batch take 8225441 GiB, of ",
+            "one of --batch_size, --seq_len, --rnn_units",
+        ),
+        (
+            ["--seq_len=1000000000000", "--sequence=ragged", "--fc_units=1000000000000"],
+            "the 6000000000000 weights of the FC layer, with ",
+            "--fc_units",
+        ),
+        (
+            ["--rnn_units=1000000"],
+            "the 3000048000000 weights of the RNN, with their gradients and the optimizer, take "
+            "33528 GiB, of ",
+            "--rnn_units",
+        ),
+        (
+            ["--rnn=bigru", "--fc_units=0", "--rnn_layers=1000000", "--rnn_units=100"],
+            "the 179999883600 weights of the RNN, ",
+            "one of --rnn_units, --rnn_layers",
+        ),
     ],
 )
-def test_what_is_larger_than_the_memory_is_refused(ramps, tmp_path, flag, told):
-    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'run'}", *SMALL_HEAD)
-    done = run_program("train_head", *flags, flag, check=False)
+def test_what_is_larger_than_the_memory_is_refused(ramps, tmp_path, flags, told, lower):
+    folders = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'new' / 'run'}")
+    done = run_program("train_head", *folders, *SMALL_HEAD, *flags, check=False)
     assert done.returncode == 1
     assert f"error: out of memory ({told}" in done.stderr
-    assert "Lower one of --batch_size, --seq_len, --fc_units, --rnn_units, or" in done.stderr
+    assert f"). Lower {lower}, or use a machine with more of it.\n" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_batch_of_fine_tuning_is_refused_before_the_head_is_trained(block4_dir, tmp_path):
+    flags = (f"--cache_dir={block4_dir}", f"--run_dir={tmp_path / 'run'}", *SMALL_HEAD)
+    done = run_program(
+        "train_head.fine_tune", *flags, "--sequence=fixed", "--seq_len=1000000000", check=False
+    )
+    assert "error: out of memory (10000000000 frames in one batch take " in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -38,6 +38,7 @@ def fine_tune_run(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache, or the weights.
+        MemoryError: If weights, or a batch, are larger than the memory.
         ValueError: If the cache is cut elsewhere, and as `train_run`.
         RuntimeError: As `train_run`.
     """
@@ -47,8 +48,13 @@ def fine_tune_run(
             return
         # TensorFlow comes with them, see `open_run`.
         from train_head.recorder import RunRecorder
+        from train_head.split_reader import read_training_splits
+        from train_head.step_memory import check_batch
         from train_head.top_training import fit_top
 
+        # Before the head, whose features are smaller, is trained for hours.
+        phase = config.second_phase()
+        check_batch(read_training_splits(run, data.cache, phase).train.reader, phase)
         head_run = RunDir(run.head_path)
         train_run(
             config.first_phase(),

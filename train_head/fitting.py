@@ -19,7 +19,6 @@ from train_head.loss_guard import LossGuard
 from train_head.optimizer import build_optimizer
 from train_head.recorder import RunRecorder
 from train_head.split_reader import TrainingSplits
-from train_head.step_memory import check_batches
 
 
 def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.Strategy:
@@ -61,7 +60,6 @@ def fit_model(
         The weights of the best epoch, as `get_weights` gives them.
 
     Raises:
-        MemoryError: If a batch is larger than the memory.
         ValueError: If a clip is damaged or the loss stops being finite.
     """
     train, val = splits
@@ -83,7 +81,6 @@ def fit_model(
 
     guard = LossGuard(find_batch, steps_per_epoch=steps_per_epoch)
     # A checkpoint is never of the last epoch, so there is one to do.
-    check_batches(train.reader, config)
     with raise_read_errors(train.reader, val.reader), recorder.report_stop():
         if summary:
             inputs = next(iter(dataset))[0]

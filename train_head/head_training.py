@@ -10,7 +10,7 @@ from train_head.model import build_head
 from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
 from train_head.split_reader import read_training_splits
-from train_head.step_memory import check_weights
+from train_head.step_memory import check_memory
 from train_head.training_data import TrainingData
 from train_head.vgg16 import rebuild_top
 
@@ -41,7 +41,7 @@ def fit_head(
     top = rebuild_top(cache.contract, data.weights, where=cache.contract_path)
     splits = read_training_splits(run, cache, config, top=top)
     reader = splits.train.reader
-    check_weights(config, reader.feature_shape)
+    check_memory(reader, config)
     build = functools.partial(
         build_head,
         config,

@@ -10,47 +10,89 @@ from lrcn.common.machine import find_memory_bytes
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 
-# What a step takes at its peak, in float32 copies of its frames' features: batches that wait,
-# normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features.
-_COPIES = 7
+# What a step takes at its peak, in float32 copies of what its frames are computed as: batches that
+# wait, normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features;
+# the batches that wait, the input of the FC layer and its gradient are there at once in any case.
+_COPIES, _COPIES_AT_LEAST = 7, 3
 # The rest is for the weights and for clips that are kept decoded.
 _PART_OF_MEMORY = 0.5
 _GIB = 1 << 30
 # Itself, its gradient, and what an optimizer keeps of each weight at least.
 _COPIES_OF_WEIGHTS = 3
+# Vectors of --rnn_units that an RNN computes of a frame: a gate each, and the candidate. Of an RNN
+# that is not here, one at least.
+_NUM_VECTORS = {"gru": 3, "lstm": 4, "bigru": 6, "none": 0}
 
 
-def check_weights(config: TrainConfig, feature_shape: tuple[int, ...]) -> None:
-    """Checks that the weights of the FC layer, nearly all of a head's, can be learnt in memory.
+def check_memory(reader: ClipReader, config: TrainConfig) -> None:
+    """Checks that a head's weights can be learnt in memory, and its batches, as `check_batch`.
 
     A GPU's memory has an error of its own.
 
     Raises:
-        MemoryError: If not.
+        MemoryError: If they cannot, before anything is done with the clips. It names the flags that
+            decide it.
     """
-    is_flat = config.frame_pooling == "flatten"
-    num_weights = config.fc_units * (math.prod(feature_shape) if is_flat else feature_shape[-1])
     if not has_gpu():
-        what = f"the {num_weights} weights of the FC layer, with their gradients and the optimizer,"
-        _check_fits(_COPIES_OF_WEIGHTS * num_weights * 4, what)
+        _check_weights(config, reader.feature_shape)
+    check_batch(reader, config)
 
 
-def check_batches(reader: ClipReader, config: TrainConfig) -> None:
+def _check_weights(config: TrainConfig, feature_shape: tuple[int, ...]) -> None:
+    """Checks the FC layer and the RNNs, which have nearly all of the weights."""
+    size = math.prod(feature_shape) if config.frame_pooling == "flatten" else feature_shape[-1]
+    _check_layer(config, "FC layer", size * config.fc_units, ["fc_units"])
+    num_vectors, units = _NUM_VECTORS.get(config.rnn, 1), config.rnn_units
+    size = config.fc_units or size
+    lower, num_weights = ["rnn_units"], num_vectors * units * (size + units)
+    if config.fc_units > units:
+        lower.append("fc_units")
+    if config.rnn_layers > 1:
+        lower.append("rnn_layers")
+        # Each of the others reads what the one below gives, of both directions together.
+        num_read = 2 * units if config.rnn == "bigru" else units
+        num_weights += (config.rnn_layers - 1) * num_vectors * units * (num_read + units)
+    _check_layer(config, "RNN", num_weights, lower)
+
+
+def _check_layer(config: TrainConfig, name: str, num_weights: int, lower: list[str]) -> None:
+    _check_fits(
+        _COPIES_OF_WEIGHTS * num_weights * 4,
+        f"the {num_weights} weights of the {name}, with their gradients and the optimizer,",
+        config,
+        lower,
+    )
+
+
+def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     """Warns where a batch of the longest clips may take more memory than there is.
 
     The system then ends the program without a word, hours after its start. A GPU's memory has an
     error of its own.
 
     Raises:
-        MemoryError: If the features alone do, before anything is done with them.
+        MemoryError: If it does, as `check_memory`.
     """
-    lengths = reader.num_frames
+    lower = ["batch_size"]
+    num_frames = int(np.sort(reader.num_frames)[-config.batch_size :].sum())
     if config.sequence == "fixed":
-        lengths = np.full(len(reader), config.seq_len)
-    num_frames = int(np.sort(lengths)[-config.batch_size :].sum())
-    batch_bytes = num_frames * math.prod(reader.feature_shape) * 4
-    step_bytes, memory_bytes = _COPIES * batch_bytes, find_memory_bytes()
-    _check_fits(batch_bytes, f"{num_frames} frames in one batch")
+        num_frames = min(config.batch_size, len(reader)) * config.seq_len
+        lower.append("seq_len")
+    num_features = math.prod(reader.feature_shape)
+    num_values = {
+        "": num_features,
+        "fc_units": config.fc_units,
+        "rnn_units": _NUM_VECTORS.get(config.rnn, 1) * config.rnn_units * config.rnn_layers,
+    }
+    frame_bytes = sum(num_values.values()) * 4
+    largest = max(num_values, key=num_values.get)
+    if largest:
+        lower.append(largest)
+    memory_bytes = find_memory_bytes()
+    # Where a GPU computes, this memory has but the features.
+    least_bytes = num_features * 4 if has_gpu() else _COPIES_AT_LEAST * frame_bytes
+    _check_fits(num_frames * least_bytes, f"{num_frames} frames in one batch", config, lower)
+    step_bytes = _COPIES * num_frames * frame_bytes
     if not has_gpu() and step_bytes > _PART_OF_MEMORY * memory_bytes:
         logging.warning(
             "A step over the longest clips, %d frames in one batch, takes some %.0f GiB, of %.0f "
@@ -62,9 +104,11 @@ def check_batches(reader: ClipReader, config: TrainConfig) -> None:
         )
 
 
-def _check_fits(taken_bytes: int, what: str) -> None:
+def _check_fits(taken_bytes: int, what: str, config: TrainConfig, lower: list[str]) -> None:
     memory_bytes = find_memory_bytes()
     if taken_bytes > memory_bytes:
+        flags = ", ".join(f"--{name}={getattr(config, name)}" for name in lower)
         raise MemoryError(
-            f"{what} take {taken_bytes / _GIB:.0f} GiB, of {memory_bytes / _GIB:.0f} that there are"
+            f"{what} take {taken_bytes / _GIB:.0f} GiB, of {memory_bytes / _GIB:.0f} that there "
+            f"are: {flags}"
         )

@@ -35,6 +35,7 @@ _MEMORY_FLAGS = (
     "seq_len",
     "fc_units",
     "rnn_units",
+    "rnn_layers",
     "windows",
 )
 
@@ -57,8 +58,13 @@ def describe_expected(error: Exception, *, flag_names: Container[str]) -> str | 
                 return f"{reason}. {remedy}"
     # TensorFlow's class by its name, since programs that do without TensorFlow come here too.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        lowered = ", ".join(f"--{name}" for name in _MEMORY_FLAGS if name in flag_names)
-        remedy = f"Lower one of {lowered}" if lowered else "Close other programs"
+        lowered = [f"--{name}" for name in _MEMORY_FLAGS if name in flag_names]
+        # Of a reason that says which flags ask for so much, no others.
+        lowered = [flag for flag in lowered if f"{flag}=" in reason] or lowered
+        remedy = "Close other programs"
+        if lowered:
+            one_of = "one of " if len(lowered) > 1 else ""
+            remedy = f"Lower {one_of}{', '.join(lowered)}"
         return f"out of memory ({reason}). {remedy}, or use a machine with more of it."
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
         return f"{error}. Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8."
