@@ -60,7 +60,9 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     assert models["mean_pool"]["top1"] == [0.5, trained["top1"]]
     assert models["lstm"]["top1"] == [7 / 8, 7 / 8]
     assert done.stdout == format_table(content) + "\n"
-    assert content["verdict"] == done.stdout.splitlines()[-1]
+    *_, verdict = done.stdout.split("\n\n")
+    assert content["verdict"] == " ".join(verdict.splitlines())
+    assert max(map(len, done.stdout.splitlines())) < 80
     with Image.open(output_dir / "compare.png") as picture:
         assert picture.width > 1000
         assert len(picture.convert("RGB").getcolors(2**24)) > 50, "something is drawn"

@@ -102,10 +102,11 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
     assert [int(row["rank"]) for row in rows] == list(range(1, len(clips) + 1))
     margins = [float(row["margin"]) for row in rows]
     assert margins == sorted(margins)
-    lines = done.stdout.splitlines()
-    assert [line.split()[2] for line in lines[1:-2]] == [row["clip_id"] for row in rows]
+    table, told = done.stdout.split("\n\n")
+    shown = [line.split()[2] for line in table.splitlines()[1:]]
+    assert shown == [row["clip_id"] for row in rows]
     num_doubted = sum(margin < 0 for margin in margins)
-    assert lines[-1].startswith(f"{num_doubted} of {len(clips)} clips are predicted to be of anot")
+    assert told.startswith(f"{num_doubted} of {len(clips)} clips are predicted to be of another")
     with Image.open(output_dir / "label_noise.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     # The squares of the clips are coloured, the text is not.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lrcn.common.wording import name_count, name_some, pad_names
+from lrcn.common.wording import name_count, name_some, pad_names, wrap_sentence
 from train_head.comparison_text import find_verdict
 from train_head.metrics import compute_metrics
 from train_head.score_table import format_headline, format_metrics
@@ -19,6 +19,15 @@ def test_a_number_and_what_is_counted(number, expected):
 def test_a_few_are_named_and_the_others_counted():
     assert name_some(["a", "b", "c", "d", "e"]) == "a, b, c, d, e"
     assert name_some(["a", "b", "c", "d", "e", "f"]) == "a, b, c, d, e and 1 more"
+
+
+@pytest.mark.parametrize("before", range(60, 80))
+def test_a_sentence_is_broken_into_lines_but_not_within_a_number_and_its_interval(before):
+    sentence = f"{'x' * (before - 1)} -15.0 [-20.0, -9.6] points, and {'y' * 70}."
+    lines = wrap_sentence(sentence).splitlines()
+    assert " ".join(lines) == sentence
+    assert max(map(len, lines)) < 80
+    assert any("-15.0 [-20.0, -9.6]" in line for line in lines)
 
 
 def test_names_of_any_script_are_as_wide_as_the_widest_in_a_terminal():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrcn.common.wording import name_count, pad_names
+from lrcn.common.wording import name_count, pad_names, wrap_sentence
 from train_head.intervals import measure_difference
 from train_head.score_table import ONE_GROUP, format_leaks
 
@@ -59,7 +59,7 @@ def format_table(comparison: dict) -> str:
     named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
     clips = name_count(comparison["num_clips"], f"{comparison['split']} clip")
     lines = [
-        f"top-1 of {clips}, in %: mean and deviation of {named}",
+        wrap_sentence(f"top-1 of {clips}, in %: mean and deviation of {named}"),
         "",
         f"{heading}   mean    std   difference to mean pool [95 %]",
     ]
@@ -75,7 +75,7 @@ def format_table(comparison: dict) -> str:
     leaking_groups = comparison["leaking_groups"]
     if leaking_groups:
         lines += ["", format_leaks(leaking_groups)]
-    return "\n".join([*lines, "", comparison["verdict"]])
+    return "\n".join([*lines, "", wrap_sentence(comparison["verdict"])])
 
 
 def format_difference(difference: Mapping[str, float], *, sign: str = "-") -> str:

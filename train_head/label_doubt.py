@@ -13,7 +13,7 @@ import numpy as np
 
 from lrcn.common.atomic_file import write_text
 from lrcn.common.run_dir import RunDir
-from lrcn.common.wording import pad_names
+from lrcn.common.wording import pad_names, wrap_sentence
 from train_head.config import TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.folds import write_folds
@@ -123,14 +123,11 @@ def format_doubts(doubts: list[DoubtedLabel], *, num_shown: int) -> str:
             f"{doubt.predicted} {doubt.predicted_probability:.0%}"
         )
     num_doubted = sum(doubt.margin < 0 for doubt in doubts)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{num_doubted} of {len(doubts)} clips are predicted to be of another class; the more "
-            "there are, the less a doubt means.",
-        ]
+    told = (
+        f"{num_doubted} of {len(doubts)} clips are predicted to be of another class; the more "
+        "there are, the less a doubt means."
     )
+    return "\n".join([*lines, "", wrap_sentence(told)])
 
 
 def _find_doubts(predictions: Predictions) -> list[DoubtedLabel]:
