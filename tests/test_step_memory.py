@@ -7,8 +7,10 @@ from refusals import refusal
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
-from train_head import step_memory
+from lrcn.common.run_dir import RunDir
+from train_head import prediction, step_memory
 from train_head.clip_reader import ClipReader
+from train_head.prediction import Predictor
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,8 @@ def test_a_step_that_takes_half_of_the_memory(tmp_path, monkeypatch, caplog, set
             "--rnn_units",
         ),
         (
-            ["--rnn=bigru", "--fc_units=0", "--rnn_layers=1000000", "--rnn_units=100"],
-            "the 179999883600 weights of the RNN, ",
+            ["--rnn=bigru", "--fc_units=0", "--rnn_layers=100", "--rnn_units=1000000"],
+            "the 1788000036000000 weights of the RNN, ",
             "one of --rnn_units, --rnn_layers",
         ),
     ],
@@ -79,3 +81,23 @@ def test_a_batch_of_fine_tuning_is_refused_before_the_head_is_trained(block4_dir
     )
     assert "error: out of memory (10000000000 frames in one batch take " in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_more_layers_than_are_ever_built_are_refused(ramps, tmp_path):
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'run'}")
+    done = run_program("train_head", *flags, "--rnn_layers=1000000", check=False)
+    assert done.returncode == 1
+    assert "--rnn_layers=1000000: 1000000 is not an integer in the range [1, 100]" in done.stderr
+
+
+def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch):
+    # Four frames each, of 512 features.
+    taken_bytes = 1000 * 4 * 512 * 20
+    monkeypatch.setattr(prediction, "find_memory_bytes", lambda: taken_bytes - 1)
+    with refusal(
+        "4000 frames of a clip's windows take 0 GiB, of 0 that there are: --windows=1000",
+        MemoryError,
+    ):
+        Predictor(RunDir(run_dir), num_windows=1000)
+    monkeypatch.setattr(prediction, "find_memory_bytes", lambda: taken_bytes)
+    Predictor(RunDir(run_dir), num_windows=1000)

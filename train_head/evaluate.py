@@ -18,6 +18,7 @@ _WINDOWS = flags.DEFINE_integer(
     "long clips. 1 takes the whole clip once. Time grows with it. The score of several windows "
     "has a file of its own, such as metrics_windows4.json.",
     lower_bound=1,
+    upper_bound=10**6,  # of more, the lists alone take gigabytes
 )
 
 _VIEWS = flags.DEFINE_enum(

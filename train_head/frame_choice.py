@@ -1,5 +1,7 @@
 """Which frames of a clip a model reads, and in which order."""
 
+import functools
+
 import numpy as np
 
 from lrcn.common import sampling
@@ -41,13 +43,27 @@ def sample_windows(
     num_frames: int, config: TrainConfig, *, num_windows: int
 ) -> list[np.ndarray | None]:
     """Chooses the frames of a clip's windows as evaluation takes them, see `sample_frames`."""
+    return [
+        sample_window(num_frames, config, num_windows=num_windows, window=window)
+        for window in range(num_windows)
+    ]
+
+
+def sample_window(
+    num_frames: int, config: TrainConfig, *, num_windows: int, window: int
+) -> np.ndarray | None:
+    """Chooses the frames of one window of `sample_windows`, by its number from 0."""
     if num_windows == 1:
-        return [sample_frames(num_frames, config, rng=None)]
-    starts, window_len = sampling.place_windows(num_frames, num_windows)
+        return sample_frames(num_frames, config, rng=None)
+    starts, window_len = _place_windows(num_frames, num_windows)
     frames = sample_frames(window_len, config, rng=None)
     if frames is None:
         frames = np.arange(window_len)
-    return [start + frames for start in starts]
+    return starts[window] + frames
+
+
+# Clips are read one after the other, each window by itself.
+_place_windows = functools.lru_cache(maxsize=4)(sampling.place_windows)
 
 
 def check_windows(config: TrainConfig, num_windows: int) -> None:

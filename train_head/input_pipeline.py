@@ -17,7 +17,7 @@ from train_head.batch_loader import BatchLoader, ClipTargets, round_up
 from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
-from train_head.frame_choice import sample_frames, sample_windows
+from train_head.frame_choice import sample_frames, sample_window
 from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
 
 tf = import_tensorflow()
@@ -126,7 +126,7 @@ def make_eval_dataset(
         clip_and_window, view = divmod(row, num_views)
         clip_number, window = divmod(clip_and_window, num_windows)
         num_frames = int(reader.num_frames[clip_number])
-        frames = sample_windows(num_frames, config, num_windows=num_windows)[window]
+        frames = sample_window(num_frames, config, num_windows=num_windows, window=window)
         return clip_number, frames, view
 
     if config.labels == "frame":

@@ -31,6 +31,7 @@ _WINDOWS = flags.DEFINE_integer(
     "Spans of each clip, evenly spaced and equally long, whose probabilities are averaged, as in "
     "train_head.evaluate. 1 takes the whole clip once.",
     lower_bound=1,
+    upper_bound=10**6,  # of more, the lists alone take gigabytes
 )
 _EXPLAIN = flags.DEFINE_string(
     "explain",

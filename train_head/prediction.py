@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from lrcn.common.contract import Contract
 from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
-from lrcn.common.machine import count_cores
+from lrcn.common.machine import count_cores, find_memory_bytes
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS
@@ -26,6 +27,10 @@ from train_head.vgg16 import rebuild_vgg16
 
 _BATCH_SIZE = 16
 _QUEUED_BATCHES = 2
+# Of each feature: what is kept of a window, what the head gets of all of them together, and that in
+# float32 as it is, squared, as asinh and normalised.
+_BYTES_AT_LEAST = 2 + 2 + 4 * 4
+_GIB = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Predictor:
             ValueError: If the weights are not those of the contract, the run was trained on
                 imported features, or no window is asked for, or several of a head that labels
                 every frame.
+            MemoryError: If a clip's windows take more memory than there is.
             RuntimeError: If the run is replaced while it is read.
             TypeError: If the run is a path.
         """
@@ -89,6 +95,7 @@ class Predictor:
         self._contract = run.read_contract()
         self._selection = self._contract.selection
         self._views = VIEWS[self._contract.views]
+        self._check_memory()
         self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
         self._bottom = _build_bottom(
             self._contract,
@@ -98,6 +105,18 @@ class Predictor:
         )
         self.head = load_model(run)
         check_model_version(run, model_version)
+
+    def _check_memory(self) -> None:
+        """Checks that all windows of a clip, which go through the head together, may fit."""
+        seq_len = self._config.seq_len if self._config.sequence == "fixed" else 1
+        num_frames = self._num_windows * seq_len * self._views.num_views
+        frame_bytes = _BYTES_AT_LEAST * math.prod(self._contract.feature_shape)
+        taken_bytes, memory_bytes = num_frames * frame_bytes, find_memory_bytes()
+        if taken_bytes > memory_bytes:
+            raise MemoryError(
+                f"{num_frames} frames of a clip's windows take {taken_bytes / _GIB:.0f} GiB, of "
+                f"{memory_bytes / _GIB:.0f} that there are: --windows={self._num_windows}"
+            )
 
     def predict_clips(self, sources: Iterable[Path]) -> Iterator[Prediction]:
         """Yields a prediction for each source, in order; an unreadable one does not end it.
