@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
-from commands import ROOT, SMALL_HEAD, make_command, run_program
+from commands import ROOT, SMALL_HEAD, make_command, run_program, run_python
 from refusals import refusal
 from small_data import assert_equal_training, train
 
@@ -127,8 +128,29 @@ def test_a_disk_that_a_checkpoint_fills_up_loses_nothing(ramps, make_small_disk,
     assert_equal_training(found, train(ramps, tmp_path / "run", **settings))
 
 
+def test_an_interrupt_that_is_lost_is_known_and_nothing_is_said_of_it():
+    program = """
+import signal
+from lrcn.common import interrupt
+class Interrupted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+class Broken:
+    def __del__(self):
+        raise ValueError("of its own")
+interrupt.watch_interrupts()
+for kind in (Interrupted, Broken):
+    kind()
+print(interrupt.is_interrupted())
+"""
+    done = run_python(program)
+    assert done.stdout == "True\n"
+    assert "KeyboardInterrupt" not in done.stderr and "ValueError: of its own" in done.stderr
+
+
 def test_an_interrupt_that_is_lost_stops_training_at_the_next_step(ramps, tmp_path, monkeypatch):
     monkeypatch.setattr(interrupt, "_is_asked", False)  # and so it is afterwards
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         interrupt.watch_interrupts()

@@ -2,10 +2,12 @@
 
 Python raises KeyboardInterrupt wherever the main thread happens to be. In a function that C calls
 and whose errors nobody sees, such as one that runs when an object goes, it is dropped, and a
-training of hours was seen to go on as if nothing had been pressed.
+training of hours was seen to go on as if nothing had been pressed. What Python says of that, an
+"Exception ignored" with its traceback, is not said: it is not lost.
 """
 
 import signal
+import sys
 
 _is_asked = False
 
@@ -14,6 +16,8 @@ def watch_interrupts() -> None:
     """Has Ctrl-C remembered as well as raised, unless the shell has the process ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _handle)
+        tell = sys.unraisablehook
+        sys.unraisablehook = lambda x: None if x.exc_type is KeyboardInterrupt else tell(x)
 
 
 def is_interrupted() -> bool:
