@@ -1,20 +1,26 @@
 """Runs the programs as a user does: as processes of their own, in the root of the repository."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
-from program_forks import can_fork, run_fork
+from program_forks import Fork, can_fork
 
 ROOT = Path(__file__).resolve().parent.parent
 # What makes a cache of small float32 features without a download.
 SMALL_BACKBONE = ("--weights=random", "--image_size=32", "--compute_dtype=float32")
 # What makes a head that trains in no time.
 SMALL_HEAD = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=3")
-_TIMEOUT_SEC = 120
+# Nothing that ends by itself takes so long, not on a machine that much else keeps busy either.
+_TIMEOUT_SEC = 300
 
 
 def run_program(
@@ -63,23 +69,103 @@ def _run(
     cwd: Path = ROOT,
     check: bool,
 ) -> subprocess.CompletedProcess:
-    """Runs a command as a fork, where that makes no difference."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        with _start(command, env=env, cwd=cwd, stdout=stdout, stderr=stderr) as process:
+            status = process.wait(timeout=_TIMEOUT_SEC)
+        texts = [_read(file) for file in (stdout, stderr)]
+    done = subprocess.CompletedProcess(command, status, *texts)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{done.args}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+@contextlib.contextmanager
+def _start(
+    command: list[str],
+    *,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
+    stdout: IO,
+    stderr: IO,
+) -> Iterator[Fork | subprocess.Popen]:
+    """Starts a command, as a fork where that makes no difference; kills it at the end."""
     env = {**os.environ, **(env or {})}
     if can_fork(env):
-        done = run_fork(command, cwd=cwd, timeout_sec=_TIMEOUT_SEC)
+        process = Fork(command, cwd=cwd, stdout=stdout, stderr=stderr)
     else:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=cwd,
             env={"PYTHONPATH": str(ROOT), **env},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SEC,
+            stdout=stdout,
+            stderr=stderr,
+            # A shell that runs the tests in the background has them ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-    if check and done.returncode != 0:
-        raise AssertionError(f"{done.args}: status {done.returncode}\n{done.stdout}{done.stderr}")
-    return done
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(timeout=_TIMEOUT_SEC)
+
+
+def _read(file: IO) -> str:
+    # Not by its position in the file, since that is where a program at work writes on.
+    content = os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+    return content.decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+class Program:
+    """A program at work, which a test may stop or kill. Use `start_program`."""
+
+    def __init__(self, process: Fork | subprocess.Popen, output: IO):
+        self._process, self._output = process, output
+        self.send_signal, self.kill = process.send_signal, process.kill
+
+    def read_output(self) -> str:
+        """All that it has printed, to stdout or stderr."""
+        return _read(self._output)
+
+    def count_threads(self) -> int:
+        return len(os.listdir(f"/proc/{self._process.pid}/task"))
+
+    def wait(self) -> int:
+        """Returns its status, when it has ended."""
+        return self._process.wait(timeout=_TIMEOUT_SEC)
+
+    def wait_until(self, is_true: Callable[[], bool]) -> None:
+        """Waits for what it does; fails if it ends before."""
+        deadline_sec = time.monotonic() + _TIMEOUT_SEC
+        while self._process.poll() is None and time.monotonic() < deadline_sec:
+            for _ in range(20):
+                if is_true():
+                    return
+                time.sleep(0.0005)  # what a test waits for may not last
+        raise AssertionError(f"What is waited for did not come:\n{self.read_output()}")
+
+    def wait_for_text(self, text: str) -> None:
+        """Waits until it has printed this."""
+        self.wait_until(lambda: text in self.read_output())
+
+
+def start_program(module: str, *flags: object) -> contextlib.AbstractContextManager[Program]:
+    """Starts what `run_program` runs; kills it at the end, if it is still at work."""
+    return _start_program(make_command(module, *flags))
+
+
+def start_python(program: str, *arguments: object) -> contextlib.AbstractContextManager[Program]:
+    """Starts what `run_python` runs, like `start_program`."""
+    return _start_program([sys.executable, "-c", program, *map(str, arguments)])
+
+
+@contextlib.contextmanager
+def _start_program(command: list[str]) -> Iterator[Program]:
+    with (
+        tempfile.TemporaryFile() as output,
+        _start(command, stdout=output, stderr=output) as process,
+    ):
+        yield Program(process, output)
 
 
 def make_command(module: str, *flags: object) -> list[str]:

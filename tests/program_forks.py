@@ -14,10 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 _ROOT = Path(__file__).resolve().parent.parent
 _MESSAGE_BYTES = 2**16
@@ -37,24 +36,41 @@ def can_fork(environ: Mapping[str, str]) -> bool:
     return environ["CUDA_VISIBLE_DEVICES"] == "-1" and _clean(environ) == _start_server().environ
 
 
-def run_fork(command: list[str], *, cwd: Path, timeout_sec: float) -> subprocess.CompletedProcess:
-    """Runs a command line to its end, or kills it when the time is over.
+class Fork:
+    """A program at work, with what `subprocess.Popen` has of these names."""
 
-    Args:
-        command: `[python, "-m", module, *flags]`, or `[python, "-c", program, *arguments]`.
-        cwd: The folder to run it in.
-        timeout_sec: The time.
-    """
+    def __init__(self, command: list[str], *, cwd: Path, stdout: IO, stderr: IO):
+        """Starts a command line: `[python, "-m", module, *flags]`, or `-c` with a program."""
+        message = ["start", str(cwd), *command[1:]]
+        self.args = command
+        self.returncode: int | None = None
+        self.pid = _ask(message, [stdout.fileno(), stderr.fileno()])
+
+    def poll(self) -> int | None:
+        return self._wait(0)
+
+    def wait(self, timeout: float) -> int:
+        if self._wait(timeout) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _wait(self, timeout_sec: float) -> int | None:
+        if self.returncode is None:
+            self.returncode = _ask(["wait", self.pid, timeout_sec])
+        return self.returncode
+
+
+def _ask(message: list, descriptors: list[int] = ()):
     connection = _start_server().connection
-    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        message = json.dumps([timeout_sec, str(cwd), *command[1:]]).encode()
-        socket.send_fds(connection, [message], [stdout.fileno(), stderr.fileno()])
-        status = connection.recv(_MESSAGE_BYTES)
-        texts = []
-        for file in (stdout, stderr):
-            file.seek(0)
-            texts.append(file.read())
-    return subprocess.CompletedProcess(command, int(status), *texts)
+    socket.send_fds(connection, [json.dumps(message).encode()], descriptors)
+    return json.loads(connection.recv(_MESSAGE_BYTES))
 
 
 @functools.cache
@@ -79,19 +95,28 @@ def _clean(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _serve(connection: socket.socket) -> None:
     fork = multiprocessing.get_context("fork")
+    processes = {}
     while True:
         message, streams, _, _ = socket.recv_fds(connection, _MESSAGE_BYTES, 2)
         if not message:
+            for process in processes.values():
+                process.kill()
             return
-        timeout_sec, *arguments = json.loads(message)
-        process = fork.Process(target=_run, args=(arguments, streams, connection))
-        process.start()
-        process.join(timeout_sec)
-        process.kill()
-        process.join()
-        for descriptor in streams:
-            os.close(descriptor)
-        connection.send(str(process.exitcode).encode())
+        request, *arguments = json.loads(message)
+        if request == "start":
+            process = fork.Process(target=_run, args=(arguments, streams, connection))
+            process.start()
+            processes[process.pid] = process
+            answer = process.pid
+            for descriptor in streams:
+                os.close(descriptor)
+        else:
+            pid, timeout_sec = arguments
+            processes[pid].join(timeout_sec)
+            answer = processes[pid].exitcode
+            if answer is not None:
+                del processes[pid]
+        connection.send(json.dumps(answer).encode())
 
 
 def _run(arguments: list[str], streams: list[int], connection: socket.socket) -> None:

@@ -1,15 +1,15 @@
 """What was extracted only in part, or only of one shard, is never trained on as if whole."""
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
 import time
 from concurrent import futures
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_HEAD, make_command, run_program, run_python, run_with_small_files
+from commands import SMALL_HEAD, run_program, run_python, run_with_small_files, start_program
 from media import make_numbered_frames, write_video
 from refusals import refusal
 from small_extraction import assert_same_features, extract, list_files
@@ -45,19 +45,20 @@ def test_what_is_stopped_before_the_first_clip_leaves_no_stale_features(
     for video in data.glob("*/*.mp4"):
         video.touch()
     flags = (f"--data={data}", f"--cache_dir={cache_copy}", "--num_decode_threads=1")
-    with hold_back(data / "left" / "clip_0" / "0.png"):
-        process = subprocess.Popen(
-            make_command("extract_features", *flags),
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        assert any("16 of 16 clips to extract" in line for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        time.sleep(1)
-    process.communicate(timeout=90)
-    assert process.returncode == 130
+    with contextlib.ExitStack() as held:
+        held.enter_context(hold_back(data / "left" / "clip_0" / "0.png"))
+        with start_program("extract_features", *flags) as extraction:
+            extraction.wait_for_text("16 of 16 clips to extract")
+            extraction.send_signal(signal.SIGINT)
+            counts = []
+
+            def has_ended_a_thread():
+                counts.append(extraction.count_threads())
+                return counts[-1] < max(counts)
+
+            extraction.wait_until(has_ended_a_thread)  # so it has heard
+            held.close()
+            assert extraction.wait() == 130
     cache = read_cache(cache_copy)
     with refusal(f"{cache_copy}: 16 of 16 clips are not in the cache, such ", FileNotFoundError):
         check_cached(read_manifest(cache.manifest_path), cache, listed_in=cache.manifest_path)
@@ -160,13 +161,11 @@ def test_features_that_change_while_they_are_imported_fail(manifest, tmp_path, n
     path = write_features(tmp_path / name, features)
     cache_dir = tmp_path / "cache"
     flags = (f"--features={path}", f"--data={manifest}", f"--cache_dir={cache_dir}")
-    command = make_command("extract_features.import_features", *flags)
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        while not [*cache_dir.rglob(".*.h5.tmp")] and process.poll() is None:
-            time.sleep(0.001)
+    with start_program("extract_features.import_features", *flags) as features_import:
+        features_import.wait_until(lambda: [*cache_dir.rglob(".*.h5.tmp")])
         change(path / f"{CLIP_IDS[0]}.npy" if path.is_dir() else path)
-        log = process.communicate(timeout=90)[1]
-    assert process.returncode == 1 and "Traceback" not in log, log
+        status, log = features_import.wait(), features_import.read_output()
+    assert status == 1 and "Traceback" not in log, log
     assert CLIP_IDS[0] in read_failures(read_cache(cache_dir))
     assert not read_cache(cache_dir).clip_path(CLIP_IDS[0]).exists()
     if path.is_dir():

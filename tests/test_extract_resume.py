@@ -8,12 +8,11 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from commands import SMALL_BACKBONE, run_program, start_program
 from small_extraction import (
     NUM_CLIPS,
     SMALL_PIPELINE,
@@ -28,8 +27,6 @@ from small_extraction import (
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
 from lrcn.common.manifest import read_manifest, write_manifest
-
-_PATIENCE_SEC = 90
 
 
 @pytest.mark.parametrize("flags", [SMALL_BACKBONE, ()], ids=["same_flags", "no_flags"])
@@ -166,43 +163,29 @@ def hold_back(path):
         signal.signal(signal.SIGIO, heeded)
 
 
+@contextlib.contextmanager
 def start_and_wait_for(cache_dir, data, half_written):
-    """Starts an extraction, and returns when it has written a part of a clip."""
-    command = make_command(
-        "extract_features",
-        f"--data={data}",
-        f"--cache_dir={cache_dir}",
-        *SMALL_BACKBONE,
-        "--num_decode_threads=1",  # the clips come in order
-    )
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # A shell that runs the tests in the background has them ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline_sec = time.monotonic() + _PATIENCE_SEC
-    while not (cache_dir / "clips" / half_written).exists():
-        if process.poll() is not None or time.monotonic() > deadline_sec:
-            process.kill()
-            raise AssertionError(f"{half_written} did not appear:\n{process.communicate()[0]}")
-        time.sleep(0.02)
-    return process
+    """Starts an extraction, and yields it when it has written a part of a clip."""
+    flags = (f"--data={data}", f"--cache_dir={cache_dir}", *SMALL_BACKBONE)
+    # The clips come in order.
+    with start_program("extract_features", *flags, "--num_decode_threads=1") as extraction:
+        extraction.wait_until(half_written.exists)
+        yield extraction
 
 
 def test_stopped_then_killed_then_resumed_equals_uninterrupted(data, cache_dir, tmp_path):
     cache = tmp_path / "new"
     frame = data / "right" / "clip_6" / "7.png"
     # 113 frames come before `clip_6`, so that seven batches of 16 leave out one of `clip_5`.
-    with hold_back(frame):
-        process = start_and_wait_for(cache, data, "right/.clip_5.h5.tmp")
-        process.send_signal(signal.SIGINT)
-        time.sleep(1)
-    output = process.communicate(timeout=_PATIENCE_SEC)[0]
-    assert process.returncode == 130
+    half = cache / "clips" / "right" / ".clip_5.h5.tmp"
+    with contextlib.ExitStack() as held:
+        held.enter_context(hold_back(frame))
+        with start_and_wait_for(cache, data, half) as extraction:
+            extraction.send_signal(signal.SIGINT)
+            extraction.wait_until(lambda: not half.exists())  # the writer has ended
+            held.close()
+            assert extraction.wait() == 130
+            output = extraction.read_output()
     assert "Stopped. What was finished is kept." in output
     assert "Traceback" not in output
     finished = snapshot_clips(cache)
@@ -210,11 +193,11 @@ def test_stopped_then_killed_then_resumed_equals_uninterrupted(data, cache_dir, 
     assert not list(cache.rglob("*.tmp"))
 
     # Now 10 frames of `clip_5` and 7 of `clip_6`, so that a batch ends in the latter.
-    with hold_back(frame):
-        process = start_and_wait_for(cache, data, "right/.clip_6.h5.tmp")
-        process.kill()
-        process.communicate()
-    assert (cache / "clips" / "right" / ".clip_6.h5.tmp").exists()
+    half = cache / "clips" / "right" / ".clip_6.h5.tmp"
+    with hold_back(frame), start_and_wait_for(cache, data, half) as extraction:
+        extraction.kill()
+        assert extraction.wait() == -signal.SIGKILL
+    assert half.exists()
     after_kill = snapshot_clips(cache)
     assert len(after_kill) == 14 and finished.items() <= after_kill.items()
 

@@ -3,12 +3,10 @@
 import csv
 import dataclasses
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from commands import ROOT, run_program
+from commands import run_program, run_python
 from small_data import SMALL_CONFIG, copy_cache, make_config
 
 from lrcn.common import backbone
@@ -111,8 +109,7 @@ def test_splits_that_change_as_it_starts_are_those_of_neither_phase(block4_dir, 
         "runpy.run_module('train_head.fine_tune', run_name='__main__')\n"
     )
     flags = (f"--cache_dir={cache.cache_dir}", f"--run_dir={run.path}", "--rnn=none")
-    command = [sys.executable, "-c", program, *flags, *SMALL_FLAGS]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=110)
+    run_python(program, *flags, *SMALL_FLAGS)
     assert not other.exists()
     assert read_manifest(run.manifest_path) == clips
     assert read_manifest(RunDir(run.head_path).manifest_path) == clips

@@ -1,10 +1,8 @@
 """A run that changes while a program works with it: nothing is made of two."""
 
 import shutil
-import subprocess
-import sys
 
-from commands import ROOT
+from commands import run_python, start_python
 from small_data import copy_cache, play_backwards
 
 from lrcn.common.clip import SourceStat
@@ -25,8 +23,7 @@ def run_replacing_the_model(run, module, *flags):
         "sys.addaudithook(train_anew)\n"
         f"runpy.run_module('{module}', run_name='__main__')\n"
     )
-    command = [sys.executable, "-c", program, f"--run_dir={run.path}", *map(str, flags)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    done = run_python(program, f"--run_dir={run.path}", *flags, check=False)
     assert (done.returncode, done.stdout) == (1, "") and "Traceback" not in done.stderr
     assert f"error: {run.model_path}: expected the model that this program found" in done.stderr
 
@@ -43,31 +40,29 @@ def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
 def test_of_two_that_score_at_once_the_last_leaves_both_files(trained, tmp_path):
     cache, run = trained
     other = play_backwards(copy_cache(cache, tmp_path / "other"), "test", SourceStat(1, 0))
-    waiting = tmp_path / "waiting"
+    waiting, may_start = tmp_path / "waiting", tmp_path / "may_start"
     evaluate = "runpy.run_module('train_head.evaluate', run_name='__main__')\n"
+    # Between its two files it lets the other one go on until that has to wait.
+    first = (
+        "import os, runpy, sys, time\n"
+        "def let_go_on(event, names):\n"
+        "    if event == 'os.rename' and 'metrics.json' in str(names[1]):\n"
+        f"        open('{may_start}', 'w').close()\n"
+        f"        while not os.path.exists('{waiting}'):\n"
+        "            time.sleep(0.01)\n"
+        "sys.addaudithook(let_go_on)\n"
+    )
     second = (
         "import runpy, sys\n"
         "def tell(event, _):\n"
         f"    event == 'fcntl.flock' and open('{waiting}', 'w').close()\n"
         "sys.addaudithook(tell)\n"
     )
-    flags = [f"--run_dir={run.path}", f"--cache_dir={other.cache_dir}"]
-    command = [sys.executable, "-c", second + evaluate, *flags]
-    # Between its two files it lets the other one go on until that has to wait.
-    first = (
-        "import os, runpy, subprocess, sys, time\n"
-        "def let_go_on(event, names):\n"
-        "    if not started and event == 'os.rename' and 'metrics.json' in str(names[1]):\n"
-        f"        started.append(subprocess.Popen({command}))\n"
-        f"        while started[0].poll() is None and not os.path.exists('{waiting}'):\n"
-        "            time.sleep(0.01)\n"
-        "started = []\n"
-        "sys.addaudithook(let_go_on)\n"
-    )
-    flags = [f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}"]
-    command = [sys.executable, "-c", first + evaluate, *flags]
-    # To the end of both, which have one stdout.
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=90)
+    flags = (f"--run_dir={run.path}", f"--cache_dir={cache.cache_dir}")
+    with start_python(first + evaluate, *flags) as scoring:
+        scoring.wait_until(may_start.exists)
+        run_python(second + evaluate, flags[0], f"--cache_dir={other.cache_dir}")
+        assert scoring.wait() == 0
     scores = read_json(run.metrics_path("test"))
     assert scores["top1"] == read_run_predictions(run, split="test").is_right.mean()
     assert scores["provenance"]["cache_dir"] == str(other.cache_dir)

@@ -1,13 +1,13 @@
 """Several extractions share a cache, each with clips of its own."""
 
+import contextlib
 import csv
 import shutil
-import subprocess
 from collections import Counter
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from commands import SMALL_BACKBONE, run_program, start_program
 from small_data import read_cache_bytes
 from small_extraction import extract
 from test_extract_resume import hold_back
@@ -51,25 +51,23 @@ def test_the_shard_of_a_clip_never_changes():
 
 
 def test_two_shards_at_once_make_the_cache_of_one_extraction(clips_dir, cache_dir, tmp_path):
-    processes = [
-        subprocess.Popen(
-            make_command(
-                "extract_features",
-                f"--data={clips_dir}",
-                f"--cache_dir={tmp_path}/cache",
-                f"--shard_index={index}",
-                "--num_shards=2",
-                *SMALL_BACKBONE,
-            ),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    with contextlib.ExitStack() as started:
+        shards = [
+            started.enter_context(
+                start_program(
+                    "extract_features",
+                    f"--data={clips_dir}",
+                    f"--cache_dir={tmp_path}/cache",
+                    f"--shard_index={index}",
+                    "--num_shards=2",
+                    *SMALL_BACKBONE,
+                )
+            )
+            for index in range(2)
+        ]
+        statuses = [shard.wait() for shard in shards]
+        outputs = [shard.read_output() for shard in shards]
+    assert statuses == [0, 0], outputs
     clips = read_manifest(cache_dir / "manifest.csv")
     for index, output in enumerate(outputs):
         num_clips = sum(Shard(index, 2).holds(clip.clip_id) for clip in clips)
@@ -157,15 +155,16 @@ def test_a_shard_leaves_the_list_of_one_that_began_later_on_other_clips(data, tm
     held = next(x for x in folders if Shard(0, 2).holds(x.relative_to(data).as_posix()))
     other = next(x for x in folders if x != held)
     flags = (f"--data={data}", f"--cache_dir={cache}", "--num_shards=2", "--skip_unreadable")
-    command = make_command("extract_features", *flags, *SMALL_BACKBONE)
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        with hold_back(held / "0.png"):
-            assert any("clips to extract" in line for line in process.stderr)
+    with contextlib.ExitStack() as held_back:
+        held_back.enter_context(hold_back(held / "0.png"))
+        with start_program("extract_features", *flags, *SMALL_BACKBONE) as extraction:
+            extraction.wait_for_text("clips to extract")
             shutil.copytree(other, other.with_name("clip_new"))
             extract(data, cache, shard=Shard(1, 2))
             listed = read_manifest(cache / "manifest.csv")
-        log = process.communicate(timeout=90)[1]
-    assert process.returncode == 0
+            held_back.close()
+            assert extraction.wait() == 0
+            log = extraction.read_output()
     assert f"{cache}/manifest.csv: another shard has listed other clips, labels or splits" in log
     assert read_manifest(cache / "manifest.csv") == listed
     extract(data, cache, shard=Shard(0, 2))

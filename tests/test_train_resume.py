@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from commands import ROOT, SMALL_HEAD, make_command, run_program, run_python
+from commands import ROOT, SMALL_HEAD, make_command, run_program, run_python, start_program
 from refusals import refusal
 from small_data import assert_equal_training, train
 
@@ -65,23 +65,11 @@ KILLED_SETTINGS = {
 
 
 def kill_training(flags, run: RunDir, *, when):
-    """Starts the training and kills it, by its own number, as soon as `when()` is true."""
-    process = subprocess.Popen(
-        make_command("train_head", *flags),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline_sec = time.monotonic() + _WAIT_SEC
-    try:
-        while not when():
-            assert process.poll() is None, "training ended before it could be killed"
-            assert time.monotonic() < deadline_sec
-            time.sleep(0.0005)
-    finally:
-        process.kill()
-        process.wait()
+    """Starts the training and kills it as soon as `when()` is true."""
+    with start_program("train_head", *flags) as training:
+        training.wait_until(when)
+        training.kill()
+        assert training.wait() == -signal.SIGKILL
     assert not run.model_path.exists()
 
 
