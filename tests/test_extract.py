@@ -20,11 +20,10 @@ from small_extraction import (
 )
 from video_data import make_noise, write_motion_jpeg
 
-from extract_features import progress
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
-from lrcn.common import backbone, video_pixels
+from lrcn.common import backbone, progress, video_pixels
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest

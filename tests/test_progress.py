@@ -1,18 +1,21 @@
-"""How far an extraction is, is told in a terminal and in a log."""
+"""How far an extraction or a training is, is told in a terminal and in a log."""
 
+import re
 import sys
 
 import pytest
+from small_data import make_ramps, train, write_cache
 
-from extract_features import progress
+from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary, report_summary
+from lrcn.common import progress
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_clips_and_frames_are_counted_as_they_come(monkeypatch, caplog, capsys, is_terminal):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
-    with caplog.at_level("INFO", logger="absl"), progress.ExtractionProgress(2) as shown:
+    with caplog.at_level("INFO", logger="absl"), ExtractionProgress(2) as shown:
         shown.add_frames(3)
         shown.add_clip()
         shown.add_clip()
@@ -20,9 +23,37 @@ def test_clips_and_frames_are_counted_as_they_come(monkeypatch, caplog, capsys, 
         assert "2 of 2 clips" in capsys.readouterr().err and not caplog.messages
         return
     parts = [message.split(", ") for message in caplog.messages]
-    assert [part[0] for part in parts] == ["0 of 2 clips", "1 of 2 clips", "2 of 2 clips"]
-    assert [part[-1] for part in parts[::2]] == ["unknown time left", "0:00:00 left"]
-    assert not any(part[1] == "0.0 frames/s" for part in parts)
+    assert [part[0] for part in parts] == [f"{done} of 2 clips" for done in (0, 0, 1, 2)]
+    assert parts[0][1] == "0.0 frames/s" and "0.0 frames/s" not in [x[1] for x in parts[1:]]
+    assert [part[-1] for part in parts[1::2]] == ["unknown time left", "0:00:00 left"]
+
+
+def test_epochs_and_statistics_are_followed(tmp_path, monkeypatch, caplog):
+    # A training of many clips would say nothing for minutes.
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
+    clips = make_ramps(3, split="train") | make_ramps(1, split="val")
+    cache = write_cache(tmp_path / "cache", clips)
+    with caplog.at_level("INFO", logger="absl"):
+        train(cache, tmp_path / "run", batch_size=4, epochs=2)
+    told = "\n".join(caplog.messages)
+    assert told.startswith("6 train clips and 2 val clips, 2 steps an epoch, at most 2 epochs\n")
+    counted = re.findall(r"^(.*): (\d) of (\d) .* left$", told, re.MULTILINE)
+    parts = [("scale of the features", 6), ("mean of the features", 6)]
+    parts += [("epoch 1 of 2", 2), ("epoch 2 of 2", 2)]
+    assert counted == [(x, str(i + 1), str(total)) for x, total in parts for i in range(total)]
+
+
+@pytest.mark.parametrize("sec", [0.0, 60.0])
+def test_a_live_line_of_a_part_comes_where_it_lasts_and_goes(monkeypatch, capsys, sec):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "_PART_AFTER_SEC", sec)
+    with progress.Progress(2000, "steps", part="epoch 1 of 3") as shown:
+        shown.show(1200)
+    told = capsys.readouterr().err
+    assert ("epoch 1 of 3: 1,200 of 2,000 steps" in told) == (sec == 0)
+    # What a terminal is told to take the line away by.
+    assert told.endswith("\x1b[2K") == (sec == 0)
 
 
 @pytest.mark.parametrize(

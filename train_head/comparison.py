@@ -162,6 +162,7 @@ def _train_runs(
     left = [key for key, run in runs.items() if not _is_scored(run, data.cache, split)]
     for key, run in runs.items():
         start_sec = time.monotonic()
+        logging.info("%s, seed %d (%d of %d)", *key, 1 + list(runs).index(key), len(runs))
         check_unchanged(clips, read_run_clips(data), where=data.manifest_path)
         # A run that has ended is checked to be one of these settings and clips.
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)

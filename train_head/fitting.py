@@ -12,6 +12,7 @@ from train_head.batch_plan import count_batches, plan_epoch
 from train_head.clip_reader import raise_read_errors
 from train_head.config import TrainConfig
 from train_head.counted_accuracy import CountedAccuracy
+from train_head.epoch_progress import EpochProgress
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.layer_table import format_layers
 from train_head.layers import keras, tf
@@ -85,20 +86,22 @@ def fit_model(
         if summary:
             inputs = next(iter(dataset))[0]
             logging.info("Layers, for the first batch:\n%s", format_layers(model, inputs))
-        model.fit(
-            dataset,
-            initial_epoch=first_epoch,
-            epochs=last_epoch,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # the plan of the dataset shuffles
-            validation_data=val_dataset,
-            callbacks=[
-                guard,
-                keras.callbacks.TensorBoard(recorder.run.logs_path, write_graph=False),
-                recorder,
-            ],
-            verbose=0,
-        )
+        with EpochProgress(steps_per_epoch) as progress:
+            model.fit(
+                dataset,
+                initial_epoch=first_epoch,
+                epochs=last_epoch,
+                steps_per_epoch=steps_per_epoch,
+                shuffle=False,  # the plan of the dataset shuffles
+                validation_data=val_dataset,
+                callbacks=[
+                    guard,
+                    keras.callbacks.TensorBoard(recorder.run.logs_path, write_graph=False),
+                    progress,  # before the recorder, which tells of the epoch in its place
+                    recorder,
+                ],
+                verbose=0,
+            )
         if val_dataset is None:
             guard.check_end(next(iter(dataset))[0])
     chosen_as = "the last" if val_dataset is None else "the last of those with the highest val_top1"

@@ -2,7 +2,11 @@
 
 import functools
 
+from absl import logging
+
 from lrcn.common.manifest import read_class_names
+from lrcn.common.wording import name_count
+from train_head.batch_plan import count_batches
 from train_head.config import TrainConfig
 from train_head.fitting import choose_policy, fit_model, save_model
 from train_head.layers import keras, tf
@@ -42,6 +46,13 @@ def fit_head(
     splits = read_training_splits(run, cache, config, top=top)
     reader = splits.train.reader
     check_memory(reader, config)
+    logging.info(
+        "%s and %s, %s an epoch, at most %s",
+        name_count(len(reader), "train clip"),
+        name_count(len(splits.val.reader), "val clip"),
+        name_count(count_batches(len(reader), config), "step"),
+        name_count(config.epochs, "epoch"),
+    )
     build = functools.partial(
         build_head,
         config,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lrcn.common import sampling
+from lrcn.common.progress import Progress
 from train_head.clip_reader import ClipReader
 
 # Or as many again where clips have few frames. More would not move a mean by what matters.
@@ -40,12 +41,15 @@ def measure_features(reader: ClipReader) -> FeatureStatistics:
     chosen = _choose_frames(reader)
     num_frames = sum(len(frames) for _, frames in chosen) * reader.num_views
     num_values = num_frames * int(np.prod(reader.feature_shape))
-    size = sum(float(np.abs(maps).sum(dtype=np.float64)) for maps in _iter_maps(reader, chosen))
+    size = sum(
+        float(np.abs(maps).sum(dtype=np.float64))
+        for maps in _iter_maps(reader, chosen, part="scale of the features")
+    )
     # All features zero: any positive scale leaves them so.
     scale = size / num_values if size > 0 else 1.0
     total = np.zeros(reader.feature_shape, np.float64)
     square_total = 0.0
-    for maps in _iter_maps(reader, chosen):
+    for maps in _iter_maps(reader, chosen, part="mean of the features"):
         maps = np.arcsinh(maps / np.float32(scale))
         total += maps.sum(axis=0, dtype=np.float64)
         # float32's squares of frames that are all alike would seem to vary, by their rounding.
@@ -77,8 +81,11 @@ def _choose_frames(reader: ClipReader) -> list[tuple[int, np.ndarray]]:
     ]
 
 
-def _iter_maps(reader: ClipReader, chosen: list[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
-    for clip_number, frames in chosen:
-        for view in range(reader.num_views):
-            maps = reader.read(clip_number, frames, view=view)
-            yield scale_clip(maps.astype(np.float32))
+def _iter_maps(
+    reader: ClipReader, chosen: list[tuple[int, np.ndarray]], *, part: str
+) -> Iterator[np.ndarray]:
+    with Progress(len(chosen), "train clips", part=part) as progress:
+        for number, (clip, frames) in enumerate(chosen, 1):
+            for view in range(reader.num_views):
+                yield scale_clip(reader.read(clip, frames, view=view).astype(np.float32))
+            progress.show(number)

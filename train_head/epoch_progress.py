@@ -1,0 +1,30 @@
+"""Shows how far an epoch is, of which a large set has long ones."""
+
+from lrcn.common.progress import Progress
+from train_head.layers import keras
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Steps done and the time left. Use as a context manager, around what it is a callback of."""
+
+    def __init__(self, steps_per_epoch: int):
+        super().__init__()
+        self._steps_per_epoch = steps_per_epoch
+        self._shown = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._shown is not None:
+            self._shown.__exit__()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        part = f"epoch {epoch + 1} of {self.params['epochs']}"
+        self._shown = Progress(self._steps_per_epoch, "steps", part=part)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._shown.show(batch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._shown.__exit__()
