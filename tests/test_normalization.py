@@ -54,6 +54,7 @@ class CountingReader(ClipReader):
 @pytest.mark.parametrize("lengths", [[400, 400], [900, 3, 1], [9] * 60, [1] * 400])
 def test_of_many_frames_some_stand_for_all(lengths, tmp_path, monkeypatch):
     monkeypatch.setattr(normalization, "_MAX_FRAMES", 256)
+    monkeypatch.setattr(normalization, "_MAX_FRAMES_OF_CLIP", 200)
     random = np.random.RandomState(0)
     levels = 5 + random.normal(size=(len(lengths), 1, 3))  # what the frames of a clip share
     clips = [

@@ -11,6 +11,7 @@ from train_head.clip_reader import ClipReader
 
 # Or as many again where clips have few frames. More would not move a mean by what matters.
 _MAX_FRAMES = 1 << 14
+_MAX_FRAMES_OF_CLIP = 1 << 10  # which are in memory in several copies
 
 
 class FeatureStatistics(NamedTuple):
@@ -35,8 +36,8 @@ class FeatureStatistics(NamedTuple):
 def measure_features(reader: ClipReader) -> FeatureStatistics:
     """Measures all views, as training sees, of the reader's clips, in two passes.
 
-    Of more than `_MAX_FRAMES` frames some stand for all, evenly spaced in each clip: all of 80,000
-    took as long to measure as half an epoch, and of hours of video there are millions.
+    Of more than `_MAX_FRAMES` frames some stand for all, evenly spaced in each clip: all of 82,000
+    took 31 s, as long as an epoch, and hours of video have millions.
     """
     chosen = _choose_frames(reader)
     num_frames = sum(len(frames) for _, frames in chosen) * reader.num_views
@@ -68,16 +69,17 @@ def scale_clip(maps: np.ndarray) -> np.ndarray:
 
 
 def _choose_frames(reader: ClipReader) -> list[tuple[int, np.ndarray]]:
-    """Chooses clips, by their numbers, and frames of each: all, where they are few enough."""
+    """Chooses clips, by their numbers, and [n] frames of each: all, where they are few enough."""
     max_frames = max(1, _MAX_FRAMES // reader.num_views)
     num_clips = min(len(reader), max_frames)
     clips = sampling.sample_segment_centres(len(reader), num_clips)
     lengths = reader.num_frames[clips]
     # The same part of each, so that every frame still counts alike; at least one.
     part = min(1.0, max_frames / lengths.sum())
+    counts = np.clip((part * lengths).astype(int), 1, _MAX_FRAMES_OF_CLIP)
     return [
-        (clip, sampling.sample_segment_centres(length, max(1, int(part * length))))
-        for clip, length in zip(clips, lengths, strict=True)
+        (clip, sampling.sample_segment_centres(length, count))
+        for clip, length, count in zip(clips, lengths, counts, strict=True)
     ]
 
 
