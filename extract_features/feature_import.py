@@ -10,13 +10,7 @@ import numpy as np
 from absl import logging
 
 from extract_features.feature_shape import find_feature_shape
-from extract_features.feature_source import (
-    FeatureSources,
-    check_shape,
-    open_features,
-    read_feature_stat,
-    read_rows,
-)
+from extract_features.feature_source import FeatureSources, read_feature_stat
 from extract_features.filling import fill_cache
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_moved_data
@@ -25,13 +19,15 @@ from extract_features.worklist import Job, Worklist
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.feature_array import (
+    SCALE,
+    SMALLEST_NORMAL,
+    check_shape,
+    iter_maps,
+    open_features,
+)
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.open_cache import check_contract, find_cache
-
-_ROWS_AT_ONCE = 256
-# float16 has 11 bits for a value from here on, and fewer the smaller it is.
-_SMALLEST_NORMAL = float(np.finfo(STORAGE_DTYPE).smallest_normal)
-_SCALE = "Scale the features of all clips by one number, such as 1 / the largest of them."
 
 
 def import_features(data_settings: DataSettings, *, features: Path, cache_dir: Path) -> Summary:
@@ -86,7 +82,7 @@ class _Import:
         for job in work.pending:
             try:
                 array = self.read_array(job.clip.clip_id)
-                check_shape(array, job.clip, self.contract)
+                check_shape(array, job.clip.clip_id, self.contract, others="most clips")
             except (ValueError, OSError) as error:
                 result.failures.append((job.clip, str(error)))
                 continue
@@ -99,30 +95,23 @@ class _Import:
 
 
 def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:
-    """Returns the sum of `_count_values`, zeros where the clip fails."""
+    """Returns the sum of what `iter_maps` counts, zeros where the clip fails."""
     clip, num_values = job.clip, np.zeros(4, np.int64)
     try:
         with cache.open_writer(clip.clip_id) as writer:
-            for start in range(0, len(array), _ROWS_AT_ONCE):
-                rows = read_rows(array, slice(start, start + _ROWS_AT_ONCE), clip)
-                with np.errstate(over="ignore"):  # an overflow is the writer's error
-                    maps = rows.astype(STORAGE_DTYPE)
-                num_values += _count_values(rows, maps)
+            for maps, counts in iter_maps(array, clip.clip_id):
+                start = writer.num_frames
                 writer.append(
                     maps,
-                    frame_index=list(range(start, start + len(rows))),
-                    timestamp_sec=[float("nan")] * len(rows),
+                    frame_index=list(range(start, start + len(maps))),
+                    timestamp_sec=[float("nan")] * len(maps),
                 )
+                num_values += counts
             if read_feature_stat(job.source) != job.source_stat:
                 raise ValueError(
                     f"{job.source}: changed since the import began, so the features of "
                     f"{clip.clip_id} may be of both states. Run the same command again when "
                     "nothing writes to it any more."
-                )
-            if num_values[0] and not num_values[1]:
-                raise ValueError(
-                    f"{clip.clip_id}: expected values that float16 can hold. Received: "
-                    f"{num_values[0]} that are not 0, of which all become 0 in it. {_SCALE}"
                 )
             result.size_bytes += writer.commit(job.source_stat)
     except ValueError as error:
@@ -133,23 +122,14 @@ def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -
     return num_values
 
 
-def _count_values(rows: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Counts the values that are not 0, of these those that are not 0 in float16, and normal; and
-    the frames of nothing but 0.
-    """
-    normal = np.abs(maps) >= _SMALLEST_NORMAL
-    empty = ~rows.reshape(len(rows), -1).any(axis=1)
-    return np.array([np.count_nonzero(x) for x in (rows, maps, normal, empty)])
-
-
 def _warn_if_small(num_values: np.ndarray) -> None:
     if 2 * num_values[2] < num_values[0]:
         logging.warning(
             "%.0f%% of the values that are not 0 lie below %.1e, where float16 has few digits "
             "left or none: they are not what they were. %s",
             100 * (1 - num_values[2] / num_values[0]),
-            _SMALLEST_NORMAL,
-            _SCALE,
+            SMALLEST_NORMAL,
+            SCALE,
         )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from absl import logging
 
-from extract_features.feature_source import check_array, list_contents
+from extract_features.feature_source import list_contents
 from lrcn.common.clip import Clip, escape_control
+from lrcn.common.feature_array import check_array
 from lrcn.common.wording import name_some
 
 
@@ -17,7 +18,7 @@ def find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) 
     Args:
         features: The file or folder, for messages.
         clips: The clips.
-        read_array: From `feature_source.open_features`.
+        read_array: From `feature_array.open_features`.
 
     Raises:
         ValueError: If no clip has features that can be taken, or their axes seem to be transposed.
@@ -27,7 +28,7 @@ def find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) 
     for clip in clips:
         try:
             array = read_array(clip.clip_id)
-            check_array(array, clip)
+            check_array(array, clip.clip_id)
             shapes[array.shape[1:]] += 1
             lengths.add(array.shape[0])
         except FileNotFoundError as error:

@@ -1,0 +1,189 @@
+"""A clip's features as another tool wrote them: opened, checked, and made what a cache holds."""
+
+import contextlib
+import functools
+import math
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lrcn.common.clip_file import STORAGE_DTYPE, are_finite
+from lrcn.common.contract import Contract
+from lrcn.common.unreadable import check_is_file
+
+_ROWS_AT_ONCE = 256
+# float16 has 11 bits for a value from here on, and fewer the smaller it is.
+SMALLEST_NORMAL = float(np.finfo(STORAGE_DTYPE).smallest_normal)
+SCALE = "Scale the features of all clips by one number, such as 1 / the largest of them."
+
+
+@contextlib.contextmanager
+def open_features(features: Path) -> Iterator[Callable]:
+    """Yields a function from a clip_id to its array, or HDF5 dataset, [T, ...].
+
+    The function raises FileNotFoundError if there is none of that name, else ValueError or OSError
+    if it cannot be read.
+
+    Raises:
+        OSError, ValueError: If `features` is not there, or neither HDF5 nor a folder.
+    """
+    if features.exists():
+        check_is_file(features, features.stat().st_mode)
+    if features.is_dir():
+        yield lambda clip_id: _open_npy(npy_path(features, clip_id))
+        return
+    try:
+        file = h5py.File(features, "r")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{features}: no such file or folder. Expected an HDF5 file with a dataset for each "
+            "clip_id, or a folder of <clip_id>.npy files."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
+            f"<clip_id>.npy files. Received: a file that is not HDF5 ({error}). Save each clip's "
+            "array by numpy.save('<clip_id>.npy', array) into a folder, and name that."
+        ) from error
+    with file:
+
+        def read_dataset(clip_id: str) -> h5py.Dataset:
+            found = file.get(clip_id)
+            if not isinstance(found, h5py.Dataset):
+                raise FileNotFoundError(
+                    f"{features}: expected a dataset named {clip_id!r}, found "
+                    + ("none." if found is None else "a group.")
+                )
+            return found
+
+        yield read_dataset
+
+
+class _NpyRows:
+    """The rows of an `.npy` file, read when they are wanted.
+
+    Not mapped: the system ends a process without a word where a mapped file is cut off by whoever
+    writes it anew, or lies on a disk that fails.
+    """
+
+    def __init__(self, path: Path, mapped: np.memmap):
+        self.shape, self.dtype = mapped.shape, mapped.dtype
+        self._path, self._offset_bytes = path, mapped.offset
+        self._has_rows = mapped.flags.c_contiguous  # each in one piece
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        if not self._has_rows:
+            return self._whole[rows]
+        start, stop, _ = rows.indices(len(self))
+        found = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        content = found.reshape(-1).view(np.uint8)
+        with open(self._path, "rb") as file:
+            file.seek(self._offset_bytes + start * math.prod(self.shape[1:]) * self.dtype.itemsize)
+            num_bytes = file.readinto(content)
+        if num_bytes < content.size:
+            raise OSError(f"{self._path}: ends in row {start} to {stop - 1}")
+        return found
+
+    @functools.cached_property
+    def _whole(self) -> np.ndarray:
+        return np.load(self._path, allow_pickle=False)
+
+
+def _open_npy(path: Path) -> _NpyRows:
+    check_is_file(path, path.stat().st_mode)
+    try:
+        # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
+        array = np.lib.format.open_memmap(path, mode="r")
+    # Its header is a line of Python to NumPy, which tells of a damaged one as Python does.
+    except (ValueError, SyntaxError, tokenize.TokenError) as error:
+        raise ValueError(
+            f"{path}: expected an array of numbers, as numpy.save writes it ({error}). Write it "
+            "again."
+        ) from error
+    num_left_bytes = path.stat().st_size - array.offset - array.nbytes
+    if num_left_bytes:
+        raise ValueError(
+            f"{path}: expected one array, received {num_left_bytes} bytes behind it, as where "
+            "several were saved into one file. Save them as one (numpy.concatenate)."
+        )
+    return _NpyRows(path, array)
+
+
+def npy_path(folder: Path, clip_id: str) -> Path:
+    return folder / f"{clip_id}.npy"
+
+
+def check_array(array, name: str) -> None:
+    """Checks that these are numbers for frames. Raises ValueError if not."""
+    # An empty dataset of HDF5 has no shape at all.
+    shape = array.shape or ()
+    is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    if len(shape) < 2 or 0 in shape or not is_number:
+        raise ValueError(
+            f"{name}: expected numbers of shape [T, ...], at least one for each of at "
+            f"least one frame. Received: shape {list(shape)}, dtype {array.dtype}"
+            + (", as which numpy saves bfloat16" if array.dtype == np.dtype("V2") else "")
+            + ". Save them so, as float32"
+            + (": one vector for a whole clip as array[None]." if len(shape) == 1 else ".")
+        )
+
+
+def check_shape(array, name: str, contract: Contract, *, others: str) -> None:
+    """Checks the array as above, and that it is of the contract, as `others` are. Raises ValueError
+    if not.
+    """
+    check_array(array, name)
+    if array.shape[1:] != contract.frame_shape:
+        expected = ", ".join(map(str, contract.frame_shape))
+        raise ValueError(
+            f"{name}: expected shape [T, {expected}], as {others} have. Received: "
+            f"{list(array.shape)}. Compute it as those were."
+        )
+
+
+def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the frames of an array that was checked, some at a time.
+
+    Yields:
+        [n, ...] float16, as a cache holds them, and how many values are not 0, of these those that
+        are not 0 in float16, and those that are normal there; and the frames of nothing but 0.
+
+    Raises:
+        ValueError: If rows are damaged, or a value is not finite in float16; at the end, if it has
+            turned all values into 0.
+    """
+    num_values = np.zeros(4, np.int64)
+    for start in range(0, len(array), _ROWS_AT_ONCE):
+        rows = _read_rows(array, slice(start, start + _ROWS_AT_ONCE), name)
+        with np.errstate(over="ignore"):
+            maps = rows.astype(STORAGE_DTYPE)
+        if not are_finite(maps):
+            raise ValueError(
+                f"{name}: a feature of the frames {start} to {start + len(rows) - 1} is not finite "
+                "in float16 (largest number: 65504). Expected finite features: compute those that "
+                f"are NaN or infinite again. {SCALE}"
+            )
+        normal = np.abs(maps) >= SMALLEST_NORMAL
+        empty = ~rows.reshape(len(rows), -1).any(axis=1)
+        counts = np.array([np.count_nonzero(x) for x in (rows, maps, normal, empty)])
+        yield maps, counts
+        num_values += counts
+    if num_values[0] and not num_values[1]:
+        raise ValueError(
+            f"{name}: expected values that float16 can hold. Received: {num_values[0]} that are "
+            f"not 0, of which all become 0 in it. {SCALE}"
+        )
+
+
+def _read_rows(array, rows: slice, name: str) -> np.ndarray:
+    """Reads rows of a clip's array. Raises ValueError if they are damaged."""
+    try:
+        return np.asarray(array[rows])
+    except OSError as error:  # of this clip alone, unlike one of the cache
+        raise ValueError(f"{name}: damaged ({error}). Compute it again.") from error
