@@ -171,7 +171,7 @@ def test_a_clip_that_changes_after_it_was_counted_gets_no_answer(run_dir, clips_
         (clip / "0.png").unlink(missing_ok=True)
 
     with refusal(f"{clip}: expected the 5 frames that were counted, received 4. It has changed"):
-        list(Predictor(RunDir(run_dir))._read_batches(clip, lose_a_frame))
+        list(Predictor(RunDir(run_dir))._clips.read_batches(clip, lose_a_frame))
 
 
 def test_names_that_are_no_line_of_text_are_escaped(run_dir, clips_dir, tmp_path):

@@ -1,31 +1,28 @@
-"""Names the class of new videos, or of their frames: pixels -> bottom -> head, as in training."""
+"""Names the class of new clips, or of their frames: features -> head, as in training."""
 
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lrcn.common import backbone
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from lrcn.common.contract import Contract
-from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
 from lrcn.common.machine import count_cores, find_memory_bytes
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
-from lrcn.common.views import VIEWS
+from lrcn.common.unreadable import UnreadableClipError
 from train_head.config import read_config
 from train_head.frame_choice import check_windows, sample_windows
 from train_head.frame_prediction import answer_all_frames
 from train_head.layers import tf
+from train_head.new_videos import NewVideos
 from train_head.padding import pad_clips
 from train_head.read_ahead import read_ahead
 from train_head.run_model import check_model_version, load_model, read_model_version
-from train_head.vgg16 import rebuild_vgg16
 
-_BATCH_SIZE = 16
 _QUEUED_BATCHES = 2
 # Of each feature: what is kept of a window, what the head gets of all of them together, and that in
 # float32 as it is, squared, as asinh and normalised.
@@ -92,25 +89,17 @@ class Predictor:
         self._config = read_config(run)
         check_windows(self._config, num_windows)
         self.labels_frames = self._config.labels == "frame"
-        self._contract = run.read_contract()
-        self._selection = self._contract.selection
-        self._views = VIEWS[self._contract.views]
-        self._check_memory()
-        self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
-        self._bottom = _build_bottom(
-            self._contract,
-            weights,
-            run=run,
-            max_batch_size=self._frames_per_batch * self._views.num_views,
-        )
+        self._check_memory(run.read_contract())
+        choose = self._choose_frames if self._config.sequence == "fixed" else None
+        self._clips = NewVideos(run, weights=weights, choose=choose)
         self.head = load_model(run)
         check_model_version(run, model_version)
 
-    def _check_memory(self) -> None:
+    def _check_memory(self, contract: Contract) -> None:
         """Checks that all windows of a clip, which go through the head together, may fit."""
         seq_len = self._config.seq_len if self._config.sequence == "fixed" else 1
-        num_frames = self._num_windows * seq_len * self._views.num_views
-        frame_bytes = _BYTES_AT_LEAST * math.prod(self._contract.feature_shape)
+        num_frames = self._num_windows * seq_len * contract.num_views
+        frame_bytes = _BYTES_AT_LEAST * math.prod(contract.feature_shape)
         taken_bytes, memory_bytes = num_frames * frame_bytes, find_memory_bytes()
         if taken_bytes > memory_bytes:
             raise MemoryError(
@@ -128,72 +117,37 @@ class Predictor:
             raise TypeError(f"Expected a list of paths. Received: {sources!r}. Put it in brackets.")
         sources = list(sources)  # an iterator such as `glob` gives each but once
         reading = read_ahead(
-            sources, self._read_batches, num_sources=count_cores() + 1, num_items=_QUEUED_BATCHES
+            sources,
+            self._clips.read_batches,
+            num_sources=count_cores() + 1,
+            num_items=_QUEUED_BATCHES,
         )
         with contextlib.closing(reading):
             for source, batches in zip(sources, reading, strict=True):
                 try:
-                    sequences, clock = self._extract(source, batches)
+                    maps, positions, clock = self._clips.extract(source, batches)
                 except UnreadableClipError as error:
                     yield Prediction(source, failure=str(error))
                 else:
+                    sequences = self._cut_sequences(maps, positions, clock)
                     probabilities = self._classify(sequences, num_frames=len(clock.frame_index))
                     yield Prediction(source, probabilities, clock, sequences)
 
-    def _read_batches(self, source: Path, on_decoded: Callable[[], None]) -> Iterator[list[Frame]]:
-        """Yields a clip's frames; of each batch, as many as the bottom takes have pixels."""
-        chosen = None
-        if self._config.sequence == "fixed":
-            # Counting decodes the clip once more, which costs little beside VGG16.
-            num_frames = count_frames(source, selection=self._selection, on_decoded=on_decoded)
-            chosen = set(np.concatenate(self._sample_windows(num_frames)).tolist())
-        frames = iter_frames(
-            source,
-            image_size=self._views.find_resized_px(self._contract.image_size_px),
-            selection=self._selection,
-            # Damage shows where a video is decoded, but of an image only where it is opened.
-            positions=None if Path(source).is_dir() else chosen,
-            on_decoded=on_decoded,
-        )
-        batch, num_pixels = [], 0
-        for position, frame in enumerate(frames):
-            is_chosen = chosen is None or position in chosen
-            batch.append(frame if is_chosen else frame._replace(pixels=None))
-            num_pixels += is_chosen
-            if num_pixels == self._frames_per_batch:
-                yield batch
-                batch, num_pixels = [], 0
-        if chosen is not None and position + 1 != num_frames:
-            raise UnreadableClipError(
-                f"{source}: expected the {num_frames} frames that were counted, received "
-                f"{position + 1}. It has changed meanwhile. Name it again once it is whole."
-            )
-        yield batch
-
-    def _extract(
-        self, source: Path, batches: Iterable[list[Frame]]
-    ) -> tuple[list[ClipFeatures], ClipClock]:
-        """Computes the features of each window's frames, in each view; and all frames' clock."""
-        frames, maps = [], []
-        for batch in batches:
-            pixels = [frame.pixels for frame in batch if frame.pixels is not None]
-            if pixels:
-                maps.append(self._forward(pixels, source))
-            frames += [(x.index, x.timestamp_sec, x.pixels is not None) for x in batch]
-        maps = np.concatenate(maps)
-        index, timestamp_sec, is_chosen = map(np.array, zip(*frames, strict=True))
-        clock = ClipClock(index, timestamp_sec)
-        positions = np.flatnonzero(is_chosen)
+    def _cut_sequences(
+        self, maps: np.ndarray, positions: np.ndarray, clock: ClipClock
+    ) -> list[ClipFeatures]:
+        """Returns what the head reads of the features of n frames, [n, V, ...], at these positions:
+        each view of each window.
+        """
         views = [
             ClipFeatures(maps[:, view], *(values[positions] for values in clock))
-            for view in range(self._views.num_views)
+            for view in range(maps.shape[1])
         ]
-        sequences = [
+        return [
             features if x is None else features.take(np.searchsorted(positions, x))
-            for x in self._sample_windows(len(index))
+            for x in self._sample_windows(len(clock.frame_index))
             for features in views
         ]
-        return sequences, clock
 
     def _classify(self, sequences: list[ClipFeatures], *, num_frames: int) -> np.ndarray:
         """Returns the probabilities of the clip, or of each of its frames."""
@@ -208,26 +162,5 @@ class Predictor:
     def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:
         return sample_windows(num_frames, self._config, num_windows=self._num_windows)
 
-    def _forward(self, frames: list[np.ndarray], source: Path) -> np.ndarray:
-        image_size, num_views = self._contract.image_size_px, self._views.num_views
-        rows = np.stack([x for pixels in frames for x in self._views.cut(pixels, image_size)])
-        maps = self._bottom(rows)
-        if not np.isfinite(maps).all():
-            raise UnreadableClipError(
-                f"{source}: a feature is not finite in float16 (largest number: 65504), so the "
-                "clip has no class. Expected finite features; check the weights."
-            )
-        return maps.reshape(-1, num_views, *self._contract.feature_shape)
-
-
-def _build_bottom(contract: Contract, weights: str | None, *, run: RunDir, max_batch_size: int):
-    if contract.is_imported:
-        raise ValueError(
-            f"{run.contract_path}: the run was trained on features imported from "
-            f"{contract.weights}, and how to compute those from pixels is not known here. Name new "
-            "clips by their features (README.md, Features of another tool), or train on a cache of "
-            "extract_features."
-        )
-    vgg16 = rebuild_vgg16(contract, weights, where=run.contract_path)
-    bottom = backbone.build_bottom(vgg16, contract.cut)
-    return backbone.make_padded_forward(bottom, max_batch_size=max_batch_size)
+    def _choose_frames(self, num_frames: int) -> set[int]:
+        return set(np.concatenate(self._sample_windows(num_frames)).tolist())
