@@ -104,7 +104,7 @@ help:
 	@echo '             clips, splits and settings of train where that has been run,'
 	@echo '             unless CACHE is named'
 	@echo '  evaluate   print the scores of RUN as a table'
-	@echo '  predict    name the class of new videos:'
+	@echo '  predict    name the class of new videos, or of imported features:'
 	@echo '             make predict RUN=... CLIPS="a.mp4 folder/"'
 	@echo '  compare    does the RNN earn its place? Nine models, several seeds, a verdict'
 	@echo '  audit      near-duplicate clips that straddle splits'

@@ -16,7 +16,7 @@ from media import write_frame_folder, write_video
 from small_cache import SMALL
 from small_data import SCORED_SETTINGS, copy_cache, make_ramps, train, write_cache
 from small_extraction import SMALL_SETTINGS, extract
-from small_imports import CLIP_IDS, SPLITS
+from small_imports import CLIP_IDS, SPLITS, import_ramps, train_imported
 from small_labels import FEATURES
 
 from lrcn.common.clip import Clip
@@ -201,6 +201,20 @@ def run_import(manifest, tmp_path):
         return done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory):
+    """The folder of `small_imports.import_ramps`, not to be changed."""
+    folder = tmp_path_factory.mktemp("imported")
+    import_ramps(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def feature_run(imported, tmp_path_factory):
+    """A run on `imported`, not to be changed."""
+    return train_imported(imported, tmp_path_factory.mktemp("feature_runs") / "run")
 
 
 @pytest.fixture(scope="module")

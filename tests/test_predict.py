@@ -202,14 +202,3 @@ def test_the_readme_names_videos_from_python(run_dir, clips_dir, tmp_path, monke
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("new.mp4 cannot be read: new.mp4: ")
     assert second in ("folder_of_frames left", "folder_of_frames right")
-
-
-def test_the_readme_names_features_of_another_tool_from_python(trained, monkeypatch, capsys):
-    cache, run = trained
-    program = find_readme_program("load_model(")
-    monkeypatch.chdir(run.path.parent)
-    rows = read_rows(run.predictions_path("test"))
-    for row in rows:
-        np.save("new.npy", cache.read_clip(row["clip_id"]).feature_maps)
-        exec(program, {})
-    assert capsys.readouterr().out.split() == [row["predicted"] for row in rows]

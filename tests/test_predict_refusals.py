@@ -1,6 +1,5 @@
 """What predict refuses: outputs, runs and weights. And weights that moved."""
 
-import dataclasses
 import shutil
 
 import pytest
@@ -42,7 +41,7 @@ def test_output_into_a_missing_folder_is_refused_at_once(run_dir, clips_dir, tmp
 def test_no_clips_are_asked_for(run_dir):
     done = run_program("train_head.predict", f"--run_dir={run_dir}", check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "error: Expected videos or frame folders as arguments. Received: none." in done.stderr
+    assert "error: Expected videos or frame folders as arguments, or features where" in done.stderr
 
 
 def test_a_path_is_no_run():
@@ -53,14 +52,6 @@ def test_a_path_is_no_run():
 def test_missing_run_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
         Predictor(RunDir(tmp_path / "gone"))
-
-
-def test_run_of_imported_features_is_refused(run_dir, tmp_path):
-    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
-    imported = {"backbone": "imported", "weights": "somewhere.h5"}
-    write_json(run.contract_path, dataclasses.replace(run.read_contract(), **imported).to_json())
-    with pytest.raises(ValueError, match=r"trained on features imported from somewhere\.h5, and"):
-        Predictor(run)
 
 
 def test_classes_of_another_run_are_refused(run_dir, tmp_path):

@@ -33,13 +33,14 @@ _MAX_NAME_BYTES = 200
 class ExplanationFolder:
     """The files `<clip>.csv` and `<clip>.png` of each clip, none of which exist yet."""
 
-    def __init__(self, folder: Path, sources: list[Path], *, views: Views):
+    def __init__(self, folder: Path, sources: list[Path], *, views: Views | None):
         """Names the files after the clips; of clips of one name, the later ones get a number.
 
         Args:
             folder: Where they go, made where there is none.
             sources: The clips, one may come twice.
-            views: Of their frames, of which the first is drawn.
+            views: Of their frames, of which the first is drawn; None where features are all that
+                is known of them.
 
         Raises:
             OSError: If the folder cannot be made or written to.
@@ -141,18 +142,22 @@ def _make_file_name(source: Path) -> str:
 
 
 def _draw(
-    explanation: Explanation, *, source: Path, views: Views, class_names: list[str]
+    explanation: Explanation, *, source: Path, views: Views | None, class_names: list[str]
 ) -> Figure:
     num_frames = len(explanation.frame_index)
     positions = (np.arange(num_frames) + 0.5) / num_frames
     shown = sample_segment_centres(num_frames, min(num_frames, _MAX_FRAMES))
     figure = Figure(figsize=(12, 5), layout="constrained")
-    # The first so high that frames are square.
-    strip, bars, lines = figure.subplots(3, height_ratios=(0.4, 1, 1.4))
-    _draw_strip(strip, explanation, source=source, views=views, shown=shown)
+    if views is None:
+        bars, lines = figure.subplots(2, height_ratios=(1, 1.4))
+        top = bars
+    else:
+        # The first so high that frames are square.
+        top, bars, lines = figure.subplots(3, height_ratios=(0.4, 1, 1.4))
+        _draw_strip(top, explanation, source=source, views=views, shown=shown)
     title = escape_control(f"{source}: {class_names[explanation.class_id]}")
     families = find_font_families("".join([title, *class_names]))
-    strip.set_title(escape_formula(title), loc="left", fontfamily=families)
+    top.set_title(escape_formula(title), loc="left", fontfamily=families)
 
     colours = [_FOR if x >= 0 else _AGAINST for x in explanation.influence]
     bars.bar(positions, explanation.influence, width=0.8 / num_frames, color=colours)

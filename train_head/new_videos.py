@@ -29,17 +29,10 @@ class NewVideos:
 
         Raises:
             FileNotFoundError: If the weights are missing.
-            ValueError: If they are not those of the contract, or it is of imported features.
+            ValueError: If they are not those of the contract.
         """
         self._choose = choose
         self._contract = run.read_contract()
-        if self._contract.is_imported:
-            raise ValueError(
-                f"{run.contract_path}: the run was trained on features imported from "
-                f"{self._contract.weights}, and how to compute those from pixels is not known "
-                "here. Name new clips by their features (README.md, Features of another tool), or "
-                "train on a cache of extract_features."
-            )
         self._views = VIEWS[self._contract.views]
         self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
         vgg16 = rebuild_vgg16(self._contract, weights, where=run.contract_path)

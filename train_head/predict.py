@@ -1,6 +1,8 @@
 """Names the classes of new videos or frame folders, given as plain arguments.
 
-Of a run with --labels=frame it names the class of every frame.
+Of a run that was trained on imported features, the arguments are new clips' features: .npy files,
+folders of them, and HDF5 files with a dataset for each clip. Of a run with --labels=frame it names
+the class of every frame.
 """
 
 from pathlib import Path
@@ -16,7 +18,7 @@ _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
     "VGG16's weights, where they have moved since extraction: imagenet, random or a file. Other "
-    "weights than the run's are refused.",
+    "weights than the run's are refused. Imported features need none.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -37,7 +39,8 @@ _EXPLAIN = flags.DEFINE_string(
     "explain",
     None,
     "Folder to write for each clip how much each frame moved the decision and the probabilities "
-    "after it: a CSV file and a picture named after the clip. Existing files are refused.",
+    "after it: a CSV file and a picture named after the clip, which of imported features is "
+    "without the frames. Existing files are refused.",
 )
 _TOP = flags.DEFINE_integer(
     "top",
@@ -51,7 +54,8 @@ _TOP = flags.DEFINE_integer(
 def main(arguments: list[str]) -> int:
     if not arguments:
         raise ValueError(
-            "Expected videos or frame folders as arguments. Received: none. Example: "
+            "Expected videos or frame folders as arguments, or features where the run was trained "
+            "on imported ones. Received: none. Example: "
             "python -m train_head.predict --run_dir=R clip.mp4 folder/"
         )
     if _OUTPUT.value is not None:
@@ -68,7 +72,10 @@ def main(arguments: list[str]) -> int:
     from train_head.prediction_output import format_prediction, open_prediction_csv
     from train_head.prediction_sources import find_sources
 
-    run, sources = RunDir(_RUN_DIR.value), find_sources(arguments)
+    run = RunDir(_RUN_DIR.value)
+    run.check_trained()
+    contract = run.read_contract()
+    sources = find_sources(arguments, are_features=contract.is_imported)
     if _EXPLAIN.value is not None:
         from train_head.explanation import Explainer, check_explainable
         from train_head.explanation_files import ExplanationFolder
@@ -83,7 +90,7 @@ def main(arguments: list[str]) -> int:
     with open_csv as write_rows:
         if _EXPLAIN.value is not None:
             explainer = Explainer(predictor.head)
-            views = VIEWS[run.read_contract().views]
+            views = None if contract.is_imported else VIEWS[contract.views]
             # Made once all is well, and --output is there, which may be one of its files.
             explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
         unreadable, has_failed = [], False

@@ -18,6 +18,7 @@ from train_head.config import read_config
 from train_head.frame_choice import check_windows, sample_windows
 from train_head.frame_prediction import answer_all_frames
 from train_head.layers import tf
+from train_head.new_features import NewFeatures
 from train_head.new_videos import NewVideos
 from train_head.padding import pad_clips
 from train_head.read_ahead import read_ahead
@@ -35,7 +36,7 @@ class Prediction:
     """The classes of one clip, or of its frames.
 
     Attributes:
-        source: The video file or frame folder.
+        source: The video file or frame folder, or what has the clip's features.
         probabilities: [K] float32, of a run with a label for every frame [T, K]; None if the clip
             could not be read.
         clock: When its T frames are, which are those that the run's cache would have. None if the
@@ -55,7 +56,8 @@ class Prediction:
 
 
 class Predictor:
-    """A run made ready for new videos.
+    """A run made ready for new clips: videos and frame folders or, of a run that was trained on
+    imported features, features of the same tool (see `new_features.locate_features`).
 
     Attributes:
         class_names: The K names.
@@ -68,14 +70,14 @@ class Predictor:
 
         Args:
             run: A trained run.
-            weights: Where VGG16's weights are now, None for where the contract found them.
+            weights: Where VGG16's weights are now, None for where the contract found them. Imported
+                features need none.
             num_windows: Spans of each clip whose probabilities are averaged, as in evaluation.
 
         Raises:
             FileNotFoundError: If the run or the weights are missing.
-            ValueError: If the weights are not those of the contract, the run was trained on
-                imported features, or no window is asked for, or several of a head that labels
-                every frame.
+            ValueError: If the weights are not those of the contract, or no window is asked for, or
+                several of a head that labels every frame.
             MemoryError: If a clip's windows take more memory than there is.
             RuntimeError: If the run is replaced while it is read.
             TypeError: If the run is a path.
@@ -89,9 +91,13 @@ class Predictor:
         self._config = read_config(run)
         check_windows(self._config, num_windows)
         self.labels_frames = self._config.labels == "frame"
-        self._check_memory(run.read_contract())
+        contract = run.read_contract()
+        self._check_memory(contract)
         choose = self._choose_frames if self._config.sequence == "fixed" else None
-        self._clips = NewVideos(run, weights=weights, choose=choose)
+        if contract.is_imported:
+            self._clips = NewFeatures(contract, choose=choose)
+        else:
+            self._clips = NewVideos(run, weights=weights, choose=choose)
         self.head = load_model(run)
         check_model_version(run, model_version)
 

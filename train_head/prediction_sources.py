@@ -1,4 +1,4 @@
-"""What the arguments of a prediction stand for: videos, frame folders, and folders of these."""
+"""What the arguments of a prediction stand for: videos, frame folders, or features; and folders."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,16 @@ from lrcn.common.clip_folder import (
 from lrcn.common.images import is_animation
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.unreadable import check_is_file
+from train_head.new_features import iter_datasets, locate_features
+
+_FEATURE_SUFFIXES = {".npy", ".npz", ".h5", ".hdf5"}
+_EXPECTED_FEATURES = (
+    "expected .npy files or datasets of an HDF5 file, since the run was trained on features that "
+    "another tool computed. Received: {}. Compute the clips' features by that tool, and name these."
+)
 
 
-def find_sources(arguments: list[str]) -> list[Path]:
+def find_sources(arguments: list[str], *, are_features: bool = False) -> list[Path]:
     """Expands the given paths to clips.
 
     A file is a clip. So is a folder with more images than videos, as in stage 1: of its images, and
@@ -27,10 +34,15 @@ def find_sources(arguments: list[str]) -> list[Path]:
     folder that it lies in is passed over. So are files that are no videos by their names, of which
     a warning tells.
 
+    Where they are features, a clip is a `.npy` file or a dataset of an HDF5 file. A folder stands
+    for all such files below it, an HDF5 file, or the path of a group in it, for all its datasets.
+
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If a path is empty, a folder holds no clip, or a path is a pipe or device.
+        ValueError: If a path is empty, a folder holds no clip, or a path is a pipe or device; or
+            features where there should be videos, or the other way around.
     """
+    iter_clips = _iter_features if are_features else _iter_sources
     sources, passed_over = [], []
     for argument in arguments:
         if not argument:  # of a variable that is not set; Path takes it for the current folder
@@ -39,31 +51,51 @@ def find_sources(arguments: list[str]) -> list[Path]:
                 "for the current folder."
             )
         path = Path(argument)
-        if not path.exists():
+        # Of a dataset the file exists.
+        if not path.exists() and not (are_features and locate_features(path)[0].is_file()):
             # As it was given: a path has one slash of a URL's two.
             remedy = "Download it first" if "://" in argument else "Correct the path"
             raise FileNotFoundError(
                 f"{argument}: no such file or folder. Expected a video or clips. {remedy}."
             )
-        if not path.is_dir():
+        if path.exists():
             check_is_file(path, path.stat().st_mode)
-        found = list(_iter_sources(path, passed_over))
+        _check_kind(path, are_features=are_features)
+        found = list(iter_clips(path, passed_over))
+        if not found and are_features:
+            raise ValueError(f"{path}: {_EXPECTED_FEATURES.format('none in it')}")
         if not found:
             raise ValueError(
                 f"{path}: expected a folder of frames or of videos. Received: neither images "
                 f"({', '.join(sorted(IMAGE_SUFFIXES))}) nor videos "
-                f"({', '.join(sorted(VIDEO_SUFFIXES))}) in it."
+                f"({', '.join(sorted(VIDEO_SUFFIXES))}) in it. Name another or, of features that "
+                "another tool computed, a --run_dir that was trained on such."
             )
         sources += found
     warn_of_passed_over(sources)
     if passed_over:
         logging.warning(
-            "Passed over, as no videos by their names: %d, such as %s. Name those that are, as "
+            "Passed over, as no %s by their names: %d, such as %s. Name those that are, as "
             "arguments of their own",
+            ".npy files" if are_features else "videos",
             len(passed_over),
             escape_control(str(passed_over[0])),
         )
     return sources
+
+
+def _check_kind(path: Path, *, are_features: bool) -> None:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return
+    if are_features and suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
+        raise ValueError(f"{path}: {_EXPECTED_FEATURES.format('a video or an image')}")
+    if not are_features and suffix in _FEATURE_SUFFIXES:
+        raise ValueError(
+            f"{path}: expected a video or a folder of frames, whose features the run computes "
+            "itself. Received: features. Name what they are of, or a --run_dir that was trained on "
+            "imported features."
+        )
 
 
 def _iter_sources(
@@ -88,3 +120,20 @@ def _iter_sources(
     passed_over += [path / name for name in contents.others]
     for name in sorted([*contents.folders, *videos], key=natural_key):
         yield from _iter_sources(path / name, passed_over, within=within | {path.resolve()})
+
+
+def _iter_features(
+    path: Path, passed_over: list[Path], *, within: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
+    """Yields the clips of a path of features, and adds to the files that are passed over."""
+    if not path.is_dir():
+        yield from iter_datasets(path) if locate_features(path)[0].is_file() else [path]
+        return
+    if path.resolve() in within:
+        return
+    contents = list_clip_folder(path)
+    files = [*contents.others, *contents.videos, *(entry.name for entry in contents.images)]
+    arrays = [name for name in files if name.endswith(".npy")]
+    passed_over += [path / name for name in files if not name.endswith(".npy")]
+    for name in sorted([*contents.folders, *arrays], key=natural_key):
+        yield from _iter_features(path / name, passed_over, within=within | {path.resolve()})

@@ -12,7 +12,7 @@ import numpy as np
 
 from lrcn.common.clip_file import STORAGE_DTYPE, are_finite
 from lrcn.common.contract import Contract
-from lrcn.common.unreadable import check_is_file
+from lrcn.common.unreadable import check_is_file, raise_if_machine_lacks
 
 _ROWS_AT_ONCE = 256
 # float16 has 11 bits for a value from here on, and fewer the smaller it is.
@@ -43,6 +43,7 @@ def open_features(features: Path) -> Iterator[Callable]:
             "clip_id, or a folder of <clip_id>.npy files."
         ) from None
     except OSError as error:
+        raise_if_machine_lacks(error)
         raise ValueError(
             f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
             f"<clip_id>.npy files. Received: a file that is not HDF5 ({error}). Save each clip's "
@@ -123,12 +124,16 @@ def check_array(array, name: str) -> None:
     """Checks that these are numbers for frames. Raises ValueError if not."""
     # An empty dataset of HDF5 has no shape at all.
     shape = array.shape or ()
-    is_number = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    try:
+        dtype = array.dtype
+    except TypeError:  # one of HDF5 that NumPy does not have
+        dtype = np.dtype(object)
+    is_number = np.issubdtype(dtype, np.floating) or np.issubdtype(dtype, np.integer)
     if len(shape) < 2 or 0 in shape or not is_number:
         raise ValueError(
             f"{name}: expected numbers of shape [T, ...], at least one for each of at "
-            f"least one frame. Received: shape {list(shape)}, dtype {array.dtype}"
-            + (", as which numpy saves bfloat16" if array.dtype == np.dtype("V2") else "")
+            f"least one frame. Received: shape {list(shape)}, dtype {dtype}"
+            + (", as which numpy saves bfloat16" if dtype == np.dtype("V2") else "")
             + ". Save them so, as float32"
             + (": one vector for a whole clip as array[None]." if len(shape) == 1 else ".")
         )
@@ -166,8 +171,8 @@ def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if not are_finite(maps):
             raise ValueError(
                 f"{name}: a feature of the frames {start} to {start + len(rows) - 1} is not finite "
-                "in float16 (largest number: 65504). Expected finite features: compute those that "
-                f"are NaN or infinite again. {SCALE}"
+                "in float16 (largest number: 65504). Expected finite features: compute them again "
+                "where they are NaN or infinite, or scale those of all clips by one number."
             )
         normal = np.abs(maps) >= SMALLEST_NORMAL
         empty = ~rows.reshape(len(rows), -1).any(axis=1)

@@ -59,7 +59,9 @@ def has_memory(num_bytes: int) -> bool:
     return True
 
 
-def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipError:
+def make_missing_error(
+    path: str | Path, error: Exception, *, expected: str = "a folder of images or a video file"
+) -> UnreadableClipError:
     """Makes the error of a source that is not there, or cannot be looked at."""
     raise_if_machine_lacks(error)
     received = getattr(error, "strerror", None) or error
@@ -73,9 +75,7 @@ def make_missing_error(path: str | Path, error: Exception) -> UnreadableClipErro
                 f"none of this name, but one that looks like it, {alike!a} and not {str(path)!a}"
             )
             remedy = "Write the name as it is on disk."
-    return UnreadableClipError(
-        f"{path}: expected a folder of images or a video file, received: {received}. {remedy}"
-    )
+    return UnreadableClipError(f"{path}: expected {expected}, received: {received}. {remedy}")
 
 
 def _find_link_to_nothing(path: Path) -> Path | None:

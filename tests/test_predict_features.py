@@ -1,0 +1,152 @@
+"""New clips of a run on imported features: predicted from features, as evaluation has them."""
+
+import csv
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from commands import run_program
+from PIL import Image
+from refusals import no_more_open_files
+from small_data import make_ramps, train, write_cache
+from small_imports import predict, train_imported, write_features
+
+from lrcn.common.run_dir import RunDir
+from train_head.prediction import Predictor
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def evaluate(run, imported, *flags):
+    """Returns the rows of the test clips, by the real command."""
+    cache = f"--cache_dir={imported / 'cache'}"
+    run_program("train_head.evaluate", f"--run_dir={run.path}", cache, *flags)
+    (path,) = run.path.glob("predictions_windows*.csv" if flags else "predictions.csv")
+    return read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("how", "settings"),
+    [((), ()), (("--windows=3",), ()), ((), ("--sequence=ragged", "--frame_order=shuffled"))],
+)
+def test_predictions_are_those_of_evaluation(imported, feature_run, tmp_path, how, settings):
+    run = RunDir(tmp_path / "run")
+    if settings:
+        train_imported(imported, run.path, *settings)
+    else:
+        shutil.copytree(feature_run.path, run.path)
+    rows = evaluate(run, imported, *how)
+    assert len(rows) == 8
+    output = tmp_path / "classes.csv"
+    done = predict(run, *how, f"--output={output}", imported / "new.h5", imported / "new")
+    expected = {row["clip_id"]: row for row in rows}
+    names = sorted(expected, key=lambda x: (x.split("/")[0], int(x.split("_")[1])))
+    sources = [f"{imported}/new.h5/{name}" for name in names]
+    sources += [f"{imported}/new/{name}.npy" for name in names]
+    found = read_rows(output)
+    assert [row["clip"] for row in found] == sources
+    assert list(found[0]) == ["clip", "predicted", "fall", "rise"]
+    lines = done.stdout.splitlines()
+    for name, row, line in zip(2 * names, found, lines, strict=True):
+        wanted = expected[name]
+        assert row["predicted"] == wanted["predicted"]
+        for column in ("fall", "rise"):
+            assert float(row[column]) == pytest.approx(float(wanted[column]), abs=1e-6)
+        shown = sorted(((x, float(wanted[x])) for x in ("fall", "rise")), key=lambda x: -x[1])
+        assert line.split() == [row["clip"], *(x for k, p in shown for x in (k, f"{p:.3f}"))]
+    assert np.ptp([float(row["rise"]) for row in found]) > 0.01
+
+
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_frames_of_new_features_get_the_answers_of_evaluation(imported, tmp_path, sequence):
+    labels = ("--labels=frame", f"--frame_labels={imported / 'labels'}")
+    run = train_imported(imported, tmp_path / "run", f"--sequence={sequence}", *labels)
+    expected = {(row["clip_id"], row["frame_index"]): row for row in evaluate(run, imported)}
+    output = tmp_path / "frames.csv"
+    done = predict(run, f"--output={output}", imported / "new")
+    found = read_rows(output)
+    assert len(found) == len(expected)
+    for row in found:
+        clip_id = row["clip"].removeprefix(f"{imported}/new/").removesuffix(".npy")
+        wanted = expected[clip_id, row["frame_index"]]
+        assert (row["timestamp_sec"], row["predicted"]) == ("", wanted["predicted"])
+        assert float(row["early"]) == pytest.approx(float(wanted["early"]), abs=1e-6)
+    assert {line.split()[1] for line in done.stdout.splitlines()} == {"frame"}
+
+
+def test_clips_are_named_from_python(imported, feature_run):
+    dataset = imported / "new.h5" / "rise" / "test_1"
+    sources = [
+        dataset,
+        imported / "new.h5",
+        imported / "gone.npy",
+        imported / "new/rise/test_1.npy",
+    ]
+    first, whole_file, gone, last = Predictor(feature_run).predict_clips(sources)
+    np.testing.assert_array_equal(first.probabilities, last.probabilities)
+    assert first.source == dataset and not first.failure
+    assert whole_file.failure == (
+        f"{imported}/new.h5: expected a clip, as FILE.npy or as FILE.h5/DATASET. Received: an HDF5 "
+        "file, whose datasets are clips. Name these."
+    )
+    assert gone.failure == (
+        f"{imported}/gone.npy: expected features, as FILE.npy or as FILE.h5/DATASET, received: No "
+        "such file or directory. Check the path and its permissions."
+    )
+    with no_more_open_files(), pytest.raises(OSError, match=r"Too many open files"):
+        next(Predictor(feature_run).predict_clips(sources))
+
+
+def test_new_features_are_explained_without_pictures(imported, feature_run, tmp_path):
+    source = imported / "new" / "rise" / "test_0.npy"
+    done = predict(
+        feature_run, f"--explain={tmp_path / 'why'}", source, imported / "new.h5" / "fall"
+    )
+    names = ["test_0.npy", *(f"test_{i}" for i in range(4))]
+    assert {x.name for x in (tmp_path / "why").iterdir()} == {
+        f"{name}.{ending}" for name in names for ending in ("csv", "png")
+    }
+    rows = read_rows(tmp_path / "why" / "test_0.npy.csv")
+    assert len(rows) == 4 and {row["timestamp_sec"] for row in rows} == {""}
+    _, answer, probability = done.stdout.splitlines()[0].split()[:3]
+    assert float(rows[-1][answer]) == pytest.approx(float(probability), abs=1e-3)
+    with Image.open(tmp_path / "why" / "test_0.npy.png") as picture:
+        picture.load()
+        assert picture.width > 1000
+
+
+def test_all_datasets_of_a_file_and_npy_files_of_a_folder_are_clips(feature_run, tmp_path):
+    frame = np.ones((1, 6))
+    path = write_features(tmp_path / "new.h5", {"a 10": frame, "a 2": frame, "b/c/d.npy": frame})
+    with h5py.File(path, "r+") as file:
+        file["b/back"] = file["b"]
+    folder = write_features(tmp_path / "new", {"x/y": frame, "x/z": frame})
+    (folder / "x" / "notes.txt").touch()
+    (folder / "x" / "back").symlink_to(folder)
+    done = predict(feature_run, path, path / "b", folder)
+    assert [line.split("   ")[0].rstrip() for line in done.stdout.splitlines()] == [
+        f"{path}/a 2",
+        f"{path}/a 10",
+        f"{path}/b/c/d.npy",
+        f"{path}/b/c/d.npy",
+        f"{folder}/x/y.npy",
+        f"{folder}/x/z.npy",
+    ]
+    assert f"Passed over, as no .npy files by their names: 1, such as {folder}/x/no" in done.stderr
+
+
+def test_features_of_several_views_are_averaged(tmp_path):
+    """No import makes them, but a cache may hold such."""
+    clips = make_ramps(4, split="train")
+    features = {clip: np.stack([maps, -maps], axis=1) for clip, maps in clips.items()}
+    run = train(write_cache(tmp_path / "cache", features, views="flip"), tmp_path / "run")
+    maps = next(iter(features.values()))
+    np.save(tmp_path / "both.npy", maps)
+    np.save(tmp_path / "one.npy", maps[:, 0])
+    both, one = Predictor(run).predict_clips([tmp_path / "both.npy", tmp_path / "one.npy"])
+    np.testing.assert_array_equal(both.sequences[1].feature_maps, -both.sequences[0].feature_maps)
+    assert "one.npy: expected shape [T, 2, 6], as the clips that the run was" in one.failure
