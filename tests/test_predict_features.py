@@ -86,7 +86,8 @@ def test_clips_are_named_from_python(imported, feature_run):
         imported / "gone.npy",
         imported / "new/rise/test_1.npy",
     ]
-    first, whole_file, gone, last = Predictor(feature_run).predict_clips(sources)
+    predictor = Predictor(feature_run)
+    first, whole_file, gone, last = predictor.predict_clips(sources)
     np.testing.assert_array_equal(first.probabilities, last.probabilities)
     assert first.source == dataset and not first.failure
     assert whole_file.failure == (
@@ -98,7 +99,21 @@ def test_clips_are_named_from_python(imported, feature_run):
         "such file or directory. Check the path and its permissions."
     )
     with no_more_open_files(), pytest.raises(OSError, match=r"Too many open files"):
-        next(Predictor(feature_run).predict_clips(sources))
+        next(predictor.predict_clips(sources))
+
+
+def test_the_frames_of_a_long_clip_are_those_that_are_chosen(feature_run, tmp_path):
+    maps = np.arange(1, 6001, dtype=np.float32).reshape(1000, 6)
+    np.save(tmp_path / "long.npy", maps)
+    predictor = Predictor(feature_run, num_windows=2)
+    (prediction,) = predictor.predict_clips([tmp_path / "long.npy"])
+    for sequence, frames in zip(
+        prediction.sequences, ([62, 187, 312, 437], [562, 687, 812, 937]), strict=True
+    ):
+        assert np.abs(sequence.frame_index - frames).max() <= 1
+        wanted = maps[sequence.frame_index].astype(np.float16)
+        np.testing.assert_array_equal(sequence.feature_maps, wanted)
+    np.testing.assert_array_equal(prediction.clock.frame_index, np.arange(1000))
 
 
 def test_new_features_are_explained_without_pictures(imported, feature_run, tmp_path):
