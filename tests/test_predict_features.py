@@ -91,8 +91,8 @@ def test_clips_are_named_from_python(imported, feature_run):
     np.testing.assert_array_equal(first.probabilities, last.probabilities)
     assert first.source == dataset and not first.failure
     assert whole_file.failure == (
-        f"{imported}/new.h5: expected a clip, as FILE.npy or as FILE.h5/DATASET. Received: an HDF5 "
-        "file, whose datasets are clips. Name these."
+        f"{imported}/new.h5: expected a clip, as FILE.npy or as FILE.h5/DATASET. Received: a "
+        "folder or a whole HDF5 file. Name the clips in it, one by one."
     )
     assert gone.failure == (
         f"{imported}/gone.npy: expected features, as FILE.npy or as FILE.h5/DATASET, received: No "

@@ -67,7 +67,7 @@ class NewFeatures:
                 if name == ".":
                     raise ValueError(
                         f"{source}: expected a clip, as FILE.npy or as FILE.h5/DATASET. Received: "
-                        "an HDF5 file, whose datasets are clips. Name these."
+                        "a folder or a whole HDF5 file. Name the clips in it, one by one."
                     )
                 array = read_array(name)
                 others = "the clips that the run was trained on"
