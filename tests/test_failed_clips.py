@@ -24,6 +24,9 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.source_stat import read_source_stat
 from lrcn.common.unreadable import UnreadableClipError
 
+# What Linux lets nobody read, not even root.
+_WRITTEN_ONLY = "/proc/sys/vm/drop_caches"
+
 
 def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
     path = tmp_path / "vgg16.weights.h5"
@@ -190,20 +193,27 @@ def test_clips_do_not_fail_where_no_more_files_can_be_opened(tmp_path, name):
         assert len(step(source)) == len(before)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
+@pytest.mark.skipif(not os.path.exists(_WRITTEN_ONLY), reason="no file that root may not read")
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    # The first bytes of a process's memory are nobody's: as of a broken disk.
+    [("/proc/self/mem", "Input/output error"), (_WRITTEN_ONLY, "Permission denied")],
+)
 @pytest.mark.parametrize("name", ["clip", "clip.png", "clip.gif", "clip.mp4"])
-def test_a_clip_on_a_disk_that_fails_is_not_said_to_be_damaged(tmp_path, name):
+def test_a_clip_that_the_system_does_not_let_read_is_not_said_to_be_damaged(
+    tmp_path, name, file, reason
+):
     source = broken = tmp_path / name
     if name == "clip":
         source.mkdir()
         broken = source / "0.png"
-    broken.symlink_to("/proc/self/mem")  # whose first bytes are nobody's: as of a broken disk
+    broken.symlink_to(file)
     for step in (decode, estimate_num_frames) if name == "clip.mp4" else (decode,):
-        with pytest.raises(UnreadableClipError, match="Input/output error") as caught:
+        with pytest.raises(UnreadableClipError, match=reason) as caught:
             step(source)
         told = str(caught.value)
-        assert told.startswith(str(broken)) and told.endswith("Run the same command again.")
-        assert "may be whole" in told and "damaged" not in told
+        assert told.startswith(str(broken)) and told.endswith("un the same command again.")
+        assert "may be whole" in told and "damaged" not in told and "Replace" not in told
 
 
 def test_a_video_that_goes_while_it_is_decoded_is_a_failed_clip(tmp_path):

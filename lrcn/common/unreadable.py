@@ -11,6 +11,7 @@ from lrcn.common.clip import escape_control
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 _DISK_FAILURES = {errno.EIO, errno.ESTALE}
+_REFUSALS = {errno.EACCES, errno.EPERM}
 # More than a decoder takes for pictures of 8K.
 _ENOUGH_BYTES = 1 << 30
 
@@ -44,9 +45,12 @@ def raise_if_machine_lacks(error: Exception) -> None:
 
 
 def choose_remedy(error: Exception, of_file: str) -> str:
-    """What to do about a file: `of_file`, but where its disk fails it may be whole."""
-    if getattr(error, "errno", None) in _DISK_FAILURES:
+    """What to do about a file: `of_file`, but one that the system keeps from us may be whole."""
+    number = getattr(error, "errno", None)
+    if number in _DISK_FAILURES:
         return "Its disk, or the way to it, fails, and it may be whole. Run the same command again."
+    if number in _REFUSALS:
+        return "It may be whole: check its permissions, and run the same command again."
     return of_file
 
 
