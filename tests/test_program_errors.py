@@ -1,10 +1,11 @@
 """How a program tells of what the system refuses, or fails at: where, and what to do."""
 
 import os
+import subprocess
 
 import numpy as np
 import pytest
-from commands import run_program
+from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_data import write_cache
 
 from lrcn.common.clip import Clip
@@ -34,6 +35,22 @@ def test_a_disk_that_fails_amid_a_file_is_told_with_the_file(cache_copy, name):
     done = run_program("extract_features.verify", f"--cache_dir={cache_copy}", check=False)
     told = f"error: [Errno 5] Input/output error: '{cache_copy / name}'. Check the disk, or the way"
     assert done.returncode == 1 and told in done.stderr
+
+
+def test_no_room_for_temporary_files_is_told_as_that(clips_dir):
+    """Where TensorFlow starts it looks for a folder of them; Python says that there is none."""
+    command = make_command("extract_features.plan", f"--data={clips_dir}", *SMALL_BACKBONE)
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: [Errno 2] No usable temporary directory found in ['" in done.stderr
+    assert done.stderr.endswith(
+        "]. Make room in one, or name another that files can be made in: TMPDIR=...\n"
+    )
 
 
 def test_a_file_where_a_folder_would_go(tmp_path):

@@ -26,6 +26,8 @@ _REMEDIES = {
 }
 # What says that there is too little room to start, and has no number.
 _LIMITS = ("can't start new thread", "failed to map segment from shared object")
+# What Python says of folders of which none takes a file; its number is that of one that is missing.
+_NO_TEMPORARY_FOLDER = "No usable temporary directory found"
 
 # What takes less memory, of which a program has some or none.
 _MEMORY_FLAGS = (
@@ -70,6 +72,8 @@ def describe_expected(error: Exception, *, flag_names: Container[str]) -> str | 
         return f"{error}. Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8."
     if any(reason in str(error) for reason in _LIMITS):
         return f"{error}. Raise the limits of memory (`ulimit -v`) and of threads (`ulimit -u`)."
+    if _NO_TEMPORARY_FOLDER in str(error):
+        return f"{error}. Make room in one, or name another that files can be made in: TMPDIR=..."
     if isinstance(error, (ValueError, OSError, RuntimeError)):
         remedy = _REMEDIES.get(getattr(error, "errno", None))
         return str(error) if remedy is None else f"{error}. {remedy}"
