@@ -182,13 +182,14 @@ def test_a_failed_download_says_where_to_put_the_file(tmp_path):
     assert not (tmp_path / "cache" / "cache.json").exists()
 
 
-def test_a_failed_download_without_a_home_says_where_keras_looks(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["HOME", "KERAS_HOME"])
+def test_a_failed_download_says_where_keras_looks_without_a_folder(monkeypatch, tmp_path, name):
     def fail(**arguments):
         raise OSError("no network")
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
-    monkeypatch.setenv("HOME", f"{tmp_path}/gone")
     monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setenv(name, f"{tmp_path}/gone")
     with refusal("(no network). Put", FileNotFoundError) as refused:
         backbone.build_vgg16(weights="imagenet", cut="block5_pool", image_size=32)
     assert " into /tmp/.keras/models, where Keras looks for it" in str(refused.value)

@@ -45,16 +45,21 @@ def build_with_imagenet_weights(arguments: dict):
     except Exception as error:  # Keras raises bare Exception where the download fails
         suffix = "" if arguments["include_top"] else "_notop"
         name = f"vgg16_weights_tf_dim_ordering_tf_kernels{suffix}.h5"
-        # As Keras has it: a user without a home, or with one that cannot be written to, has /tmp.
-        home = os.path.expanduser("~")
-        base = home if os.access(home, os.W_OK) else "/tmp"
-        folder = Path(os.environ.get("KERAS_HOME", f"{base}/.keras")) / "models"
+        folder = _find_keras_folder() / "models"
         raise FileNotFoundError(
             f"Could not get the ImageNet weights of VGG16 ({error}). Put {name} into {folder}, "
             "where Keras looks for it, or pass any VGG16 file as --weights=FILE (with make: "
             "WEIGHTS=FILE). For a new cache, --weights=random needs no file, but its features have "
             "learnt nothing."
         ) from error
+
+
+def _find_keras_folder() -> Path:
+    """Where Keras looks: in /tmp without a home, or where it may not write to the folder in it."""
+    home = os.path.expanduser("~")
+    base = home if os.access(home, os.W_OK) else "/tmp"
+    folder = os.path.expanduser(os.environ.get("KERAS_HOME", f"{base}/.keras"))
+    return Path(folder if os.access(folder, os.W_OK) else "/tmp/.keras")
 
 
 def load_weights_file(vgg16, path: Path) -> None:
