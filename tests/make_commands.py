@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from commands import ROOT
+from program_forks import OTHERS_PYTHON, can_fork, serve_others
 
 # What `make test` itself was given is not meant for these.
 _OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "FLAGS", "PYTHON"}
@@ -30,7 +31,10 @@ def prepare_make(folder: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Returns what runs make in earnest, on the environment of these tests and in `folder/work`."""
     python = folder / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    command = [sys.executable]
+    if can_fork(os.environ):
+        command += ["-ISc", OTHERS_PYTHON, serve_others()]
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     python.chmod(0o755)
     (folder / "venv" / ".setup-done").touch()
 

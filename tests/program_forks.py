@@ -14,6 +14,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -67,6 +69,29 @@ class Fork:
         return self.returncode
 
 
+# What is `python` to others: the address, and then the command line.
+OTHERS_PYTHON = r"""
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect("\0" + sys.argv[1])
+    message = json.dumps(["start", os.getcwd(), *sys.argv[2:]])
+    socket.send_fds(server, [message.encode()], [1, 2])
+    server.send(b'["wait", %s, null]' % server.recv(99))
+    sys.exit(int(server.recv(99)))
+"""
+
+
+@functools.cache
+def serve_others() -> str:
+    """Lets programs that are none of ours, such as make, start forks; returns the address."""
+    address = f"lrcn-tests-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"\0{address}")  # of no file, which would have to go again
+        listener.listen()
+        _ask(["serve"], [listener.fileno()])
+    return address
+
+
 def _ask(message: list, descriptors: list[int] = ()):
     connection = _start_server().connection
     socket.send_fds(connection, [json.dumps(message).encode()], descriptors)
@@ -103,8 +128,9 @@ def _serve(connection: socket.socket) -> None:
                 process.kill()
             return
         request, *arguments = json.loads(message)
-        if request == "start":
-            process = fork.Process(target=_run, args=(arguments, streams, connection))
+        if request in ("start", "serve"):
+            target = functools.partial(_run, arguments) if arguments else _serve_others
+            process = fork.Process(target=target, args=(streams, connection))
             process.start()
             processes[process.pid] = process
             answer = process.pid
@@ -117,6 +143,13 @@ def _serve(connection: socket.socket) -> None:
             if answer is not None:
                 del processes[pid]
         connection.send(json.dumps(answer).encode())
+
+
+def _serve_others(streams: list[int], connection: socket.socket) -> None:
+    connection.close()
+    with socket.socket(fileno=streams[0]) as listener:
+        while True:
+            _serve(listener.accept()[0])
 
 
 def _run(arguments: list[str], streams: list[int], connection: socket.socket) -> None:
@@ -141,12 +174,17 @@ def _import_packages() -> None:
 
     own_process()
     import_tensorflow()
-    # What programs import besides.
+    # What programs import besides, and what is imported by that when it is first used.
     import av  # noqa: F401
+    import deflate  # noqa: F401
     import h5py  # noqa: F401
-    import PIL.Image  # noqa: F401
+    import PIL.Image
+    import PIL.ImageOps
     import scipy.stats  # noqa: F401
     import sklearn.metrics  # noqa: F401
+    import tensorboard.summary._tf.summary  # noqa: F401
+
+    PIL.Image.init()
 
     for name in [name for name in sys.modules if name.split(".")[0] == "lrcn"]:
         del sys.modules[name]
@@ -155,4 +193,8 @@ def _import_packages() -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the tests
     _import_packages()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    with tempfile.TemporaryDirectory() as folder:
+        # What is ours is compiled for the first fork that imports it, also where Python is told to
+        # leave no bytecode beside the sources.
+        sys.dont_write_bytecode, sys.pycache_prefix = False, folder
+        _serve(socket.socket(fileno=int(sys.argv[1])))
