@@ -109,7 +109,7 @@ def test_splits_that_change_as_it_starts_are_those_of_neither_phase(block4_dir, 
         "runpy.run_module('train_head.fine_tune', run_name='__main__')\n"
     )
     flags = (f"--cache_dir={cache.cache_dir}", f"--run_dir={run.path}", "--rnn=none")
-    run_python(program, *flags, *SMALL_FLAGS)
+    run_python(program, *flags, *SMALL_FLAGS, "--epochs=1", "--tune_epochs=1")
     assert not other.exists()
     assert read_manifest(run.manifest_path) == clips
     assert read_manifest(RunDir(run.head_path).manifest_path) == clips

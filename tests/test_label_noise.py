@@ -86,7 +86,7 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
     done = run_program(
         "train_head.label_noise",
         *(f"--cache_dir={cache_dir}", f"--output_dir={output_dir}", "--folds=2"),
-        *(*SMALL_HEAD, "--epochs=1"),
+        *(*SMALL_HEAD, "--epochs=1", "--rnn=none"),
     )
     assert done.stderr.count("No clip is in the val split") == 1, "not of each fold"
     with open(output_dir / "label_noise.csv", encoding="utf-8", newline="") as file:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from commands import SMALL_HEAD
 from make_commands import list_flags, run_make
-from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, extract
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.open_cache import create_cache, read_cache
 from lrcn.common.run_dir import RunDir
 
 
@@ -26,7 +26,7 @@ def test_fine_tuning_follows_the_cache_of_the_head(make, clips_dir, tmp_path):
         SMALL_PIPELINE,
         cache_dir=work / "cache",
     )
-    flags = f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1"
+    flags = f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1 --rnn=none"
     done = make("finetune", f"DATA={clips_dir}", flags)
     assert done.stdout.startswith("top-1 ")
     head, tuned = read_cache(work / "cache"), read_cache(work / "cache_block4_pool")
@@ -60,9 +60,14 @@ def test_fine_tuning_takes_no_other_frames_than_the_head(make, cache_dir, tmp_pa
     work = tmp_path / "work" / "clips"
     shutil.copytree(cache_dir, work / "cache")  # made anew since, of all frames
     data, selection = Path(read_cache(cache_dir).data_root), FrameSelection(max_frames=3)
-    settings = dataclasses.replace(SMALL_SETTINGS, cut="block4_pool", selection=selection)
+    contract = dataclasses.replace(
+        read_cache(cache_dir).contract,
+        cut="block4_pool",
+        feature_shape=(2, 2, 512),
+        frame_selection=str(selection),
+    )
     tuned_dir = work / "cache_block4_pool"
-    extract(data, tuned_dir, settings)
+    create_cache(tuned_dir, contract=contract, data_root=data)
     done = make("finetune", f"DATA={data}", status=2)
     assert "made with frame_selection=max_frames=3, but this command needs" in done.stderr
     assert f"{tuned_dir} was made with other settings, remove it" in done.stderr

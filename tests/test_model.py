@@ -1,5 +1,6 @@
 """Tests the head."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -25,9 +26,15 @@ RNNS_AND_OUTPUTS = [
 ]
 
 
+@functools.cache
+def make_ragged_head(rnn, output):
+    """A head that several tests ask, and none changes."""
+    return make_head(sequence="ragged", rnn=rnn, output=output)
+
+
 @pytest.mark.parametrize(("rnn", "output"), RNNS_AND_OUTPUTS)
 def test_padding_and_batch_mates_do_not_change_logits(rnn, output):
-    head = make_head(sequence="ragged", rnn=rnn, output=output)
+    head = make_ragged_head(rnn, output)
     clips = [make_maps(1, length, seed=length)[0] for length in (3, 1, 6)]
     together = run_head(head, make_ragged_inputs(clips, num_frames=9))
     for clip, logits in zip(clips, together, strict=True):
@@ -38,7 +45,7 @@ def test_padding_and_batch_mates_do_not_change_logits(rnn, output):
 
 @pytest.mark.parametrize(("rnn", "output"), RNNS_AND_OUTPUTS)
 def test_ragged_equals_fixed_at_equal_length(rnn, output):
-    ragged = make_head(sequence="ragged", rnn=rnn, output=output)
+    ragged = make_ragged_head(rnn, output)
     fixed = make_head(sequence="fixed", rnn=rnn, output=output)
     for a, b in zip(ragged.get_weights(), fixed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -12,10 +12,13 @@ from conftest import make_moving_square
 from media import write_frame_folder
 from refusals import refusal
 from small_data import make_config
-from small_extraction import SMALL_SETTINGS, extract
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
+from extract_features.extract import extract_features
+from extract_features.given_data import DataSettings
+from lrcn.common.clip import Clip
 from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest
+from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
@@ -110,11 +113,22 @@ def test_clips_are_predicted_as_evaluated(
 
 @pytest.fixture(scope="module")
 def thinned_cache(clips_dir, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("thinned") / "cache"
+    """Of three clips of each class, all to be learnt."""
+    folder = tmp_path_factory.mktemp("thinned")
+    clips = [
+        Clip(f"{label}_{i}", f"{label}/clip_{i}", label, "train")
+        for label in ("left", "right")
+        for i in range(3)
+    ]
+    write_manifest(folder / "clips.csv", clips)
     selection = FrameSelection(frame_stride=2, max_frames=4)
-    settings = dataclasses.replace(SMALL_SETTINGS, selection=selection, views="five_crop")
-    extract(clips_dir, folder, settings)
-    return read_cache(folder)
+    extract_features(
+        DataSettings(data=folder / "clips.csv", data_root=clips_dir, val_fraction=0),
+        dataclasses.replace(SMALL_SETTINGS, selection=selection, views="five_crop"),
+        SMALL_PIPELINE,
+        cache_dir=folder / "cache",
+    )
+    return read_cache(folder / "cache")
 
 
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])
@@ -126,7 +140,7 @@ def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
     config = make_config(sequence=sequence, **settings)
     train_run(config, TrainingData(thinned_cache), run=run, checkpoint_sec=60)
     expected = evaluate_all(run, thinned_cache.cache_dir, splits=["train"])
-    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"][:4]
+    clips = read_manifest(run.manifest_path)[1:5]
     predictions = Predictor(run).predict_clips([clips_dir / clip.path for clip in clips])
     found = [prediction.probabilities[0] for prediction in predictions]
     assert found == pytest.approx([expected[clip.clip_id] for clip in clips], abs=1e-3)

@@ -26,7 +26,11 @@ from train_head.training_data import TrainingData
 def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):
     run = RunDir(tmp_path / "run")
     flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={run.path}", *SMALL_HEAD)
-    done = run_with_small_files("train_head", *flags, "--fc_units=256", max_file_bytes=2**14)
+    done = run_with_small_files(
+        "train_head",
+        *(*flags, "--rnn=none", "--fc_units=1024", "--epochs=1"),
+        max_file_bytes=2**14,
+    )
     assert done.returncode == 1
     assert f"File too large: '{run.model_path}'. Raise the limit" in done.stderr
     assert not [path for path in run.path.iterdir() if "tmp" in path.name]
