@@ -52,7 +52,7 @@ define_setting(
     "rnn_layers",
     "RNNs on top of each other, each reading the sequence that the one below gives.",
     lowest=1,
-    highest=100,  # each takes TensorFlow 10 MB and a second to begin, and none helps beyond a few
+    highest=100,  # TensorFlow takes minutes to begin with so many
 )
 define_setting("rnn_units", "Units of each RNN.", lowest=1)
 define_setting(
