@@ -189,11 +189,18 @@ def test_a_value_out_of_range_is_answered_at_once(flag, text):
 
 
 def test_a_number_that_no_machine_counts_to_is_answered_by_name():
-    for module, flag in (("train_head", "epochs"), ("train_head.evaluate", "windows")):
+    for flag in ("epochs", "seq_len"):
         flags = ("--cache_dir=a", "--run_dir=b", f"--{flag}={10**24}", "--only_check_args")
-        done = run_program(module, *flags, check=False)
+        done = run_program("train_head", *flags, check=False)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == f"error: --{flag}={10**24}: expected {2**53} at most. Lower it.\n"
+
+
+@pytest.mark.parametrize("module", ["train_head.evaluate", "train_head.predict"])
+def test_more_windows_than_lists_can_hold_are_refused(module):
+    done = run_program(module, "--run_dir=a", "--windows=1000001", "--only_check_args", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--windows=1000001: 1000001 is not an integer in the range [1, 1000000]" in done.stderr
 
 
 def test_a_flagfile_gives_the_flags(tmp_path):
