@@ -19,7 +19,7 @@ class ExtractionProgress:
         return self
 
     def __exit__(self, *_):
-        self._shown.__exit__()
+        self._shown.close()
 
     def add_frames(self, count: int) -> None:
         """Counts frames that have passed the backbone."""

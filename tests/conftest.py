@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 
-import numpy as np
 import pytest
 from browser import find_chromium, open_page
 from commands import SMALL_HEAD, run_program
 from frame_data import write_walks
 from make_commands import prepare_make
-from media import write_frame_folder, write_video
+from moving_squares import write_moving_squares
 from small_cache import SMALL
 from small_data import SCORED_SETTINGS, copy_cache, make_ramps, train, write_cache
 from small_extraction import SMALL_SETTINGS, extract
@@ -29,8 +28,6 @@ from lrcn.common.tensorflow_start import import_tensorflow, own_process
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 own_process()  # TensorFlow starts as in the programs
 
-CLIPS_PER_CLASS = 8
-
 
 def pytest_collectstart():
     # Before a test imports Keras by itself: only the programs' kernels round as the programs do.
@@ -39,18 +36,9 @@ def pytest_collectstart():
 
 @pytest.fixture(scope="session")
 def clips_dir(tmp_path_factory):
-    """A tree of the classes `left` and `right`, not to be changed: each clip of the one is a clip
-    of the other played in reverse. The last clip of each class is a video, the others are folders
-    of frames; they have 5 to 12 frames of 32 px.
-    """
+    """The clips of `write_moving_squares`, not to be changed."""
     folder = tmp_path_factory.mktemp("data") / "clips"
-    for i in range(CLIPS_PER_CLASS):
-        frames = make_moving_square(np.random.RandomState(i), num_frames=5 + i)
-        for label, in_order in (("right", frames), ("left", frames[::-1])):
-            if i == CLIPS_PER_CLASS - 1:
-                write_video(folder / label / f"clip_{i}.mp4", in_order, fps=10)
-            else:
-                write_frame_folder(folder / label / f"clip_{i}", in_order)
+    write_moving_squares(folder)
     return folder
 
 
@@ -60,17 +48,6 @@ def cache_dir(clips_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("features") / "cache"
     extract(clips_dir, folder)
     return folder
-
-
-def make_moving_square(random: np.random.RandomState, *, num_frames: int) -> np.ndarray:
-    """Makes a bright square that goes from left to right, [T, 32, 32, 3] uint8."""
-    frames = np.full((num_frames, 32, 32, 3), random.randint(90, 130), np.uint8)
-    colour = random.randint(180, 256, size=3)
-    top = random.randint(4, 16)
-    for t in range(num_frames):
-        left = round(20 * t / (num_frames - 1))
-        frames[t, top : top + 12, left : left + 12] = colour
-    return frames
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from commands import find_readme_program, run_program
-from conftest import make_moving_square
 from media import write_frame_folder
+from moving_squares import make_moving_square
 from refusals import refusal
 from small_data import make_config
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS

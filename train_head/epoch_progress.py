@@ -17,7 +17,7 @@ class EpochProgress(keras.callbacks.Callback):
 
     def __exit__(self, *_):
         if self._shown is not None:
-            self._shown.__exit__()
+            self._shown.close()
 
     def on_epoch_begin(self, epoch, logs=None):
         part = f"epoch {epoch + 1} of {self.params['epochs']}"
@@ -27,4 +27,4 @@ class EpochProgress(keras.callbacks.Callback):
         self._shown.show(batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._shown.__exit__()
+        self._shown.close()

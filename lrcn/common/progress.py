@@ -25,8 +25,7 @@ class Progress:
         """
         self._total = total
         self._what = f"{total:,} {unit}"
-        self._part = part
-        self._named_part = f"{part}: " if part else ""
+        self._part = f"{part}: " if part else ""
         self._start_sec = self._shown_sec = time.monotonic()
         self._bar = None
 
@@ -34,8 +33,7 @@ class Progress:
         return self
 
     def __exit__(self, *_):
-        if self._bar is not None:
-            self._bar.stop()
+        self.close()
 
     def show(self, done: int, note: str = "") -> None:
         """Shows how many are done, and what else there is to say of it."""
@@ -44,13 +42,18 @@ class Progress:
         elif time.monotonic() - self._shown_sec >= _PLAIN_INTERVAL_SEC:
             self._log(done, note)
 
+    def close(self) -> None:
+        """Ends the live line; the end of a context manager does."""
+        if self._bar is not None:
+            self._bar.stop()
+
     def _show_bar(self, done: int, note: str) -> None:
         if self._bar is None:
             if self._part and time.monotonic() - self._start_sec < _PART_AFTER_SEC:
                 return
             self._bar = _make_bar(transient=bool(self._part))
             self._bar.start()
-            self._bar.add_task(self._named_part, total=self._total, what=self._what, note="")
+            self._bar.add_task(self._part, total=self._total, what=self._what, note="")
         (task_id,) = self._bar.task_ids
         self._bar.update(task_id, completed=done, note=note)
 
@@ -61,7 +64,7 @@ class Progress:
             elapsed_sec = self._shown_sec - self._start_sec
             left = name_duration(elapsed_sec / done * (self._total - done))
         note = f", {note}" if note else ""
-        logging.info("%s%s of %s%s, %s left", self._named_part, f"{done:,}", self._what, note, left)
+        logging.info("%s%s of %s%s, %s left", self._part, f"{done:,}", self._what, note, left)
 
 
 def _make_bar(*, transient: bool):
