@@ -18,7 +18,6 @@ from absl import logging
 from sklearn.random_projection import SparseRandomProjection
 
 from lrcn.common.clip import SPLITS, Clip
-from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.wording import name_count
@@ -156,7 +155,8 @@ def _read_vectors(cache: FeatureCache, clips: list[Clip]) -> tuple[np.ndarray, n
     vectors = np.empty((len(clips), min(num_features, _MAX_DIMS)), np.float32)
     total = np.zeros(num_features, np.float64)
     for row, clip in zip(vectors, clips, strict=True):
-        roots, lengths = _embed(_read_frames(cache, clip, _SEARCHED_FRAMES).feature_maps)
+        chosen = _choose_frames(cache, clip, _SEARCHED_FRAMES)
+        roots, lengths = _embed(cache.read_maps(clip.clip_id, frames=chosen))
         vector = _scale(roots.mean(axis=0), lengths.mean())
         total += vector
         row[:] = vector if projection is None else projection @ vector
@@ -168,7 +168,8 @@ def _compare(cache: FeatureCache, clip_a: Clip, clip_b: Clip, mean: np.ndarray) 
     """Compares two clips, and each frame of the one with each of the other."""
     vectors, frames, frame_index = [], [], []
     for clip in (clip_a, clip_b):
-        features = _read_frames(cache, clip, _COMPARED_FRAMES)
+        chosen = _choose_frames(cache, clip, _COMPARED_FRAMES)
+        features = cache.read_clip(clip.clip_id, frames=chosen)
         roots, lengths = _embed(features.feature_maps)
         vector = _scale(roots.mean(axis=0, keepdims=True), lengths.mean()) - mean
         vectors.append(_normalise(vector))
@@ -203,10 +204,9 @@ def _round(cosine: np.ndarray) -> float:
     return min(1.0, round(cosine.item(), 6))
 
 
-def _read_frames(cache: FeatureCache, clip: Clip, max_frames: int) -> ClipFeatures:
+def _choose_frames(cache: FeatureCache, clip: Clip, max_frames: int) -> np.ndarray:
     num_frames = cache.count_frames(clip.clip_id)
-    frames = sample_segment_centres(num_frames, min(num_frames, max_frames))
-    return cache.read_clip(clip.clip_id, frames=frames)
+    return sample_segment_centres(num_frames, min(num_frames, max_frames))
 
 
 def _embed(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -56,7 +56,7 @@ class FeatureCache:
         self.manifest_path = cache_dir / "manifest.csv"
         self.classes_path = cache_dir / "classes.txt"
         self.failures_path = cache_dir / "failures.csv"
-        # Of the clips that were read, 12 bytes a view of a frame.
+        # Of the clips that were read or counted, 12 bytes a view of a frame.
         self._tables: dict[str, FrameTable] = {}
         self._sources: dict[str, SourceStat] = {}
         self._clocks: dict[str, ClipClock] = {}  # as many bytes
@@ -128,6 +128,8 @@ class FeatureCache:
         if clip_id in self._clocks:
             return len(self._clocks[clip_id].frame_index)
         with self._open_maps(clip_id) as file:
+            # Who counts frames reads some next, and then without HDF5.
+            self._locate_frames(clip_id, file)
             return file["feature_maps"].shape[0]
 
     def digest_sources(self, clip_ids: Iterable[str]) -> str:
@@ -209,7 +211,7 @@ class FeatureCache:
         return self._sources[clip_id]
 
     def _read_maps(self, clip_id, file, frames, view, out=None):
-        table = locate_frames(file, self.contract.feature_shape)
+        table = self._locate_frames(clip_id, file)
         if table is None:
             of_view = None if self.contract.num_views == 1 else view
             maps = read_by_hdf5(file["feature_maps"], frames, view=of_view)
@@ -217,8 +219,13 @@ class FeatureCache:
                 return maps
             out[...] = maps
             return out
-        self._tables[clip_id] = table
         return table.read(file.id.get_vfd_handle(), frames, view=view, out=out)
+
+    def _locate_frames(self, clip_id: str, file: h5py.File) -> FrameTable | None:
+        table = locate_frames(file, self.contract.feature_shape)
+        if table is not None:
+            self._tables[clip_id] = table
+        return table
 
     @contextlib.contextmanager
     def _open_clip(self, clip_id: str) -> Iterator[h5py.File]:
