@@ -13,6 +13,7 @@ from extract_features.feature_shape import find_feature_shape
 from extract_features.feature_source import FeatureSources, read_feature_stat
 from extract_features.filling import fill_cache
 from extract_features.given_data import DataSettings, read_given_data
+from extract_features.progress import ExtractionProgress
 from extract_features.same_data import check_moved_data
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import Job, Worklist
@@ -79,22 +80,27 @@ class _Import:
         start_sec = time.monotonic()
         result = ExtractionResult()
         num_values, num_empty = np.zeros(3, np.int64), {}
-        for job in work.pending:
-            try:
-                array = self.read_array(job.clip.clip_id)
-                check_shape(array, job.clip.clip_id, self.contract, others="most clips")
-            except (ValueError, OSError) as error:
-                result.failures.append((job.clip, str(error)))
-                continue
-            *of_clip, num_empty[job.clip.clip_id] = _copy_clip(array, job, cache, result)
-            num_values += of_clip
+        with ExtractionProgress(len(work.pending)) as progress:
+            for job in work.pending:
+                clip_id = job.clip.clip_id
+                try:
+                    array = self.read_array(clip_id)
+                    check_shape(array, clip_id, self.contract, others="most clips")
+                except (ValueError, OSError) as error:
+                    result.failures.append((job.clip, str(error)))
+                else:
+                    *of_clip, num_empty[clip_id] = _copy_clip(array, job, cache, result, progress)
+                    num_values += of_clip
+                progress.add_clip()
         _warn_if_small(num_values)
         _warn_if_empty({clip_id: number for clip_id, number in num_empty.items() if number})
         result.elapsed_sec = time.monotonic() - start_sec
         return result
 
 
-def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -> np.ndarray:
+def _copy_clip(
+    array, job: Job, cache: FeatureCache, result: ExtractionResult, progress: ExtractionProgress
+) -> np.ndarray:
     """Returns the sum of what `iter_maps` counts, zeros where the clip fails."""
     clip, num_values = job.clip, np.zeros(4, np.int64)
     try:
@@ -107,6 +113,7 @@ def _copy_clip(array, job: Job, cache: FeatureCache, result: ExtractionResult) -
                     timestamp_sec=[float("nan")] * len(maps),
                 )
                 num_values += counts
+                progress.add_frames(len(maps))
             if read_feature_stat(job.source) != job.source_stat:
                 raise ValueError(
                     f"{job.source}: changed since the import began, so the features of "

@@ -1,4 +1,4 @@
-"""Shows how far an extraction is."""
+"""Shows how far an extraction is, or an import."""
 
 import time
 
@@ -22,7 +22,7 @@ class ExtractionProgress:
         self._shown.close()
 
     def add_frames(self, count: int) -> None:
-        """Counts frames that have passed the backbone."""
+        """Counts frames that have passed the backbone, or were copied."""
         self._frames += count
         self._show()
 

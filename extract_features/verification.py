@@ -22,6 +22,7 @@ from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.clip_folder import is_hidden
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.progress import Progress
 from lrcn.common.unreadable import UnreadableClipError
 
 # The kinds that leave a clip without features; the others are told, and no error.
@@ -73,10 +74,13 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
         sources = FeatureSources(Path(cache.contract.weights))
     else:
         sources = DataSources(Path(cache.data_root))
-    for clip in clips:
-        finding = _check_clip(cache, clip, sources)
-        if finding is not None:
-            yield finding
+    with Progress(len(clips), "clips", part="verification") as progress:
+        for number, clip in enumerate(clips, 1):
+            finding = _check_clip(cache, clip, sources)
+            if finding is not None:
+                progress.close()  # else what is printed would be in its line, and on stderr
+                yield finding
+            progress.show(number)
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
     clips_dir = cache.cache_dir / "clips"
     for path in sorted(clips_dir.rglob("*.h5")):

@@ -5,10 +5,18 @@ import sys
 
 import pytest
 from small_data import make_ramps, train, write_cache
+from small_imports import write_features
 
+from extract_features.feature_import import import_features
+from extract_features.given_data import DataSettings
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary, report_summary
+from extract_features.verification import iter_findings
 from lrcn.common import progress
+from lrcn.common.manifest import write_manifest
+from lrcn.common.open_cache import read_cache
+from train_head.evaluation import evaluate_run
+from train_head.near_duplicates import find_near_duplicates
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -42,6 +50,60 @@ def test_epochs_and_statistics_are_followed(tmp_path, monkeypatch, caplog):
     parts = [("scale of the features", 6), ("mean of the features", 6)]
     parts += [("epoch 1 of 2", 2), ("epoch 2 of 2", 2)]
     assert counted == [(x, str(i + 1), str(total)) for x, total in parts for i in range(total)]
+
+
+def test_imports_audits_verifications_and_evaluations_are_followed(tmp_path, monkeypatch, caplog):
+    # Of 20,000 clips each said nothing for half a minute, of long ones for as much longer.
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
+    splits = [("train", 3), ("val", 1), ("test", 2)]
+    clips = {x: maps for split, n in splits for x, maps in make_ramps(n, split=split).items()}
+    write_manifest(tmp_path / "clips.csv", list(clips))
+    features = write_features(
+        tmp_path / "features.h5", {x.clip_id: maps for x, maps in clips.items()}
+    )
+    settings = DataSettings(data=tmp_path / "clips.csv")
+
+    def find_counted(do):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="absl"):
+            do()
+        told = "\n".join(caplog.messages)
+        return re.findall(r"^(?:(.*): )?([0-9]+) of ([0-9]+) clips, .* left$", told, re.MULTILINE)
+
+    def count(part, total):
+        return [(part, str(i + 1), str(total)) for i in range(total)]
+
+    cache_dir = tmp_path / "cache"
+    counted = find_counted(
+        lambda: import_features(settings, features=features, cache_dir=cache_dir)
+    )
+    # First at once, then after the frames of each clip and when it is whole.
+    assert list(dict.fromkeys(counted)) == [("", "0", "12"), *count("", 12)]
+    cache = read_cache(cache_dir)
+    found = find_counted(lambda: list(iter_findings(cache)))
+    assert found == count("verification", 12)
+    found = find_counted(lambda: find_near_duplicates(cache, threshold=0.9))
+    assert found == count("reading", 12)
+    run = train(cache, tmp_path / "run", batch_size=4, epochs=1)
+    found = find_counted(lambda: evaluate_run(run, cache, split="test", num_windows=3))
+    assert found == count("evaluation", 4)
+
+
+def test_what_is_found_is_printed_to_stdout_between_live_lines(tmp_path, monkeypatch, capsys):
+    # While a live line is up, what is printed would be taken to stderr.
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "_PART_AFTER_SEC", 0.0)
+    clips = make_ramps(2, split="train")
+    cache = write_cache(tmp_path / "cache", clips)
+    for clip in list(clips)[1:3]:
+        cache.clip_path(clip.clip_id).unlink()
+    for finding in iter_findings(cache):
+        print(finding.kind)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["source missing", "missing", "missing", "source missing"]
+    assert "verification: 1 of 4 clips" in err and "verification: 4 of 4 clips" in err
+    assert "missing" not in err
 
 
 @pytest.mark.parametrize("sec", [0.0, 60.0])

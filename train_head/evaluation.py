@@ -9,6 +9,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.progress import Progress
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.clip_reader import ClipReader, raise_read_errors
 from train_head.config import TrainConfig, read_config
@@ -138,10 +139,15 @@ def _predict_clips(
     with raise_read_errors(reader):
         rows = iter_probabilities(load_model(run), dataset)
         # Clip by clip: the rows of all are many times what is kept.
-        probabilities = np.stack(
-            [np.mean([*islice(rows, num_windows * num_views)], axis=0) for _ in clips]
-        )
-    return Predictions(reader.clip_ids, [clip.label for clip in clips], class_names, probabilities)
+        probabilities = []
+        with Progress(len(clips), "clips", part="evaluation") as progress:
+            for number in range(1, len(clips) + 1):
+                of_clip = [*islice(rows, num_windows * num_views)]
+                probabilities.append(np.mean(of_clip, axis=0))
+                progress.show(number)
+    return Predictions(
+        reader.clip_ids, [clip.label for clip in clips], class_names, np.stack(probabilities)
+    )
 
 
 def check_fits_cache(run: RunDir, cache: FeatureCache) -> None:

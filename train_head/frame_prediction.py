@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lrcn.common.progress import Progress
 from lrcn.common.sampling import find_nearest
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.clip_reader import ClipReader, raise_read_errors
@@ -33,9 +34,13 @@ def predict_frames(
     probabilities = []
     with raise_read_errors(reader):
         rows = iter_probabilities(model, dataset)
-        for num_frames in reader.num_frames.tolist():
-            views = [answer_all_frames(next(rows), num_frames, config) for _ in range(num_views)]
-            probabilities.append(np.mean(views, axis=0))
+        with Progress(len(reader), "clips", part="evaluation") as progress:
+            for number, num_frames in enumerate(reader.num_frames.tolist(), 1):
+                views = [
+                    answer_all_frames(next(rows), num_frames, config) for _ in range(num_views)
+                ]
+                probabilities.append(np.mean(views, axis=0))
+                progress.show(number)
     return FramePredictions(
         reader.clip_ids, labels.class_names, list(labels.clocks.values()), class_ids, probabilities
     )

@@ -43,7 +43,7 @@ class Progress:
             self._log(done, note)
 
     def close(self) -> None:
-        """Ends the live line; the end of a context manager does."""
+        """Takes the live line away, until more are shown; the end of a context manager does."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -52,8 +52,8 @@ class Progress:
             if self._part and time.monotonic() - self._start_sec < _PART_AFTER_SEC:
                 return
             self._bar = _make_bar(transient=bool(self._part))
-            self._bar.start()
             self._bar.add_task(self._part, total=self._total, what=self._what, note="")
+        self._bar.start()
         (task_id,) = self._bar.task_ids
         self._bar.update(task_id, completed=done, note=note)
 
