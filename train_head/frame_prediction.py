@@ -1,6 +1,6 @@
 """What a head says of every frame of clips, also of those that it did not read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -67,11 +67,21 @@ def iter_probabilities(model, dataset) -> Iterator[np.ndarray]:
 
     They are [K] float32, or of a model that labels every frame [T, K], padding among them.
     """
+    forward = make_forward(model)
+    for inputs, *_ in dataset:
+        yield from forward(inputs).numpy()
+
+
+def make_forward(model) -> Callable:
+    """Makes a function from a batch of a model's inputs to probabilities.
+
+    It is traced at its first batch, as without that an RNN takes its steps in Python: the head
+    then takes ten times as long for a clip.
+    """
 
     # Ragged batches differ in length; one trace serves them all.
     @tf.function(reduce_retracing=True, autograph=False)
     def forward(inputs):
         return tf.nn.softmax(model(inputs, training=False))
 
-    for inputs, *_ in dataset:
-        yield from forward(inputs).numpy()
+    return forward

@@ -16,8 +16,7 @@ from lrcn.common.run_dir import RunDir
 from lrcn.common.unreadable import UnreadableClipError
 from train_head.config import read_config
 from train_head.frame_choice import check_windows, sample_windows
-from train_head.frame_prediction import answer_all_frames
-from train_head.layers import tf
+from train_head.frame_prediction import answer_all_frames, make_forward
 from train_head.new_features import NewFeatures
 from train_head.new_videos import NewVideos
 from train_head.padding import pad_clips
@@ -99,6 +98,7 @@ class Predictor:
         else:
             self._clips = NewVideos(run, weights=weights, choose=choose)
         self.head = load_model(run)
+        self._forward = make_forward(self.head)
         check_model_version(run, model_version)
 
     def _check_memory(self, contract: Contract) -> None:
@@ -160,7 +160,7 @@ class Predictor:
         inputs, mask = pad_clips([sequence.feature_maps for sequence in sequences])
         if self._config.sequence == "ragged":
             inputs = {"feature_maps": inputs, "frame_mask": mask}
-        probabilities = tf.nn.softmax(self.head(inputs, training=False)).numpy().mean(axis=0)
+        probabilities = self._forward(inputs).numpy().mean(axis=0)
         if self.labels_frames:
             probabilities = answer_all_frames(probabilities, num_frames, self._config)
         return probabilities
