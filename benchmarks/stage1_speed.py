@@ -95,7 +95,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
         bare = _make_bare_graph(bottom, batch_size)
         rows[f"bare graph, {dtype}"] = lambda bare=bare: _run_batches(bare, frames, batch_size)
     rows |= _build_other_rows(frames, vgg16, folder, batch_size)
-    forward = backbone.make_forward(bottoms[fast_dtype], batch_size=batch_size)
+    forward = backbone.make_forward(bottoms[fast_dtype], batch_size=batch_size, many_batches=True)
     for kind, sources in _write_sources(folder, random).items():
         rows[f"this project, {kind} to cache, {fast_dtype}"] = lambda kind=kind, sources=sources: (
             _extract(sources, folder / f"cache_{kind}", bottoms[fast_dtype], forward, batch_size)

@@ -36,6 +36,7 @@ DEFAULT_BACKBONE = BackboneSettings(
     weights="imagenet", cut="block5_pool", image_size=224, compute_dtype="auto", views="one"
 )
 _WEIGHTS_BY_NAME = ("imagenet", "random")
+_MANY_CLIPS = 64  # in which a start that takes a second longer is won back
 
 
 def complete_settings(given: BackboneSettings, existing: FeatureCache | None) -> BackboneSettings:
@@ -97,12 +98,15 @@ class Backbone:
     frames_per_batch: int
 
 
-def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbone:
+def build_backbone(
+    settings: BackboneSettings, batch_size: int | None, *, num_clips: int
+) -> Backbone:
     """Builds the backbone.
 
     Args:
         settings: Complete ones.
         batch_size: Views of frames that it sees at once, None for what suits the machine.
+        num_clips: How many clips it will see. Of many it is worth a slower start.
 
     Raises:
         FileNotFoundError: If the weights file is missing, or the download fails.
@@ -141,5 +145,9 @@ def build_backbone(settings: BackboneSettings, batch_size: int | None) -> Backbo
         batch_size = find_batch_size(bottom)
     check_batch_size(vgg16, batch_size)
     frames_per_batch = views.find_frames_per_batch(batch_size)
-    forward = backbone.make_forward(bottom, batch_size=frames_per_batch * views.num_views)
+    forward = backbone.make_forward(
+        bottom,
+        batch_size=frames_per_batch * views.num_views,
+        many_batches=num_clips >= _MANY_CLIPS,
+    )
     return Backbone(contract, forward, frames_per_batch)

@@ -97,7 +97,9 @@ class Extraction:
         # only the weights tell whether the settings fit.
         if existing is not None and not pending and may_hold(existing, self.backbone_settings):
             return existing.contract
-        self.backbone = build_backbone(settings, self.pipeline_settings.batch_size)
+        self.backbone = build_backbone(
+            settings, self.pipeline_settings.batch_size, num_clips=len(pending)
+        )
         check_contract(existing, self.backbone.contract)
         return self.backbone.contract
 

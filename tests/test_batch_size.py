@@ -45,6 +45,6 @@ def test_a_batch_with_which_tensorflow_would_crash_is_refused():
     settings = dataclasses.replace(
         DEFAULT_BACKBONE, weights="random", compute_dtype="float32", image_size=32
     )
-    assert build_backbone(settings, 32767).frames_per_batch == 32767
+    assert build_backbone(settings, 32767, num_clips=1).frames_per_batch == 32767
     with refusal("batch_size of at most 32767 images"):
-        build_backbone(settings, 32768)
+        build_backbone(settings, 32768, num_clips=1)

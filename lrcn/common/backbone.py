@@ -1,6 +1,5 @@
 """VGG16, split at the cut: the frozen bottom of stage 1 and the top that stage 2 may train."""
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,8 @@ from lrcn.common.backbone_weights import (
     load_weights_file,
     set_random_weights,
 )
-from lrcn.common.devices import has_avx2
+from lrcn.common.frozen_convolutions import use_frozen_convolutions
 from lrcn.common.tensorflow_start import import_tensorflow, set_keras
-from lrcn.common.winograd import use_winograd
 
 tf = import_tensorflow()
 
@@ -108,10 +106,16 @@ def build_top(vgg16, cut: str):
     return keras.Model(inputs, outputs, name="top")
 
 
-def make_forward(part, *, batch_size: int | None):
+def make_forward(part, *, batch_size: int | None, many_batches: bool = False):
     """Compiles bottom or top for one static batch, or any (None); nothing is ever traced twice.
 
     The weights are those that the part has now.
+
+    Args:
+        part: Bottom or top.
+        batch_size: How many rows a batch has.
+        many_batches: Whether a second and half a gigabyte at the start are worth it, see
+            `frozen_convolutions`.
 
     Returns:
         A function from [batch_size, S, S, 3] uint8, for a top [batch_size, ...] float32, to a
@@ -124,8 +128,12 @@ def make_forward(part, *, batch_size: int | None):
     def forward(inputs):
         return tf.cast(part(inputs, training=False), tf.float16)
 
-    with use_winograd(part) if has_avx2() else contextlib.nullcontext():
-        return forward.get_concrete_function()
+    with use_frozen_convolutions(part, many_batches=many_batches) as has_constants:
+        concrete = forward.get_concrete_function()
+    if has_constants:
+        # Where two threads come first, each copies all constants and optimises the graph.
+        concrete(tf.zeros(signature.shape, signature.dtype))
+    return concrete
 
 
 def make_padded_forward(part, *, max_batch_size: int):

@@ -82,6 +82,11 @@ def is_without_avx512() -> bool:
     return has_avx2() and "avx512f" not in _read_cpu_flags()
 
 
+def has_amx() -> bool:
+    """Whether TensorFlow computes on an x86 processor here that multiplies bfloat16 in tiles."""
+    return not has_gpu() and "amx_bf16" in _read_cpu_flags()
+
+
 def make_strategy(num_devices: str):
     """Makes the strategy that divides every batch over devices of this machine.
 

@@ -11,16 +11,11 @@ bits of a feature would depend on the place of its frame in the batch, and a cac
 and went on would not be that of an unbroken extraction.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 
 from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
-
-import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
 
 _STEP = 4  # outputs of a tile along each axis
 _TILE = 6  # pixels of it: those, and one around them
@@ -70,20 +65,20 @@ _MIN_CHANNEL_PAIRS = 128 * 256
 _MIN_TILES = 25
 
 
-@contextlib.contextmanager
-def use_winograd(model) -> Iterator[None]:
-    """Has the convolutions of a model computed so inside the block, where that is faster.
+def is_faster(layer) -> bool:
+    """Whether a convolution of Keras can be computed so, and is the faster for it.
 
-    A function that is traced inside stays so. It keeps the kernels that the model has now.
+    In half precision the sums of a tile would lose what is small.
     """
-    chosen = [layer for layer in _iter_layers(model) if _is_faster(layer)]
-    for layer in chosen:
-        layer.convolution_op = make_convolution(layer.kernel.numpy())
-    try:
-        yield
-    finally:
-        for layer in chosen:
-            del layer.convolution_op  # the class has its own
+    if layer.kernel.shape[:2] != (3, 3):
+        return False
+    num_inputs, num_outputs = layer.kernel.shape[2:]
+    height, width = layer.output.shape[1:3]
+    return (
+        layer.compute_dtype == "float32"
+        and num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
+        and _count_tiles(height) * _count_tiles(width) >= _MIN_TILES
+    )
 
 
 def make_convolution(kernel: np.ndarray):
@@ -134,26 +129,6 @@ def _cut_tiles(image, rows: int, columns: int):
         pixels[: len(_SHARED), : len(_SHARED), 1:, 1:],
     )
     return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
-
-
-def _iter_layers(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _iter_layers(layer)
-        else:
-            yield layer
-
-
-def _is_faster(layer) -> bool:
-    if not isinstance(layer, keras.layers.Conv2D) or layer.kernel.shape[:2] != (3, 3):
-        return False
-    num_inputs, num_outputs = layer.kernel.shape[2:]
-    height, width = layer.output.shape[1:3]
-    return (
-        layer.compute_dtype == "float32"
-        and num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
-        and _count_tiles(height) * _count_tiles(width) >= _MIN_TILES
-    )
 
 
 def _count_tiles(size: int) -> int:

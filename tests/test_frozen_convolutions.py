@@ -1,0 +1,116 @@
+"""VGG16 that stays as it is computes the same values, in other ways only where they are faster."""
+
+import numpy as np
+import pytest
+from small_vgg16 import build_vgg16
+
+from lrcn.common import backbone
+from lrcn.common.backbone import tf
+from lrcn.common.devices import has_amx, has_avx2
+from lrcn.common.frozen_convolutions import make_constant_convolution, use_frozen_convolutions
+
+NUM_CONVOLUTIONS = 13
+# Of block 3 at 80 px; those that are left are computed by TensorFlow.
+NUM_BY_WINOGRAD = 3 if has_avx2() else 0
+
+
+@pytest.fixture(scope="module")
+def bottom():
+    return backbone.build_bottom(build_vgg16(image_size=80), "block5_pool")
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.random.default_rng(0).integers(0, 256, (3, 80, 80, 3), np.uint8)
+
+
+def test_vgg16_computes_the_same_with_far_fewer_multiplications(bottom, frames):
+    plain = trace(bottom)
+    with use_frozen_convolutions(bottom, many_batches=True):
+        fast = trace(bottom)
+    assert count(plain, "Conv2D") == NUM_CONVOLUTIONS
+    assert count(fast, "Conv2D") == NUM_CONVOLUTIONS - NUM_BY_WINOGRAD
+    features = plain(frames).numpy()
+    assert features.max() > 1  # the comparison below would hold for zeros
+    np.testing.assert_allclose(fast(frames), features, rtol=1e-3, atol=1e-4 * features.max())
+    # Outside of the block the model is as it was.
+    assert count(trace(bottom), "Conv2D") == NUM_CONVOLUTIONS
+    np.testing.assert_array_equal(trace(bottom)(frames), features)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "compute_dtype", "num_by_winograd"),
+    [
+        (112, "float32", 3),  # 28 x 28 pixels in block 3, and 14 x 14, 4 x 4 tiles, in block 4
+        (32, "float32", 0),
+        (112, "bfloat16", 0),  # in which the sums of a tile lose what is small
+    ],
+)
+def test_what_would_not_gain_stays_as_it_is(image_size, compute_dtype, num_by_winograd):
+    bottom = build_bottom(image_size=image_size, compute_dtype=compute_dtype)
+    with use_frozen_convolutions(bottom, many_batches=False):
+        expected = NUM_CONVOLUTIONS - (num_by_winograd if has_avx2() else 0)
+        assert count(trace(bottom), "Conv2D") == expected
+
+
+@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
+def test_a_forward_pass_takes_what_is_faster_here(compute_dtype, frames):
+    bottom = build_bottom(image_size=80, compute_dtype=compute_dtype)
+    by_winograd = NUM_BY_WINOGRAD if compute_dtype == "float32" else 0
+    features = []
+    for many_batches in (False, True):
+        forward = backbone.make_forward(bottom, batch_size=3, many_batches=many_batches)
+        assert count(forward, "Conv2D") == NUM_CONVOLUTIONS - by_winograd
+        are_constants = has_amx() and compute_dtype == "bfloat16" and many_batches
+        assert len(find_constant_kernels(forward)) == (NUM_CONVOLUTIONS if are_constants else 0)
+        features.append(forward(frames).numpy())
+    assert features[0].max() > 1
+    # Few clips of a cache may have been extracted at another time than its many.
+    np.testing.assert_array_equal(*features)
+
+
+@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
+def test_a_constant_kernel_has_the_values_of_the_layers(compute_dtype, frames):
+    bottom = build_bottom(image_size=80, compute_dtype=compute_dtype)
+    layer = bottom.get_layer("below_cut").get_layer("block1_conv2")
+    images = tf.cast(np.resize(frames, (2, 16, 16, 64)), compute_dtype)
+    outputs = layer(images).numpy()
+    assert outputs.astype(np.float32).max() > 1
+    convolve = make_constant_convolution(layer)
+    layer.convolution_op = convolve
+    np.testing.assert_array_equal(layer(images).numpy(), outputs)
+    layer.kernel.assign(layer.kernel * 2)
+    np.testing.assert_array_equal(layer(images).numpy(), outputs)
+
+
+def test_kernels_that_change_after_the_block_are_those_of_the_model(frames):
+    vgg16 = build_vgg16(image_size=80)
+    bottom = backbone.build_bottom(vgg16, "block5_pool")
+    with use_frozen_convolutions(bottom, many_batches=True):
+        before = trace(bottom)(frames).numpy()
+    kernel = vgg16.get_layer("block3_conv2").kernel  # of those that were replaced
+    kernel.assign(kernel * 2)
+    assert before.max() > 1
+    assert np.abs(bottom(frames) - before).max() > 0.1 * before.max()
+
+
+def build_bottom(*, image_size: int, compute_dtype: str):
+    vgg16 = backbone.build_vgg16(
+        weights="random", cut="block5_pool", image_size=image_size, compute_dtype=compute_dtype
+    )
+    return backbone.build_bottom(vgg16, "block5_pool")
+
+
+def trace(model):
+    signature = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+    return tf.function(model, input_signature=[signature], autograph=False).get_concrete_function()
+
+
+def count(function, kind: str) -> int:
+    """Counts the operations of a kind in a traced function."""
+    return [operation.type for operation in function.graph.get_operations()].count(kind)
+
+
+def find_constant_kernels(function) -> list:
+    convolutions = [x for x in function.graph.get_operations() if x.type == "Conv2D"]
+    return [x for x in convolutions if x.inputs[1].op.type == "Const"]
