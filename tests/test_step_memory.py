@@ -9,7 +9,7 @@ from small_data import make_config, write_cache
 from lrcn.common.clip import Clip
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head import prediction, step_memory
+from train_head import step_memory
 from train_head.clip_reader import ClipReader
 from train_head.config import FineTuneConfig
 from train_head.fine_tuning import fine_tune_run
@@ -103,11 +103,11 @@ def test_more_layers_than_are_ever_built_are_refused(ramps, tmp_path):
 def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch):
     # Four frames each, of 512 features.
     taken_bytes = 1000 * 4 * 512 * 20
-    monkeypatch.setattr(prediction, "find_memory_bytes", lambda: taken_bytes - 1)
+    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes - 1)
     with refusal(
         "4000 frames of a clip's windows take 0 GiB, of 0 that there are: --windows=1000",
         MemoryError,
     ):
         Predictor(RunDir(run_dir), num_windows=1000)
-    monkeypatch.setattr(prediction, "find_memory_bytes", lambda: taken_bytes)
+    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes)
     Predictor(RunDir(run_dir), num_windows=1000)

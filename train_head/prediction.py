@@ -2,15 +2,13 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lrcn.common.clip_features import ClipClock, ClipFeatures
-from lrcn.common.contract import Contract
-from lrcn.common.machine import count_cores, find_memory_bytes
+from lrcn.common.machine import count_cores
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from lrcn.common.unreadable import UnreadableClipError
@@ -22,12 +20,9 @@ from train_head.new_videos import NewVideos
 from train_head.padding import pad_clips
 from train_head.read_ahead import read_ahead
 from train_head.run_model import check_model_version, load_model, read_model_version
+from train_head.step_memory import check_new_clip
 
 _QUEUED_BATCHES = 2
-# Of each feature: what is kept of a window, what the head gets of all of them together, and that in
-# float32 as it is, squared, as asinh and normalised.
-_BYTES_AT_LEAST = 2 + 2 + 4 * 4
-_GIB = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +86,7 @@ class Predictor:
         check_windows(self._config, num_windows)
         self.labels_frames = self._config.labels == "frame"
         contract = run.read_contract()
-        self._check_memory(contract)
+        check_new_clip(self._config, contract, num_windows=num_windows)
         choose = self._choose_frames if self._config.sequence == "fixed" else None
         if contract.is_imported:
             self._clips = NewFeatures(contract, choose=choose)
@@ -100,18 +95,6 @@ class Predictor:
         self.head = load_model(run)
         self._forward = make_forward(self.head)
         check_model_version(run, model_version)
-
-    def _check_memory(self, contract: Contract) -> None:
-        """Checks that all windows of a clip, which go through the head together, may fit."""
-        seq_len = self._config.seq_len if self._config.sequence == "fixed" else 1
-        num_frames = self._num_windows * seq_len * contract.num_views
-        frame_bytes = _BYTES_AT_LEAST * math.prod(contract.feature_shape)
-        taken_bytes, memory_bytes = num_frames * frame_bytes, find_memory_bytes()
-        if taken_bytes > memory_bytes:
-            raise MemoryError(
-                f"{num_frames} frames of a clip's windows take {taken_bytes / _GIB:.0f} GiB, of "
-                f"{memory_bytes / _GIB:.0f} that there are: --windows={self._num_windows}"
-            )
 
     def predict_clips(self, sources: Iterable[Path]) -> Iterator[Prediction]:
         """Yields a prediction for each source, in order; an unreadable one does not end it.

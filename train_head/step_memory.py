@@ -1,10 +1,11 @@
-"""Whether a training step fits in memory, as far as can be told before the first one."""
+"""Whether a training step, or a new clip, fits in memory, as far as can be told beforehand."""
 
 import math
 
 import numpy as np
 from absl import logging
 
+from lrcn.common.contract import Contract
 from lrcn.common.devices import has_gpu
 from lrcn.common.machine import find_memory_bytes
 from train_head.clip_reader import ClipReader
@@ -14,6 +15,9 @@ from train_head.config import TrainConfig
 # wait, normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features;
 # the batches that wait, the input of the FC layer and its gradient are there at once in any case.
 _COPIES, _COPIES_AT_LEAST = 7, 3
+# Bytes of each feature of a new clip: what is kept of a window, what the head gets of all windows
+# together, and that in float32 as it is, squared, as asinh and normalised.
+_BYTES_OF_NEW = 2 + 2 + 4 * 4
 # The rest is for the weights and for clips that are kept decoded.
 _PART_OF_MEMORY = 0.5
 _GIB = 1 << 30
@@ -59,7 +63,7 @@ def _check_layer(config: TrainConfig, name: str, num_weights: int, lower: list[s
     _check_fits(
         _COPIES_OF_WEIGHTS * num_weights * 4,
         f"the {num_weights} weights of the {name}, with their gradients and the optimizer,",
-        config,
+        vars(config),
         lower,
     )
 
@@ -91,7 +95,7 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     memory_bytes = find_memory_bytes()
     # Where a GPU computes, this memory has but the features.
     least_bytes = num_features * 4 if has_gpu() else _COPIES_AT_LEAST * frame_bytes
-    _check_fits(num_frames * least_bytes, f"{num_frames} frames in one batch", config, lower)
+    _check_fits(num_frames * least_bytes, f"{num_frames} frames in one batch", vars(config), lower)
     step_bytes = _COPIES * num_frames * frame_bytes
     if not has_gpu() and step_bytes > _PART_OF_MEMORY * memory_bytes:
         logging.warning(
@@ -104,10 +108,24 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
         )
 
 
-def _check_fits(taken_bytes: int, what: str, config: TrainConfig, lower: list[str]) -> None:
+def check_new_clip(config: TrainConfig, contract: Contract, *, num_windows: int) -> None:
+    """Checks that all windows of a new clip, which go through the head together, may fit.
+
+    Raises:
+        MemoryError: If they do not.
+    """
+    seq_len = config.seq_len if config.sequence == "fixed" else 1
+    num_frames = num_windows * seq_len * contract.num_views
+    taken_bytes = num_frames * _BYTES_OF_NEW * math.prod(contract.feature_shape)
+    what, settings = f"{num_frames} frames of a clip's windows", {"windows": num_windows}
+    _check_fits(taken_bytes, what, settings, [*settings])
+
+
+def _check_fits(taken_bytes: int, what: str, settings: dict, lower: list[str]) -> None:
+    """Raises MemoryError if that is more memory than there is, with the settings to lower."""
     memory_bytes = find_memory_bytes()
     if taken_bytes > memory_bytes:
-        flags = ", ".join(f"--{name}={getattr(config, name)}" for name in lower)
+        flags = ", ".join(f"--{name}={settings[name]}" for name in lower)
         raise MemoryError(
             f"{what} take {taken_bytes / _GIB:.0f} GiB, of {memory_bytes / _GIB:.0f} that there "
             f"are: {flags}"
