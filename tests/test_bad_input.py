@@ -5,9 +5,7 @@ import os
 import shutil
 
 import av
-import h5py
 import numpy as np
-import pytest
 from commands import SMALL_BACKBONE, run_program
 from media import make_numbered_frames, write_frame_folder
 
@@ -66,36 +64,6 @@ def test_a_class_with_one_clip(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        (
-            "a,walk/clip_1,walk",
-            "clips.csv:3: expected unique clip_ids, but 'a' stands also at ",
-        ),
-        (
-            "../a,walk/clip_1,walk",
-            "clips.csv:3: expected clip_id to be a relative path such as walk/clip_1, without an "
-            "empty, '.' or '..' part",
-        ),
-        (
-            "b,../walk/clip_1,walk",
-            "clips.csv:3: expected path to be relative to the data root, with '/' between its "
-            "parts and without '..'",
-        ),
-        ("b,/etc/passwd,walk", "clips.csv:3: expected path to be relative to the data root"),
-    ],
-    ids=["duplicate_id", "id_that_leaves", "path_that_leaves", "absolute_path"],
-)
-def test_a_manifest_that_is_wrong(tmp_path, row, text):
-    data = write_clips(tmp_path / "data")
-    (data / "clips.csv").write_text(f"clip_id,path,label\na,walk/clip_0,walk\n{row}\n")
-    status, log = extract(data / "clips.csv", tmp_path / "cache")
-    assert status == 1
-    assert f"error: {data}/{text}" in log
-    assert not (tmp_path / "cache").exists()
-
-
 def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
     data, cache_dir = write_clips(tmp_path / "data"), tmp_path / "cache"
     (data / "walk" / "no_frames").mkdir()
@@ -141,34 +109,6 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
     assert "0 clips done, 4 skipped (already there), 6 failed" in log
     assert len(read_manifest(cache_dir / "manifest.csv")) == 4
     assert (cache_dir / "failures.csv").exists()
-
-
-def test_a_weights_file_that_is_not_vgg16s(tmp_path):
-    with h5py.File(tmp_path / "other.weights.h5", "w") as file:
-        for i in range(3):
-            file[f"layers/conv2d_{i}/vars/0"] = np.zeros((3, 3, 3, 8), np.float32)
-    status, log = extract(
-        write_clips(tmp_path / "data"),
-        tmp_path / "cache",
-        f"--weights={tmp_path}/other.weights.h5",
-    )
-    assert status == 1
-    assert (
-        f"error: {tmp_path}/other.weights.h5: does not hold the weights of VGG16 up to "
-        "block5_pool (13 convolutions expected, 3 found). Expected a file that Keras' VGG16 "
-        "saved: .h5 or .weights.h5."
-    ) in log
-    assert not (tmp_path / "cache" / "cache.json").exists()
-
-
-def test_a_folder_of_something_else_as_cache(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    status, log = extract(write_clips(tmp_path / "data"), tmp_path / "mine")
-    assert status == 1
-    assert f"error: {tmp_path}/mine: holds files, but no cache. Expected a cache or an em" in log
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
-    assert not (tmp_path / "mine" / "cache.json").exists()
 
 
 def test_a_cache_dir_that_is_a_file(tmp_path):

@@ -118,25 +118,12 @@ def test_a_cache_of_all_frames_refuses_a_selection(clips_dir, cache_dir):
     assert extract(clips_dir, cache_dir, frame_stride=1, max_frames=0).skipped == 16
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--fps=5", "--frame_stride=2"], "Expected frame_stride or fps, as each alone decides"),
-        (["--fps=0"], "Expected fps above 0 and at most 1,000,000. Received: fps=0.0."),
-        (["--max_frames=-1"], "flag --max_frames=-1: -1 is not a non-negative integer"),
-    ],
-)
-def test_flags_that_make_no_selection(clips_dir, tmp_path, flags, message):
-    done = run_program(
-        "extract_features",
-        f"--data={clips_dir}",
-        f"--cache_dir={tmp_path}/cache",
-        *flags,
-        check=False,
-    )
-    assert done.returncode != 0 and done.stdout == ""
-    assert message in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr and not (tmp_path / "cache").exists()
+def test_flags_that_make_no_selection(clips_dir, tmp_path):
+    flags = (f"--data={clips_dir}", f"--cache_dir={tmp_path}/cache", "--fps=5", "--frame_stride=2")
+    done = run_program("extract_features", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected frame_stride or fps, as each alone decides the rate." in done.stderr
+    assert not (tmp_path / "cache").exists()
 
 
 # In 1 / 25 s: a burst, a pause of a second, and a burst that begins amid two ticks of 5 fps.

@@ -94,12 +94,11 @@ def test_an_unknown_label_is_named_before_a_run_is_made(ramps, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("flag", ["--learning_rate=nan", "--checkpoint_sec=nan"])
-def test_numbers_that_are_none_are_refused(ramps, tmp_path, flag):
-    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={tmp_path / 'run'}", flag)
+def test_a_number_that_is_none_is_refused():
+    flags = ("--cache_dir=a", "--run_dir=b", "--learning_rate=nan", "--only_check_args")
     done = run_program("train_head", *flags, check=False)
-    assert done.returncode == 1
-    assert f"error: {flag}: expected a finite number. Correct it." in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: --learning_rate=nan: expected a finite number. Correct it." in done.stderr
 
 
 _AT_WORK = r"run: another program is writing to this folder\. .* name another \(--run_dir, or --out"
@@ -172,14 +171,6 @@ def test_damaged_clip_is_named(ramps, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"rise/train_3\.h5: damaged .* Delete the file and run"):
         train(cache, tmp_path / "run")
-
-
-def test_gone_cache_is_said(run_dir, tmp_path):
-    flags = (f"--cache_dir={tmp_path / 'gone'}", f"--run_dir={run_dir}")
-    done = run_program("train_head", *flags, check=False)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert f"error: {tmp_path}/gone/cache.json: there is no cache here. Make" in done.stderr
 
 
 def test_one_class_is_refused(tmp_path):
