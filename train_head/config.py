@@ -1,7 +1,6 @@
 """The settings of a run: what the flags of `train_head` say, and what config.json holds."""
 
 import dataclasses
-import math
 from typing import ClassVar
 
 from lrcn.common.run_dir import RunDir, read_json
@@ -58,10 +57,6 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"--{field.name}={value}: expected a finite number. Correct it.")
         _check_clipping(clipnorm=self.clipnorm, clipvalue=self.clipvalue)
         if self.class_weights != "none" and self.balanced_sampling:
             raise ValueError(
