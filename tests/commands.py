@@ -55,8 +55,10 @@ def run_with_small_files(
 ) -> subprocess.CompletedProcess:
     """Runs a program that can write no larger files, as if the disk were full."""
     limits = (max_file_bytes, max_file_bytes)
+    # Without bytecode: Python keeps half a file of it, which every later fork would import.
     program = (
-        f"import resource, runpy\nresource.setrlimit(resource.RLIMIT_FSIZE, {limits})\n"
+        "import resource, runpy, sys\nsys.dont_write_bytecode = True\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, {limits})\n"
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
     )
     return run_python(program, *flags, check=False)
