@@ -1,7 +1,5 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
-from itertools import islice
-
 import numpy as np
 
 from lrcn.common.atomic_file import check_can_write
@@ -9,14 +7,13 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
-from lrcn.common.progress import Progress
 from lrcn.common.run_dir import RunDir, write_json
-from train_head.clip_reader import ClipReader, raise_read_errors
+from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig, read_config
 from train_head.frame_choice import check_windows
 from train_head.frame_labels import read_run_labels
 from train_head.frame_metrics import compute_frame_metrics
-from train_head.frame_prediction import iter_probabilities, predict_frames
+from train_head.frame_prediction import average_rows, predict_frames
 from train_head.frame_prediction_file import write_frame_predictions
 from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
@@ -136,15 +133,7 @@ def _predict_clips(
     dataset = make_eval_dataset(
         reader, class_ids, config, num_windows=num_windows, num_views=num_views
     )
-    with raise_read_errors(reader):
-        rows = iter_probabilities(load_model(run), dataset)
-        # Clip by clip: the rows of all are many times what is kept.
-        probabilities = []
-        with Progress(len(clips), "clips", part="evaluation") as progress:
-            for number in range(1, len(clips) + 1):
-                of_clip = [*islice(rows, num_windows * num_views)]
-                probabilities.append(np.mean(of_clip, axis=0))
-                progress.show(number)
+    probabilities = average_rows(load_model(run), dataset, reader, num_rows=num_windows * num_views)
     return Predictions(
         reader.clip_ids, [clip.label for clip in clips], class_names, np.stack(probabilities)
     )

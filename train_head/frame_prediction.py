@@ -1,6 +1,7 @@
-"""What a head says of every frame of clips, also of those that it did not read."""
+"""What a head says of clips that are read in several rows, and of frames that it did not read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 
@@ -31,16 +32,13 @@ def predict_frames(
     """
     class_ids = list(labels.class_ids.values())
     dataset = make_eval_dataset(reader, class_ids, config, num_views=num_views)
-    probabilities = []
-    with raise_read_errors(reader):
-        rows = iter_probabilities(model, dataset)
-        with Progress(len(reader), "clips", part="evaluation") as progress:
-            for number, num_frames in enumerate(reader.num_frames.tolist(), 1):
-                views = [
-                    answer_all_frames(next(rows), num_frames, config) for _ in range(num_views)
-                ]
-                probabilities.append(np.mean(views, axis=0))
-                progress.show(number)
+    probabilities = average_rows(
+        model,
+        dataset,
+        reader,
+        num_rows=num_views,
+        answer=lambda row, num_frames: answer_all_frames(row, num_frames, config),
+    )
     return FramePredictions(
         reader.clip_ids, labels.class_names, list(labels.clocks.values()), class_ids, probabilities
     )
@@ -62,14 +60,34 @@ def answer_all_frames(rows: np.ndarray, num_frames: int, config: TrainConfig) ->
     return rows[:num_frames] if read is None else rows[find_nearest(read, num_frames)]
 
 
-def iter_probabilities(model, dataset) -> Iterator[np.ndarray]:
-    """Yields the probabilities of each row of each batch of (inputs, targets).
+def average_rows(
+    model,
+    dataset,
+    reader: ClipReader,
+    *,
+    num_rows: int,
+    answer: Callable[[np.ndarray, int], np.ndarray] = lambda row, _: row,
+) -> list[np.ndarray]:
+    """Returns the mean of the probabilities in the rows of each clip.
 
-    They are [K] float32, or of a model that labels every frame [T, K], padding among them.
+    Args:
+        model: From inputs to logits.
+        dataset: Batches of (inputs, targets), which hold the rows of all clips in order.
+        reader: What reads the dataset's clips.
+        num_rows: How many rows a clip has, one for each view of each window.
+        answer: From a row, [K] float32 or of a model that labels every frame [T, K] with padding,
+            and the clip's number of frames to what is averaged.
     """
     forward = make_forward(model)
-    for inputs, *_ in dataset:
-        yield from forward(inputs).numpy()
+    means = []
+    # Clip by clip: the rows of all are many times what is kept.
+    with raise_read_errors(reader), Progress(len(reader), "clips", part="evaluation") as progress:
+        rows = (row for inputs, *_ in dataset for row in forward(inputs).numpy())
+        for number, num_frames in enumerate(reader.num_frames.tolist(), 1):
+            answers = [answer(row, num_frames) for row in islice(rows, num_rows)]
+            means.append(np.mean(answers, axis=0))
+            progress.show(number)
+    return means
 
 
 def make_forward(model) -> Callable:
