@@ -1,4 +1,4 @@
-"""Names that look alike and are other text: by Unicode form, by case, or by what nobody sees."""
+"""Names that look alike but differ: in Unicode form, in case, or in invisible characters."""
 
 import os
 import re
@@ -82,9 +82,9 @@ def warn_of_alike(names: Sequence[str], *, kind: str) -> None:
 
 
 def find_alike_path(path: str) -> str | None:
-    """Finds what is there in place of a path that is not, and looks like it.
+    """Finds a path that exists and looks like one that does not.
 
-    It has another Unicode form, as Macs write names, or a suffix of another case.
+    It differs in Unicode form, as Macs write names, or in the case of its suffix.
     """
     stem, suffix = os.path.splitext(path)
     others = [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]

@@ -21,11 +21,11 @@ from typing import BinaryIO
 
 from lrcn.common.clip_folder import is_hidden
 
-# What file systems say that can write files to the disk, but no folders, such as those that virtual
-# machines have of their hosts. PostgreSQL goes on after the same (fsync_fname_ext in fd.c).
+# Errors of file systems that sync files but no folders, such as a host's folder that a virtual
+# machine shares. PostgreSQL ignores the same ones (fsync_fname_ext in fd.c).
 _NO_FOLDER_SYNC = {errno.EBADF, errno.EINVAL}
-# Behind all content: on a server's share of Windows (SMB) a lock keeps off all who write what it
-# covers by another handle, and the writer of a temporary file opens it by its name once more.
+# Far behind all content. On a Windows share (SMB) a lock keeps other handles from writing what it
+# covers, and the writer of a temporary file opens it a second time, by its name.
 _LOCKED_BYTE = 1 << 62
 _TEMPORARY_PATTERN = re.compile(r"\.(?P<final>.+?)(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)
 
@@ -119,7 +119,7 @@ def name_file(path: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def name_zip_file(path: str | Path) -> Iterator[None]:
-    """As `name_file`, for `zipfile`, which says of a file on a disk that fails that it is none."""
+    """As `name_file`. Where the disk fails, raises its error, and not that it is no zip file."""
     with name_file(path):
         try:
             yield
@@ -141,9 +141,9 @@ def get_final_name(name: str) -> str:
 
 
 def list_final_names(folder: Path) -> set[str]:
-    """The names of what lies in a folder, of temporary files the final ones; none without it.
+    """Lists a folder, temporary files by their final names; empty where there is no folder.
 
-    Hidden entries are left out, as a new disk and the Mac's Finder put some where users see none.
+    Hidden entries are left out: a new disk and the Mac's Finder make some that users do not see.
     """
     names = map(get_final_name, os.listdir(folder)) if folder.is_dir() else ()
     return {name for name in names if not is_hidden(name)}

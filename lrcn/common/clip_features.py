@@ -18,10 +18,10 @@ from lrcn.common.contract import Contract
 from lrcn.common.frame_table import FrameTable
 
 _ZSTD_FILTER_ID = 32015  # as registered with the HDF Group
-# What the system says of a file that is not there, or is none. All else that it says, of
-# permissions, too many open files or a failing server, keeps a whole file from being read.
+# The system's errors where there is no such file. Its others, of permissions, too many open files
+# or a failing server, say nothing of the file, which may be whole.
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
-# Where h5py raises KeyError or RuntimeError, as of attributes, what the system says is words alone.
+# The system's errors as h5py words them where it raises KeyError or RuntimeError, as of attributes.
 _SYSTEM_ERROR = re.compile(r"\berrno = ([1-9]\d*)|can't retrieve stat info")
 _RUN_AGAIN = "run extract_features (or import_features) again; it makes only what is missing"
 
@@ -133,9 +133,9 @@ def read_by_hdf5(maps: h5py.Dataset, frames: np.ndarray | None, *, view: int | N
 
 @contextlib.contextmanager
 def name_system_error(path: Path) -> Iterator[None]:
-    """Raises what the system says of a clip's file, of a broken disk for instance, as OSError.
+    """Raises the system's errors, such as of a broken disk, as OSError with the clip's file.
 
-    `is_damage` then knows it: the file may be whole. All else passes through.
+    `is_damage` can then tell them from damage. All others pass through.
     """
     try:
         with name_file(path):
@@ -172,8 +172,9 @@ def is_damage(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def open_attributes(path: Path) -> Iterator[h5py.h5f.FileID]:
-    """Opens a clip's file for its attributes alone, faster than `h5py.File`; errors are its, but
-    for the system's, see `name_system_error`.
+    """Opens a clip's file for its attributes alone, which is faster than `h5py.File`.
+
+    Raises what h5py raises, and the system's errors as `name_system_error` does.
     """
     with name_system_error(path):
         file_id = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)

@@ -49,7 +49,7 @@ _OTHER_IMAGE_SUFFIXES = {
     ".rw2",
     ".tga",
 }
-# Of Windows; of the top of a disk of Linux, which its owner alone may look into; of servers' bins.
+# Made by Windows, by Linux at the top of a disk, where root alone may look into it, and by servers.
 _OF_SYSTEMS = {
     "$recycle.bin",
     "desktop.ini",
@@ -81,7 +81,7 @@ VIDEO_SUFFIXES = {
     ".webm",
     ".wmv",
 }
-# Of the table that predictions are explained with, before the classes.
+# The first columns of the table that `--explain` writes; a column for each class follows.
 EXPLANATION_COLUMNS = ("frame_index", "timestamp_sec", "influence")
 
 
@@ -107,8 +107,8 @@ class FolderContents(NamedTuple):
 
 
 def list_clip_folder(folder: Path) -> FolderContents:
-    """Lists a folder without what is none of the data: hidden entries, as macOS puts `._1.jpg`
-    beside `1.jpg`, and pictures that explain a prediction.
+    """Lists a folder without hidden entries, such as the `._1.jpg` that macOS puts beside `1.jpg`,
+    and without pictures that `--explain` drew.
 
     Raises:
         OSError: If it cannot be listed.
@@ -159,7 +159,7 @@ def is_folder(entry: os.DirEntry) -> bool:
     """Whether an entry is a folder, or a link to one."""
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads around to itself, which the decoder names as it does others
+    except OSError:  # a link to itself, which the decoder will report
         return False
 
 

@@ -25,7 +25,7 @@ class _Item(NamedTuple):
     Attributes:
         step_bytes: From here to the next item, be it inside this one.
         needed_bytes: From here to the end of what must be there.
-        packet_bytes: Of packets inside, which all have one size and do not state it.
+        packet_bytes: The size of the packets inside, which is one for all and not stated in them.
         goes_on: Whether more follows, though how much is not stated; None where that is not known
             better than before.
     """

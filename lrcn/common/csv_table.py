@@ -27,9 +27,10 @@ class Table(NamedTuple):
     separator: str
 
     def parse_number(self, text: str) -> float:
-        """As `float`, but for what Python alone takes for a number: to it `1_0` is 10, who typed it
-        may have meant 1.0. A point may be a comma where commas do not separate cells; where they
-        do, `"1,234"` may be a thousand.
+        """Parses a number as `float` does, but refuses `1_0`, which is 10 to Python alone.
+
+        The decimal point may be a comma where commas do not separate cells. Where they do, it is
+        refused: `"1,234"` may be a thousand.
 
         Raises:
             ValueError: If it is none.
@@ -40,15 +41,14 @@ class Table(NamedTuple):
 
 
 def read_table(csv_path: str | os.PathLike) -> Table:
-    """Reads a CSV file, of commas or, as spreadsheets write it where the comma is for decimals, of
-    semicolons, or of tabs: the header tells which.
+    """Reads a CSV file of commas, semicolons or tabs: the header tells which.
 
-    Spreadsheets add rows of nothing but separators, which are left out, and columns that they show
-    as empty, which are cut off behind the header's last name.
+    Spreadsheets write semicolons where the comma is the decimal point. They add rows of nothing but
+    separators, which are left out, and empty columns behind the last one, which are cut off.
 
     Raises:
-        ValueError: If it is no CSV of UTF-8, or, as the rows are read, one has not the header's
-            number of cells; the message names the file and the line.
+        ValueError: If it is no CSV of UTF-8. Also, as the rows are read, if one has not as many
+            cells as the header. The message names the file and the line.
     """
     text = read_utf8(csv_path)
     separator = _find_separator(text)

@@ -61,8 +61,8 @@ def iter_frames(
     read_pixels = None
 
     def iter_times():
-        # Past the selection, which would hold the last frame that it kept as well: FFmpeg writes
-        # into pictures that nobody holds, and what it leaves of damaged ones would be another.
+        # Not by way of the selection, which would hold on to the last frame that it kept. FFmpeg
+        # reuses pictures that nobody holds, and leaves of a damaged one what was there before.
         nonlocal read_pixels
         for timestamp_sec, reader in iter_readers():
             read_pixels = reader

@@ -24,12 +24,12 @@ _REMEDIES = {
     errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",
     errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
 }
-# What says that there is too little room to start, and has no number.
+# Texts of errors that have no number, where limits are too low for a program to start.
 _LIMITS = ("can't start new thread", "failed to map segment from shared object")
-# What Python says of folders of which none takes a file; its number is that of one that is missing.
+# What Python says where no temporary folder takes a file; its number is that of a missing file.
 _NO_TEMPORARY_FOLDER = "No usable temporary directory found"
 
-# What takes less memory, of which a program has some or none.
+# Flags by which a program takes less memory. Each program has some of them, or none.
 _MEMORY_FLAGS = (
     "batch_size",
     "num_decode_threads",
@@ -54,7 +54,7 @@ def describe_expected(error: Exception, *, flag_names: Container[str]) -> str | 
     """
     reason = next(iter(_TENSORFLOW_MARKS.sub("", str(error)).strip().splitlines()), "no details")
     if type(error).__module__.startswith("tensorflow."):
-        # Its own classes for errors of the system: a full disk is "exhausted", as memory is.
+        # It has its own classes for errors of the system: a full disk is "exhausted", as memory is.
         for number, remedy in _REMEDIES.items():
             if os.strerror(number).lower() in reason.lower():
                 return f"{reason}. {remedy}"

@@ -66,8 +66,8 @@ def open_features(features: Path) -> Iterator[Callable]:
 class _NpyRows:
     """The rows of an `.npy` file, read when they are wanted.
 
-    Not mapped: the system ends a process without a word where a mapped file is cut off by whoever
-    writes it anew, or lies on a disk that fails.
+    Not memory-mapped: the system kills a process without a word where a mapped file is cut off by
+    whoever writes it anew, or where its disk fails.
     """
 
     def __init__(self, path: Path, mapped: np.memmap):
@@ -156,8 +156,8 @@ def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields the frames of an array that was checked, some at a time.
 
     Yields:
-        [n, ...] float16, as a cache holds them, and how many values are not 0, of these those that
-        are not 0 in float16, and those that are normal there; and the frames of nothing but 0.
+        [n, ...] float16, as a cache holds them, and four counts: values that are not 0, those that
+        are not 0 in float16, those that are normal numbers in float16, and frames of zeros alone.
 
     Raises:
         ValueError: If rows are damaged, or a value is not finite in float16; at the end, if it has

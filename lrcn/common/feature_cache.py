@@ -194,7 +194,7 @@ class FeatureCache:
     ) -> np.ndarray:
         """Reads the feature maps alone, [N, ...] float16, the second time without HDF5.
 
-        Into `out` and it is returned, where it is given and has their number. Else as `read_clip`.
+        They are read into `out` where it is given and has as many frames. Else as `read_clip`.
         """
         table = self._tables.get(clip_id)
         if table is not None:

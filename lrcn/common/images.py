@@ -33,7 +33,7 @@ MAX_IMAGE_PIXELS = 178_956_970
 # Other plugins are not wanted for files that only claim to be images: EPS runs Ghostscript.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-# Where clips lie in folders of their own.
+# Where clips lie in a folder that is taken for one clip.
 _CLIPS_REMEDY = (
     "right into the folder of their class, or name each in a .csv manifest, as README.md shows"
 )
@@ -90,7 +90,7 @@ def is_animation(path: str | os.PathLike) -> bool:
 
 
 def is_still(path: str | os.PathLike) -> bool:
-    """Whether a clip, no GIF, is one for `read_pixels` by its name; FFmpeg plays animated PNG."""
+    """Whether a clip that is no GIF is one image. FFmpeg plays animated PNG, which is none."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".png":
         return not _has_several_pictures(path, "PNG")

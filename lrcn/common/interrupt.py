@@ -1,9 +1,9 @@
 """Ctrl-C that is not lost.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be. In a function that C calls
-and whose errors nobody sees, such as one that runs when an object goes, it is dropped, and a
-training of hours was seen to go on as if nothing had been pressed. What Python says of that, an
-"Exception ignored" with its traceback, is not said: it is not lost.
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a finalizer, or another
+function that C calls and whose errors are dropped, it is lost: a training of hours was seen to go
+on as if nothing had been pressed. So Ctrl-C is remembered too, and Python's "Exception ignored"
+with its traceback is not shown.
 """
 
 import signal

@@ -16,7 +16,7 @@ from lrcn.common.expected_errors import describe_expected
 from lrcn.common.interrupt import is_interrupted, watch_interrupts
 from lrcn.common.tensorflow_start import own_process
 
-# Names no path; empty, it is an answer of its own.
+# Text flags that are no paths. An empty value has a meaning of its own.
 _NO_PATHS = ("group_regex",)
 _MAX_NUMBER = 2**53
 # 128 + the signal's number, as shells count.
@@ -84,7 +84,7 @@ def run_program(
     handler = logging.get_absl_handler()
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    # Of its list of fonts, which it makes where it has never drawn, nobody has to know.
+    # It tells of the list of fonts that it makes when it draws for the first time.
     python_logging.getLogger("matplotlib").setLevel(python_logging.WARNING)
     _wrap_description()
     _mark_required_flags()
@@ -224,7 +224,7 @@ def _check_values() -> None:
         # The bounds of absl's flags let `nan` through.
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
-        # What counts with 64 bits has no room for it, or for what it is multiplied by.
+        # It, or a product with it, would not fit in the 64 bits that are counted with.
         if isinstance(value, int) and value > _MAX_NUMBER:
             raise ValueError(f"--{name}={value}: expected {_MAX_NUMBER} at most. Lower it.")
         # An empty path would be the current folder. absl's own flags may be empty by default.

@@ -113,8 +113,8 @@ def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
     """Reads a JSON file; `remedy` is what to do where it is there and was changed by hand.
 
     Returns:
-        The object that it holds. Of a key that is missing, there and in objects within, a
-        ValueError tells when it is looked up.
+        The object that it holds. A missing key, also of an object within, raises ValueError when
+        it is looked up.
 
     Raises:
         FileNotFoundError: If it is missing.

@@ -32,7 +32,7 @@ def read_source_stat(source: Path) -> SourceStat:
 def sum_stats(stats: list[os.stat_result]) -> SourceStat:
     """Sums up what the system tells of a source's files."""
     latest_ns = max(x.st_mtime_ns for x in stats)
-    # Windows gives files without a date that of 1601, for which 64 bits, as HDF5 has, are too few.
+    # Windows dates files without a date to 1601, which is out of HDF5's range of 64 bits.
     mtime_ns = min(max(latest_ns, -_MAX_INT64), _MAX_INT64)
     return SourceStat(sum(x.st_size for x in stats), mtime_ns)
 

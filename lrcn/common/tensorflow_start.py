@@ -19,7 +19,7 @@ _is_own_process = False
 def own_process() -> None:
     """Says that the process is a program of this project, and not somebody else's.
 
-    TensorFlow is then imported faster and without a word, by means that others would feel.
+    TensorFlow is then imported faster and without a word, which would disturb a host's own code.
     """
     global _is_own_process
     _is_own_process = True
@@ -58,7 +58,7 @@ def import_tensorflow():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-        # By a keras.json in the home folder, features would be others than their contract says.
+        # A keras.json in the home folder may say otherwise, against what a cache's contract says.
         keras.config.set_floatx("float32")
         keras.config.set_image_data_format("channels_last")
         # TensorFlow counts the machine's cores, also in a container that may use a few of them.
@@ -96,9 +96,9 @@ def import_tensorflow():
 
 @contextlib.contextmanager
 def set_keras(dtype_policy: str = "float32"):
-    """Has Keras build and train by this policy in the block, and otherwise as it is by default.
+    """Sets Keras to this dtype policy, and to its other defaults, within the block.
 
-    In a process of somebody else's, it may be set to what suits models of theirs.
+    A host's own program may have set it to what suits its own models.
     """
     import_tensorflow()
     from keras import config

@@ -12,8 +12,8 @@ class UnfailingFile(io.FileIO):
     HDF5 cannot close a file after a failure, as of a full disk, and then brings down the process at
     its exit. So the first error is kept for `check`, and nothing more is written.
 
-    What follows on what was written is gathered, and written at once: each write gives up Python's
-    lock, and among threads that decode and pack to get it back takes longer than to write a frame.
+    Writes that follow on each other are gathered into one. Each gives up Python's lock, and to get
+    it back from threads that decode and pack takes longer than to write a frame.
     """
 
     def __init__(self, path: str | os.PathLike):

@@ -24,7 +24,7 @@ def check_is_file(path: str | os.PathLike, mode: int) -> None:
     """Checks that opening what has this `st_mode` keeps nobody waiting, as a named pipe does.
 
     Raises:
-        UnreadableClipError: If it is a pipe, device or socket. A folder tells itself, when opened.
+        UnreadableClipError: If it is a pipe, device or socket. Opening a folder fails by itself.
     """
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UnreadableClipError(
@@ -38,14 +38,14 @@ def raise_if_machine_lacks(error: Exception) -> None:
 
     Any clip would seem unreadable then, and would be left out where such clips are skipped.
     """
-    # A damaged file may state what needs more than FFmpeg ever takes, which it calls a lack too.
+    # FFmpeg also says that memory is short where a damaged file states sizes that cannot be.
     is_short = isinstance(error, MemoryError) and not has_memory(_ENOUGH_BYTES)
     if is_short or getattr(error, "errno", None) in _NO_MORE_FILES:
         raise error
 
 
 def choose_remedy(error: Exception, of_file: str) -> str:
-    """What to do about a file: `of_file`, but one that the system keeps from us may be whole."""
+    """Returns what to do: `of_file`, unless the file may be whole and just cannot be read."""
     number = getattr(error, "errno", None)
     if number in _DISK_FAILURES:
         return "Its disk, or the way to it, fails, and it may be whole. Run the same command again."

@@ -115,8 +115,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
         # The prefix keeps a colon in a name from being taken for a protocol.
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             stream = find_stream(container, path)
-            # With more threads FFmpeg misses damage, and gives other pixels before it, by how many
-            # cores there are. Clips are decoded side by side instead.
+            # With more threads FFmpeg misses damage, and the pixels before it depend on the number
+            # of cores. Clips are decoded side by side instead.
             stream.codec_context.thread_count = 1
             if strict:
                 stream.codec_context.options = {"err_detect": "explode"}

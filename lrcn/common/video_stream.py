@@ -155,7 +155,7 @@ class StatedDuration(NamedTuple):
     Attributes:
         sec: Seconds that the video lasts, 0 where nothing is stated.
         tolerance_sec: How many less it may last.
-        is_of_file: Whether that is when the file ends, be it with the sound.
+        is_of_file: Whether that is when the file ends, which may be with the sound.
     """
 
     sec: float

@@ -9,7 +9,7 @@ from lrcn.common.frame import RESIZE_RULE
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """Which views are made of a frame. The first is what evaluation on one view would take.
+    """Which views are made of a frame. The first is the one that `--views=first` scores.
 
     Attributes:
         crops: (row, column) of each crop in halves of the free margin: (1, 1) is the centre. Empty

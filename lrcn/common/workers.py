@@ -15,7 +15,7 @@ class StoppedError(Exception):
 
 
 def raise_if_stopped(stop: threading.Event) -> None:
-    """Raises StoppedError if the pipeline has stopped, KeyboardInterrupt if it is to."""
+    """Raises StoppedError if the pipeline has stopped, KeyboardInterrupt after a Ctrl-C."""
     raise_if_interrupted()
     if stop.is_set():
         raise StoppedError
