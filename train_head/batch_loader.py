@@ -11,7 +11,7 @@ from train_head.padding import allocate_padded
 
 
 class ClipTargets:
-    """Gives batches class ids, and weights where there are any: draw d has number d % N of N.
+    """Gives batches the class ids of their draws, and weights if any: draw d is of clip d % N.
 
     Attributes:
         arrays: The dtype and the number of axes of each array of a batch.
@@ -42,7 +42,8 @@ class BatchLoader:
             None for all, and which view of them.
         targets: What the draws are trained and scored against; of several devices with weights.
         num_devices: How many share a batch.
-        find_scale: By how much weights grow in a batch of so many rows, filled up to so many.
+        find_scale: From the rows of a batch, and to how many it is filled up, to what its weights
+            are multiplied by.
     """
 
     reader: ClipReader

@@ -50,7 +50,7 @@ class BegunRun:
         return run.head_path.is_dir() and BegunRun(RunDir(run.head_path)).has_epochs()
 
     def holds_other_files(self) -> bool:
-        """Whether the folder has files that no training wrote that was killed at its very start."""
+        """Whether it has files other than what a training that was killed at its start leaves."""
         run, names = self.run, list_final_names(self.run.path)
         if run.config_path.exists() or not names:
             return False

@@ -96,7 +96,7 @@ class ClipReader:
                 self.read(clip_number, frames, view=view, out=outs[row])
 
         others = [_open_pool().submit(read_some, first) for first in range(1, num_threads)]
-        # This thread takes its part: handing over all of a kept clip's batch cost a fifth of it.
+        # This thread reads a part too: of kept clips, to hand over all cost a fifth of the time.
         read_some(0)
         for other in others:
             other.result()
@@ -117,8 +117,8 @@ class ClipReader:
             return _copy_into(out, maps)
         if len(frames) and not 0 <= frames.min() <= frames.max() < len(maps):
             raise IndexError(f"Expected frames in [0, {len(maps)}). Received: {frames}.")
-        # In its own mode that checks them, NumPy would gather frames in other memory first. One
-        # call for all, as each gives up Python's lock and waits for it again.
+        # In the mode that checks positions, NumPy would gather the frames elsewhere first. One call
+        # for all: each gives up Python's lock and waits for it again.
         return np.take(maps, frames, axis=0, out=out, mode="clip")
 
     def _compute(self, clip_number, frames, view, out):

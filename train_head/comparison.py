@@ -28,7 +28,7 @@ from train_head.train import train_run
 from train_head.training_data import TrainingData
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
-# The very one that is scored, also in training.
+# Training reads the same frame as scoring does.
 _MIDDLE_FRAME = {
     "sequence": "fixed",
     "sampling": "segments",

@@ -18,7 +18,7 @@ CLASS_WEIGHTS = ("none", "balanced")
 class TrainConfig:
     """The settings that decide a trained head; each is a flag of the same name.
 
-    The defaults come from experiments on real VGG16 features, see the README.
+    The defaults come from experiments, see benchmarks/RECIPE.md.
 
     Attributes:
         program: What trains with such settings.

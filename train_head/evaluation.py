@@ -107,7 +107,7 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
-    check_model_version(run, model_version)  # else who trains it anew would be waited for
+    check_model_version(run, model_version)  # before the lock, which a training may hold for hours
     # Of two that score at once, one would leave its scores beside predictions of the other.
     with lock_run(run, waits=True):
         check_model_version(run, model_version)

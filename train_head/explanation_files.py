@@ -26,7 +26,7 @@ _FRAME_SIZE_PX = 112
 # Wong 2011, "Points of view: Color blindness", Nature Methods 8.
 _CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 _FOR, _AGAINST = "#0072B2", "#D55E00"
-# What is left of 255 bytes for `_2.csv` and the name of a temporary file.
+# Of 255 bytes, the rest is for `_2.csv` and for the name of a temporary file.
 _MAX_NAME_BYTES = 200
 
 

@@ -81,7 +81,7 @@ def fit_model(
         return [train.reader.clip_ids[draw % len(train.reader)] for draw in draws]
 
     guard = LossGuard(find_batch, steps_per_epoch=steps_per_epoch)
-    # A checkpoint is never of the last epoch, so there is one to do.
+    # At least one epoch is left to do, as a checkpoint is never of the last one.
     with raise_read_errors(train.reader, val.reader), recorder.report_stop():
         if summary:
             inputs = next(iter(dataset))[0]

@@ -40,8 +40,8 @@ from train_head.interval_file import (
 from train_head.outside_labels import warn_of_long, warn_of_outside
 
 UNLABELLED = -1
-# The names of the scores of segments, which are runs of frames with one label, and the overlap from
-# which segments match. Here, as what only shows scores does not wait for what computes them.
+# The scores of segments, which are runs of frames with one label, and the overlap from which two
+# segments match. They stand here so that showing scores does not import what computes them.
 OVERLAPS = {"segment_f1_10": 0.10, "segment_f1_25": 0.25, "segment_f1_50": 0.50}
 
 

@@ -52,7 +52,7 @@ def find_ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> list[float]:
     num_drawn = total
     if variance > 0:
         num_drawn = min(total, share * (1 - share) / variance)
-    # That the variance is known from few rows.
+    # Fewer, as the variance is known from few rows.
     num_drawn *= (_find_t(max(total, num_rows) - 1) / _find_t(freedom)) ** 2
     return find_exact_interval(share * num_drawn, num_drawn)
 

@@ -29,7 +29,7 @@ from train_head.training_data import TrainingData
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
 # of two groups of one class, and no two clips of different classes.
 NEAR_DUPLICATE = 0.95
-# What rounding takes off 1, at most; from here on, what is compared is the same.
+# Rounding takes at most so much off 1. From there on, what is compared counts as the same.
 _ROUNDING = 1e-5
 SAME_FRAMES = 1 - _ROUNDING
 _NUM_PAIRS = 50

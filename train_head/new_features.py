@@ -26,8 +26,9 @@ def locate_features(source: Path) -> tuple[Path, str]:
 
 
 def iter_datasets(source: Path) -> Iterator[Path]:
-    """Yields the datasets of an HDF5 file, or of a group in it, in natural order; of what is
-    neither, the source itself, which reading it then tells.
+    """Yields the datasets of an HDF5 file, or of a group in it, in natural order.
+
+    Anything else is yielded as it is, and reading it will say what is wrong.
     """
     path, name = locate_features(source)
     try:

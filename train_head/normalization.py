@@ -20,7 +20,7 @@ class FeatureStatistics(NamedTuple):
     Here x are the features of a clip that `scale_clip` has scaled. asinh is linear for small
     features and logarithmic for large ones of either sign, so the few that reach hundreds do not
     drown the rest. One variance serves all features: a variance of each blows up those that
-    hardly ever fire, and did worse on real features (README, "The recipe").
+    hardly ever fire, and did worse on real features (benchmarks/RECIPE.md).
 
     Attributes:
         scale: The mean of |x| over all features and frames, positive.

@@ -23,7 +23,7 @@ def warn_of_outside(
     """
     num_intervals, outside = 0, []
     for clip_id, of_frames in moments.items():
-        # Before the first frame that is selected, as behind the last, are no more than between two.
+        # As many frames may lie before the first selected one, or behind the last, as between two.
         gap = np.diff(of_frames).max(initial=0)
         ends = of_frames[0] - gap, of_frames[0], of_frames[-1], of_frames[-1] + gap
         before, first, last, behind = map(float, round_sec(ends))
@@ -58,7 +58,7 @@ def warn_of_long(lines: dict[str, list[str]], clocks: dict[str, ClipClock], fold
     for clip_id, of_clip in lines.items():
         index = clocks[clip_id].frame_index
         last = max((number for number, label in enumerate(of_clip) if label), default=0)
-        # Behind the last frame that is selected there are no more than between two that are.
+        # As many frames may lie behind the last selected one as between two.
         if len(index) > 1 and last >= index[-1] + np.diff(index).max():
             longer.append((folder / f"{clip_id}.txt", last + 1, index[-1] + 1))
     if longer:

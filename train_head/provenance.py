@@ -50,8 +50,9 @@ def has_other_sources(
 ) -> bool:
     """Whether a cache has other contents of a run's train and val clips, or of its test clips.
 
-    Test clips decide no weight, and their scores know what they are of; a run's labels of their
-    frames do not. Where clips are not cached, or the run is of an earlier version, none can tell.
+    Test clips are asked for apart. They decide no weight, and a score records what it is of, but
+    labels of their frames do not. Returns False where it cannot be known: where clips are not
+    cached, or the run is of an earlier version.
     """
     if not run.sources_path.exists():
         return False

@@ -36,7 +36,7 @@ def read_ahead(
     """
     readings = (_Reading(source, read, num_items=num_items) for source in sources)
     ahead = collections.deque()
-    # Of an iterator that is forgotten, it is called when the process ends.
+    # Also called when the process ends, if the iterator was never closed.
     stop = weakref.finalize(readings, _stop_all, ahead)
     try:
         ahead.extend(itertools.islice(readings, num_sources))

@@ -88,7 +88,7 @@ class ScoredClips:
 
 
 def round_probabilities(values: np.ndarray) -> list:
-    """Rounds to three decimals, but to 0 or 1 only what is: the page says so of nearly all."""
+    """Rounds to three decimals, but nothing else to 0 or 1, so that the page can say `< 0.1 %`."""
     low, high = np.where(values > 0, 1e-4, 0), np.where(values < 1, 1 - 1e-4, 1)
     return np.clip(np.round(values.astype(np.float64), 3), low, high).tolist()
 

@@ -93,7 +93,7 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     if largest:
         lower.append(largest)
     memory_bytes = find_memory_bytes()
-    # Where a GPU computes, this memory has but the features.
+    # Where a GPU computes, this memory holds the features alone.
     least_bytes = num_features * 4 if has_gpu() else _COPIES_AT_LEAST * frame_bytes
     _check_fits(num_frames * least_bytes, f"{num_frames} frames in one batch", vars(config), lower)
     step_bytes = _COPIES * num_frames * frame_bytes
