@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from train_head.intervals import find_exact_interval, find_mean_interval
+from train_head.confidence_intervals import find_exact_interval, find_mean_interval
 from train_head.metrics import compute_metrics, measure_calibration
 from train_head.score_table import format_headline, format_metrics
 

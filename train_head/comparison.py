@@ -18,10 +18,10 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.run_dir import RunDir
 from train_head.comparison_text import BASELINE, find_verdict
+from train_head.confidence_intervals import is_one_group, measure_difference, number_groups
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.held_out import find_held_out, read_known_scores, read_scored_predictions
-from train_head.intervals import is_one_group, measure_difference, number_groups
 from train_head.provenance import describe_data
 from train_head.run_clips import check_unchanged, read_run_clips
 from train_head.train import train_run

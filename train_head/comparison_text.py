@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lrcn.common.wording import name_count, pad_names, wrap_sentence
-from train_head.intervals import measure_difference
+from train_head.confidence_intervals import measure_difference
 from train_head.score_table import ONE_GROUP, format_leaks
 
 BASELINE = "mean_pool"

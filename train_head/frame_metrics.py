@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
+from train_head.confidence_intervals import find_ratio_interval, is_one_group, sum_groups
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
-from train_head.intervals import find_ratio_interval, is_one_group, sum_groups
 from train_head.metrics import score_classes
 
 # What the counts of clips are divided to, two by two.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.intervals import (
+from train_head.confidence_intervals import (
     find_exact_interval,
     find_grouped_mean_interval,
     find_mean_interval,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train_head.intervals import (
+from train_head.confidence_intervals import (
     find_exact_interval,
     find_grouped_mean_interval,
     find_mean_interval,

@@ -1,4 +1,4 @@
-"""95 % intervals: what scores might have been with other clips, of the same kind, to test on.
+"""95 % confidence intervals: what scores might have been with other test clips of the same kind.
 
 Closed formulas, of which the same scores always give the same. They are rather too wide than too
 narrow, and widen as fewer clips, or groups of clips that are right or wrong together, were seen.
