@@ -78,7 +78,7 @@ def average_rows(
         answer: From a row, [K] float32 or of a model that labels every frame [T, K] with padding,
             and the clip's number of frames to what is averaged.
     """
-    forward = make_forward(model)
+    forward = trace_head(model)
     means = []
     # Clip by clip: the rows of all are many times what is kept.
     with raise_read_errors(reader), Progress(len(reader), "clips", part="evaluation") as progress:
@@ -90,7 +90,7 @@ def average_rows(
     return means
 
 
-def make_forward(model) -> Callable:
+def trace_head(model) -> Callable:
     """Makes a function from a batch of a model's inputs to probabilities.
 
     It is traced at its first batch, as without that an RNN takes its steps in Python: the head

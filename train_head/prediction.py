@@ -14,7 +14,7 @@ from lrcn.common.run_dir import RunDir
 from lrcn.common.unreadable import UnreadableClipError
 from train_head.config import read_config
 from train_head.frame_choice import check_windows, sample_windows
-from train_head.frame_prediction import answer_all_frames, make_forward
+from train_head.frame_prediction import answer_all_frames, trace_head
 from train_head.new_features import NewFeatures
 from train_head.new_videos import NewVideos
 from train_head.padding import pad_clips
@@ -93,7 +93,7 @@ class Predictor:
         else:
             self._clips = NewVideos(run, weights=weights, choose=choose)
         self.head = load_model(run)
-        self._forward = make_forward(self.head)
+        self._forward = trace_head(self.head)
         check_model_version(run, model_version)
 
     def predict_clips(self, sources: Iterable[Path]) -> Iterator[Prediction]:
