@@ -1,11 +1,13 @@
 """Makes small caches and heads in no time, with the project's own writers and builders."""
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.contract import Contract
@@ -106,6 +108,22 @@ def read_cache_bytes(cache_dir: Path) -> dict[str, bytes]:
         for path in sorted(cache_dir.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
+
+
+@contextlib.contextmanager
+def interrupt_after_epoch_2(monkeypatch) -> Iterator[None]:
+    """Has Ctrl-C stop the training in the block, once two epochs are done."""
+    from train_head.layers import keras
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        # In the place of Keras' callback, to be called where Ctrl-C may come.
+        patch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: Interrupt())
+        yield
 
 
 def train(cache, folder, *, checkpoint_sec=60.0, rnn="none", **settings):

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from commands import run_program, run_python
-from small_data import SMALL_CONFIG, copy_cache, make_config
+from small_data import SMALL_CONFIG, copy_cache, interrupt_after_epoch_2, make_config
 
 from lrcn.common import backbone
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -18,7 +18,6 @@ from train_head.evaluation import evaluate_run
 from train_head.fine_tuning import fine_tune_run
 from train_head.fitting import fit_model, make_checked_strategy
 from train_head.history import find_best_row, read_history
-from train_head.layers import keras
 from train_head.prediction import Predictor
 from train_head.recorder import RunRecorder
 from train_head.reproduction import list_commands
@@ -193,17 +192,8 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path,
     settings = {"epochs": 1, "tune_epochs": 2, "tune_layers": 2, "checkpoint_sec": 0}
     whole = fine_tune(cache, tmp_path / "whole", **settings)
     run = RunDir(tmp_path / "run")
-
-    class InterruptAfterEpoch2(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    # In the place of Keras' callback, to be called where Ctrl-C may come.
-    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: InterruptAfterEpoch2())
-    with pytest.raises(KeyboardInterrupt):
+    with interrupt_after_epoch_2(monkeypatch):
         fine_tune(cache, run.path, **settings)
-    monkeypatch.undo()
     assert (run.checkpoints_path / "last_2.npz").exists()
     assert not run.model_path.exists()
     fine_tune(cache, run.path, **settings)

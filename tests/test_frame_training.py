@@ -9,7 +9,7 @@ import pytest
 from commands import SMALL_HEAD, run_program
 from frame_data import NAMES, make_walks
 from refusals import refusal
-from small_data import make_config
+from small_data import interrupt_after_epoch_2, make_config
 
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
@@ -19,7 +19,6 @@ from train_head.cross_validation import cross_validate
 from train_head.evaluation import evaluate_run
 from train_head.explanation import check_explainable
 from train_head.history import read_history
-from train_head.layers import keras
 from train_head.prediction import Predictor
 from train_head.prediction_file import read_predictions
 from train_head.run_model import load_model
@@ -132,17 +131,8 @@ def test_stopped_training_goes_on_as_if_nothing_had_happened(walks, tmp_path, mo
     settings["class_weights"] = "balanced"
     whole = train(walks, tmp_path / "whole", **settings)
     run = RunDir(tmp_path / "run")
-
-    class InterruptAfterEpoch2(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    # In the place of Keras' callback, to be called where Ctrl-C may come.
-    monkeypatch.setattr(keras.callbacks, "TensorBoard", lambda *_, **__: InterruptAfterEpoch2())
-    with pytest.raises(KeyboardInterrupt):
+    with interrupt_after_epoch_2(monkeypatch):
         train(walks, run.path, **settings)
-    monkeypatch.undo()
     assert (run.checkpoints_path / "last_2.npz").exists()
     train(walks, run.path, **settings)
     assert run.history_path.read_bytes() == whole.history_path.read_bytes()
