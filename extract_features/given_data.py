@@ -25,8 +25,8 @@ class DataSettings:
         data: Folder tree or manifest, see `discover.read_data`.
         data_root: Folder that a manifest's paths start from; None: what was given for the cache,
             else the manifest's own.
-        group_regex: Finds the group in a clip_id; none, see `discover.read_data`, where it is
-            empty, also where the cache has one.
+        group_regex: Finds the group in a clip_id, see `discover.read_data`. Empty stands for none,
+            also where the cache has one.
         seed: Decides the drawn splits.
         val_fraction: Part of each class to draw for validation.
         test_fraction: Part of each class to draw for testing.

@@ -30,7 +30,7 @@ def join_shared_files(clips: Sequence[Clip], data_root: Path) -> list[Clip]:
         i for i, (old, new) in enumerate(zip(clips, joined, strict=True)) if old.group != new.group
     ]
     if changed:
-        # A file that has two names explains itself by them, and one of its names would not.
+        # Rather one of a file with two names, which tell why its groups are joined.
         i = next((i for i in changed if files[i] != posixpath.normpath(clips[i].path)), changed[0])
         path = clips[i].path
         logging.info(

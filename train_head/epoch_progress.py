@@ -1,4 +1,4 @@
-"""Shows how far an epoch is, of which a large set has long ones."""
+"""Shows how far an epoch is: with a large set, one takes long."""
 
 from lrcn.common.progress import Progress
 from train_head.layers import keras

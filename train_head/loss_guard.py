@@ -17,7 +17,7 @@ _REMEDY = (
 class LossGuard(keras.callbacks.Callback):
     """Raises ValueError where a loss is not finite, with what a user needs to find out why.
 
-    It looks at the epoch's mean loss, which stays not finite from the first such step on. Keras
+    It looks at the epoch's mean loss, which from the first such step on is not finite. Keras
     fetches that number after every step in any case, for the callback of TensorBoard.
     """
 

@@ -95,8 +95,8 @@ class Contract:
         the digest.
 
         Raises:
-            ValueError: If fields are missing, unknown, no such values or not those of the digest;
-                `where` names the file.
+            ValueError: If fields are missing or unknown, or their values are of another kind or not
+                those of the digest; `where` names the file.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(fields, dict) or set(fields) - {"digest"} != set(names):

@@ -117,8 +117,7 @@ def _view_frames(maps: np.ndarray) -> Iterator[memoryview]:
 
 def _read_bytes(descriptor: int, size: int, offset: int) -> bytes:
     content = os.pread(descriptor, size, offset)
-    # Of a disk that fails amid them, the system gives those before, and the error only when asked
-    # for the rest.
+    # Where a disk fails amid them, the system returns those before, and the error at the next read.
     while len(content) < size:
         rest = os.pread(descriptor, size - len(content), offset + len(content))
         if not rest:

@@ -17,8 +17,8 @@ _NAMED_LEAKS = 5
 def join_groups(clips: Sequence[Clip], files: Sequence[str] | None = None) -> list[Clip]:
     """Makes one group of those that share a file, called after the first such file.
 
-    Spans of one file show the same scene and may overlap, whatever groups they are given. So a
-    clip without a group is of those of its file, too. What shares no file stays as it is.
+    Spans of one file show the same scene and may overlap, whatever groups they are given. A clip
+    without a group joins those of its file. What shares no file stays as it is.
 
     Args:
         clips: The clips.

@@ -1,9 +1,9 @@
 """Whether an MPEG transport stream (.ts, .m2ts) is whole, which FFmpeg does not tell.
 
-It leaves out a packet that is cut off, and where a decoder does not miss the rest of a picture, as
-that of HEVC, the last ones are painted over. Where zeros stand in place of packets, it goes on with
-the next. By ISO/IEC 13818-1, section 2.4.3, a packet has 188 bytes, the first of them 0x47. Blu-ray
-and AVCHD put 4 bytes before each; behind it may be 16 more.
+FFmpeg leaves out a packet that is cut off, and some decoders, such as HEVC's, then conceal what the
+last pictures lack. Where zeros stand in place of packets, it goes on with the next one. By ISO/IEC
+13818-1, section 2.4.3, a packet has 188 bytes, the first of them 0x47. Blu-ray and AVCHD put 4
+bytes before each; behind it may be 16 more.
 """
 
 import os
