@@ -71,16 +71,9 @@ def may_hold(existing: FeatureCache, given: BackboneSettings) -> bool:
 
     A weights file that is named has to be read, since it may have changed.
     """
-    contract = existing.contract
-    selection = given.selection.complete(contract.selection)
-    return (
-        (given.weights is None or given.weights == contract.weights in _WEIGHTS_BY_NAME)
-        and given.cut in (None, contract.cut)
-        and given.image_size in (None, contract.image_size_px)
-        and given.compute_dtype in (None, contract.compute_dtype)
-        and str(selection) == contract.frame_selection
-        and given.views in (None, contract.views)
-    )
+    may_have_changed = given.weights is not None and given.weights not in _WEIGHTS_BY_NAME
+    wanted, known = (complete_settings(x, existing) for x in (given, BackboneSettings()))
+    return wanted == known and not may_have_changed
 
 
 @dataclasses.dataclass(frozen=True)

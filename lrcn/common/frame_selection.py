@@ -83,12 +83,15 @@ class FrameSelection:
             ) from error
 
     def complete(self, known: "FrameSelection") -> "FrameSelection":
-        """Takes what is not set here from `known`; stride and fps stand for each other."""
+        """Takes what is not set here from `known`; stride and fps stand for each other.
+
+        What takes all frames is None in the result, so equal selections are equal objects.
+        """
         rate = known if self.frame_stride is None and self.fps is None else self
+        max_frames = known.max_frames if self.max_frames is None else self.max_frames
+        frame_stride = None if rate.frame_stride == 1 else rate.frame_stride
         return FrameSelection(
-            frame_stride=rate.frame_stride,
-            fps=rate.fps,
-            max_frames=known.max_frames if self.max_frames is None else self.max_frames,
+            frame_stride=frame_stride, fps=rate.fps, max_frames=max_frames or None
         )
 
     def list_flags(self) -> dict[str, int | float]:
