@@ -95,10 +95,7 @@ def test_a_resume_goes_on_under_the_selection_of_the_cache(clips_dir, thinned_di
 @pytest.mark.parametrize(
     ("selection", "text"),
     [
-        ({"frame_stride": 3}, "stride=3,max_frames=3"),
         ({"frame_stride": 1}, "max_frames=3"),
-        ({"max_frames": 4}, "stride=2,max_frames=4"),
-        ({"max_frames": 0}, "stride=2"),
         ({"fps": 5}, "fps=5,max_frames=3"),
     ],
 )

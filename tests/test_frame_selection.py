@@ -125,6 +125,7 @@ def test_bad_settings(settings, message):
     [
         ({}, {"fps": 5, "max_frames": 9}, "fps=5,max_frames=9"),
         ({"max_frames": 3}, {"fps": 5, "max_frames": 9}, "fps=5,max_frames=3"),
+        ({"max_frames": 0}, {"fps": 5, "max_frames": 9}, "fps=5"),
         ({"frame_stride": 2}, {"fps": 5, "max_frames": 9}, "stride=2,max_frames=9"),
         ({"fps": 2}, {"frame_stride": 5}, "fps=2"),
         ({"frame_stride": 1}, {"fps": 5}, "all"),
