@@ -2,6 +2,9 @@
 
 from absl import flags
 
+from lrcn.common.devices import COMPUTE_DTYPES
+from lrcn.common.views import VIEWS
+
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
@@ -27,7 +30,7 @@ _IMAGE_SIZE = flags.DEFINE_integer(
 _COMPUTE_DTYPE = flags.DEFINE_enum(
     "compute_dtype",
     None,
-    ["auto", "float32", "bfloat16", "float16"],
+    ["auto", *COMPUTE_DTYPES],
     "What the backbone multiplies in. auto takes bfloat16 (moves a feature by under 1 %) where the "
     "machine does so natively and, as it measures, faster, else float32. Default: what the cache "
     "has, else auto.",
@@ -57,7 +60,7 @@ _MAX_FRAMES = flags.DEFINE_integer(
 _VIEWS = flags.DEFINE_enum(
     "views",
     None,
-    ["one", "flip", "five_crop", "ten_crop"],
+    list(VIEWS),
     "Views of each frame to cache; time and size grow with their number. Stage 2 trains on a "
     "random one and averages over all. one: the frame. flip: and its mirror image, which is wrong "
     "where the class depends on the direction, as it turns left into right. five_crop: the centre "
