@@ -42,7 +42,6 @@ def find_sources(arguments: list[str], *, are_features: bool = False) -> list[Pa
         ValueError: If a path is empty, a folder holds no clip, or a path is a pipe or device; or
             features where there should be videos, or the other way around.
     """
-    iter_clips = _iter_features if are_features else _iter_sources
     sources, passed_over = [], []
     for argument in arguments:
         if not argument:  # of a variable that is not set; Path takes it for the current folder
@@ -61,7 +60,7 @@ def find_sources(arguments: list[str], *, are_features: bool = False) -> list[Pa
         if path.exists():
             check_is_file(path, path.stat().st_mode)
         _check_kind(path, are_features=are_features)
-        found = list(iter_clips(path, passed_over))
+        found = list(_iter_clips(path, passed_over, are_features=are_features))
         if not found and are_features:
             raise ValueError(f"{path}: {_EXPECTED_FEATURES.format('none in it')}")
         if not found:
@@ -98,42 +97,37 @@ def _check_kind(path: Path, *, are_features: bool) -> None:
         )
 
 
-def _iter_sources(
-    path: Path, passed_over: list[Path], *, within: frozenset[Path] = frozenset()
+def _iter_clips(
+    path: Path,
+    passed_over: list[Path],
+    *,
+    are_features: bool,
+    within: frozenset[Path] = frozenset(),
 ) -> Iterator[Path]:
     """Yields the clips of a path, and adds to the files that are passed over."""
     if not path.is_dir():  # of a pipe or a broken link among clips, the decoder tells
-        yield path
+        has_datasets = are_features and locate_features(path)[0].is_file()
+        yield from iter_datasets(path) if has_datasets else [path]
         return
     if path.resolve() in within:
         return
     contents = list_clip_folder(path)
-    stills, videos = [], contents.videos
-    for entry in contents.images:
-        if is_animation(entry.path):
-            videos.append(entry.name)
-        else:
-            stills.append(entry)
-    if contents._replace(images=stills).is_clip:
-        yield path
-        return
-    passed_over += [path / name for name in contents.others]
-    for name in sorted([*contents.folders, *videos], key=natural_key):
-        yield from _iter_sources(path / name, passed_over, within=within | {path.resolve()})
-
-
-def _iter_features(
-    path: Path, passed_over: list[Path], *, within: frozenset[Path] = frozenset()
-) -> Iterator[Path]:
-    """Yields the clips of a path of features, and adds to the files that are passed over."""
-    if not path.is_dir():
-        yield from iter_datasets(path) if locate_features(path)[0].is_file() else [path]
-        return
-    if path.resolve() in within:
-        return
-    contents = list_clip_folder(path)
-    files = [*contents.others, *contents.videos, *(entry.name for entry in contents.images)]
-    arrays = [name for name in files if name.endswith(".npy")]
-    passed_over += [path / name for name in files if not name.endswith(".npy")]
-    for name in sorted([*contents.folders, *arrays], key=natural_key):
-        yield from _iter_features(path / name, passed_over, within=within | {path.resolve()})
+    if are_features:
+        files = [*contents.others, *contents.videos, *(entry.name for entry in contents.images)]
+        clips = [name for name in files if name.endswith(".npy")]
+        others = [name for name in files if not name.endswith(".npy")]
+    else:
+        stills, clips, others = [], contents.videos, contents.others
+        for entry in contents.images:
+            if is_animation(entry.path):
+                clips.append(entry.name)  # to `contents.videos`, so it counts as one
+            else:
+                stills.append(entry)
+        if contents._replace(images=stills).is_clip:
+            yield path
+            return
+    passed_over += [path / name for name in others]
+    for name in sorted([*contents.folders, *clips], key=natural_key):
+        yield from _iter_clips(
+            path / name, passed_over, are_features=are_features, within=within | {path.resolve()}
+        )
