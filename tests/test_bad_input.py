@@ -26,9 +26,9 @@ def extract(data, cache_dir, *flags):
     return done.returncode, done.stderr
 
 
-def write_clips(folder, labels=("walk", "run"), clips_per_class=2):
-    for label in labels:
-        for i in range(clips_per_class):
+def write_clips(folder):
+    for label in ("walk", "run"):
+        for i in range(2):
             write_frame_folder(folder / label / f"clip_{i}", make_numbered_frames(2))
     return folder
 
