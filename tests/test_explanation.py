@@ -41,7 +41,7 @@ def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
     assert abs(gain) > 0.01
     assert influence.sum() == pytest.approx(gain, abs=1e-4)
 
-    over_time = explainer.predict_over_time([maps])
+    over_time = explainer.predict_over_time([maps], after=np.arange(len(maps)))
     if settings["rnn"] == "none":
         np.testing.assert_allclose(over_time.mean(axis=0), answer, atol=1e-5)
         alone = [predict(head, maps[t : t + 1]) for t in range(5)]

@@ -34,15 +34,12 @@ class Explanation:
 
 
 def check_explainable(run: RunDir) -> None:
-    """Checks that the run gives each clip one label, whose frames can then be explained.
+    """Checks that a trained run gives each clip one label, whose frames can then be explained.
 
     Raises:
-        FileNotFoundError: If there is no run.
         ValueError: If it labels every frame.
     """
-    run.check_trained()
-    config = read_config(run)
-    if config.labels == "frame":
+    if read_config(run).labels == "frame":
         raise ValueError(
             f"{run.path}: expected a run that gives each clip one label, whose frames are then "
             "explained. Received: one that labels every frame. Use a run without --labels=frame."
@@ -101,9 +98,7 @@ class Explainer:
             class_id=class_id,
         )
 
-    def predict_over_time(
-        self, views: Sequence[np.ndarray], *, after: np.ndarray | None = None
-    ) -> np.ndarray:
+    def predict_over_time(self, views: Sequence[np.ndarray], *, after: np.ndarray) -> np.ndarray:
         """Returns the class probabilities after each frame, the mean over the views.
 
         They are what the head says of the clip if it ends there, at the scale of the whole clip;
@@ -112,14 +107,12 @@ class Explainer:
 
         Args:
             views: One clip's frames in order, [T, ...], in each view.
-            after: [N] positions in [0, T), None for all. But for `--output=mean`, the time it
-                takes grows with their sum.
+            after: [N] positions in [0, T). But for `--output=mean`, the time it takes grows with
+                their sum.
 
         Returns:
             [N, K] float32.
         """
-        if after is None:
-            after = np.arange(len(views[0]))
         vectors = self._encode_views(views)
         if self._every_frame:
             logits = tf.gather(self._classify(vectors), after, axis=1)
