@@ -1,6 +1,7 @@
 """Runs the programs as a user does: as processes of their own, in the root of the repository."""
 
 import contextlib
+import csv
 import os
 import re
 import signal
@@ -48,6 +49,12 @@ def run_program(
 def run_python(program: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
     """Runs `python -c program arguments` to its end, like `run_program`."""
     return _run([sys.executable, "-c", program, *map(str, arguments)], check=check)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Reads a CSV file that a program wrote, a dictionary for each row."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def run_with_small_files(

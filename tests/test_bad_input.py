@@ -1,12 +1,11 @@
 """What users meet when their input is wrong: a clear error from the real command, nothing lost."""
 
-import csv
 import os
 import shutil
 
 import av
 import numpy as np
-from commands import SMALL_BACKBONE, run_program
+from commands import SMALL_BACKBONE, read_rows, run_program
 from media import make_numbered_frames, write_frame_folder
 
 from lrcn.common.manifest import read_manifest
@@ -93,8 +92,7 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
         "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file, "
         f"received: a link to nothing, {data}/walk/broken_link.mp4 -> {data}/gone.mp4. Mend",
     }
-    with open(cache_dir / "failures.csv", newline="", encoding="utf-8") as file:
-        failures = {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
+    failures = {row["clip_id"]: row["reason"] for row in read_rows(cache_dir / "failures.csv")}
     assert failures.keys() == {f"walk/{name}" for name in expected}
     for name, reason in expected.items():
         assert failures[f"walk/{name}"].startswith(reason)

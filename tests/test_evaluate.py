@@ -1,6 +1,5 @@
 """Tests the scores of a run, and that every clip counts once."""
 
-import csv
 import dataclasses
 import os
 import re
@@ -9,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from commands import ROOT, run_program
+from commands import ROOT, read_rows, run_program
 from small_data import change_manifest, make_config, make_ramps, write_cache
 
 from lrcn.common.manifest import read_manifest
@@ -22,11 +21,6 @@ from train_head.provenance import find_git_commit
 from train_head.score_table import format_metrics
 from train_head.train import train_run
 from train_head.training_data import TrainingData
-
-
-def read_predictions(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def recompute_scores(rows):
@@ -55,7 +49,7 @@ def recompute_scores(rows):
 def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     scores = evaluate_run(run, read_cache(cache_dir), split=split)
-    rows = read_predictions(run.predictions_path(split))
+    rows = read_rows(run.predictions_path(split))
     expected = {"split": split, **recompute_scores(rows)}
     added = {
         "top1_interval",
@@ -83,7 +77,7 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
 def test_batch_size_does_not_change_the_predictions(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     wanted = evaluate_run(run, read_cache(cache_dir), split="train")
-    rows = read_predictions(run.predictions_path("train"))
+    rows = read_rows(run.predictions_path("train"))
     for batch_size in (1, 3, 100):
         write_json(run.config_path, {**read_json(run.config_path), "batch_size": batch_size})
         scores = evaluate_run(run, read_cache(cache_dir), split="train")
@@ -91,7 +85,7 @@ def test_batch_size_does_not_change_the_predictions(run_dir, cache_dir, tmp_path
             assert scores[name] == wanted[name]
         error = scores["expected_calibration_error"]
         assert error == pytest.approx(wanted["expected_calibration_error"], abs=1e-4)
-        for row, found in zip(rows, read_predictions(run.predictions_path("train")), strict=True):
+        for row, found in zip(rows, read_rows(run.predictions_path("train")), strict=True):
             assert row["clip_id"] == found["clip_id"]
             assert float(row["left"]) == pytest.approx(float(found["left"]), abs=2e-6)
 
@@ -109,7 +103,7 @@ def test_val_split_prints_a_table_and_leaves_the_test_score_alone(run_dir, cache
     scores = read_json(run.path / "metrics_val_windows2.json")
     assert done.stdout == format_metrics(scores) + "\n"
     assert scores["split"] == "val"
-    assert len(read_predictions(run.path / "predictions_val_windows2.csv")) == scores["num_clips"]
+    assert len(read_rows(run.path / "predictions_val_windows2.csv")) == scores["num_clips"]
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -187,7 +181,7 @@ def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
     config = make_config(sequence=sequence, epochs=1, rnn="none")
     train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
     evaluate_run(run, cache, split="test", num_windows=3)
-    rows = read_predictions(run.predictions_path("test", num_windows=3))
+    rows = read_rows(run.predictions_path("test", num_windows=3))
     spans = {}
     for clip, maps in features.items():
         starts, window_len = place_windows(len(maps), 3)
@@ -198,7 +192,7 @@ def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
     span_run = RunDir(shutil.copytree(run.path, tmp_path / "span_run"))
     shutil.copy(span_cache.manifest_path, span_run.manifest_path)
     evaluate_run(span_run, span_cache, split="test")
-    span_rows = read_predictions(span_run.predictions_path("test"))
+    span_rows = read_rows(span_run.predictions_path("test"))
     assert len(span_rows) == 3 * len(rows) == 18
     for i, row in enumerate(rows):
         parts = [float(x["rise"]) for x in span_rows[3 * i : 3 * i + 3]]
@@ -212,7 +206,7 @@ def test_windows_have_a_score_of_their_own(run_dir, cache_dir, tmp_path):
     scores = evaluate_run(run, read_cache(cache_dir), split="test", num_windows=2)
     assert scores == read_json(run.path / "metrics_windows2.json")
     assert scores["provenance"]["windows"] == 2
-    assert scores["num_clips"] == len(read_predictions(run.path / "predictions_windows2.csv"))
+    assert scores["num_clips"] == len(read_rows(run.path / "predictions_windows2.csv"))
     assert before == (
         run.metrics_path("test").read_bytes(),
         run.predictions_path("test").read_bytes(),

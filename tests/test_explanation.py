@@ -1,10 +1,8 @@
 """Tests what is told of each frame: probabilities over time, influence, attention."""
 
-import csv
-
 import numpy as np
 import pytest
-from commands import run_program
+from commands import read_rows, run_program
 from PIL import Image
 from small_heads import build_random_head, make_frames_of_one_length
 
@@ -167,8 +165,3 @@ def test_predictions_are_explained(run_dir, clips_dir, tmp_path):
         with Image.open(folder / f"{source.name}.png") as picture:
             picture.load()
             assert picture.width > 1000
-
-
-def read_rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

@@ -1,13 +1,12 @@
 """Clips that fail: they are listed with the reason, may be skipped, and hold up no other."""
 
-import csv
 import errno
 import os
 import shutil
 
 import keras
 import pytest
-from commands import run_program
+from commands import read_rows, run_program
 from made_clips import make_clips
 from media import SIZE, decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import no_more_open_files, refusal
@@ -74,8 +73,7 @@ def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
     assert f"failed: left/clip_3: {reason}" in done.stderr
     assert f"Failed clips: 1, all listed in {cache_copy}/failures.csv" in done.stderr
     assert "Mend or remove them and run again, or go on without: --skip_unreadable" in done.stderr
-    with open(cache_copy / "failures.csv", newline="") as file:
-        (row,) = csv.DictReader(file)
+    (row,) = read_rows(cache_copy / "failures.csv")
     assert (row["clip_id"], row["path"]) == ("left/clip_3", "left/clip_3")
     assert row["reason"].startswith(reason)
     assert len(read_manifest(cache_copy / "manifest.csv")) == NUM_CLIPS
@@ -168,8 +166,7 @@ def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
     # A shard without clips has no reason of its own.
     with refusal("Received 16 that cannot\nMend them, or name the folder that they are in."):
         extract(data, tmp_path / "cache", skip_unreadable=True, shard=Shard(0, 1000))
-    with open(tmp_path / "cache" / "failures.csv", newline="") as file:
-        assert len(list(csv.DictReader(file))) == NUM_CLIPS
+    assert len(read_rows(tmp_path / "cache" / "failures.csv")) == NUM_CLIPS
     assert len(read_manifest(tmp_path / "cache" / "manifest.csv")) == NUM_CLIPS
 
 

@@ -1,12 +1,11 @@
 """Tests fine-tuning: two phases, one run."""
 
-import csv
 import dataclasses
 import shutil
 
 import numpy as np
 import pytest
-from commands import run_program, run_python
+from commands import read_rows, run_program, run_python
 from small_data import SMALL_CONFIG, copy_cache, interrupt_after_epoch_2, make_config
 
 from lrcn.common import backbone
@@ -127,8 +126,7 @@ def test_tuned_run_predicts_new_videos_as_it_scores_cached_clips(tuned_dir, bloc
     run, cache = RunDir(tuned_dir), read_cache(block4_dir)
     evaluate_run(run, cache, split="train")
     clips = {clip.clip_id: clips_dir / clip.path for clip in read_manifest(run.manifest_path)}
-    with open(run.predictions_path("train"), newline="") as file:
-        rows = list(csv.DictReader(file))[:4]
+    rows = read_rows(run.predictions_path("train"))[:4]
     predictor = Predictor(run)
     found = predictor.predict_clips([clips[row["clip_id"]] for row in rows])
     for prediction, row in zip(found, rows, strict=True):

@@ -1,12 +1,11 @@
 """Tests heads that label every frame: what is learnt, and that it is told right."""
 
-import csv
 import dataclasses
 import shutil
 
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, run_program
+from commands import SMALL_HEAD, read_rows, run_program
 from frame_data import NAMES, make_walks
 from refusals import refusal
 from small_data import interrupt_after_epoch_2, make_config
@@ -47,11 +46,6 @@ def train(walks, folder, **settings):
         checkpoint_sec=0,
     )
     return run
-
-
-def read_rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_labels_that_follow_from_what_came_before_are_learnt(walks, tmp_path):

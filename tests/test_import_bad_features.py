@@ -1,12 +1,12 @@
 """Features of another tool of which some clips cannot be taken: listed, and the rest goes on."""
 
-import csv
 import os
 import re
 
 import h5py
 import numpy as np
 import pytest
+from commands import read_rows
 from small_imports import CLIP_IDS, make_features, write_features
 
 from lrcn.common.clip import Clip
@@ -14,8 +14,7 @@ from lrcn.common.manifest import read_manifest, write_manifest
 
 
 def read_failures(tmp_path):
-    with open(tmp_path / "cache" / "failures.csv", newline="") as file:
-        return {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
+    return {row["clip_id"]: row["reason"] for row in read_rows(tmp_path / "cache" / "failures.csv")}
 
 
 class Unpickled:

@@ -1,11 +1,10 @@
 """Doubted labels: planted mistakes rank first, every clip is judged by a head that never saw it."""
 
-import csv
 import dataclasses
 
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, run_program
+from commands import SMALL_HEAD, read_rows, run_program
 from PIL import Image
 from refusals import refusal
 from small_data import change_manifest, make_config, write_cache
@@ -89,8 +88,7 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
         *(*SMALL_HEAD, "--epochs=1", "--rnn=none"),
     )
     assert done.stderr.count("No clip is in the val split") == 1, "not of each fold"
-    with open(output_dir / "label_noise.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(output_dir / "label_noise.csv")
     assert list(rows[0]) == [
         *("rank", "clip_id", "label", "predicted"),
         *("label_probability", "predicted_probability", "margin"),

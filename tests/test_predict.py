@@ -1,13 +1,12 @@
 """Tests the classes named for new videos and frame folders."""
 
-import csv
 import dataclasses
 import os
 import shutil
 
 import numpy as np
 import pytest
-from commands import find_readme_program, run_program
+from commands import find_readme_program, read_rows, run_program
 from media import write_frame_folder
 from moving_squares import make_moving_square
 from refusals import refusal
@@ -25,11 +24,6 @@ from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
 from train_head.train import train_run
 from train_head.training_data import TrainingData
-
-
-def read_rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

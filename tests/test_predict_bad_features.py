@@ -1,21 +1,16 @@
 """What predict says of features that it cannot take, and of videos in their place."""
 
-import csv
 import os
 
 import h5py
 import numpy as np
 import pytest
+from commands import read_rows
 from small_imports import predict, write_features
 
 from lrcn.common.run_dir import RunDir
 
 CLIP = 100 * np.random.RandomState(0).normal(size=(300, 6))
-
-
-def read_rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def read_failures(done):

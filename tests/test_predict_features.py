@@ -1,12 +1,11 @@
 """New clips of a run on imported features: predicted from features, as evaluation has them."""
 
-import csv
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-from commands import run_program
+from commands import read_rows, run_program
 from PIL import Image
 from refusals import no_more_open_files
 from small_data import make_ramps, train, write_cache
@@ -14,11 +13,6 @@ from small_imports import predict, train_imported, write_features
 
 from lrcn.common.run_dir import RunDir
 from train_head.prediction import Predictor
-
-
-def read_rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def evaluate(run, imported, *flags):

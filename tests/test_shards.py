@@ -1,13 +1,12 @@
 """Several extractions share a cache, each with clips of its own."""
 
 import contextlib
-import csv
 import shutil
 from collections import Counter
 
 import numpy as np
 import pytest
-from commands import SMALL_BACKBONE, run_program, start_program
+from commands import SMALL_BACKBONE, read_rows, run_program, start_program
 from small_data import read_cache_bytes
 from small_extraction import extract
 from test_extract_resume import hold_back
@@ -133,8 +132,7 @@ def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_p
     cache = tmp_path / "cache"
 
     def read_state():
-        with open(cache / "failures.csv", newline="", encoding="utf-8") as file:
-            failed = {row["clip_id"] for row in csv.DictReader(file)}
+        failed = {row["clip_id"] for row in read_rows(cache / "failures.csv")}
         return failed, {x.clip_id for x in clips} - {
             x.clip_id for x in read_manifest(cache / "manifest.csv")
         }

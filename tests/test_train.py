@@ -1,12 +1,11 @@
 """Tests training: what a run holds, and that it learns what there is to learn."""
 
-import csv
 import os
 import re
 
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, read_state, run_program
+from commands import SMALL_HEAD, read_rows, read_state, run_program
 from small_data import (
     assert_equal_training,
     change_manifest,
@@ -101,8 +100,7 @@ def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, c
     kept = f"Keeping epoch {len(history) - 1}, the last of those with the highest val_top1"
     assert kept in caplog.messages
     evaluate_run(run, ramps, split="val")
-    with open(run.predictions_path("val"), newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(run.predictions_path("val"))
     top1 = np.mean([row["predicted"] == row["label"] for row in rows])
     loss = np.mean([-np.log(float(row[row["label"]])) for row in rows])
     assert top1 == pytest.approx(best["val_top1"])
@@ -231,8 +229,7 @@ def test_class_weights_weigh_the_loss(ramps, tmp_path):
         input_dropout=0.0,
     )
     evaluate_run(run, cache, split="train")
-    with open(run.predictions_path("train"), newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(run.predictions_path("train"))
     weights = {"rise": 27 / (2 * 24), "fall": 27 / (2 * 3)}
     losses = np.array([-np.log(float(row[row["label"]])) for row in rows])
     loss = np.mean([weights[row["label"]] for row in rows] * losses)

@@ -1,11 +1,11 @@
 """Several views of a frame: which of them training and evaluation read."""
 
-import csv
 import dataclasses
 import shutil
 
 import numpy as np
 import pytest
+from commands import read_rows
 from small_data import make_config, make_ramps, write_cache
 
 from lrcn.common.clip import Clip
@@ -122,8 +122,7 @@ def test_statistics_are_those_of_all_views(tmp_path):
 
 
 def read_predictions(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return {row["clip_id"]: row for row in csv.DictReader(file)}
+    return {row["clip_id"]: row for row in read_rows(path)}
 
 
 def test_evaluation_averages_the_probabilities_over_views(tmp_path):

@@ -1,12 +1,11 @@
 """Several views of a frame: what they show, and what stage 1 makes of them."""
 
-import csv
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, run_program
+from commands import SMALL_HEAD, read_rows, run_program
 from media import write_frame_folder
 from PIL import Image, ImageOps
 
@@ -228,8 +227,7 @@ def test_a_view_that_is_damaged_or_not_there_is_found(flip_dir, tmp_path):
 
 
 def read_predictions(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return {row["clip_id"]: row for row in csv.DictReader(file)}
+    return {row["clip_id"]: row for row in read_rows(path)}
 
 
 def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
@@ -246,10 +244,9 @@ def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
     output = tmp_path / "new.csv"
     sources = [data / clip.path for clip in held_out]
     run_program("train_head.predict", f"--run_dir={run.path}", f"--output={output}", *sources)
-    with open(output, newline="", encoding="utf-8") as file:
-        for clip, row in zip(held_out, csv.DictReader(file), strict=True):
-            expected = float(of_all[clip.clip_id]["ahead"])
-            assert float(row["ahead"]) == pytest.approx(expected, abs=1e-3)
+    for clip, row in zip(held_out, read_rows(output), strict=True):
+        expected = float(of_all[clip.clip_id]["ahead"])
+        assert float(row["ahead"]) == pytest.approx(expected, abs=1e-3)
 
     evaluate_run(run, read_cache(flip_dir), split="test", first_view_only=True)
     assert read_json(run.metrics_path("test", first_view_only=True))["provenance"]["views"] == 1
