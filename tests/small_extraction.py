@@ -47,10 +47,6 @@ def assert_same_features(cache_dir, expected_dir):
             np.testing.assert_array_equal(array, expected_array, err_msg=clip_id)
 
 
-def list_files(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
 def snapshot_clips(cache_dir):
     """What a clip that is written again would change."""
     paths = (cache_dir / "clips").rglob("*.h5")

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from small_cache import list_files
 from small_extraction import (
     FLOAT16_TOLERANCE,
     NUM_CLIPS,
@@ -14,7 +15,6 @@ from small_extraction import (
     SMALL_SETTINGS,
     assert_same_features,
     extract,
-    list_files,
     read_all,
     snapshot_clips,
 )

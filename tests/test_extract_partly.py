@@ -12,7 +12,8 @@ import pytest
 from commands import SMALL_HEAD, run_program, run_python, run_with_small_files, start_program
 from media import make_numbered_frames, write_video
 from refusals import refusal
-from small_extraction import assert_same_features, extract, list_files
+from small_cache import list_files
+from small_extraction import assert_same_features, extract
 from small_imports import CLIP_IDS, make_features, write_features
 from test_extract_resume import hold_back
 

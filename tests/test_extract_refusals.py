@@ -8,7 +8,8 @@ import shutil
 import pytest
 from commands import SMALL_BACKBONE, read_state, run_program
 from refusals import refusal
-from small_extraction import extract, list_files, snapshot_clips
+from small_cache import list_files
+from small_extraction import extract, snapshot_clips
 
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root, check_moved_data

@@ -13,13 +13,13 @@ import h5py
 import numpy as np
 import pytest
 from commands import SMALL_BACKBONE, run_program, start_program
+from small_cache import list_files
 from small_extraction import (
     NUM_CLIPS,
     SMALL_PIPELINE,
     SMALL_SETTINGS,
     assert_same_features,
     extract,
-    list_files,
     read_all,
     snapshot_clips,
 )

@@ -1,42 +1,30 @@
 """Stage 1 with fewer than all frames, and with videos that break off."""
 
-import csv
+import dataclasses
 import os
 import shutil
 
 import numpy as np
 import pytest
-from commands import run_program
+import small_extraction
+from commands import read_rows, run_program
 from media import make_numbered_frames, write_frame_folder, write_video
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, read_all
 
-from extract_features.backbone_settings import BackboneSettings
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
-from extract_features.pipeline import PipelineSettings
 from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from train_head.reproduction import make_extraction_command
 
 
-def extract(data, cache_dir, **options):
-    """Extracts in this process; `options` may hold the fields of a `FrameSelection`."""
-    selection = FrameSelection(
-        **{name: options.pop(name) for name in list(options) if name in vars(FrameSelection())}
+def extract(data, cache_dir, *, skip_unreadable=None, keep_partial=False, **selection):
+    """Extracts in this process what a `FrameSelection` of such fields keeps."""
+    return small_extraction.extract(
+        data,
+        cache_dir,
+        dataclasses.replace(SMALL_SETTINGS, selection=FrameSelection(**selection)),
+        dataclasses.replace(SMALL_PIPELINE, keep_partial=keep_partial),
+        skip_unreadable=skip_unreadable,
     )
-    return extract_features(
-        DataSettings(data=data, skip_unreadable=options.pop("skip_unreadable", None)),
-        BackboneSettings(
-            weights="random", image_size=32, compute_dtype="float32", selection=selection
-        ),
-        PipelineSettings(num_decode_threads=2, batch_size=16, **options),
-        cache_dir=cache_dir,
-    )
-
-
-def read_all(cache_dir):
-    cache = read_cache(cache_dir)
-    return {x.clip_id: cache.read_clip(x.clip_id) for x in read_manifest(cache.manifest_path)}
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +117,7 @@ FIVE_FPS = [0, 5, 6, 8]
 
 
 def read_failures(cache_dir):
-    with open(cache_dir / "failures.csv", newline="", encoding="utf-8") as file:
-        return {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
+    return {row["clip_id"]: row["reason"] for row in read_rows(cache_dir / "failures.csv")}
 
 
 def test_fps_of_videos_of_variable_rate_and_of_images(tmp_path):
