@@ -1,6 +1,7 @@
 """Tests the report of a run in a real browser, and that it does without pictures."""
 
 import base64
+import dataclasses
 import io
 import json
 import shutil
@@ -49,8 +50,9 @@ def hostile_report(run_dir, cache_dir, tmp_path_factory):
         timestamp_sec=features.timestamp_sec,
     )
     writer.commit(read_source_stat(f"{cache.data_root}/{twin.path}"))
-    for place in (run, cache):
-        write_manifest(place.manifest_path, clips)
+    before = [dataclasses.replace(clip, path=f"before/{clip.path}") for clip in clips]
+    for place, listed in ((run, before), (cache, clips)):  # sources moved after training
+        write_manifest(place.manifest_path, listed)
         place.classes_path.unlink()
         write_class_names(place.classes_path, [HOSTILE_CLASS, "right"])
     run.metrics_path("test").unlink()
@@ -141,7 +143,8 @@ def test_frames_are_those_of_the_clip(hostile_report, clips_dir):
     """A strip's pictures are the frames whose numbers stand below it."""
     text = hostile_report.report_path.read_text(encoding="utf-8")
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
-    paths = {clip.clip_id: clip.path for clip in read_manifest(hostile_report.manifest_path)}
+    listed = read_manifest(hostile_report.path.parent / "cache" / "manifest.csv")
+    paths = {clip.clip_id: clip.path for clip in listed}
     for i, card in data["cards"].items():
         strip = np.asarray(read_picture(card["strip"])).astype(int)
         assert strip.shape == (56, 56 * len(card["frames"]), 3)

@@ -60,6 +60,9 @@ def test_a_run_of_the_other_program_is_refused_by_its_name():
 def test_other_clips_or_features_are_refused(ramps, tmp_path):
     run = train(ramps, tmp_path / "run", epochs=1)
     cache = copy_cache(ramps, tmp_path / "cache")
+    # Sources that have moved are the same clips.
+    change_manifest(cache, lambda clip: dataclasses.replace(clip, path=f"moved/{clip.path}"))
+    train(cache, run.path, epochs=1)
     change_manifest(cache, lambda clip: None if clip.clip_id == "rise/train_0" else clip)
     text = (
         f"{run.path}: made with other clips, labels, groups or splits, or in another order, than "

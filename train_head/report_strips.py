@@ -8,6 +8,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
@@ -47,7 +48,7 @@ def make_cards(
         of the classes that matter, the influence of each, and as data URIs a strip of the frames
         and of the attention, both None where there are none; and why strips are missing.
     """
-    numbers = scored.find_shown()
+    numbers, listed = scored.find_shown(), _read_listed(cache)
     logging.info("Explaining %d of %d clips frame by frame", len(numbers), len(scored.clips))
     cards, frame_indices = {}, []
     for i in numbers:
@@ -65,10 +66,8 @@ def make_cards(
         }
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         strips = pool.map(
-            lambda i, indices: read_pictures(
-                cache, scored.clips[i], indices, size_px=_FRAME_SIZE_PX
-            ),
-            numbers,
+            lambda clip, indices: read_pictures(cache, clip, indices, size_px=_FRAME_SIZE_PX),
+            [listed.get(scored.clips[i].clip_id, scored.clips[i]) for i in numbers],
             frame_indices,
         )
         failures = []
@@ -88,7 +87,7 @@ def make_cards(
 
 def make_pair_pictures(pairs: list[dict], *, cache: FeatureCache) -> None:
     """Adds to each near duplicate of an audit `picture`, its two frames as a data URI, or None."""
-    clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
+    clips = _read_listed(cache)
     for pair in pairs:
         pictures = []
         for side in ("a", "b"):
@@ -98,6 +97,12 @@ def make_pair_pictures(pairs: list[dict], *, cache: FeatureCache) -> None:
                 found, _ = read_pictures(cache, clip, [frame], size_px=_PAIR_SIZE_PX)
                 pictures += found or []
         pair["picture"] = _make_strip(pictures) if len(pictures) == 2 else None
+
+
+def _read_listed(cache: FeatureCache) -> dict[str, Clip]:
+    """Reads the clips by name: the cache knows where sources lie that have moved since training."""
+    clips = read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
+    return {clip.clip_id: clip for clip in clips}
 
 
 def _read_sequence(cache: FeatureCache, clip_id: str, config: TrainConfig) -> list[ClipFeatures]:

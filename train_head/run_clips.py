@@ -13,8 +13,9 @@ from train_head.training_data import TrainingData
 def read_run_clips(data: TrainingData) -> list[Clip]:
     """Reads the clips that a run is trained, chosen and scored on.
 
-    A clip without a group or a span has that which the cache knows. Groups that share a file are
-    one, as in the cache.
+    A clip without a group or a span has that which the cache knows, and its path is the cache's:
+    a manifest of the user's may lie in another folder. Groups that share a file are one, as in the
+    cache.
 
     Returns:
         The clips, each with a split.
@@ -61,7 +62,7 @@ def check_unchanged(before: object, now: object, *, where: object) -> None:
 
 
 def _fill_in(clip: Clip, cached: Clip, data: TrainingData) -> Clip:
-    """Returns the clip with group and span of the cache's where it has none."""
+    """Returns the clip with the cache's path, and its group and span where it has none."""
     if clip.span not in ("", cached.span):
         raise ValueError(
             f"{data.manifest_path}: clip {clip.clip_id!r}: expected start_sec and end_sec of the "
@@ -71,6 +72,7 @@ def _fill_in(clip: Clip, cached: Clip, data: TrainingData) -> Clip:
         )
     return dataclasses.replace(
         clip,
+        path=cached.path,
         group=clip.group or cached.group,
         start_sec=cached.start_sec,
         end_sec=cached.end_sec,

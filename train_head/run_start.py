@@ -1,6 +1,7 @@
 """The start of a run: what is checked and written before the first step, without TensorFlow."""
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Iterator
 
@@ -97,7 +98,7 @@ def _find_difference(
         return existing.describe_differences(config)
     if contract != cache.contract:
         return contract.describe_differences(cache.contract)
-    if read_manifest(run.manifest_path) != clips:
+    if _forget_paths(read_manifest(run.manifest_path)) != _forget_paths(clips):
         return (
             "made with other clips, labels, groups or splits, or in another order, than "
             f"{data.manifest_path} lists now"
@@ -114,6 +115,11 @@ def _find_difference(
         if given != run.frame_labels_path.read_text(encoding="utf-8"):
             return f"made with other frame labels than {data.frame_labels_path} has now"
     return ""
+
+
+def _forget_paths(clips: list[Clip]) -> list[Clip]:
+    """Sources may have moved since; whether their content is the same, the cache knows."""
+    return [dataclasses.replace(clip, path="-") for clip in clips]
 
 
 def _check_new(
