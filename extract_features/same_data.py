@@ -126,9 +126,9 @@ def check_moved_data(
     changed = find_work(cached, sources, existing).undone
     if 2 * len(changed) > len(cached):
         raise ValueError(
-            f"{existing.cache_dir}: holds features of {was}. Expected the same clips in {now}. "
-            f"Received: {len(changed)} of {len(cached)} that are missing or have other content or "
-            f"times, such as {changed[0].clip_id}. Name the folder that the clips are in, or "
-            "another --cache_dir (with make: CACHE=...), or remove this one if it is the same "
-            "data, copied without its times."
+            f"{existing.cache_dir}: holds features of {was}. Expected the same clips in "
+            f"{now.absolute()}. Received: {len(changed)} of {len(cached)} that are missing or have "
+            f"other content or times, such as {changed[0].clip_id}. Name the folder that the clips "
+            "are in, or another --cache_dir (with make: CACHE=...), or remove this one if it is "
+            "the same data, copied without its times."
         )
