@@ -127,10 +127,12 @@ class FeatureCache:
         """T of a cached clip. Raises as `read_clip`."""
         if clip_id in self._clocks:
             return len(self._clocks[clip_id].frame_index)
-        with self._open_maps(clip_id) as file:
-            # Who counts frames reads some next, and then without HDF5.
-            self._locate_frames(clip_id, file)
-            return file["feature_maps"].shape[0]
+        # Who counts frames reads some next, and then without HDF5. Of many heads each counts them.
+        if clip_id not in self._tables:
+            with self._open_maps(clip_id) as file:
+                if self._locate_frames(clip_id, file) is None:
+                    return file["feature_maps"].shape[0]
+        return len(self._tables[clip_id].offset_bytes)
 
     def digest_sources(self, clip_ids: Iterable[str]) -> str:
         """Returns a digest of what clips were made of: the state that their sources had.
