@@ -103,8 +103,8 @@ def test_a_kill_leaves_folds_that_are_not_taken_for_all(cache, tmp_path):
     with refusal(": expected a manifest. Received: a hidden file of its name", FileNotFoundError):
         find_manifests([str(tmp_path)])
     names = [f"fold_{i}.csv" for i in (1, 2, 3)]
-    paths = write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3)
-    assert paths == find_manifests([str(tmp_path)]) == [tmp_path / name for name in names]
+    with write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3) as paths:
+        assert paths == find_manifests([str(tmp_path)]) == [tmp_path / name for name in names]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
@@ -204,6 +204,23 @@ def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when
 
 
 def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):
-    with lock_run(RunDir(tmp_path)), refusal(f"{tmp_path}: another program is", RuntimeError):
-        write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3)
+    folds = write_folds(make_config(), cache, output_dir=tmp_path, num_folds=3)
+    text = f"{tmp_path}: another program is"
+    with lock_run(RunDir(tmp_path)), refusal(text, RuntimeError), folds:
+        pass
     assert not [*tmp_path.iterdir()]
+
+
+def test_folds_of_which_none_has_a_run_are_not_in_the_way_of_others(cache, tmp_path):
+    folds = functools.partial(write_folds, make_config(), cache, output_dir=tmp_path / "new" / "cv")
+    with refusal("no training"), folds(num_folds=3) as paths:
+        assert all(path.exists() for path in paths)
+        raise ValueError("no training")
+    assert not [*tmp_path.iterdir()]
+    with refusal("no training"), folds(num_folds=2) as (first, second):
+        (first.parent / "fold_2").mkdir()
+        raise ValueError("no training")
+    (first.parent / "fold_2").rmdir()
+    with refusal("no training"), folds(num_folds=2):  # which found them there
+        raise ValueError("no training")
+    assert first.exists() and second.exists()

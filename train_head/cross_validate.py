@@ -1,5 +1,6 @@
 """Trains and scores one recipe on several splits of one cache, and prints the mean."""
 
+import contextlib
 from pathlib import Path
 
 from absl import flags
@@ -51,18 +52,17 @@ def main() -> None:
 
     data, output_dir = train_flags.read_training_data(), Path(_OUTPUT_DIR.value)
     if _FOLDS.value is None:
-        manifest_paths = find_manifests(_MANIFESTS.value)
+        splits = contextlib.nullcontext(find_manifests(_MANIFESTS.value))
     else:
-        manifest_paths = write_folds(
-            config, data.cache, output_dir=output_dir, num_folds=_FOLDS.value
+        splits = write_folds(config, data.cache, output_dir=output_dir, num_folds=_FOLDS.value)
+    with splits as manifest_paths:
+        content = cross_validate(
+            config,
+            data,
+            manifest_paths=manifest_paths,
+            output_dir=output_dir,
+            checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
         )
-    content = cross_validate(
-        config,
-        data,
-        manifest_paths=manifest_paths,
-        output_dir=output_dir,
-        checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
-    )
     names = pad_names([run["name"] for run in content["runs"]])
     for name, run in zip(names, content["runs"], strict=True):
         print(f"{name}  {format_headline(run)}")

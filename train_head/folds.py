@@ -1,12 +1,15 @@
 """Folds of the clips of a cache: each clip is held out once, its whole group with it."""
 
+import contextlib
 import dataclasses
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 
+from lrcn.common.cache_lock import remove_empty
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest, write_manifests
@@ -16,12 +19,14 @@ from train_head.config import TrainConfig
 from train_head.run_lock import lock_run
 
 
+@contextlib.contextmanager
 def write_folds(
     config: TrainConfig, cache: FeatureCache, *, output_dir: Path, num_folds: int
-) -> list[Path]:
+) -> Iterator[list[Path]]:
     """Draws folds and writes the splits of each, `fold_<i>.csv`: what is there already stays.
 
-    All clips take part, whatever their split. None is val, so each head keeps its last epoch.
+    All clips take part, whatever their split. None is val, so each head keeps its last epoch. What
+    a block that ends before any fold has a run wrote goes again: it would refuse other folds.
 
     Args:
         config: Its seed draws the folds; with labels of frames, classes of clips do not count.
@@ -29,7 +34,7 @@ def write_folds(
         output_dir: Where the manifests go, made where there is none.
         num_folds: K, at least 2.
 
-    Returns:
+    Yields:
         The manifests.
 
     Raises:
@@ -43,6 +48,7 @@ def write_folds(
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
     fold_of = {output_dir / f"fold_{i + 1}.csv": fold for i, fold in enumerate(folds)}
     missing = {}
+    made = [path for path in (output_dir, *output_dir.parents) if not path.exists()]
     # Of two that begin at once, each would find none, and write its own over the other's.
     with lock_run(RunDir(output_dir)):
         for path, fold in fold_of.items():
@@ -55,7 +61,14 @@ def write_folds(
                 )
         # At once, so that some of them, after a kill, are not taken for all.
         write_manifests(missing)
-    return list(fold_of)
+    try:
+        yield list(fold_of)
+    except BaseException:
+        if not any((output_dir / path.stem).exists() for path in fold_of):
+            for path in missing:
+                path.unlink(missing_ok=True)
+            remove_empty(made)
+        raise
 
 
 def draw_folds(

@@ -71,14 +71,15 @@ def rank_labels(
         RuntimeError: If a run is scored on other clips meanwhile, or as `train_run`.
         ValueError: As `write_folds` and `train_run`.
     """
-    manifest_paths = write_folds(config, data.cache, output_dir=output_dir, num_folds=num_folds)
-    cross_validate(
-        config,
-        data,
-        manifest_paths=manifest_paths,
-        output_dir=output_dir,
-        checkpoint_sec=checkpoint_sec,
-    )
+    folds = write_folds(config, data.cache, output_dir=output_dir, num_folds=num_folds)
+    with folds as manifest_paths:
+        cross_validate(
+            config,
+            data,
+            manifest_paths=manifest_paths,
+            output_dir=output_dir,
+            checkpoint_sec=checkpoint_sec,
+        )
     doubts = []
     for path in manifest_paths:
         run = RunDir(output_dir / path.stem)
