@@ -28,6 +28,7 @@ from train_head.train import train_run
 from train_head.training_data import TrainingData
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
+_LARGEST = "lstm"
 # Training reads the same frame as scoring does.
 _MIDDLE_FRAME = {
     "sequence": "fixed",
@@ -59,7 +60,7 @@ MODELS = (
         "attention_pool", "attention over frames + linear", {**_LINEAR, "output": "attention_pool"}
     ),
     ComparedModel("gru", "GRU", {"rnn": "gru"}),
-    ComparedModel("lstm", "LSTM", {"rnn": "lstm"}),
+    ComparedModel(_LARGEST, "LSTM", {"rnn": "lstm"}),
     ComparedModel(
         "gru_attention",
         "GRU, attention over positions",
@@ -116,11 +117,13 @@ def compare_models(
     has_positions = len(data.cache.contract.feature_shape) > 1
     models = [model for model in MODELS if has_positions or not model.needs_positions]
     seeds = [config.seed + i for i in range(num_seeds)]
-    # Seed by seed, so that the time of the runs that are done says that of those to come.
+    # Seed by seed, so that the time of the runs that are done says that of those to come; first the
+    # model that takes most memory, so that too little is told before others took hours.
+    largest_first = sorted(models, key=lambda model: model.name != _LARGEST)
     configs = {
         (model.name, seed): dataclasses.replace(config, **model.settings, seed=seed)
         for seed in seeds
-        for model in models
+        for model in largest_first
     }
     runs = {(name, seed): RunDir(output_dir / name / f"seed_{seed}") for name, seed in configs}
     _train_runs(runs, configs, data, clips, split=split, checkpoint_sec=checkpoint_sec)
