@@ -13,6 +13,8 @@ from train_head.loss_guard import LossGuard
 
 DIVERGING = {"learning_rate": 1e38, "clipnorm": 0.0, "optimizer": "sgd", "rnn": "none"}
 
+KEPT = "The run of the epochs before stays. Name another folder (--run_dir, or"
+
 
 @pytest.mark.parametrize(
     ("num_clips", "epoch", "step", "num_steps"), [(20, 1, 2, 3), (48, 2, 1, 1)]
@@ -35,7 +37,8 @@ def test_loss_that_is_not_finite_ends_training_at_its_step_with_its_clips(
     named = ", ".join(clips[i].clip_id for i in batch[:16])
     assert str(error.value).endswith(f"Clips of this batch: {named} and {num_clips - 16} more.")
     assert not (tmp_path / "run" / "model.keras").exists()
-    assert (tmp_path / "run" / "history.csv").exists() == (epoch > 1)
+    # Settings that the message asks for are not those of a run that stays.
+    assert (tmp_path / "run").exists() == (epoch > 1) == (KEPT in str(error.value))
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
@@ -65,6 +68,8 @@ def test_val_loss_that_is_not_finite_is_an_error(ramps, tmp_path):
 def test_answers_that_are_not_finite_after_the_last_step_are_an_error(tmp_path):
     cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
     run = RunDir(tmp_path / "run")
-    with refusal("epoch 1: after its last step the head's answers are not finite. Expected"):
+    text = "epoch 1: after its last step the head's answers are not finite. Expected"
+    with refusal(text) as error:
         train(cache, run.path, **DIVERGING, epochs=1)
     assert not run.model_path.exists()
+    assert run.history_path.exists() and KEPT in str(error.value)

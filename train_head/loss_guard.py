@@ -6,12 +6,14 @@ from collections.abc import Callable
 from lrcn.common.wording import name_some
 from train_head.layers import keras
 from train_head.optimizer import read_learning_rate
+from train_head.run_start import NAME_ANOTHER
 
 _MAX_NAMED_CLIPS = 16
 _REMEDY = (
     "Lower --learning_rate, or clip gradients with --clipnorm (in fine-tuning's second phase "
     "--tune_learning_rate and --tune_clipnorm); the features themselves are finite."
 )
+_KEPT = f"The run of the epochs before stays. {NAME_ANOTHER}, or delete this one."
 
 
 class LossGuard(keras.callbacks.Callback):
@@ -44,14 +46,15 @@ class LossGuard(keras.callbacks.Callback):
         raise ValueError(
             f"epoch {self._epoch + 1}, step {batch + 1} of {self._steps_per_epoch}: the loss is "
             f"{logs['loss']}, at a learning rate of {learning_rate:.3g}. Expected a finite number. "
-            f"{_REMEDY} Clips of this batch: {name_some(clip_ids, _MAX_NAMED_CLIPS)}."
+            f"{self._find_remedy()} Clips of this batch: {name_some(clip_ids, _MAX_NAMED_CLIPS)}."
         )
 
     def on_epoch_end(self, epoch, logs=None):
         loss = logs.get("val_loss", 0.0)
         if not math.isfinite(loss):
             raise ValueError(
-                f"epoch {epoch + 1}: the val_loss is {loss}. Expected a finite number. {_REMEDY}"
+                f"epoch {epoch + 1}: the val_loss is {loss}. Expected a finite number. "
+                f"{self._find_remedy()}"
             )
 
     def check_end(self, inputs) -> None:
@@ -66,5 +69,9 @@ class LossGuard(keras.callbacks.Callback):
         if not keras.ops.all(keras.ops.isfinite(self.model(inputs, training=False))):
             raise ValueError(
                 f"epoch {self._epoch + 1}: after its last step the head's answers are not finite. "
-                f"Expected finite numbers. {_REMEDY}"
+                f"Expected finite numbers. {_REMEDY} {_KEPT}"
             )
+
+    def _find_remedy(self) -> str:
+        # Where no epoch is done, no run is left that refuses other settings.
+        return f"{_REMEDY} {_KEPT}" if self._epoch else _REMEDY

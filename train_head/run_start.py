@@ -20,7 +20,7 @@ from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
 from train_head.training_data import TrainingData
 
-_NAME_ANOTHER = (
+NAME_ANOTHER = (
     "Name another folder (--run_dir, or --output_dir of programs that train several runs; with "
     "make: RUN=..., COMPARE=...)"
 )
@@ -59,7 +59,7 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
             difference = _find_difference(run, config, data, clips)
             is_new = bool(difference) and not begun.has_epochs()
             if difference and not is_new:
-                raise ValueError(f"{run.path}: {difference}. {_NAME_ANOTHER}, or delete this one.")
+                raise ValueError(f"{run.path}: {difference}. {NAME_ANOTHER}, or delete this one.")
         if is_new:
             class_names, frame_labels = _check_new(begun, config, data, clips)
         elif run.model_path.exists():
@@ -129,7 +129,7 @@ def _check_new(
     if begun.holds_other_files():
         raise ValueError(
             f"{begun.run.path}: holds files, but no run. Expected a run or an empty or new folder, "
-            f"so that nothing of yours is overwritten. {_NAME_ANOTHER}."
+            f"so that nothing of yours is overwritten. {NAME_ANOTHER}."
         )
     cache = data.cache
     check_cached(clips, cache, listed_in=cache.manifest_path)
