@@ -75,12 +75,11 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
     else:
         sources = DataSources(Path(cache.data_root))
     with Progress(len(clips), "clips", part="verification") as progress:
-        for number, clip in enumerate(clips, 1):
+        for clip in progress.track(clips):
             finding = _check_clip(cache, clip, sources)
             if finding is not None:
                 progress.close()  # else what is printed would be in its line, and on stderr
                 yield finding
-            progress.show(number)
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
     clips_dir = cache.cache_dir / "clips"
     for path in sorted(clips_dir.rglob("*.h5")):

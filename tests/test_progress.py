@@ -45,9 +45,10 @@ def test_epochs_and_statistics_are_followed(tmp_path, monkeypatch, caplog):
     with caplog.at_level("INFO", logger="absl"):
         train(cache, tmp_path / "run", batch_size=4, epochs=2)
     told = "\n".join(caplog.messages)
-    assert told.startswith("6 train clips and 2 val clips, 2 steps an epoch, at most 2 epochs\n")
+    assert "\n6 train clips and 2 val clips, 2 steps an epoch, at most 2 epochs\n" in told
     counted = re.findall(r"^(.*): (\d) of (\d) .* left$", told, re.MULTILINE)
-    parts = [("scale of the features", 6), ("mean of the features", 6)]
+    parts = [("opening", 8), ("counting frames", 6), ("counting frames", 2)]
+    parts += [("scale of the features", 6), ("mean of the features", 6)]
     parts += [("epoch 1 of 2", 2), ("epoch 2 of 2", 2)]
     assert counted == [(x, str(i + 1), str(total)) for x, total in parts for i in range(total)]
 
@@ -87,7 +88,7 @@ def test_imports_audits_verifications_and_evaluations_are_followed(tmp_path, mon
     assert found == count("reading", 12)
     run = train(cache, tmp_path / "run", batch_size=4, epochs=1)
     found = find_counted(lambda: evaluate_run(run, cache, split="test", num_windows=3))
-    assert found == count("evaluation", 4)
+    assert found == count("counting frames", 4) + count("evaluation", 4)
 
 
 def test_what_is_found_is_printed_to_stdout_between_live_lines(tmp_path, monkeypatch, capsys):

@@ -83,10 +83,9 @@ def average_rows(
     # Clip by clip: the rows of all are many times what is kept.
     with raise_read_errors(reader), Progress(len(reader), "clips", part="evaluation") as progress:
         rows = (row for inputs, *_ in dataset for row in forward(inputs).numpy())
-        for number, num_frames in enumerate(reader.num_frames.tolist(), 1):
+        for num_frames in progress.track(reader.num_frames.tolist()):
             answers = [answer(row, num_frames) for row in islice(rows, num_rows)]
             means.append(np.mean(answers, axis=0))
-            progress.show(number)
     return means
 
 

@@ -156,13 +156,12 @@ def _read_vectors(cache: FeatureCache, clips: list[Clip]) -> tuple[np.ndarray, n
     vectors = np.empty((len(clips), min(num_features, _MAX_DIMS)), np.float32)
     total = np.zeros(num_features, np.float64)
     with Progress(len(clips), "clips", part="reading") as progress:
-        for number, (row, clip) in enumerate(zip(vectors, clips, strict=True), 1):
+        for row, clip in progress.track(zip(vectors, clips, strict=True)):
             chosen = _choose_frames(cache, clip, _SEARCHED_FRAMES)
             roots, lengths = _embed(cache.read_maps(clip.clip_id, frames=chosen))
             vector = _scale(roots.mean(axis=0), lengths.mean())
             total += vector
             row[:] = vector if projection is None else projection @ vector
-            progress.show(number)
     vectors -= np.float32(_CENTRING) * vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     return _normalise(vectors), (_CENTRING * total / len(clips)).astype(np.float32)
 

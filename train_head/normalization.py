@@ -87,7 +87,6 @@ def _iter_maps(
     reader: ClipReader, chosen: list[tuple[int, np.ndarray]], *, part: str
 ) -> Iterator[np.ndarray]:
     with Progress(len(chosen), "train clips", part=part) as progress:
-        for number, (clip, frames) in enumerate(chosen, 1):
+        for clip, frames in progress.track(chosen):
             for view in range(reader.num_views):
                 yield scale_clip(reader.read(clip, frames, view=view).astype(np.float32))
-            progress.show(number)

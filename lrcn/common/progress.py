@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 from absl import logging
 
@@ -41,6 +42,12 @@ class Progress:
             self._show_bar(done, note)
         elif time.monotonic() - self._shown_sec >= _PLAIN_INTERVAL_SEC:
             self._log(done, note)
+
+    def track(self, items: Iterable) -> Iterator:
+        """Gives each of the items, and shows after it how many are done."""
+        for done, item in enumerate(items, start=1):
+            yield item
+            self.show(done)
 
     def close(self) -> None:
         """Takes the live line away, until more are shown; the end of a context manager does."""
