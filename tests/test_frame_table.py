@@ -116,6 +116,7 @@ def test_a_file_that_was_replaced_is_read_anew(cache, tmp_path):
     cache.read_maps("a")
     other = -make_maps(12)
     write_maps(cache, "a", other)
+    assert cache.count_frames("a") == 12
     np.testing.assert_array_equal(cache.read_maps("a"), other)
     path = cache.clip_path("a")
     path.write_bytes(path.read_bytes()[:-100])

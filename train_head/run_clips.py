@@ -7,6 +7,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
+from lrcn.common.progress import Progress
 from train_head.training_data import TrainingData
 
 
@@ -108,9 +109,14 @@ def check_classes(clips: list[Clip], class_names: list[str], data: TrainingData)
         )
 
 
-def check_cached(clips: list[Clip], cache: FeatureCache, *, listed_in: Path) -> None:
+def check_cached(
+    clips: list[Clip], cache: FeatureCache, *, listed_in: Path, read_next: bool = True
+) -> None:
     """Checks that the cache holds the clips, of the spans that `listed_in` says: the cache's own
     list or, with another remedy, that of a run.
+
+    Where the clips are read next, it looks up where their frames lie at once: to open each of
+    thousands of files once more for that would take seconds.
 
     Raises:
         FileNotFoundError: If clips are missing.
@@ -124,6 +130,10 @@ def check_cached(clips: list[Clip], cache: FeatureCache, *, listed_in: Path) -> 
             f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
             "with --skip_unreadable."
         )
+    if read_next:
+        with Progress(len(clips), "clips", part="opening") as progress:
+            for clip in progress.track(clips):
+                cache.count_frames(clip.clip_id)
     other = [clip for clip in clips if not cache.is_of_span(clip.clip_id, clip.span)]
     if other:
         remedy = (

@@ -104,7 +104,8 @@ def _find_difference(
             f"{data.manifest_path} lists now"
         )
     if run.sources_path.exists():  # not of an earlier version
-        check_cached(clips, cache, listed_in=cache.manifest_path)
+        is_read = not run.model_path.exists()
+        check_cached(clips, cache, listed_in=cache.manifest_path, read_next=is_read)
         if has_other_sources(run, cache, clips):
             return f"made of other contents of these clips than {cache.cache_dir} has now"
     if config.labels == "clip":

@@ -35,6 +35,7 @@ from lrcn.common.clip_features import (
 from lrcn.common.clip_file import ClipWriter, identify
 from lrcn.common.contract import Contract
 from lrcn.common.frame_table import FrameTable, locate_frames
+from lrcn.common.progress import Progress
 
 
 class FeatureCache:
@@ -127,12 +128,15 @@ class FeatureCache:
         """T of a cached clip. Raises as `read_clip`."""
         if clip_id in self._clocks:
             return len(self._clocks[clip_id].frame_index)
-        # Who counts frames reads some next, and then without HDF5. Of many heads each counts them.
-        if clip_id not in self._tables:
-            with self._open_maps(clip_id) as file:
-                if self._locate_frames(clip_id, file) is None:
-                    return file["feature_maps"].shape[0]
-        return len(self._tables[clip_id].offset_bytes)
+        table = self._tables.get(clip_id)
+        if table is not None:  # as where many heads are trained on one cache
+            with open_located(self.clip_path(clip_id), table) as descriptor:
+                if descriptor is not None:
+                    return len(table.offset_bytes)
+        with self._open_maps(clip_id) as file:
+            # Who counts frames reads some next, and then without HDF5.
+            table = self._locate_frames(clip_id, file)
+            return len(file["feature_maps"] if table is None else table.offset_bytes)
 
     def digest_sources(self, clip_ids: Iterable[str]) -> str:
         """Returns a digest of what clips were made of: the state that their sources had.
@@ -140,9 +144,10 @@ class FeatureCache:
         Another clip of the same name has another; what is extracted again from the same source has
         the same. Raises as `read_clip`.
         """
-        digest = hashlib.sha256()
-        for clip_id in clip_ids:
-            digest.update(repr((clip_id, *self._read_source(clip_id))).encode())
+        digest, clip_ids = hashlib.sha256(), list(clip_ids)
+        with Progress(len(clip_ids), "clips", part="comparing sources") as progress:
+            for clip_id in progress.track(clip_ids):
+                digest.update(repr((clip_id, *self._read_source(clip_id))).encode())
         return digest.hexdigest()
 
     def is_of_span(self, clip_id: str, span: str) -> bool:
