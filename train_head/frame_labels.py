@@ -28,6 +28,7 @@ from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names, read_manifest
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.progress import Progress
 from lrcn.common.run_dir import RunDir
 from lrcn.common.span import round_sec
 from lrcn.common.wording import name_count
@@ -84,7 +85,11 @@ def read_frame_labels(
             class is unknown, labels differ by Unicode form alone, or intervals in seconds meet
             frames without times.
     """
-    clocks = {clip_id: cache.read_clock(clip_id) for clip_id in clip_ids}
+    clocks = {}
+    with Progress(len(clip_ids), "clips", part="times of frames") as progress:
+        for number, clip_id in enumerate(clip_ids, 1):
+            clocks[clip_id] = cache.read_clock(clip_id)
+            progress.show(number)
     if path.is_dir():
         lines = {x: _read_label_file(path / f"{x}.txt", clocks[x]) for x in clip_ids}
         names = {x: [lines[x][index] for index in clocks[x].frame_index] for x in clip_ids}
