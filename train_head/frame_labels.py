@@ -86,10 +86,9 @@ def read_frame_labels(
             frames without times.
     """
     clocks = {}
-    with Progress(len(clip_ids), "clips", part="times of frames") as progress:
-        for number, clip_id in enumerate(clip_ids, 1):
+    with Progress(len(clip_ids), "clips", part="reading times of frames") as progress:
+        for clip_id in progress.track(clip_ids):
             clocks[clip_id] = cache.read_clock(clip_id)
-            progress.show(number)
     if path.is_dir():
         lines = {x: _read_label_file(path / f"{x}.txt", clocks[x]) for x in clip_ids}
         names = {x: [lines[x][index] for index in clocks[x].frame_index] for x in clip_ids}
