@@ -47,7 +47,7 @@ def test_epochs_and_statistics_are_followed(tmp_path, monkeypatch, caplog):
     told = "\n".join(caplog.messages)
     assert "\n6 train clips and 2 val clips, 2 steps an epoch, at most 2 epochs\n" in told
     counted = re.findall(r"^(.*): (\d) of (\d) .* left$", told, re.MULTILINE)
-    parts = [("opening", 8), ("counting frames", 6), ("counting frames", 2)]
+    parts = [("opening", 8), ("comparing sources", 8)]
     parts += [("scale of the features", 6), ("mean of the features", 6)]
     parts += [("epoch 1 of 2", 2), ("epoch 2 of 2", 2)]
     assert counted == [(x, str(i + 1), str(total)) for x, total in parts for i in range(total)]
@@ -85,10 +85,16 @@ def test_imports_audits_verifications_and_evaluations_are_followed(tmp_path, mon
     found = find_counted(lambda: list(iter_findings(cache)))
     assert found == count("verification", 12)
     found = find_counted(lambda: find_near_duplicates(cache, threshold=0.9))
-    assert found == count("reading", 12)
+    assert found == count("reading", 12) + count("comparing sources", 12)
     run = train(cache, tmp_path / "run", batch_size=4, epochs=1)
     found = find_counted(lambda: evaluate_run(run, cache, split="test", num_windows=3))
-    assert found == count("counting frames", 4) + count("evaluation", 4)
+    sources = "comparing sources"
+    assert found == [
+        *count(sources, 8),
+        *count("opening", 4),
+        *count("evaluation", 4),
+        *count(sources, 4),
+    ]
 
 
 def test_what_is_found_is_printed_to_stdout_between_live_lines(tmp_path, monkeypatch, capsys):
