@@ -1,7 +1,9 @@
 """Writes clips into a cache of small features."""
 
 import dataclasses
+from pathlib import Path
 
+import h5py
 import numpy as np
 
 from lrcn.common.clip import SourceStat
@@ -42,3 +44,12 @@ def write_clip(cache, clip_id="walk/clip_1", num_frames=10, source=SOURCE, compr
 
 def list_files(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def damage_frame(path: Path, number: int) -> None:
+    """Flips a bit in the compressed features of a frame."""
+    with h5py.File(path) as file:
+        chunk = file["feature_maps"].id.get_chunk_info(number)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 1
+    path.write_bytes(content)

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from refusals import fail_to_read, no_more_open_files, refusal
-from small_cache import SOURCE, write_clip
+from small_cache import SOURCE, damage_frame, write_clip
 
 from lrcn.common import clip_features, feature_cache
 from lrcn.common.clip_features import is_damage, read_text
@@ -16,11 +16,7 @@ from lrcn.common.clip_features import is_damage, read_text
 def test_zstd_damage_is_found(cache):
     maps = write_clip(cache, compression="zstd")
     path = cache.clip_path("walk/clip_1")
-    with h5py.File(path) as file:
-        offset = file["feature_maps"].id.get_chunk_info(3).byte_offset
-    content = bytearray(path.read_bytes())
-    content[offset + 12] ^= 1
-    path.write_bytes(content)
+    damage_frame(path, 3)
     with refusal(str(path)):
         cache.read_clip("walk/clip_1")
     np.testing.assert_array_equal(
@@ -42,11 +38,7 @@ def test_a_file_that_is_no_hdf5(cache, content):
 def test_flipped_bits_in_the_features_are_noticed(cache):
     write_clip(cache, "a")
     path = cache.clip_path("a")
-    with h5py.File(path) as file:
-        chunk = file["feature_maps"].id.get_chunk_info(6)
-    content = bytearray(path.read_bytes())
-    content[chunk.byte_offset + chunk.size // 2] ^= 1
-    path.write_bytes(content)
+    damage_frame(path, 6)
     for frames in (None, np.array([6])):
         with refusal(f"{path}: damaged ("):
             cache.read_clip("a", frames=frames)

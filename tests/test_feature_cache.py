@@ -66,15 +66,6 @@ def test_times_are_read_once_and_the_number_of_frames_is_theirs(cache):
     assert read_cache(cache.cache_dir).count_frames("walk/clip_1") == 12
 
 
-def test_frames_are_counted_once_for_many_heads_and_what_is_read_is_looked_at(cache):
-    write_clip(cache)
-    assert cache.count_frames("walk/clip_1") == 10
-    cache.clip_path("walk/clip_1").write_bytes(b"")
-    assert cache.count_frames("walk/clip_1") == 10
-    with refusal(f"{cache.clip_path('walk/clip_1')}: not a readable HDF5 file"):
-        cache.read_maps("walk/clip_1")
-
-
 def test_times_of_a_folder_stay_nan(cache):
     writer = cache.open_writer("a")
     writer.append(make_maps(2), frame_index=[0, 1], timestamp_sec=[float("nan")] * 2)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from commands import SMALL_HEAD, read_rows, read_state, run_program
+from small_cache import damage_frame
 from small_data import (
     assert_equal_training,
     change_manifest,
@@ -166,9 +167,9 @@ def test_seed_decides_everything(ramps, tmp_path):
 def test_test_clips_are_not_read_before_the_evaluation(ramps, tmp_path):
     cache = copy_cache(ramps, tmp_path / "cache")
     for path in (cache.cache_dir / "clips").rglob("test_*.h5"):
-        path.write_text("not features")
+        damage_frame(path, 0)
     run = train(cache, tmp_path / "run", epochs=1)
-    with pytest.raises(ValueError, match=r"test_\d+\.h5: not a readable HDF5 file"):
+    with pytest.raises(ValueError, match=r"test_\d+\.h5: damaged"):
         evaluate_run(run, cache, split="test")
     assert evaluate_run(run, ramps, split="test")["num_clips"] == 24
 
