@@ -5,7 +5,7 @@ import pytest
 from small_data import make_config, write_cache
 
 from lrcn.common.clip import Clip
-from train_head.batch_plan import count_batches, plan_epoch
+from train_head.batch_plan import count_batches, plan_epoch, plan_evaluation
 from train_head.clip_reader import ClipReader
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 
@@ -120,6 +120,23 @@ def test_batches_for_devices_are_filled_up(reader):
         np.testing.assert_array_equal(values[:2], values[2:])
     *_, last = make_eval_dataset(reader, CLASS_IDS, config, num_devices=4).as_numpy_iterator()
     np.testing.assert_allclose(last[2], np.array([1, 1, 0, 0]) * 32 / 30)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [
+        ([20] * 10, [4, 4, 2]),
+        ([20, 20, 20, 3000, 20, 20, 20], [3, 2, 2]),  # the long one with one beside it
+        ([3000, 1, 1, 3000, 3000], [2, 3]),
+        ([5, 10, 15, 20], [4]),
+    ],
+)
+def test_a_batch_of_evaluation_is_never_more_padding_than_frames(lengths, sizes):
+    # A clip of 3,000 frames of block5_pool among 15 of 20 took 16 GB.
+    config = make_config(sequence="ragged", batch_size=4)
+    batches = plan_evaluation(np.array(lengths), config)
+    assert np.concatenate(batches).tolist() == list(range(len(lengths)))
+    assert [len(rows) for rows in batches] == sizes
 
 
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])

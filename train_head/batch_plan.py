@@ -52,6 +52,29 @@ def plan_epoch(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def plan_evaluation(num_frames: np.ndarray, config: TrainConfig) -> list[np.ndarray]:
+    """Plans one pass over rows in their order.
+
+    A batch ends early where it would be more padding than frames: one long clip among short ones
+    takes many times the memory of its frames.
+
+    Args:
+        num_frames: [R] int64, T of each row.
+        config: Batch size.
+
+    Returns:
+        [b] int64 rows for each batch.
+    """
+    starts, longest, total = [0], 0, 0
+    for row, length in enumerate(num_frames.tolist()):
+        size = row - starts[-1] + 1
+        longest, total = max(longest, length), total + length
+        if size > config.batch_size or size * longest > 2 * total:
+            starts.append(row)
+            longest = total = length
+    return np.split(np.arange(len(num_frames)), starts[1:])
+
+
 def _draw_balanced(class_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draws N times: all classes equally often, give or take one, and so the clips of a class."""
     num_clips = len(class_ids)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.batch_loader import BatchLoader, ClipTargets, round_up
-from train_head.batch_plan import count_batches, plan_epoch
+from train_head.batch_plan import count_batches, plan_epoch, plan_evaluation
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.frame_choice import sample_frames, sample_window
@@ -112,15 +112,19 @@ def make_eval_dataset(
 
     With several windows or views, every clip has a row for each view, from the first on, of each
     window, one after the other; see `sampling.place_windows`. Batches end anywhere. For several
-    devices the last batch is filled up to a multiple of them by rows of weight 0, and the weights
-    are the third of each element. With a label for every frame, class ids and weights are those of
+    devices batches are filled up to a multiple of them by rows of weight 0, and the weights are the
+    third of each element. With a label for every frame, class ids and weights are those of
     the frames that are read, see `FrameTargets`.
     """
     num_rows = len(reader) * num_windows * num_views
+    lengths = np.full(num_rows, config.seq_len)
+    if config.sequence == "ragged":
+        lengths = np.repeat(reader.num_frames, num_windows * num_views)
+    plan = plan_evaluation(lengths, config)
 
     def iter_plan() -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, num_rows, config.batch_size):
-            yield 0, np.arange(start, min(start + config.batch_size, num_rows))
+        for rows in plan:
+            yield 0, rows
 
     def choose_frames(_epoch: int, row: int) -> tuple[int, np.ndarray | None, int]:
         clip_and_window, view = divmod(row, num_views)
@@ -137,7 +141,7 @@ def make_eval_dataset(
         weights = np.ones(num_rows) if num_devices > 1 else None
         targets = ClipTargets(np.repeat(class_ids, num_windows * num_views), weights)
     # Keras averages the loss over all rows of all batches, also those of weight 0.
-    scale = round_up(num_rows, num_devices) / num_rows
+    scale = sum(round_up(len(rows), num_devices) for rows in plan) / num_rows
     loader = BatchLoader(
         reader=reader,
         choose_frames=choose_frames,
@@ -145,9 +149,8 @@ def make_eval_dataset(
         num_devices=num_devices,
         find_scale=lambda _num_rows, _num_filled: scale,
     )
-    num_batches = count_batches(num_rows, config)
     return _make_dataset(iter_plan, loader, config).apply(
-        tf.data.experimental.assert_cardinality(num_batches)
+        tf.data.experimental.assert_cardinality(len(plan))
     )
 
 

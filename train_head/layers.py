@@ -121,20 +121,30 @@ class ScaleClip(keras.layers.Layer):
     one number scales the whole clip. Padding does not count, and zeros stay zeros.
     """
 
+    def __init__(self, **kwargs):
+        # Keras would make float32 of the padding too, which may be most of a batch.
+        super().__init__(autocast=False, **kwargs)
+
     def call(self, maps, frame_mask=None):
-        axes = tuple(range(2, len(maps.shape)))
-        squares = keras.ops.sum(keras.ops.square(maps), axis=axes, keepdims=True)
+        if frame_mask is None:
+            maps = keras.ops.cast(maps, self.compute_dtype)
+            length = keras.ops.mean(self._measure_frames(maps, first_axis=2), axis=1, keepdims=True)
+            return keras.ops.divide_no_nan(maps, length)
+        places = tf.where(frame_mask)
+        frames = keras.ops.cast(tf.gather_nd(maps, places), self.compute_dtype)
+        lengths, clips = self._measure_frames(frames, first_axis=1), places[:, 0]
+        length = tf.math.unsorted_segment_mean(lengths, clips, tf.shape(maps)[0])
+        scaled = keras.ops.divide_no_nan(frames, tf.gather(length, clips))
+        return tf.ensure_shape(
+            tf.scatter_nd(places, scaled, tf.shape(maps, out_type=places.dtype)), maps.shape
+        )
+
+    def _measure_frames(self, frames, *, first_axis: int):
+        axes = tuple(range(first_axis, len(frames.shape)))
+        squares = keras.ops.sum(keras.ops.square(frames), axis=axes, keepdims=True)
         # A root is infinitely steep at 0: the gradient of a frame without features would be NaN.
         positive = keras.ops.where(squares > 0, squares, 1)
-        lengths = keras.ops.where(squares > 0, keras.ops.sqrt(positive), 0)
-        if frame_mask is None:
-            length = keras.ops.mean(lengths, axis=1, keepdims=True)
-        else:
-            counted = keras.ops.reshape(frame_mask, keras.ops.shape(lengths))
-            counted = keras.ops.cast(counted, lengths.dtype)
-            total = keras.ops.sum(lengths * counted, axis=1, keepdims=True)
-            length = total / keras.ops.sum(counted, axis=1, keepdims=True)
-        return keras.ops.divide_no_nan(maps, length)
+        return keras.ops.where(squares > 0, keras.ops.sqrt(positive), 0)
 
     def compute_output_spec(self, maps, frame_mask=None):
         return keras.KerasTensor(maps.shape, dtype=self.compute_dtype)

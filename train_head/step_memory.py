@@ -15,6 +15,9 @@ from train_head.config import TrainConfig
 # wait, normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features;
 # the batches that wait, the input of the FC layer and its gradient are there at once in any case.
 _COPIES, _COPIES_AT_LEAST = 7, 3
+# Bytes of each feature of padding: in float16 in each of the batches that wait and the one that is
+# computed, and scaled, in float32.
+_BYTES_OF_PADDING = 4 * 2 + 4
 # Bytes of each feature of a new clip: what is kept of a window, what the head gets of all windows
 # together, and that in float32 as it is, squared, as asinh and normalised.
 _BYTES_OF_NEW = 2 + 2 + 4 * 4
@@ -97,6 +100,10 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     least_bytes = num_features * 4 if has_gpu() else _COPIES_AT_LEAST * frame_bytes
     _check_fits(num_frames * least_bytes, f"{num_frames} frames in one batch", vars(config), lower)
     step_bytes = _COPIES * num_frames * frame_bytes
+    if config.sequence == "ragged":
+        num_rows = min(config.batch_size, len(reader))
+        num_padding = num_rows * int(reader.num_frames.max()) - num_frames
+        step_bytes += num_padding * num_features * _BYTES_OF_PADDING
     if not has_gpu() and step_bytes > _PART_OF_MEMORY * memory_bytes:
         logging.warning(
             "A step over the longest clips, %d frames in one batch, takes some %.0f GiB, of %.0f "
