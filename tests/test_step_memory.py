@@ -18,14 +18,16 @@ from train_head.training_data import TrainingData
 
 
 @pytest.mark.parametrize(
-    ("settings", "num_frames"),
+    ("settings", "num_frames", "num_padding"),
     [
-        ({"sequence": "ragged", "batch_size": 2}, 12),  # of the longest clips
-        ({"sequence": "ragged", "batch_size": 9}, 15),
-        ({"sequence": "fixed", "batch_size": 2, "seq_len": 100}, 200),
+        ({"sequence": "ragged", "batch_size": 2}, 12, 4),  # of the longest clips
+        ({"sequence": "ragged", "batch_size": 9}, 15, 9),
+        ({"sequence": "fixed", "batch_size": 2, "seq_len": 100}, 200, 0),
     ],
 )
-def test_a_step_that_takes_half_of_the_memory(tmp_path, monkeypatch, caplog, settings, num_frames):
+def test_a_step_that_takes_half_of_the_memory(
+    tmp_path, monkeypatch, caplog, settings, num_frames, num_padding
+):
     features = {
         Clip(str(length), str(length), "walk", "train"): np.zeros((length, 2, 5))
         for length in (3, 8, 4)
@@ -34,7 +36,9 @@ def test_a_step_that_takes_half_of_the_memory(tmp_path, monkeypatch, caplog, set
     reader, config = ClipReader(cache, ["3", "8", "4"], memory_bytes=0), make_config(**settings)
     # Features, the FC layer's 16 units and the GRU's two gates and candidate, of 8 units.
     copy_bytes = 4 * num_frames * (10 + 16 + 3 * 8)
-    for memory_bytes, is_told in ((14 * copy_bytes, False), (14 * copy_bytes - 1, True)):
+    # Padding is there in float16 four times, and in float32 once.
+    enough_bytes = 14 * copy_bytes + 2 * num_padding * 10 * (4 * 2 + 4)
+    for memory_bytes, is_told in ((enough_bytes, False), (enough_bytes - 1, True)):
         monkeypatch.setattr(step_memory, "find_memory_bytes", lambda size=memory_bytes: size)
         step_memory.check_batch(reader, config)
         assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
