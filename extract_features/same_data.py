@@ -27,9 +27,12 @@ def check_same_data(existing: FeatureCache | None, clips: list[Clip]) -> list[Cl
         return []
     listed = read_manifest(existing.manifest_path)
     if {clip.clip_id for clip in listed}.isdisjoint(clip.clip_id for clip in clips):
+        # As where --data was wrong at first, and no clip could be read.
+        is_empty = not any(existing.clip_path(clip.clip_id).exists() for clip in listed)
         raise ValueError(
             f"{existing.cache_dir}: holds other data ({existing.data_root}; none of its clips is "
-            "in --data). Name another --cache_dir (with make: CACHE=...)."
+            "in --data). Name another --cache_dir (with make: CACHE=...)"
+            f"{', or remove this one, which has no features' if is_empty else ''}."
         )
     if existing.classes_path.exists():
         find_class_ids(clips, read_class_names(existing.classes_path), where=existing.classes_path)

@@ -13,7 +13,7 @@ from small_cache import list_files
 from small_extraction import extract, snapshot_clips
 
 from extract_features.given_data import DataSettings, read_given_data
-from extract_features.same_data import check_data_root, check_moved_data
+from extract_features.same_data import check_data_root, check_moved_data, check_same_data
 from extract_features.worklist import DataSources
 from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
@@ -172,6 +172,10 @@ def test_other_data_is_refused(clips_dir, cache_copy, tmp_path):
     assert f"error: {cache_copy}: holds other data ({clips_dir}; none of its" in done.stderr
     assert list_files(cache_copy) == files
     assert (cache_copy / "manifest.csv").read_bytes() == manifest
+    assert "no features" not in done.stderr
+    shutil.rmtree(cache_copy / "clips")
+    with refusal(", or remove this one, which has no features."):
+        check_same_data(read_cache(cache_copy), find_clips(tmp_path / "other"))
 
 
 def test_a_refused_extraction_leaves_the_cache_as_it_was(data, cache_copy):
