@@ -27,6 +27,7 @@ from lrcn.common.contract import Contract
 from lrcn.common.devices import describe_device
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.open_cache import check_contract, find_cache
+from lrcn.common.wording import name_count
 
 
 def extract_features(
@@ -114,13 +115,13 @@ class Extraction:
                 reason,
             )
         logging.info(
-            "%d of %d clips to extract into %s (%s, %s, %d frames at once, on %s)",
+            "%d of %d clips to extract into %s (%s, %s, %s at once, on %s)",
             len(work.pending),
             work.num_clips,
             cache.cache_dir,
             cache.contract.cut,
             cache.contract.compute_dtype,
-            self.backbone.frames_per_batch,
+            name_count(self.backbone.frames_per_batch, "frame"),
             describe_device(),
         )
         with ExtractionProgress(len(work.pending)) as progress:

@@ -6,6 +6,7 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.clip import Clip
+from lrcn.common.wording import name_count
 
 _NAMED_FAILURES = 5
 # Where so little of a long extraction is VGG16's, it is said what to do.
@@ -56,16 +57,16 @@ class Summary:
     def __str__(self):
         result = self.result
         counts = (
-            f"{result.clips_done} clips done, {self.skipped} skipped (already there), "
-            f"{len(result.failures)} failed"
+            f"{name_count(result.clips_done, 'clip')} done, "
+            f"{self.skipped} skipped (already there), {len(result.failures)} failed"
         )
         if not result.frames:
             return counts
         rate_fps = result.frames / result.elapsed_sec
         return (
-            f"{counts}; {result.frames} frames in {result.elapsed_sec:.1f} s ({rate_fps:.1f} "
-            f"frames/s), {result.size_bytes / 1e6:.1f} MB written; {self.elapsed_sec:.0f} s with "
-            "the start"
+            f"{counts}; {name_count(result.frames, 'frame')} in {result.elapsed_sec:.1f} s "
+            f"({rate_fps:.1f} frames/s), {result.size_bytes / 1e6:.1f} MB written; "
+            f"{self.elapsed_sec:.0f} s with the start"
         )
 
 

@@ -166,7 +166,7 @@ def test_a_video_that_breaks_off_may_be_kept_in_part(tmp_path):
     done = run_program("extract_features", *flags, check=False)
     # Without any frame there is nothing to keep, and a folder of images does not break off.
     assert done.returncode == 1
-    assert "1 clips done, 4 skipped (already there), 2 failed" in done.stderr
+    assert "1 clip done, 4 skipped (already there), 2 failed" in done.stderr
     failures = read_failures(cache_dir)
     assert failures.keys() == {"walk/cut", "walk/zero", "run/damaged"}
     features = read_cache(cache_dir).read_clip("walk/cut")
@@ -182,7 +182,7 @@ def test_a_video_that_breaks_off_may_be_kept_in_part(tmp_path):
     (damaged / "2.png").unlink()
     before = (cache_dir / "clips" / "walk" / "cut.h5").stat().st_mtime_ns
     done = run_program("extract_features", *flags)
-    assert "1 clips done, 5 skipped (already there), 0 failed" in done.stderr
+    assert "1 clip done, 5 skipped (already there), 0 failed" in done.stderr
     # Nor does a run without the flag do it again, or forget that it is a part.
     run_program("extract_features", *flags[:2])
     assert (cache_dir / "clips" / "walk" / "cut.h5").stat().st_mtime_ns == before
