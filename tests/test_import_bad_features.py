@@ -46,7 +46,7 @@ def bad_manifest(tmp_path):
 
 
 def check_failures(log, tmp_path, reasons):
-    assert f"1 clips done, 0 skipped (already there), {len(reasons)} failed" in log
+    assert f"1 clip done, 0 skipped (already there), {len(reasons)} failed" in log
     failures = read_failures(tmp_path)
     assert failures.keys() == reasons.keys()
     for name, reason in reasons.items():

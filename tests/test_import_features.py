@@ -74,7 +74,7 @@ def test_running_again_redoes_only_what_changed(run_import, tmp_path):
     assert "0 clips done, 6 skipped (already there), 0 failed" in run_import(folder)
     changed = CLIP_IDS[2]
     np.save(folder / f"{changed}.npy", features[changed] + 1)
-    assert "1 clips done, 5 skipped (already there), 0 failed" in run_import(folder)
+    assert "1 clip done, 5 skipped (already there), 0 failed" in run_import(folder)
     after = snapshot_clips(cache.cache_dir)
     assert {name for name in before if before[name] != after[name]} == {f"{changed}.h5"}
     np.testing.assert_array_equal(
