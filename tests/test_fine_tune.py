@@ -185,10 +185,16 @@ def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_p
     assert scores["top1"] == pytest.approx(best["val_top1"])
 
 
-def test_stopped_tuning_goes_on_as_if_nothing_had_happened(block4_dir, tmp_path, monkeypatch):
+def test_stopped_tuning_goes_on_as_if_nothing_had_happened(
+    block4_dir, tmp_path, monkeypatch, caplog
+):
     cache = read_cache(block4_dir)
     settings = {"epochs": 1, "tune_epochs": 2, "tune_layers": 2, "checkpoint_sec": 0}
-    whole = fine_tune(cache, tmp_path / "whole", **settings)
+    with caplog.at_level("INFO", logger="absl"):
+        whole = fine_tune(cache, tmp_path / "whole", **settings)
+    phases = [text for text in caplog.messages if "at most" in text]
+    assert phases[0].endswith(", at most 1 epoch")
+    assert phases[1:] == ["Now the last 2 layers of VGG16 with the head: at most 2 epochs more"]
     run = RunDir(tmp_path / "run")
     with interrupt_after_epoch_2(monkeypatch):
         fine_tune(cache, run.path, **settings)

@@ -1,6 +1,9 @@
 """The second phase of fine-tuning: VGG16's last layers and the head, trained together."""
 
+from absl import logging
+
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import name_count
 from train_head.config import FineTuneConfig
 from train_head.convolution import let_learn
 from train_head.fitting import fit_model, save_model
@@ -31,6 +34,11 @@ def fit_top(
     with strategy.scope():
         model = load_tunable_model(head_run, tune_layers=config.tune_layers)
     splits = read_training_splits(run, data.cache, phase)
+    logging.info(
+        "Now the last %d layers of VGG16 with the head: at most %s more",
+        config.tune_layers,
+        name_count(phase.epochs, "epoch"),
+    )
     weights = fit_model(model, phase, splits, strategy=strategy, recorder=recorder, summary=summary)
     finished = load_model(head_run)  # without the optimizer
     finished.set_weights(weights)
