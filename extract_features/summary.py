@@ -103,9 +103,11 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
     )
     if summary.skip_unreadable:
         return 0
+    is_all = not (result.clips_done or summary.skipped)
     logging.error(
-        "Mend or remove them and run again, or go on without: --skip_unreadable (with make: make "
-        "features FLAGS=--skip_unreadable)"
+        "Mend or remove them%s and run again, or go on without: --skip_unreadable (with make: make "
+        "features FLAGS=--skip_unreadable)",
+        ", or name where they are now (--data, of a manifest --data_root)," if is_all else "",
     )
     return 1
 

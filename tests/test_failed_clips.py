@@ -59,6 +59,19 @@ def test_where_no_frame_came_nothing_is_said_of_speed(tmp_path, caplog):
     ]
 
 
+@pytest.mark.parametrize(
+    ("num_skipped", "told"),
+    [
+        (1, "Mend or remove them and run again"),
+        (0, "them, or name where they are now (--data, of a manifest --data_root), and run again"),
+    ],
+)
+def test_where_every_clip_fails_they_may_have_moved(tmp_path, caplog, num_skipped, told):
+    result = ExtractionResult(failures=[(Clip("a", "a.mp4", "walk"), "gone")])
+    report_summary(Summary(result, num_skipped, elapsed_sec=3, skip_unreadable=False), tmp_path)
+    assert told in caplog.messages[-1]
+
+
 def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):
     frame = data / "left" / "clip_3" / "5.png"
     content = frame.read_bytes()
