@@ -45,6 +45,14 @@ def test_an_empty_argument_is_not_the_current_folder(tmp_path, monkeypatch):
         find_sources(["a.mp4", ""])
 
 
+def test_a_manifest_is_no_clip(tmp_path):
+    path = tmp_path / "clips.CSV"
+    path.touch()
+    for are_features in (False, True):
+        with refusal(f"{path}: expected clips as arguments. Received: a table. Name the clips"):
+            find_sources([str(path)], are_features=are_features)
+
+
 def test_a_pipe_among_images_is_left_to_the_decoder(tmp_path):
     os.mkfifo(tmp_path / "x.gif")
     assert find_sources([str(tmp_path)]) == [tmp_path]

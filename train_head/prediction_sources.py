@@ -39,8 +39,8 @@ def find_sources(arguments: list[str], *, are_features: bool = False) -> list[Pa
 
     Raises:
         FileNotFoundError: If a path does not exist.
-        ValueError: If a path is empty, a folder holds no clip, or a path is a pipe or device; or
-            features where there should be videos, or the other way around.
+        ValueError: If a path is empty, a folder holds no clip, or a path is a pipe, a device or a
+            table; or features where there should be videos, or the other way around.
     """
     sources, passed_over = [], []
     for argument in arguments:
@@ -87,6 +87,11 @@ def _check_kind(path: Path, *, are_features: bool) -> None:
     suffix = path.suffix.lower()
     if not path.is_file():
         return
+    if suffix == ".csv":  # a manifest, which a decoder would call a damaged video
+        raise ValueError(
+            f"{path}: expected clips as arguments. Received: a table. Name the clips themselves, "
+            "or a folder of them; cut spans out of their video first."
+        )
     if are_features and suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
         raise ValueError(f"{path}: {_EXPECTED_FEATURES.format('a video or an image')}")
     if not are_features and suffix in _FEATURE_SUFFIXES:
