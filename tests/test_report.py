@@ -179,6 +179,7 @@ def test_a_moved_data_set_and_an_older_score(run_dir, cache_dir, page, tmp_path)
     page.open(run.report_path)
     note = page.evaluate("document.querySelector('#missing').innerText")
     assert "clips go without pictures." in note and str(tmp_path / "gone") in note
+    assert "If the clips are elsewhere now, tell the cache once: extract_features with" in note
     assert page.evaluate("document.images.length") == 0
     assert page.evaluate("document.querySelectorAll('.card').length") > 0
     assert page.problems == []

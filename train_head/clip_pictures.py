@@ -1,5 +1,6 @@
 """The frames that a clip's features were made of, as pictures from its source."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,11 @@ from lrcn.common.decode import UnreadableClipError, read_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
 from lrcn.common.views import VIEWS
+
+_IF_MOVED = (
+    "If the clips are elsewhere now, tell the cache once: extract_features with --data (of a "
+    "manifest also --data_root) and this --cache_dir, which computes nothing anew."
+)
 
 
 def read_pictures(
@@ -34,5 +40,5 @@ def read_pictures(
             end_sec=clip.end_sec,
         )
     except UnreadableClipError as error:
-        return None, str(error)
+        return None, str(error) if os.path.exists(source) else f"{error} {_IF_MOVED}"
     return [frames[index] for index in frame_indices], ""
