@@ -34,7 +34,7 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
     clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
     figure = Figure(figsize=(10, 1.6 * len(doubts)), dpi=100, layout="constrained")
     rows = figure.subplots(len(doubts), 1, squeeze=False)[:, 0]
-    num_strips = 0
+    failures = []
     for rank, (axes, doubt) in enumerate(zip(rows, doubts, strict=True), start=1):
         title = (
             f"{rank}. {doubt.clip_id}: labelled {doubt.label} ({doubt.label_probability:.0%}), "
@@ -47,11 +47,17 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
         if doubt.clip_id in clips:
             strip, failure = _read_strip(cache, clips[doubt.clip_id])
         if strip is None:
-            logging.warning("%s: no frames in the picture: %s", doubt.clip_id, failure)
+            failures.append(f"{doubt.clip_id}: {failure}")
         else:
             axes.imshow(strip)
-            num_strips += 1
-    if num_strips == 0:
+    if failures:
+        logging.warning(
+            "%d of these %d clips have no frames to show. The first: %s",
+            len(failures),
+            len(doubts),
+            failures[0],
+        )
+    if len(failures) == len(doubts):
         logging.info("No picture: none of the clips has frames to show.")
         return False
     with replace_file(path) as temporary:
