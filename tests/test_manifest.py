@@ -87,7 +87,7 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
     ("row", "text"),
     [
         ("a,,walk,,,,", "expected path to be relative to the data root"),
-        ("a,/a.mp4,walk,,,,", "received '/a.mp4'. Shorten it, and at extraction name the folder"),
+        ("a,/a.mp4,walk,,,,", "received '/a.mp4'. Write it so, and at extraction name the folder"),
         ("a,x/../../a.mp4,walk,,,,", "that the paths start from: --data_root=... (with make: make"),
         ("n" * 248 + ",a.mp4,walk,,,,", "parts of at most 247 bytes, received one of 248."),
         ("n" * 248 + "/n,a.mp4,walk,,,,", "parts of at most 247 bytes, received one of 248."),

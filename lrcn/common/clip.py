@@ -165,7 +165,7 @@ def _check_clip(clip: Clip, *, place: str) -> None:
         raise ValueError(
             f"{place}: expected path to be relative to the data root, with '/' between its parts "
             f"and without '..', backslash or control character, received {path!r}. "
-            "Shorten it, and at extraction name the folder that the paths start from: "
+            "Write it so, and at extraction name the folder that the paths start from: "
             "--data_root=... (with make: make features FLAGS=--data_root=...)."
         )
     check_label(clip.label, place=place)
