@@ -1,4 +1,9 @@
-"""Scores a run on its held-out clips and prints the scores as a table."""
+"""Scores a run on its held-out clips and prints the scores as a table.
+
+Mean class accuracy: the mean of the classes' recalls, in which a small class counts as much as a
+large one. Calibration error: the mean gap between how sure a run is and how often it is right. `--`
+stands where no clip is of the class, or none was called so.
+"""
 
 from absl import flags, logging
 
