@@ -41,6 +41,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
         f"--output_dir={output_dir}",
         *(*SMALL_HEAD, "--rnn=none"),
     )
+    assert done.stderr.count("each clip is classified by its last frame alone") == 1
     content = read_json(output_dir / "cross_validation.json")
     runs = content["runs"]
     assert [(run["name"], run["num_clips"]) for run in runs] == [("first", 8), ("second", 6)]
@@ -88,6 +89,7 @@ def test_folds_are_drawn_and_each_tested_by_a_head_of_the_others(cache, tmp_path
         *(f"--cache_dir={cache.cache_dir}", f"--output_dir={output_dir}", "--folds=2"),
         *(*SMALL_HEAD, "--epochs=1", "--rnn=none", "--output=mean"),
     )
+    assert "last frame alone" not in done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["fold_1", "fold_2", "mean"]
     folds = [read_manifest(RunDir(output_dir / f"fold_{i}").manifest_path) for i in (1, 2)]

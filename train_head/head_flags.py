@@ -45,7 +45,7 @@ define_setting(
 )
 define_setting(
     "rnn",
-    "What reads the frames in order; none leaves each frame on its own (use --output=mean).",
+    "What reads the frames in order; none leaves each frame on its own (use --output=mean_pool).",
     values=RNNS,
 )
 define_setting(

@@ -141,6 +141,13 @@ def _check_new(
             "many --epochs.",
             1,
         )
+    if config.rnn == "none" and config.output == "last" and config.labels == "clip":
+        logging.log_first_n(
+            logging.WARNING,
+            "--rnn=none with --output=last: each clip is classified by its last frame alone. "
+            "--output=mean_pool looks at every frame that is read.",
+            1,
+        )
     frame_labels = None
     if config.labels == "frame":
         frame_labels = read_checked_labels(config, data, clips)
