@@ -17,9 +17,12 @@ from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
+from train_head.config import read_config
 from train_head.evaluation import evaluate_run
 from train_head.reporting import write_report
 from train_head.run_model import load_model
+from train_head.train import train_run
+from train_head.training_data import TrainingData
 
 
 def test_cache_of_other_features_is_refused(run_dir, tmp_path):
@@ -80,6 +83,21 @@ def test_a_damaged_clip_is_named(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     with pytest.raises(ValueError, match=r"^\S+\.h5: damaged .*Delete the file and run extract_"):
         evaluate_run(run, cache, split="test")
+
+
+def test_what_lacks_a_file_of_a_run_says_which(run_dir, cache_dir, tmp_path):
+    run, cache = RunDir(shutil.copytree(run_dir, tmp_path / "run")), read_cache(cache_dir)
+    run.history_path.unlink()
+    with refusal(f"{run.path}: history.csv of the run missing, without", FileNotFoundError):
+        write_report(run, cache)
+    evaluate_run(run, cache, split="test")
+    run.classes_path.unlink()
+    for use in (
+        lambda: evaluate_run(run, cache, split="test"),
+        lambda: train_run(read_config(run), TrainingData(cache), run=run, checkpoint_sec=60),
+    ):
+        with refusal(f"{run.path}: classes.txt of the run missing, without", FileNotFoundError):
+            use()
 
 
 def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):

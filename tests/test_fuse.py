@@ -80,7 +80,7 @@ def test_a_run_without_its_manifest_is_refused_before_anything_is_written(tmp_pa
         "train_head.fuse", f"--run_dirs={runs[0]},{runs[1]}", f"--output={output}", check=False
     )
     assert (done.returncode, done.stdout) == (1, "") and not output.exists()
-    assert f"{runs[1]}/manifest.csv'. Check that it exists" in done.stderr
+    assert f"{runs[1]}: manifest.csv of the run missing, without which it" in done.stderr
 
 
 def test_program_writes_the_average_and_prints_all_scores(tmp_path):

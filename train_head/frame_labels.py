@@ -123,6 +123,7 @@ def read_frame_labels(
 
 def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> FrameLabels:
     """Reads the labels that a run keeps, of some of its clips. Errors as `read_frame_labels`."""
+    run.check_has(run.frame_labels_path)
     return read_frame_labels(
         run.frame_labels_path,
         clip_ids=[clip.clip_id for clip in clips],

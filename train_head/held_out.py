@@ -44,6 +44,7 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     path = run.metrics_path(split)
     if not path.exists() or not run.predictions_path(split).exists():
         return None
+    run.check_has()
     scores, clips = read_scores(path), read_manifest(run.manifest_path)
     sources = cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
     return scores if scores.get("provenance", {}).get("sources") == sources else None

@@ -83,7 +83,7 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
     """Reads what a run predicts for the clips of a split, in the order of its manifest.
 
     Raises:
-        FileNotFoundError: If it has not been scored on the split.
+        FileNotFoundError: If it has not been scored on the split, or files of it are missing.
         ValueError: If the file is no table of predictions, or not of these clips, labels and
             classes, all in their order.
     """
@@ -93,6 +93,7 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
             f"{path}: missing. Score the run first: python -m train_head.evaluate "
             f"--run_dir={run.path} --cache_dir=... --split={split}"
         )
+    run.check_has()
     found = read_predictions(path)
     check_is_of_run(run, split, found, labels=found.labels)
     return found

@@ -43,6 +43,7 @@ def write_report(
     """
     model_version = read_model_version(run)
     check_fits_cache(run, cache)
+    run.check_has(run.flags_path, run.history_path)
     check_can_write(run.path)
     compare = audit = None
     if compare_dir is not None or audit_dir is not None:

@@ -94,6 +94,7 @@ def _find_difference(
 ) -> str:
     """Says in what a started run is another one than is asked for, empty where in nothing."""
     cache, existing, contract = data.cache, read_config(run), run.read_contract()
+    run.check_has()
     if existing != config:
         return existing.describe_differences(config)
     if contract != cache.contract:
@@ -112,6 +113,7 @@ def _find_difference(
         if read_class_names(run.classes_path) != read_class_names(cache.classes_path):
             return f"made with other classes, or in another order, than {cache.classes_path} has"
     elif data.frame_labels_path is not None:
+        run.check_has(run.frame_labels_path)
         given = format_frame_labels(_read_labels(data, clips))
         if given != run.frame_labels_path.read_text(encoding="utf-8"):
             return f"made with other frame labels than {data.frame_labels_path} has now"

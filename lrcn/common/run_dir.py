@@ -75,13 +75,7 @@ class RunDir:
             FileNotFoundError: If there is none, or training has not ended.
         """
         if self.model_path.exists():
-            needed = (self.config_path, self.classes_path, self.contract_path, self.manifest_path)
-            missing = [path.name for path in needed if not path.exists()]
-            if missing:
-                raise FileNotFoundError(
-                    f"{self.path}: {', '.join(missing)} of the run missing, and it cannot be used "
-                    "without. Copy the whole folder again, or train the run anew."
-                )
+            self.check_has(self.config_path, self.contract_path)
             return
         if self.config_path.exists():
             raise FileNotFoundError(
@@ -92,6 +86,20 @@ class RunDir:
             f"{self.path}: there is no run here. Expected the --run_dir of a "
             "`python -m train_head` command that has ended."
         )
+
+    def check_has(self, *needed: Path) -> None:
+        """Checks that files of the run are there, and the two that every use of it reads.
+
+        Raises:
+            FileNotFoundError: If not.
+        """
+        needed = (*needed, self.classes_path, self.manifest_path)
+        missing = [path.name for path in needed if not path.exists()]
+        if missing:
+            raise FileNotFoundError(
+                f"{self.path}: {', '.join(missing)} of the run missing, without which it cannot be "
+                f"used. {_REMEDY}."
+            )
 
     def read_contract(self) -> Contract:
         """Reads what the run's features are made of."""
