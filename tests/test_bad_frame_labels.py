@@ -127,7 +127,7 @@ def test_label_that_the_run_does_not_have_is_named(timed, tmp_path):
         ),
         (
             ["walk/a,0,0.1,sit", "b,0.1,0.2,run"],
-            r"train frames of every class\. Received none of \['run'\]\. Label some",
+            r"train frames of every class\. Received none of 'run'\. Label some",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, t
     write_manifest(paths[1], [dataclasses.replace(clips[0], split="test"), *clips[1:]])
     message = (
         r"labels\.csv, with the splits of .*second\.csv: expected train frames of every class\. "
-        r"Received none of \['rare'\]\."
+        r"Received none of 'rare'\."
     )
     with pytest.raises(ValueError, match=message):
         cross_validate(

@@ -24,7 +24,7 @@ def check(*, val=CLASS_IDS, **settings):
 def test_a_class_that_training_never_reads_is_refused(settings):
     with refusal(
         "labels.csv: expected labels of every class on the train frames that are read (--seq_len=4 "
-        f"--sampling={settings.get('sampling', 'segments')}). Received none of ['first']. Read all "
+        f"--sampling={settings.get('sampling', 'segments')}). Received none of 'first'. Read all "
         "frames (--sequence=ragged)"
     ):
         check(**settings)

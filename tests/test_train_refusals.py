@@ -196,5 +196,5 @@ def test_class_without_train_clips_is_named(ramps, tmp_path):
         return dataclasses.replace(clip, split="val") if is_moved else clip
 
     change_manifest(cache, move)
-    with pytest.raises(ValueError, match=r"train clips of every class\. Received none of \['fall'"):
+    with pytest.raises(ValueError, match=r"train clips of every class\. Received none of 'fall'\."):
         train(cache, tmp_path / "run")

@@ -14,7 +14,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest, write_manifests
 from lrcn.common.run_dir import RunDir
-from lrcn.common.wording import name_count
+from lrcn.common.wording import name_count, name_some
 from train_head.config import TrainConfig
 from train_head.run_lock import lock_run
 
@@ -108,7 +108,7 @@ def draw_folds(
         if missing:
             raise ValueError(
                 f"Expected every class in at least two folds. Received: all clips of "
-                f"{', '.join(missing)} in one, so that no head that knows the class can judge "
+                f"{name_some(missing)} in one, so that no head that knows the class can judge "
                 "them. Where they are of several groups, take more --folds or another --seed; else "
                 "add clips of other groups, or take the class out."
             )

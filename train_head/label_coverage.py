@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.clip import Clip
+from lrcn.common.wording import name_some
 from train_head.config import TrainConfig
 from train_head.frame_choice import sample_frames
 from train_head.frame_labels import UNLABELLED, FrameLabels
@@ -39,16 +40,17 @@ def check_trainable(
     missing = _find_missing(labels, train)
     if missing:
         raise ValueError(
-            f"{where}: expected train frames of every class. Received none of {missing}. Label "
-            "some, move clips to the train split, or take the class out."
+            f"{where}: expected train frames of every class. Received none of "
+            f"{name_some(missing)}. Label some, move clips to the train split, or take the class "
+            "out."
         )
     missing = [] if _draws_frames(config) else _find_missing(labels, train, config)
     if missing:
         raise ValueError(
             f"{where}: expected labels of every class on the train frames that are read "
             f"(--seq_len={config.seq_len} --sampling={config.sampling}). Received none of "
-            f"{missing}. Read all frames (--sequence=ragged), or more or others (--seq_len, "
-            "--sampling)."
+            f"{name_some(missing)}. Read all frames (--sequence=ragged), or more or others "
+            "(--seq_len, --sampling)."
         )
     if val and len(_find_missing(labels, val, config)) == len(labels.class_names):
         logging.warning(
@@ -65,10 +67,10 @@ def _draws_frames(config: TrainConfig) -> bool:
 def _find_missing(
     labels: FrameLabels, clips: Sequence[Clip], config: TrainConfig | None = None
 ) -> list[str]:
-    """Returns the classes that no frame of the clips has, or none that these settings read."""
+    """Quotes the classes that no frame of the clips has, or none that these settings read."""
     seen = set()
     for clip in clips:
         class_ids = labels.class_ids[clip.clip_id]
         frames = None if config is None else sample_frames(len(class_ids), config, rng=None)
         seen.update(np.unique(class_ids if frames is None else class_ids[frames]).tolist())
-    return [name for k, name in enumerate(labels.class_names) if k not in seen]
+    return [repr(name) for k, name in enumerate(labels.class_names) if k not in seen]

@@ -8,6 +8,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
 from lrcn.common.progress import Progress
+from lrcn.common.wording import name_some
 from train_head.training_data import TrainingData
 
 
@@ -101,11 +102,12 @@ def check_classes(clips: list[Clip], class_names: list[str], data: TrainingData)
             f"{class_names}. Add clips of another class, or train on labels of frames: python -m "
             "train_head --labels=frame."
         )
-    missing = [name for name in class_names if name not in trained]
+    missing = [repr(name) for name in class_names if name not in trained]
     if missing:
         raise ValueError(
-            f"Expected train clips of every class. Received none of {missing}. Add clips, move "
-            f"some to the train split, or take the class out, also of {data.cache.classes_path}."
+            f"Expected train clips of every class. Received none of {name_some(missing)}. Add "
+            "clips, move some to the train split, or take the class out, also of "
+            f"{data.cache.classes_path}."
         )
 
 
