@@ -38,11 +38,12 @@ _SEED = flags.DEFINE_integer("seed", 0, "Decides which groups are drawn for vali
 
 def main() -> None:
     from extract_features.official_manifests import write_official_manifests
+    from lrcn.common.run_dir import check_output_dir
 
     for path in write_official_manifests(
         Path(_LISTS.value),
         data=Path(_DATA.value),
-        output_dir=Path(_OUTPUT_DIR.value),
+        output_dir=check_output_dir(_OUTPUT_DIR.value),
         val_fraction=_VAL_FRACTION.value,
         seed=_SEED.value,
     ):

@@ -133,6 +133,24 @@ def test_flags_that_do_not_go_together_are_found_by_a_check_alone(module, flag):
     assert run_program(module, *flags, flag, "--only_check_args").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("module", "more", "file"),
+    [
+        ("train_head.audit", "--cache_dir=x", "cache.json"),
+        ("train_head.compare", "--cache_dir=x", "contract.json"),
+        ("train_head.cross_validate", "--cache_dir=x --folds=2", "cache.json"),
+        ("train_head.label_noise", "--cache_dir=x", "contract.json"),
+        ("extract_features.official_splits", "--lists=x --data=x", "cache.json"),
+    ],
+)
+def test_results_are_not_written_among_the_files_of_a_cache_or_run(tmp_path, module, more, file):
+    (tmp_path / file).touch()
+    done = run_program(module, *more.split(), f"--output_dir={tmp_path}", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {tmp_path}: expected --output_dir to be a folder for")
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
 @pytest.mark.parametrize("value", ["", " "])
 def test_an_empty_name_is_not_the_current_folder(tmp_path, value):
     flags = (f"--data={tmp_path}", f"--cache_dir={value}")

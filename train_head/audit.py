@@ -5,8 +5,6 @@ for the means of two clips, which count from --threshold on, and for their two m
 which count where they are the same.
 """
 
-from pathlib import Path
-
 from absl import flags, logging
 
 from lrcn.common.program import adopt_flags, run_program
@@ -31,13 +29,13 @@ _THRESHOLD = flags.DEFINE_float(
 def main() -> int:
     from lrcn.common.atomic_file import check_can_write
     from lrcn.common.cache_lock import remove_empty
-    from lrcn.common.run_dir import write_json
+    from lrcn.common.run_dir import check_output_dir, write_json
     from train_head.audit_text import format_audit
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
+    path = check_output_dir(_OUTPUT_DIR.value) / "audit.json"
     cache = cache_flag.read_named_cache()
-    path = Path(_OUTPUT_DIR.value) / "audit.json"
     manifest_path = manifest_flag.read_manifest_path()
     made = [folder for folder in path.parents if not folder.exists()]
     try:

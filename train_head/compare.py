@@ -5,8 +5,6 @@ ordinary run; a comparison that was cut off goes on. Flags that train_head has h
 but for those in which the models differ.
 """
 
-from pathlib import Path
-
 from absl import flags, logging
 
 from lrcn.common.program import adopt_flags, run_program
@@ -43,12 +41,12 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
-    from lrcn.common.run_dir import write_json
+    from lrcn.common.run_dir import check_output_dir, write_json
     from train_head.comparison import compare_models
     from train_head.comparison_plot import draw_comparison
     from train_head.comparison_text import format_table
 
-    output_dir = Path(_OUTPUT_DIR.value)
+    output_dir = check_output_dir(_OUTPUT_DIR.value)
     comparison = compare_models(
         config,
         train_flags.read_training_data(manifest_flag.read_manifest_path()),

@@ -1,7 +1,6 @@
 """Trains and scores one recipe on several splits of one cache, and prints the mean."""
 
 import contextlib
-from pathlib import Path
 
 from absl import flags
 
@@ -46,11 +45,13 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
+    from lrcn.common.run_dir import check_output_dir
     from train_head.cross_validation import cross_validate, find_manifests
     from train_head.folds import write_folds
     from train_head.score_table import find_main_score, format_headline
 
-    data, output_dir = train_flags.read_training_data(), Path(_OUTPUT_DIR.value)
+    output_dir = check_output_dir(_OUTPUT_DIR.value)
+    data = train_flags.read_training_data()
     if _FOLDS.value is None:
         splits = contextlib.nullcontext(find_manifests(_MANIFESTS.value))
     else:

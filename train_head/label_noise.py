@@ -6,8 +6,6 @@ margin is the label's probability less that of the most probable other class: of
 another class is predicted.
 """
 
-from pathlib import Path
-
 from absl import flags, logging
 
 from lrcn.common.program import adopt_flags, run_program
@@ -34,10 +32,12 @@ _NUM_SHOWN = 20
 def main() -> None:
     config = train_flags.read_train_config()
 
+    from lrcn.common.run_dir import check_output_dir
     from train_head.label_doubt import format_doubts, rank_labels, write_doubts
     from train_head.label_doubt_sheet import draw_doubts
 
-    data, output_dir = train_flags.read_training_data(), Path(_OUTPUT_DIR.value)
+    output_dir = check_output_dir(_OUTPUT_DIR.value)
+    data = train_flags.read_training_data()
     doubts = rank_labels(
         config,
         data,

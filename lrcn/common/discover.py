@@ -16,6 +16,7 @@ from lrcn.common.clip_folder import (
 from lrcn.common.clip_groups import add_groups
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.run_dir import is_cache_or_run
 from lrcn.common.wording import name_some
 
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.
@@ -113,7 +114,7 @@ def find_clips(folder: Path) -> list[Clip]:
             only still images, or two clips would have the same clip_id.
     """
     folders, files = _list_folder(folder)
-    caches_and_runs = [name for name in folders if _is_cache_or_run(folder / name)]
+    caches_and_runs = [name for name in folders if is_cache_or_run(folder / name)]
     if caches_and_runs:  # said, as a class may hold a file of such a name
         names = ", ".join(map(escape_control, caches_and_runs))
         logging.info("%s: no classes, having a cache.json or contract.json: %s", folder, names)
@@ -176,11 +177,6 @@ def _warn_of_empty_classes(folder: Path, class_folders: list[str]) -> None:
     )
 
 
-def _is_cache_or_run(folder: Path) -> bool:
-    # Of a folder that may not be looked into, the error is to name the folder itself.
-    return any(os.path.exists(folder / name) for name in ("cache.json", "contract.json"))
-
-
 def _is_clip_file(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in _CLIP_FILE_SUFFIXES
 
@@ -190,7 +186,7 @@ def _find_class_clips(
 ) -> list[Clip]:
     """Finds the clips of a class, and adds to what is passed over."""
     folders, files = _list_folder(root / class_folder)
-    inner = [name for name in folders if _is_cache_or_run(root / class_folder / name)]
+    inner = [name for name in folders if is_cache_or_run(root / class_folder / name)]
     passed_over += [f"{class_folder}/{name}" for name in inner]
     stem_of = {name: name for name in folders if name not in inner}
     for name in files:

@@ -23,6 +23,7 @@ report.html        what `train_head.report` makes of it all, to look at
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 
@@ -111,6 +112,25 @@ def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
     of_split = "" if split == "test" else f"_{split}"
     of_windows = "" if num_windows == 1 else f"_windows{num_windows}"
     return of_split + of_windows + ("_first_view" if first_view_only else "")
+
+
+def is_cache_or_run(folder: Path) -> bool:
+    """Whether a folder looks like one; what may not be looked into does not."""
+    return any(os.path.exists(folder / name) for name in ("cache.json", "contract.json"))
+
+
+def check_output_dir(path: str) -> Path:
+    """Returns the folder that `--output_dir` names, which need not be there yet.
+
+    Raises:
+        ValueError: If it is a cache or a run, which has files of its own.
+    """
+    if is_cache_or_run(Path(path)):
+        raise ValueError(
+            f"{path}: expected --output_dir to be a folder for results. Received: a cache or a "
+            "run, which has files of its own. Name another."
+        )
+    return Path(path)
 
 
 # Training goes on in a folder that has settings, so it would not mend these.
