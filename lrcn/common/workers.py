@@ -84,16 +84,17 @@ def run_workers(workers: Sequence[Worker], stop: threading.Event) -> Iterator[No
     Raises:
         BaseException: What the first of them, in their order, has failed with.
     """
-    for worker in workers:
-        worker.start()
     try:
+        for worker in workers:
+            worker.start()  # where threads are limited, it may be one too many
         yield
     except StoppedError:
         pass  # a worker failed; its error is raised below
     finally:
         stop.set()
         for worker in workers:
-            worker.join()
+            if worker.is_alive():
+                worker.join()
     for worker in workers:
         if worker.error is not None:
             raise worker.error
