@@ -36,7 +36,8 @@ def folder(tmp_path):
 
 def test_program_goes_on_and_writes_table_json_and_picture(folder):
     output_dir = folder / "compare"
-    shutil.rmtree(output_dir / "mean_pool" / "seed_6")
+    for name in ("mean_pool", "max_pool"):
+        shutil.rmtree(output_dir / name / "seed_6")
     kept = {path: path.stat().st_mtime_ns for path in output_dir.rglob("*") if path.is_file()}
     flags = (f"--cache_dir={folder}/cache", f"--output_dir={output_dir}", *FLAGS)
     program = (
@@ -47,6 +48,7 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     done = run_python(program, *flags, "--seeds=2", "--seed=5")
     assert list((folder / "matplotlib").glob("fontlist*"))
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "no run is made twice"
+    assert "15 of 16 runs done, at most " in done.stderr, "the last model was not timed yet"
     assert "16 of 16 runs done, about 0 s left" in done.stderr
     written = f"Written: {output_dir / 'compare.json'} and {output_dir / 'compare.png'}"
     assert done.stderr.splitlines()[-1].endswith(written)

@@ -161,7 +161,7 @@ def _train_runs(
     checkpoint_sec: float,
 ) -> None:
     """Trains and scores the runs that have not ended, and logs the time left after each."""
-    durations_sec = []
+    durations_sec: dict[str, list[float]] = {}
     left = [key for key, run in runs.items() if not _is_scored(run, data.cache, split)]
     for key, run in runs.items():
         start_sec = time.monotonic()
@@ -171,15 +171,15 @@ def _train_runs(
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)
         if key in left:
             scores = evaluate_run(run, data.cache, split=split)
-            durations_sec.append(time.monotonic() - start_sec)
-            num_left = len(left) - len(durations_sec)
+            durations_sec.setdefault(key[0], []).append(time.monotonic() - start_sec)
+            to_come = left[left.index(key) + 1 :]
             logging.info(
-                "%s, seed %d: top-1 %.1f %%. %d of %d runs done, about %s left",
+                "%s, seed %d: top-1 %.1f %%. %d of %d runs done, %s left",
                 *key,
                 100 * scores["top1"],
-                len(runs) - num_left,
+                len(runs) - len(to_come),
                 len(runs),
-                _format_duration(num_left * float(np.mean(durations_sec))),
+                _estimate_duration(durations_sec, [name for name, _ in to_come]),
             )
 
 
@@ -202,6 +202,18 @@ def _summarise(
         "std": float(top1.std(ddof=1)) if len(top1) > 1 else None,
         "difference": difference,
     }
+
+
+def _estimate_duration(durations_sec: Mapping[str, list[float]], names: list[str]) -> str:
+    """Says how long models take, by the runs of each so far.
+
+    One without any counts as the slowest: linear ones take a part of what the first took.
+    """
+    means_sec = {name: float(np.mean(x)) for name, x in durations_sec.items()}
+    slowest_sec = max(means_sec.values())
+    left_sec = sum(means_sec.get(name, slowest_sec) for name in names)
+    bound = "about" if means_sec.keys() >= set(names) else "at most"
+    return f"{bound} {_format_duration(left_sec)}"
 
 
 def _format_duration(duration_sec: float) -> str:
