@@ -133,7 +133,7 @@ def test_all_datasets_of_a_file_and_npy_files_of_a_folder_are_clips(feature_run,
     path = write_features(tmp_path / "new.h5", {"a 10": frame, "a 2": frame, "b/c/d.npy": frame})
     with h5py.File(path, "r+") as file:
         file["b/back"] = file["b"]
-    folder = write_features(tmp_path / "new", {"x/y": frame, "x/z": frame})
+    folder = write_features(tmp_path / "new", {"x/y": frame, "x/z": 0 * frame})
     (folder / "x" / "notes.txt").touch()
     (folder / "x" / "back").symlink_to(folder)
     done = predict(feature_run, path, path / "b", folder)
@@ -146,6 +146,8 @@ def test_all_datasets_of_a_file_and_npy_files_of_a_folder_are_clips(feature_run,
         f"{folder}/x/z.npy",
     ]
     assert f"Passed over, as no .npy files by their names: 1, such as {folder}/x/no" in done.stderr
+    assert f"{folder}/x/z.npy: every value is 0, so the answer says nothing" in done.stderr
+    assert done.stderr.count("every value is 0") == 1
 
 
 def test_features_of_several_views_are_averaged(tmp_path):

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from absl import logging
 
+from lrcn.common.clip import escape_control
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.contract import Contract
 from lrcn.common.feature_array import check_shape, iter_maps, open_features
@@ -76,10 +78,18 @@ class NewFeatures:
                 left = np.full(len(array), self._choose is None)
                 if self._choose is not None:
                     left[[*self._choose(len(array))]] = True
-                for maps, _ in iter_maps(array, str(source)):
+                num_empty = 0
+                for maps, counts in iter_maps(array, str(source)):
                     on_decoded()
+                    num_empty += counts[3]
                     is_chosen, left = left[: len(maps)], left[len(maps) :]
                     yield is_chosen, maps[is_chosen]
+                if num_empty == len(array):
+                    logging.warning(
+                        "%s: every value is 0, so the answer says nothing of the clip. Compute its "
+                        "features again, where they were never written",
+                        escape_control(str(source)),
+                    )
         except (ValueError, OSError, RuntimeError) as error:
             if getattr(error, "errno", None) is None:
                 raise UnreadableClipError(str(error)) from error
