@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 
+from extract_features.clip_list import read_failures
 from extract_features.feature_source import FeatureSources
 from extract_features.worklist import ClipSources, DataSources
 from lrcn.common.clip import Clip, SourceStat
@@ -81,6 +82,7 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
                 progress.close()  # else what is printed would be in its line, and on stderr
                 yield finding
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
+    failed = {cache.clip_path(clip_id) for clip_id in read_failures(cache)}
     clips_dir = cache.cache_dir / "clips"
     for path in sorted(clips_dir.rglob("*.h5")):
         name_in_clips = path.relative_to(clips_dir)
@@ -90,7 +92,13 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
         if not path.is_dir():
             name = name_in_clips.with_suffix("").as_posix()
             name = name if name.isprintable() else ascii(name)
-            yield Finding("extra", name, f"{path}: no clip of the manifest. Delete it at will.")
+            remedy = "Delete it at will."
+            if path in failed:
+                remedy = (
+                    f"{cache.failures_path} says why it is left out. Keep it until its source can "
+                    "be read: if that is the same then, nothing is extracted anew."
+                )
+            yield Finding("extra", name, f"{path}: no clip of the manifest. {remedy}")
 
 
 def remove_file(cache: FeatureCache, finding: Finding) -> bool:

@@ -15,11 +15,13 @@ from small_extraction import NUM_CLIPS, extract, snapshot_clips
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import leave_out_clips, read_failures, write_failures
 from extract_features.summary import ExtractionResult, Summary, report_summary
+from extract_features.verification import iter_findings
 from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
 from lrcn.common.clip import Clip
 from lrcn.common.decode import estimate_num_frames, iter_frames
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 from lrcn.common.source_stat import read_source_stat
 from lrcn.common.unreadable import UnreadableClipError
 
@@ -160,6 +162,8 @@ def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(d
     assert read_manifest(cache_copy / "manifest.csv") == [
         clip for clip in manifest if clip.clip_id not in gone
     ]
+    extra = [str(x) for x in iter_findings(read_cache(cache_copy)) if x.kind == "extra"]
+    assert len(extra) == 1 and f"{cache_copy}/failures.csv says why it is left out" in extra[0]
     (data / "right").touch()  # in place of their folder
     for index in range(2):  # and each shard tells alike of what is not its own
         extract(listed, cache_copy, shard=Shard(index, 2))
