@@ -20,7 +20,8 @@ from lrcn.common.manifest import (
 )
 from lrcn.common.open_cache import create_cache, read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.config import TrainConfig
+from train_head.config import FineTuneConfig, TrainConfig
+from train_head.training_data import TrainingData
 
 SMALL_CONFIG = TrainConfig(
     fc_units=16, rnn_units=8, seq_len=4, epochs=3, batch_size=4, learning_rate=1e-2
@@ -126,18 +127,33 @@ def interrupt_after_epoch_2(monkeypatch) -> Iterator[None]:
         yield
 
 
-def train(cache, folder, *, checkpoint_sec=60.0, rnn="none", **settings):
+def train(
+    cache,
+    folder,
+    *,
+    checkpoint_sec=60.0,
+    manifest_path=None,
+    frame_labels_path=None,
+    rnn="none",
+    **settings,
+):
     """Trains in this process, without an RNN in half the time; returns the run."""
     from train_head.train import train_run
-    from train_head.training_data import TrainingData
 
-    run = RunDir(folder)
-    train_run(
-        make_config(rnn=rnn, **settings),
-        TrainingData(cache),
-        run=run,
-        checkpoint_sec=checkpoint_sec,
-    )
+    run, data = RunDir(folder), TrainingData(cache, manifest_path, frame_labels_path)
+    train_run(make_config(rnn=rnn, **settings), data, run=run, checkpoint_sec=checkpoint_sec)
+    return run
+
+
+def fine_tune(
+    cache, folder, *, checkpoint_sec=60.0, frame_labels_path=None, rnn="none", **settings
+):
+    """Fine-tunes in this process, as `train` does."""
+    from train_head.fine_tuning import fine_tune_run
+
+    run, data = RunDir(folder), TrainingData(cache, frame_labels_path=frame_labels_path)
+    config = FineTuneConfig(**{**vars(SMALL_CONFIG), "rnn": rnn, **settings})
+    fine_tune_run(config, data, run=run, checkpoint_sec=checkpoint_sec)
     return run
 
 

@@ -1,6 +1,6 @@
 """What ends before an epoch is done holds nothing: it leaves no run that would be in the way."""
 
-import dataclasses
+import functools
 import shutil
 
 import h5py
@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from commands import read_state
 from refusals import refusal
-from small_data import SCORED_SETTINGS, assert_equal_training, change_manifest, copy_cache, train
+from small_data import (
+    SCORED_SETTINGS,
+    assert_equal_training,
+    change_manifest,
+    copy_cache,
+    fine_tune,
+    train,
+)
 
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig, read_config
-from train_head.fine_tuning import fine_tune_run
-from train_head.training_data import TrainingData
+from train_head.config import read_config
 
 
 def leave_as_begun(run):
@@ -85,14 +90,8 @@ def test_checkpoints_of_others_are_no_start_of_a_run(ramps, tmp_path):
 
 def test_fine_tuning_that_ends_in_the_first_epoch_of_the_head_leaves_nothing(block4_dir, tmp_path):
     run, cache = RunDir(tmp_path / "run"), copy_cache(read_cache(block4_dir), tmp_path / "cache")
-    config = FineTuneConfig(
-        fc_units=16, rnn="none", seq_len=4, epochs=1, tune_epochs=1, tune_learning_rate=1e38
-    )
-
-    def tune(**settings):
-        changed = dataclasses.replace(config, **settings)
-        fine_tune_run(changed, TrainingData(cache), run=run, checkpoint_sec=60)
-
+    settings = {"epochs": 1, "tune_epochs": 1, "tune_learning_rate": 1e38}
+    tune = functools.partial(fine_tune, cache, run.path, **settings)
     with pytest.raises(ValueError, match="epoch 1"):
         tune(learning_rate=1e38, clipnorm=0.0)
     assert not run.path.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL_HEAD, kill_at_first_manifest, run_program
 from refusals import refusal
-from small_data import make_config
+from small_data import make_config, train
 from small_splits import write_pairs, write_splits
 
 from lrcn.common.manifest import read_manifest
@@ -17,7 +17,6 @@ from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
 from train_head.folds import write_folds
 from train_head.run_lock import lock_run
-from train_head.train import train_run
 from train_head.training_data import TrainingData
 
 
@@ -54,9 +53,8 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     assert lines[2].startswith(f"mean of 2: top-1 {sum(top1s) / 2:.1%}, standard deviation ")
     assert len(lines) == 3
     # The second run is what it would be by itself, and the run holds the manifest's splits.
-    run = RunDir(tmp_path / "alone")
-    config = dataclasses.replace(make_config(rnn="none"), batch_size=16, learning_rate=3e-4)
-    train_run(config, TrainingData(cache, manifest_path=paths[1]), run=run, checkpoint_sec=60)
+    settings = {"rnn": "none", "batch_size": 16, "learning_rate": 3e-4}
+    run = train(cache, tmp_path / "alone", manifest_path=paths[1], **settings)
     alone = evaluate_run(run, cache, split="test")
     # The commit would tell of edits made meanwhile.
     alone["provenance"]["git_commit"] = runs[1]["provenance"]["git_commit"]
@@ -67,7 +65,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in output_dir.glob("*/*") if path.is_file()}
     again = functools.partial(
         cross_validate,
-        config,
+        make_config(**settings),
         TrainingData(cache),
         manifest_paths=paths,
         output_dir=output_dir,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ROOT
-from small_data import make_config, make_ramps, write_cache
+from small_data import make_config, make_ramps, train, write_cache
 
 from lrcn.common import devices
 from lrcn.common.devices import make_strategy
@@ -17,8 +17,6 @@ from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.fitting import choose_policy
 from train_head.history import read_history
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 tf = import_tensorflow()
 
@@ -127,9 +125,8 @@ def test_two_devices_train_like_one(tmp_path):
         # The step that overflows moves nothing and halves the scale.
         "[0.3, 0.4] 32768.0\n[0.3, 0.4] 16384.0\n"
     )
-    train_run(make_config(**SETTINGS), TrainingData(cache), run=runs["one"], checkpoint_sec=60)
-    data = TrainingData(cache, frame_labels_path=labels_path)
-    train_run(make_config(**FRAME_SETTINGS), data, run=runs["one_frames"], checkpoint_sec=60)
+    train(cache, runs["one"].path, rnn="gru", **SETTINGS)
+    train(cache, runs["one_frames"].path, frame_labels_path=labels_path, **FRAME_SETTINGS)
     histories = {name: read_history(run.history_path) for name, run in runs.items()}
     for one, two in (("one", "two"), ("one_frames", "two_frames")):
         for name in ("val_loss", "val_top1", "learning_rate"):

@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from commands import ROOT, read_rows, run_program
-from small_data import change_manifest, make_config, make_ramps, write_cache
+from small_data import change_manifest, make_ramps, train, write_cache
 
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
@@ -19,8 +19,6 @@ from train_head import provenance
 from train_head.evaluation import evaluate_run
 from train_head.provenance import find_git_commit
 from train_head.score_table import format_metrics
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 
 def recompute_scores(rows):
@@ -177,9 +175,7 @@ def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
     """Each clip's spans are clips of a second cache; the mean of their scores is what is wanted."""
     features = {**make_ramps(6, split="train"), **make_ramps(3, split="test")}
     cache = write_cache(tmp_path / "cache", features)
-    run = RunDir(tmp_path / "run")
-    config = make_config(sequence=sequence, epochs=1, rnn="none")
-    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    run = train(cache, tmp_path / "run", sequence=sequence, epochs=1)
     evaluate_run(run, cache, split="test", num_windows=3)
     rows = read_rows(run.predictions_path("test", num_windows=3))
     spans = {}

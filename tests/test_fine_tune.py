@@ -6,7 +6,15 @@ import shutil
 import numpy as np
 import pytest
 from commands import read_rows, run_program, run_python
-from small_data import SMALL_CONFIG, copy_cache, interrupt_after_epoch_2, make_config
+from small_data import (
+    SMALL_CONFIG,
+    assert_equal_training,
+    copy_cache,
+    fine_tune,
+    interrupt_after_epoch_2,
+    make_config,
+    train,
+)
 
 from lrcn.common import backbone
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -14,7 +22,6 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import FineTuneConfig, TrainConfig, read_config
 from train_head.evaluation import evaluate_run
-from train_head.fine_tuning import fine_tune_run
 from train_head.fitting import fit_model, make_checked_strategy
 from train_head.history import find_best_row, read_history
 from train_head.prediction import Predictor
@@ -24,8 +31,6 @@ from train_head.run_model import load_model
 from train_head.score_table import format_headline
 from train_head.split_reader import read_training_splits
 from train_head.top_training import load_tunable_model
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 SMALL_FLAGS = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=2", "--tune_epochs=3")
 
@@ -38,26 +43,6 @@ def tuned_dir(block4_dir, tmp_path_factory):
     done = run_program("train_head.fine_tune", *flags, *SMALL_FLAGS)
     (folder.parent / "stdout.txt").write_text(done.stdout)
     return folder
-
-
-def fine_tune(cache, folder, *, checkpoint_sec=60.0, frame_labels_path=None, **settings):
-    """Fine-tunes in this process, without an RNN in half the time; returns the run."""
-    fields = {
-        **vars(SMALL_CONFIG),
-        "rnn": "none",
-        "tune_epochs": 3,
-        "tune_learning_rate": 1e-3,
-        **settings,
-    }
-    run = RunDir(folder)
-    config = FineTuneConfig(**fields)
-    fine_tune_run(
-        config,
-        TrainingData(cache, frame_labels_path=frame_labels_path),
-        run=run,
-        checkpoint_sec=checkpoint_sec,
-    )
-    return run
 
 
 def read_convolutions(model):
@@ -167,10 +152,8 @@ def test_only_the_asked_for_layers_are_tuned(tuned_dir, block4_dir, tmp_path):
 
 
 def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_path):
-    runs = [RunDir(tmp_path / name) for name in ("block4", "block5")]
-    config = make_config(rnn="none")
-    for run, folder in zip(runs, (block4_dir, cache_dir), strict=True):
-        train_run(config, TrainingData(read_cache(folder)), run=run, checkpoint_sec=60)
+    caches = {"block4": read_cache(block4_dir), "block5": read_cache(cache_dir)}
+    runs = [train(cache, tmp_path / name) for name, cache in caches.items()]
     losses = [[row["loss"] for row in read_history(run.history_path)] for run in runs]
     # Only the rounding of the cached values differs.
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
@@ -189,7 +172,8 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(
     block4_dir, tmp_path, monkeypatch, caplog
 ):
     cache = read_cache(block4_dir)
-    settings = {"epochs": 1, "tune_epochs": 2, "tune_layers": 2, "checkpoint_sec": 0}
+    settings = {"epochs": 1, "tune_epochs": 2, "tune_layers": 2, "tune_learning_rate": 1e-3}
+    settings["checkpoint_sec"] = 0
     with caplog.at_level("INFO", logger="absl"):
         whole = fine_tune(cache, tmp_path / "whole", **settings)
     phases = [text for text in caplog.messages if "at most" in text]
@@ -201,9 +185,7 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(
     assert (run.checkpoints_path / "last_2.npz").exists()
     assert not run.model_path.exists()
     fine_tune(cache, run.path, **settings)
-    assert run.history_path.read_bytes() == whole.history_path.read_bytes()
-    for a, b in zip(load_model(run).get_weights(), load_model(whole).get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_equal_training(run, whole)
     assert not run.checkpoints_path.exists()
 
 

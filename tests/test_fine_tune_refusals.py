@@ -3,20 +3,13 @@
 import shutil
 
 import pytest
-from small_data import SMALL_CONFIG, make_ramps, write_cache
+from small_data import SMALL_CONFIG, fine_tune, make_ramps, write_cache
 
 from lrcn.common import backbone
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig
-from train_head.fine_tuning import fine_tune_run
 from train_head.train import train_run
 from train_head.training_data import TrainingData
-
-
-def fine_tune(cache, tmp_path):
-    config = FineTuneConfig(**vars(SMALL_CONFIG))
-    fine_tune_run(config, TrainingData(cache), run=RunDir(tmp_path / "run"), checkpoint_sec=60)
 
 
 def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
@@ -27,7 +20,7 @@ def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
     with pytest.raises(
         ValueError, match=r"a cache: cut at block5_pool\. Expected a cache cut"
     ) as e:
-        fine_tune(read_cache(folder), tmp_path)
+        fine_tune(read_cache(folder), tmp_path / "run")
     assert (
         f"python -m extract_features '--data={folder}/manifest.csv' --data_root={clips_dir} "
         f"'--cache_dir={folder}_block4_pool' --cut=block4_pool --weights=random --image_size=32 "
@@ -39,7 +32,7 @@ def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(
 def test_imported_features_are_refused(tmp_path):
     cache = write_cache(tmp_path / "cache", make_ramps(2, split="train"))
     with pytest.raises(ValueError, match=r"cache: holds features imported from .*Expected a cache"):
-        fine_tune(cache, tmp_path)
+        fine_tune(cache, tmp_path / "run")
 
 
 def test_other_weights_are_refused(block4_dir, tmp_path):

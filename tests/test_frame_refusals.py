@@ -5,22 +5,16 @@ import shutil
 
 import pytest
 from commands import run_program
-from small_data import make_config
+from small_data import make_config, train
 
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig, TrainConfig
 from train_head.cross_validation import cross_validate
 from train_head.frame_choice import check_windows
-from train_head.train import train_run
 from train_head.training_data import TrainingData
 
-SETTINGS = make_config(labels="frame", sequence="ragged", rnn="none", epochs=1)
-
-
-def train(cache, labels_path, run):
-    data = TrainingData(cache, frame_labels_path=labels_path)
-    train_run(SETTINGS, data, run=run, checkpoint_sec=60)
+SETTINGS = {"labels": "frame", "sequence": "ragged", "rnn": "none", "epochs": 1}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +77,7 @@ def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, t
     )
     with pytest.raises(ValueError, match=message):
         cross_validate(
-            SETTINGS,
+            make_config(**SETTINGS),
             TrainingData(cache, frame_labels_path=labels_path),
             manifest_paths=paths,
             output_dir=tmp_path / "runs",
@@ -95,10 +89,10 @@ def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, t
 def test_labels_are_needed_for_a_new_run(walks, tmp_path):
     run = RunDir(tmp_path / "run")
     with pytest.raises(ValueError, match=r"Expected --frame_labels with --labels=frame: a \.csv"):
-        train(walks[0], None, run)
+        train(walks[0], run.path, **SETTINGS)
     assert not run.path.exists()
     shutil.copy(walks[1], tmp_path / "labels.csv")
     with pytest.raises(ValueError, match=r"labelled frame in every clip.* name a manifest without"):
         (tmp_path / "labels.csv").write_text("\n".join(walks[1].read_text().splitlines()[:20]))
-        train(walks[0], tmp_path / "labels.csv", run)
+        train(walks[0], run.path, frame_labels_path=tmp_path / "labels.csv", **SETTINGS)
     assert not run.path.exists()

@@ -6,12 +6,12 @@ import tracemalloc
 import numpy as np
 import pytest
 from refusals import refusal
-from small_data import make_config, write_cache
+from small_data import train, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.manifest import read_manifest
-from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.run_dir import read_json, write_json
 from train_head.frame_prediction_file import (
     FramePredictions,
     read_frame_predictions,
@@ -21,8 +21,6 @@ from train_head.frame_report import find_least_right
 from train_head.provenance import describe_data
 from train_head.report_data import list_confusions
 from train_head.reporting import write_report
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
@@ -43,13 +41,8 @@ def run_and_cache(tmp_path_factory):
             lines += [f"{clip_id},0,0.4,{HOSTILE_CLASS}", f"{clip_id},0.5,1,calm"]
     cache = write_cache(folder / "cache", features, fps=10)
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    run = RunDir(folder / "run")
-    train_run(
-        make_config(labels="frame", sequence="ragged", epochs=2),
-        TrainingData(cache, frame_labels_path=folder / "labels.csv"),
-        run=run,
-        checkpoint_sec=60,
-    )
+    settings = {"labels": "frame", "sequence": "ragged", "rnn": "gru", "epochs": 2}
+    run = train(cache, folder / "run", frame_labels_path=folder / "labels.csv", **settings)
     write_report(run, cache)
     return run, cache
 
@@ -122,13 +115,8 @@ def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
     # All frames are alike, so that all have one answer.
     cache = write_cache(tmp_path / "cache", {clip: np.ones((num_classes, 2)) for clip in clips})
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    run = RunDir(tmp_path / "run")
-    train_run(
-        make_config(labels="frame", sequence="ragged", rnn="none", epochs=1),
-        TrainingData(cache, frame_labels_path=tmp_path / "labels.csv"),
-        run=run,
-        checkpoint_sec=60,
-    )
+    settings = {"labels": "frame", "sequence": "ragged", "epochs": 1}
+    run = train(cache, tmp_path / "run", frame_labels_path=tmp_path / "labels.csv", **settings)
     write_report(run, cache)
     text = run.report_path.read_text(encoding="utf-8")
     assert '<table class="matrix">' not in text

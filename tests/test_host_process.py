@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 from commands import ROOT
 from refusals import refusal
-from small_data import make_config, make_ramps, write_cache
+from small_data import make_ramps, train, write_cache
 
 from lrcn.common.backbone import build_bottom, build_vgg16, make_padded_forward
-from lrcn.common.run_dir import RunDir
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.run_model import load_model
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 import_tensorflow()
 
@@ -74,8 +71,7 @@ def compute(folder: Path) -> list[np.ndarray]:
     forward = make_padded_forward(build_bottom(vgg16, "block5_pool"), max_batch_size=2)
     frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     cache = write_cache(folder / "cache", make_ramps(4, split="train"))
-    run, config = RunDir(folder / "run"), make_config(output="mean")
-    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    run = train(cache, folder / "run", rnn="gru", output="mean")
     return [forward(frames), *load_model(run).get_weights()]
 
 

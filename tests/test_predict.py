@@ -10,7 +10,7 @@ from commands import find_readme_program, read_rows, run_program
 from media import write_frame_folder
 from moving_squares import make_moving_square
 from refusals import refusal
-from small_data import make_config
+from small_data import train
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 
 from extract_features.extract import extract_features
@@ -22,8 +22,6 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +89,8 @@ def test_predictions_are_those_of_evaluation(evaluated, clips_dir, tmp_path):
 def test_clips_are_predicted_as_evaluated(
     cache_dir, clips_dir, tmp_path, sequence, num_windows, frame_order
 ):
-    run = RunDir(tmp_path / "run")
-    config = make_config(sequence=sequence, epochs=1, frame_order=frame_order)
-    train_run(config, TrainingData(read_cache(cache_dir)), run=run, checkpoint_sec=60)
+    settings = {"sequence": sequence, "rnn": "gru", "epochs": 1, "frame_order": frame_order}
+    run = train(read_cache(cache_dir), tmp_path / "run", **settings)
     expected = evaluate_all(run, cache_dir, splits=["train"], num_windows=num_windows)
     clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == "train"][:4]
     sources = [clips_dir / clip.path for clip in clips]
@@ -129,10 +126,8 @@ def thinned_cache(clips_dir, tmp_path_factory):
 def test_new_videos_are_thinned_out_and_cropped_as_the_cache_was(
     thinned_cache, clips_dir, tmp_path, sequence
 ):
-    run = RunDir(tmp_path / "run")
-    settings = {"rnn": "none", "seq_len": 3, "epochs": 2, "frame_order": "reversed"}
-    config = make_config(sequence=sequence, **settings)
-    train_run(config, TrainingData(thinned_cache), run=run, checkpoint_sec=60)
+    settings = {"sequence": sequence, "seq_len": 3, "epochs": 2, "frame_order": "reversed"}
+    run = train(thinned_cache, tmp_path / "run", **settings)
     expected = evaluate_all(run, thinned_cache.cache_dir, splits=["train"])
     clips = read_manifest(run.manifest_path)[1:5]
     predictions = Predictor(run).predict_clips([clips_dir / clip.path for clip in clips])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from commands import run_program
 from PIL import Image
-from small_data import make_config, make_ramps, train, write_cache
+from small_data import make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
@@ -19,8 +19,6 @@ from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.source_stat import read_source_stat
 from train_head.provenance import describe_data
 from train_head.reporting import write_report
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
@@ -197,9 +195,8 @@ def test_imported_features_with_attention_and_only_val_clips(page, tmp_path):
     clips = {**make_ramps(3, split="train"), **make_ramps(2, split="val")}
     maps = {clip: x[:, None, None, :] * np.ones((1, 2, 3, 1)) for clip, x in clips.items()}
     cache = write_cache(tmp_path / "cache", maps)
-    run = RunDir(tmp_path / "run")
-    config = make_config(rnn="none", output="mean", frame_pooling="attention", epochs=1)
-    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    settings = {"output": "mean", "frame_pooling": "attention", "epochs": 1}
+    run = train(cache, tmp_path / "run", **settings)
     write_report(run, cache)
     page.open(run.report_path)
     assert "The features were imported" in page.evaluate("document.body.innerText")

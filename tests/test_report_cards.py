@@ -4,14 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from small_data import make_config, write_cache
+from small_data import train, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.run_dir import read_json, write_json
 from train_head.prediction_file import read_predictions
 from train_head.reporting import write_report
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 
 def read_cards(run):
@@ -28,9 +26,7 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
             clip = Clip(f"{split}_{i}", f"{split}_{i}", "abc"[i % 3], split, group=split)
             features[clip] = means[i % 3] + 2.5 * random.normal(size=(4, 2, 8))
     cache = write_cache(tmp_path / "cache", features, views="flip")
-    run = RunDir(tmp_path / "run")
-    config = make_config(learning_rate=0.03, epochs=8)
-    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    run = train(cache, tmp_path / "run", rnn="gru", learning_rate=0.03, epochs=8)
     write_report(run, cache)
     probabilities = read_predictions(run.predictions_path("test")).probabilities
     cards = read_cards(run)

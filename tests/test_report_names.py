@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from small_data import make_config, write_cache
+from small_data import train, write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.run_dir import RunDir
 from train_head.prediction_file import read_run_predictions
 from train_head.reporting import write_report
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 # Long without a blank, from right to left, from right to left by a control letter, and wide.
 CLASS_NAMES = ["W" * 150, "المشي في الشارع", "a\u202egnp.exe", "走る人" * 7]
@@ -25,8 +22,8 @@ def report_path(tmp_path_factory):
         for i in range(4 * num_clips):
             clip = Clip(f"{split}_{i}", f"{split}_{i}", CLASS_NAMES[i % 4], split)
             features[clip] = random.normal(size=(3, 8))
-    cache, run = write_cache(folder / "cache", features), RunDir(folder / "run")
-    train_run(make_config(rnn="none", epochs=1), TrainingData(cache), run=run, checkpoint_sec=60)
+    cache = write_cache(folder / "cache", features)
+    run = train(cache, folder / "run", epochs=1)
     write_report(run, cache)
     return run.report_path
 
@@ -114,9 +111,9 @@ def test_a_clip_that_it_is_nearly_sure_of_is_not_said_to_be_all_sure(page, tmp_p
             label = "ab"[i % 2]
             clip = Clip(f"{split}_{i}", f"{split}_{i}", label, split)
             features[clip] = np.tile([1.0, 5.0] if label == "a" else [5.0, 1.0], (3, 1))
-    cache, run = write_cache(tmp_path / "cache", features), RunDir(tmp_path / "run")
-    config = make_config(rnn="none", fc_units=0, input_dropout=0.0, epochs=30, learning_rate=0.2)
-    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    cache = write_cache(tmp_path / "cache", features)
+    settings = {"fc_units": 0, "input_dropout": 0.0, "epochs": 30, "learning_rate": 0.2}
+    run = train(cache, tmp_path / "run", **settings)
     write_report(run, cache)
     best = read_run_predictions(run, split="test").probabilities.max(axis=1)
     assert 0.9995 < best.min() <= best.max() < 1

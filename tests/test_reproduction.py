@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from commands import run_program
-from small_data import make_config
+from small_data import train
 from small_extraction import SMALL_SETTINGS, extract
 
 from lrcn.common.frame_selection import FrameSelection
@@ -16,8 +16,6 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.reproduction import list_commands, make_extraction_command
 from train_head.run_model import load_model
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 
 def swap_splits(clips, one, other):
@@ -40,8 +38,7 @@ def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, mon
     # As where clips of the one came later.
     write_class_names(cache.classes_path, ["right", "left"])
     write_manifest(manifest, swap_splits(read_manifest(cache.manifest_path), "val", "test"))
-    data = TrainingData(cache, manifest_path=manifest)
-    train_run(make_config(rnn="none"), data, run=RunDir(run_dir), checkpoint_sec=60)
+    train(cache, run_dir, manifest_path=manifest)
     # Since then, clips have been taken out of the data.
     write_manifest(cache.manifest_path, read_manifest(cache.manifest_path)[1:])
     # As a user names them, from a folder that the commands are not run in.

@@ -3,16 +3,13 @@
 import dataclasses
 import shutil
 
-from small_data import change_manifest, copy_cache, make_config, play_backwards
+from small_data import change_manifest, copy_cache, play_backwards, train
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
 from train_head.held_out import score_held_out, score_run
 from train_head.provenance import warn_of_other_data
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 
 def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
@@ -104,9 +101,8 @@ def test_labels_that_were_corrected_since_are_told(trained, caplog):
 
 def test_labels_of_frames_of_other_test_clips_are_told(walks, tmp_path, caplog):
     cache = copy_cache(walks[0], tmp_path / "cache")
-    run, data = RunDir(tmp_path / "run"), TrainingData(cache, frame_labels_path=walks[1])
-    config = make_config(labels="frame", rnn="none", epochs=1)
-    train_run(config, data, run=run, checkpoint_sec=60)
+    settings = {"labels": "frame", "frame_labels_path": walks[1], "epochs": 1}
+    run = train(cache, tmp_path / "run", **settings)
     score_run(run, cache)
     caplog.clear()
     caplog.set_level("WARNING")

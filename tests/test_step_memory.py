@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
 from refusals import refusal
-from small_data import make_config, write_cache
+from small_data import fine_tune, make_config, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head import step_memory
 from train_head.clip_reader import ClipReader
-from train_head.config import FineTuneConfig
-from train_head.fine_tuning import fine_tune_run
 from train_head.prediction import Predictor
-from train_head.training_data import TrainingData
 
 
 @pytest.mark.parametrize(
@@ -85,16 +82,16 @@ def test_what_is_larger_than_the_memory_is_refused(ramps, tmp_path, flags, told,
 def test_a_batch_of_fine_tuning_is_refused_before_the_head_is_trained(
     block4_dir, tmp_path, monkeypatch
 ):
-    run, cache = RunDir(tmp_path / "run"), read_cache(block4_dir)
-    config = FineTuneConfig(fc_units=16, rnn="none", seq_len=4, epochs=1, tune_epochs=1)
+    cache, folder = read_cache(block4_dir), tmp_path / "run"
+    settings = {"batch_size": 16, "epochs": 1, "tune_epochs": 1}
     # Ten clips; the head reads 512 features of a frame, block 5 has 2,048.
     taken_bytes = 3 * 10 * 4 * (2048 + 16) * 4
     monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes - 1)
     with refusal("40 frames in one batch take 0 GiB, of 0 that there are", MemoryError):
-        fine_tune_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
-    assert not run.path.exists()
+        fine_tune(cache, folder, **settings)
+    assert not folder.exists()
     monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes)
-    fine_tune_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    fine_tune(cache, folder, **settings)
 
 
 def test_more_layers_than_are_ever_built_are_refused(ramps, tmp_path):

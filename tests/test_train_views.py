@@ -6,20 +6,18 @@ import shutil
 import numpy as np
 import pytest
 from commands import read_rows
-from small_data import make_config, make_ramps, write_cache
+from small_data import make_config, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json, write_json
+from lrcn.common.run_dir import read_json, write_json
 from train_head.clip_reader import ClipReader
 from train_head.evaluation import evaluate_run
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
 from train_head.normalization import measure_features
 from train_head.padding import pad_clips
 from train_head.run_model import load_model
-from train_head.train import train_run
-from train_head.training_data import TrainingData
 
 LENGTHS = [9, 3, 12, 5, 1]
 
@@ -128,9 +126,7 @@ def read_predictions(path):
 def test_evaluation_averages_the_probabilities_over_views(tmp_path):
     clips = {**make_two_views("train", 4), **make_two_views("test", 4)}
     cache = write_cache(tmp_path / "cache", clips, views="flip")
-    run = RunDir(tmp_path / "run")
-    config = make_config(sequence="ragged", rnn="none", epochs=1)
-    train_run(config, TrainingData(cache), run=run, checkpoint_sec=60)
+    run = train(cache, tmp_path / "run", sequence="ragged", epochs=1)
     head = load_model(run)
     for first_view_only, batch_size in ((False, 100), (False, 3), (True, 3)):
         num_views = 1 if first_view_only else 2
