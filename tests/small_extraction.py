@@ -54,7 +54,3 @@ def snapshot_clips(cache_dir):
         str(path.relative_to(cache_dir / "clips")): (path.stat().st_mtime_ns, path.stat().st_ino)
         for path in paths
     }
-
-
-# See test_backbone.py.
-FLOAT16_TOLERANCE = 2e-3

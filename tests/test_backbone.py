@@ -3,13 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from small_vgg16 import RANDOM_SHA256, build_vgg16
+from small_vgg16 import FLOAT16_TOLERANCE, RANDOM_SHA256, build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.backbone_weights import fingerprint_weights
-
-# Two float16 neighbours are 2^-10 apart, and a batch of another size adds up in another order.
-FLOAT16_TOLERANCE = 2e-3
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ import dataclasses
 import os
 import sys
 
-import keras
 import numpy as np
 import pytest
 from small_cache import list_files
 from small_extraction import (
-    FLOAT16_TOLERANCE,
     NUM_CLIPS,
     SMALL_PIPELINE,
     SMALL_SETTINGS,
@@ -18,6 +16,7 @@ from small_extraction import (
     read_all,
     snapshot_clips,
 )
+from small_vgg16 import FLOAT16_TOLERANCE, build_keras_vgg16, build_vgg16
 from video_data import make_noise, write_motion_jpeg
 
 from extract_features.backbone_settings import BackboneSettings
@@ -69,8 +68,7 @@ def test_every_frame_is_there_with_its_number_and_time(cache_dir):
 
 
 def test_batches_that_span_clips_give_what_each_clip_gives_alone(cache_dir, clips_dir):
-    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    bottom = backbone.build_bottom(vgg16, "block5_pool")
+    bottom = backbone.build_bottom(build_vgg16(), "block5_pool")
     cache = read_cache(cache_dir)
     for clip in read_manifest(cache.manifest_path):
         frames = list(iter_frames(clips_dir / clip.path, image_size=32))
@@ -151,9 +149,7 @@ def test_an_empty_group_regex_takes_back_what_the_cache_remembers(clips_dir, cac
 def test_weights_from_a_file_are_known_by_what_they_are(clips_dir, cache_copy, tmp_path):
     before = snapshot_clips(cache_copy)
     path = tmp_path / "vgg16.weights.h5"
-    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
-    random = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    vgg16.set_weights(random.get_weights())
+    vgg16 = build_keras_vgg16()
     settings = BackboneSettings(weights=os.path.relpath(path))
     for _ in range(2):
         vgg16.save_weights(path)

@@ -4,19 +4,18 @@ import errno
 import os
 import shutil
 
-import keras
 import pytest
 from commands import read_rows, run_program
 from made_clips import make_clips
 from media import SIZE, decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
+from small_vgg16 import build_keras_vgg16
 
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import leave_out_clips, read_failures, write_failures
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from extract_features.verification import iter_findings
-from lrcn.common import backbone
 from lrcn.common.cache_lock import Shard
 from lrcn.common.clip import Clip
 from lrcn.common.decode import estimate_num_frames, iter_frames
@@ -31,9 +30,7 @@ _WRITTEN_ONLY = "/proc/sys/vm/drop_caches"
 
 def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
     path = tmp_path / "vgg16.weights.h5"
-    vgg16 = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
-    random = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    vgg16.set_weights(random.get_weights())
+    vgg16 = build_keras_vgg16()
     kernel = vgg16.get_layer("block5_conv3").kernel
     kernel.assign(kernel * 1e6)
     vgg16.save_weights(path)

@@ -15,8 +15,8 @@ from small_data import (
     make_config,
     train,
 )
+from small_vgg16 import build_vgg16
 
-from lrcn.common import backbone
 from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
@@ -160,7 +160,7 @@ def test_first_phase_is_the_training_on_block5_pool(block4_dir, cache_dir, tmp_p
     # What is kept takes the cached maps: block 5, as it was, and the head.
     head = load_model(runs[0])
     assert head.input_shape[2:] == (2, 2, 512)
-    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    vgg16 = build_vgg16()
     for name, kernel in read_convolutions(head).items():
         np.testing.assert_array_equal(kernel, vgg16.get_layer(name).get_weights()[0])
     scores = evaluate_run(runs[0], read_cache(block4_dir), split="val")

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import pytest
 from small_data import SMALL_CONFIG
+from small_vgg16 import build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.decode import iter_frames
@@ -68,7 +69,7 @@ def test_loss_and_gradients_are_those_of_fine_tuning_on_pixels(
             for x in CLIP_IDS
         ]
     )
-    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    vgg16 = build_vgg16()
     if rounded:
         # The whole network with the cached values' rounding: equal to the last bits.
         bottom = backbone.build_bottom(vgg16, "block4_pool")

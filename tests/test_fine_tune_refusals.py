@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 from small_data import SMALL_CONFIG, fine_tune, make_ramps, write_cache
+from small_vgg16 import write_other_weights
 
-from lrcn.common import backbone
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.train import train_run
@@ -36,11 +36,7 @@ def test_imported_features_are_refused(tmp_path):
 
 
 def test_other_weights_are_refused(block4_dir, tmp_path):
-    vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
-    kernel, bias = vgg16.get_layer("block5_conv2").get_weights()
-    vgg16.get_layer("block5_conv2").set_weights([kernel, bias + 1e-3])
-    weights = tmp_path / "other.weights.h5"
-    vgg16.save_weights(weights)
+    weights = write_other_weights(tmp_path / "other.weights.h5", "block5_conv2")
     cache = read_cache(block4_dir)
     with pytest.raises(ValueError, match=r"cache\.json: made with weights_sha256=.*as --weights\."):
         train_run(

@@ -16,7 +16,7 @@ NUM_BY_WINOGRAD = 3 if has_avx2() else 0
 
 @pytest.fixture(scope="module")
 def bottom():
-    return backbone.build_bottom(build_vgg16(image_size=80), "block5_pool")
+    return build_bottom(image_size=80)
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +94,8 @@ def test_kernels_that_change_after_the_block_are_those_of_the_model(frames):
     assert np.abs(bottom(frames) - before).max() > 0.1 * before.max()
 
 
-def build_bottom(*, image_size: int, compute_dtype: str):
-    vgg16 = backbone.build_vgg16(
-        weights="random", cut="block5_pool", image_size=image_size, compute_dtype=compute_dtype
-    )
-    return backbone.build_bottom(vgg16, "block5_pool")
+def build_bottom(**settings):
+    return backbone.build_bottom(build_vgg16(**settings), "block5_pool")
 
 
 def trace(model):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from small_data import make_config
 from small_heads import make_head
+from small_vgg16 import build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.devices import COMPUTE_DTYPES
@@ -89,9 +90,7 @@ def test_what_has_no_kernel_is_found():
 @pytest.mark.parametrize("compute_dtype", COMPUTE_DTYPES)
 def test_all_of_vgg16_has(compute_dtype):
     cut = "block4_pool"
-    vgg16 = backbone.build_vgg16(
-        weights="random", cut=cut, image_size=32, compute_dtype=compute_dtype
-    )
+    vgg16 = build_vgg16(cut=cut, compute_dtype=compute_dtype)
     for part in (backbone.build_bottom(vgg16, cut), backbone.build_top(vgg16, cut)):
         assert find_without_kernel(backbone.make_forward(part, batch_size=2).graph) == set()
 

@@ -10,8 +10,9 @@ import pytest
 from commands import ROOT
 from refusals import refusal
 from small_data import make_ramps, train, write_cache
+from small_vgg16 import build_vgg16
 
-from lrcn.common.backbone import build_bottom, build_vgg16, make_padded_forward
+from lrcn.common.backbone import build_bottom, make_padded_forward
 from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.run_model import load_model
 
@@ -67,8 +68,7 @@ def test_keras_on_another_backend_is_refused(monkeypatch):
 
 def compute(folder: Path) -> list[np.ndarray]:
     """Computes features, and the weights of a head."""
-    vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    forward = make_padded_forward(build_bottom(vgg16, "block5_pool"), max_batch_size=2)
+    forward = make_padded_forward(build_bottom(build_vgg16(), "block5_pool"), max_batch_size=2)
     frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     cache = write_cache(folder / "cache", make_ramps(4, split="train"))
     run = train(cache, folder / "run", rnn="gru", output="mean")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_data import make_config
 from small_heads import NUM_CLASSES, enlarge_logits, make_ragged_inputs, run_head
+from small_vgg16 import build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.decode import iter_frames
@@ -36,7 +37,7 @@ def cached_clips(cache_dir, clips_dir):
 def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequence):
     cache = read_cache(cache_dir)
     keras.utils.set_random_seed(0)
-    vgg16 = backbone.build_vgg16(weights="random", cut="block5_pool", image_size=32)
+    vgg16 = build_vgg16()
     assert backbone.build_top(vgg16, "block5_pool") is None
     reader = ClipReader(cache, CLIP_IDS, memory_bytes=0)
     head = build_head(
@@ -62,7 +63,7 @@ def test_lrcn_equals_stage_1_followed_by_stage_2(cache_dir, cached_clips, sequen
 
 def test_lrcn_with_a_top_equals_its_parts(cache_dir, cached_clips):
     keras.utils.set_random_seed(0)
-    vgg16 = backbone.build_vgg16(weights="random", cut="block4_pool", image_size=32)
+    vgg16 = build_vgg16(cut="block4_pool")
     bottom = backbone.build_bottom(vgg16, "block4_pool")
     top = backbone.build_top(vgg16, "block4_pool")
     assert len(top.layers) == 5, "the input, three convolutions and the pooling of block 5"

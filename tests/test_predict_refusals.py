@@ -5,8 +5,8 @@ import shutil
 import pytest
 from commands import run_program
 from refusals import refusal
+from small_vgg16 import write_other_weights
 
-from lrcn.common.backbone import build_vgg16
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.prediction import Predictor
 
@@ -45,11 +45,7 @@ def test_classes_of_another_run_are_refused(run_dir, tmp_path):
 
 
 def test_other_weights_are_refused(run_dir, tmp_path):
-    vgg16 = build_vgg16(weights="random", cut="block5_pool", image_size=32)
-    kernel, bias = vgg16.get_layer("block3_conv2").get_weights()
-    vgg16.get_layer("block3_conv2").set_weights([kernel, bias + 1e-3])
-    weights = tmp_path / "other.weights.h5"
-    vgg16.save_weights(weights)
+    weights = write_other_weights(tmp_path / "other.weights.h5", "block3_conv2")
     with pytest.raises(
         ValueError,
         match=r"contract\.json: made with weights_sha256=\w+\.\.\., but this run needs weights_sha"

@@ -8,6 +8,7 @@ import pytest
 from commands import SMALL_HEAD, read_rows, run_program
 from media import write_frame_folder
 from PIL import Image, ImageOps
+from small_vgg16 import FLOAT16_TOLERANCE
 
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES
@@ -26,8 +27,6 @@ from train_head.clip_pictures import read_pictures
 from train_head.evaluation import evaluate_run
 
 NUM_CLIPS = 5  # a class
-# Batches of another size add up in another order; float16 neighbours are 2^-10 apart.
-FLOAT16_TOLERANCE = 2e-3
 
 
 @pytest.mark.parametrize("image_size", [32, 33, 224])

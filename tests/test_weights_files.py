@@ -9,7 +9,7 @@ import pytest
 from commands import run_program
 from media import make_numbered_frames, write_frame_folder
 from refusals import no_more_open_files, refusal
-from small_vgg16 import RANDOM_SHA256, build_vgg16
+from small_vgg16 import RANDOM_SHA256, build_keras_vgg16, build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.backbone_weights import fingerprint_weights, load_weights_file
@@ -19,8 +19,7 @@ from lrcn.common.backbone_weights import fingerprint_weights, load_weights_file
 def weights_dir(tmp_path_factory):
     """The random weights in each format that Keras writes; removed at the end, as it is large."""
     folder = tmp_path_factory.mktemp("weights")
-    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
-    model.set_weights(build_vgg16().get_weights())
+    model = build_keras_vgg16()
     model.save_weights(folder / "vgg16.weights.h5")
     model.save(folder / "model.h5")
     # What Keras' own download looks like: the layers at the top of the file.
