@@ -21,12 +21,12 @@ def extract(
     settings=SMALL_SETTINGS,
     pipeline_settings=SMALL_PIPELINE,
     *,
-    skip_unreadable=None,
     shard=ALL_CLIPS,
+    **data_settings,
 ):
     """Extracts in this process."""
     return extract_features(
-        DataSettings(data=data, skip_unreadable=skip_unreadable),
+        DataSettings(data=data, **data_settings),
         settings,
         pipeline_settings,
         cache_dir=cache_dir,

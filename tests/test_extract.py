@@ -10,7 +10,6 @@ from small_cache import list_files
 from small_extraction import (
     NUM_CLIPS,
     SMALL_PIPELINE,
-    SMALL_SETTINGS,
     assert_same_features,
     extract,
     read_all,
@@ -20,8 +19,6 @@ from small_vgg16 import FLOAT16_TOLERANCE, build_keras_vgg16, build_vgg16
 from video_data import make_noise, write_motion_jpeg
 
 from extract_features.backbone_settings import BackboneSettings
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
 from lrcn.common import backbone, progress, video_pixels
 from lrcn.common.clip import Clip
 from lrcn.common.decode import iter_frames
@@ -102,12 +99,7 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
         Clip("middle", "right/clip_7.mp4", "right", "train", start_sec=0.3, end_sec=0.8),
     ]
     write_manifest(tmp_path / "spans.csv", clips)
-    extract_features(
-        DataSettings(data=tmp_path / "spans.csv", data_root=clips_dir, val_fraction=0),
-        SMALL_SETTINGS,
-        SMALL_PIPELINE,
-        cache_dir=tmp_path / "new",
-    )
+    extract(tmp_path / "spans.csv", tmp_path / "new", data_root=clips_dir, val_fraction=0)
     whole, spans = read_cache(cache_dir), read_all(tmp_path / "new")
     for clip_id, source, rows in (
         ("start", "left/clip_7", slice(0, 4)),
@@ -119,24 +111,14 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
         assert spans[clip_id].frame_index.tolist() == list(range(rows.stop - rows.start))
 
     write_manifest(tmp_path / "spans.csv", [dataclasses.replace(clips[0], end_sec=0.25), clips[1]])
-    summary = extract_features(
-        DataSettings(data=tmp_path / "spans.csv"),  # the rest the cache remembers
-        SMALL_SETTINGS,
-        SMALL_PIPELINE,
-        cache_dir=tmp_path / "new",
-    )
+    summary = extract(tmp_path / "spans.csv", tmp_path / "new")  # the cache remembers the rest
     assert (summary.result.clips_done, summary.skipped) == (1, 1)
     assert read_cache(tmp_path / "new").count_frames("start") == 3
 
 
 def test_an_empty_group_regex_takes_back_what_the_cache_remembers(clips_dir, cache_copy):
     def extract_groups(group_regex):
-        extract_features(
-            DataSettings(data=clips_dir, group_regex=group_regex),
-            SMALL_SETTINGS,
-            SMALL_PIPELINE,
-            cache_dir=cache_copy,
-        )
+        extract(clips_dir, cache_copy, group_regex=group_regex)
         return {clip.group for clip in read_manifest(cache_copy / "manifest.csv")}
 
     numbered = {f"clip_{i}" for i in range(NUM_CLIPS // 2)}

@@ -16,7 +16,6 @@ from commands import SMALL_BACKBONE, run_program, start_program
 from small_cache import list_files
 from small_extraction import (
     NUM_CLIPS,
-    SMALL_PIPELINE,
     SMALL_SETTINGS,
     assert_same_features,
     extract,
@@ -24,8 +23,6 @@ from small_extraction import (
     snapshot_clips,
 )
 
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
 from lrcn.common.manifest import read_manifest, write_manifest
 
 
@@ -62,9 +59,7 @@ def test_a_finished_cache_may_be_read_only(data, cache_dir, make_small_disk):
         extract(data, cache, larger)
     # Else it has to be written, for other splits too.
     with pytest.raises(OSError, match="Read-only file system"):
-        extract_features(
-            DataSettings(data=data, seed=7), SMALL_SETTINGS, SMALL_PIPELINE, cache_dir=cache
-        )
+        extract(data, cache, seed=7)
     (data / "left" / "clip_0" / "0.png").unlink()
     with pytest.raises(OSError, match="Read-only file system"):
         extract(data, cache)

@@ -8,22 +8,14 @@ from pathlib import Path
 import pytest
 from commands import SMALL_BACKBONE, run_program, run_with_small_files
 from small_data import read_cache_bytes
-from small_extraction import SMALL_PIPELINE
+from small_extraction import extract
 
-from extract_features.backbone_settings import BackboneSettings
 from extract_features.disk_space import describe_lack_of_space, find_free_bytes
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
 
 
 def resume(data, cache_dir):
     """Extracts in this process; returns how many clips it did, and how many it found."""
-    summary = extract_features(
-        DataSettings(data=data),
-        BackboneSettings(),
-        SMALL_PIPELINE,
-        cache_dir=cache_dir,
-    )
+    summary = extract(data, cache_dir)
     return summary.result.clips_done, summary.skipped
 
 

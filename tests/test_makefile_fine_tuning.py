@@ -6,10 +6,8 @@ from pathlib import Path
 
 from commands import SMALL_HEAD
 from make_commands import list_flags, run_make
-from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
+from small_extraction import SMALL_SETTINGS, extract
 
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import create_cache, read_cache
@@ -18,14 +16,8 @@ from lrcn.common.run_dir import RunDir
 
 def test_fine_tuning_follows_the_cache_of_the_head(make, clips_dir, tmp_path):
     work = tmp_path / "work" / "clips"
-    selection = FrameSelection(max_frames=3)
-    settings = DataSettings(data=clips_dir, seed=3, group_regex="clip_([0-9])")
-    extract_features(
-        settings,
-        dataclasses.replace(SMALL_SETTINGS, selection=selection),
-        SMALL_PIPELINE,
-        cache_dir=work / "cache",
-    )
+    settings = dataclasses.replace(SMALL_SETTINGS, selection=FrameSelection(max_frames=3))
+    extract(clips_dir, work / "cache", settings, seed=3, group_regex="clip_([0-9])")
     flags = f"FLAGS={' '.join(SMALL_HEAD)} --epochs=1 --tune_epochs=1 --rnn=none"
     done = make("finetune", f"DATA={clips_dir}", flags)
     assert done.stdout.startswith("top-1 ")

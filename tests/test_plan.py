@@ -10,6 +10,7 @@ import pytest
 from commands import SMALL_BACKBONE, run_program
 from media import make_numbered_frames, write_video
 from refusals import refusal
+from small_extraction import SMALL_SETTINGS
 
 from extract_features import planning, rates
 from extract_features.backbone_settings import BackboneSettings
@@ -30,6 +31,17 @@ PLAN = re.compile(
     r"disk    (?P<needed>[\d.]+) MB needed, (?P<free>[\d.]+) MB free at (?P<folder>.+)\n"
     r"time    \d+:\d\d:\d\d at [\d.]+ frames/s, start-up apart\n"
 )
+
+
+def plan(data, cache_dir=None, settings=SMALL_SETTINGS, *, batch_size=16, given=None, **selection):
+    """Plans in this process what a `FrameSelection` of such fields keeps of what is given."""
+    return make_plan(
+        DataSettings(data=data, **(given or {})),
+        dataclasses.replace(settings, selection=FrameSelection(**selection)),
+        cache_dir=cache_dir,
+        batch_size=batch_size,
+        compression="gzip",
+    )
 
 
 def test_the_plan_of_new_data_leaves_nothing_behind(data, cache_dir, tmp_path):
@@ -59,32 +71,20 @@ def test_a_plan_beside_a_gpu_has_processes_decode(data, monkeypatch):
     monkeypatch.setattr(
         rates, "open_decoder", lambda *x, **y: used.append(y) or open_decoder(*x, **y)
     )
-    settings = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
-    plan = make_plan(
-        DataSettings(data=data), settings, cache_dir=None, batch_size=16, compression="gzip"
-    )
+    found = plan(data)
     assert used and all(x["in_process"] for x in used)
-    assert plan.frames == 136 and plan.expected_sec > 0
+    assert found.frames == 136 and found.expected_sec > 0
 
 
 def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_path):
-    def plan_here(data, cache_dir, *, batch_size=16, skip_unreadable=False, **settings):
-        return make_plan(
-            DataSettings(data=data, skip_unreadable=skip_unreadable),
-            BackboneSettings(weights="random", image_size=32, compute_dtype="float32", **settings),
-            cache_dir=cache_dir,
-            batch_size=batch_size,
-            compression="gzip",
-        )
-
-    found = plan_here(clips_dir, cache_dir)
+    found = plan(clips_dir, cache_dir)
     assert (found.clips, found.skipped, found.frames, found.needed_bytes) == (0, 16, 0, 0)
     assert not found.has_failures
     with pytest.raises(ValueError, match="made with frame_selection=all, but this command needs"):
-        plan_here(clips_dir, cache_dir, selection=FrameSelection(max_frames=4))
+        plan(clips_dir, cache_dir, max_frames=4)
     data = shutil.copytree(clips_dir, tmp_path / "data")
     (data / "left" / "clip_7.mp4").write_bytes(b"no video")
-    found = plan_here(data, None, selection=FrameSelection(frame_stride=2, max_frames=4))
+    found = plan(data, frame_stride=2, max_frames=4)
     assert (found.clips, found.skipped, found.folder) == (15, 0, Path.cwd())
     # 5 to 12 frames: every second leaves 3 to 6, of which 4 at most are taken.
     expected = [min(4, math.ceil(n / 2)) for n in range(5, 13)]
@@ -97,8 +97,7 @@ def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_
     for path in data.glob("*/clip_[2-6]"):
         shutil.rmtree(path)
     # So few that the broken one is tried as well, and a batch that is far from full.
-    settings = {"batch_size": 64, "skip_unreadable": True, "selection": FrameSelection(fps=5)}
-    found = plan_here(data, None, **settings)
+    found = plan(data, batch_size=64, given={"skip_unreadable": True}, fps=5)
     assert not found.has_failures
     assert (found.clips, len(found.unreadable)) == (1, 5)  # folders have no times
     # Of the video's 12 frames, half.
@@ -117,36 +116,27 @@ def test_a_plan_without_any_clip_that_can_be_read_fails_also_where_they_are_skip
     assert done.returncode == 1 and "Mend or remove them\n" in done.stderr
 
 
-def plan_as_the_cache_is(data, cache_dir):
-    return make_plan(
-        DataSettings(data=data),
-        BackboneSettings(),
-        cache_dir=cache_dir,
-        batch_size=16,
-        compression="gzip",
-    )
-
-
 def test_a_plan_of_nothing_needs_no_weights(clips_dir, cache_copy):
     path = cache_copy / "cache.json"
     path.write_text(path.read_text().replace('"weights": "random"', '"weights": "/gone.h5"'))
-    found = plan_as_the_cache_is(clips_dir, cache_copy)
+    as_the_cache_is = BackboneSettings()
+    found = plan(clips_dir, cache_copy, as_the_cache_is)
     assert (found.clips, found.skipped, found.expected_sec) == (0, 16, 0)
     (cache_copy / "clips" / "left" / "clip_0.h5").unlink()
     with refusal("/gone.h5: expected a VGG16 weights file", FileNotFoundError):
-        plan_as_the_cache_is(clips_dir, cache_copy)
+        plan(clips_dir, cache_copy, as_the_cache_is)
 
 
 def test_other_data_is_not_planned_for_a_cache(data, cache_dir, clips_dir):
-    assert plan_as_the_cache_is(data, cache_dir).skipped == 16
+    assert plan(data, cache_dir).skipped == 16
     for frame in data.glob("*/*/0.png"):
         frame.write_bytes(frame.read_bytes() + b" ")
     with refusal(f"{cache_dir}: holds features of {clips_dir}. Expected the same clips in {data}"):
-        plan_as_the_cache_is(data, cache_dir)
+        plan(data, cache_dir)
     for source in data.glob("*/*"):
         source.rename(source.with_name(f"other_{source.name}"))
     with refusal(f"{cache_dir}: holds other data ({clips_dir}; none of its clips is in --data)"):
-        plan_as_the_cache_is(data, cache_dir)
+        plan(data, cache_dir)
 
 
 def test_a_plan_of_hours_says_what_fewer_frames_would_take(tmp_path, monkeypatch):
@@ -156,24 +146,16 @@ def test_a_plan_of_hours_says_what_fewer_frames_would_take(tmp_path, monkeypatch
     def measure(*_args, **_settings):
         return Rates(decode_sec=0.1, forward_sec=30.0, write_sec=0.0, stored_bytes=1.0)
 
-    def plan_here(**settings):
-        return make_plan(
-            DataSettings(data=tmp_path / "data", val_fraction=0, test_fraction=0),
-            BackboneSettings(weights="random", image_size=32, compute_dtype="float32", **settings),
-            cache_dir=None,
-            batch_size=16,
-            compression="gzip",
-        )
-
     monkeypatch.setattr(planning, "measure_rates", measure)
+    given = {"val_fraction": 0, "test_fraction": 0}
     # For fewer frames, a video is decoded twice.
-    plan = plan_here()
-    assert (plan.expected_sec, plan.short_sec) == (2 * 100 * 30.1, 2 * (32 * 30 + 200 * 0.1))
-    assert str(plan).endswith(
+    found = plan(tmp_path / "data", given=given)
+    assert (found.expected_sec, found.short_sec) == (2 * 100 * 30.1, 2 * (32 * 30 + 200 * 0.1))
+    assert str(found).endswith(
         "time    1:40:20 at 0.0 frames/s, start-up apart\n"
         "        0:32:40 with --max_frames=32: as many of each clip, evenly spaced"
     )
-    assert plan_here(selection=FrameSelection(frame_stride=2)).short_sec is None  # not an hour
+    assert plan(tmp_path / "data", given=given, frame_stride=2).short_sec is None  # not an hour
 
 
 def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_path):
@@ -184,8 +166,8 @@ def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_pat
     assert measured.estimate_sec(count, on_gpu=True) == pytest.approx(100)
     measured = dataclasses.replace(measured, write_sec=8.0)
     assert measured.estimate_sec(count, on_gpu=True) == pytest.approx(80 + 800)
-    plan = Plan(1, 2, [], False, tmp_path, 7450, 1_500_000, 2_600_000, expected_sec=3725.2)
-    assert str(plan) == (
+    found = Plan(1, 2, [], False, tmp_path, 7450, 1_500_000, 2_600_000, expected_sec=3725.2)
+    assert str(found) == (
         "clips   1 to extract, 2 already there, 0 unreadable\n"
         "frames  7450\n"
         f"disk    1.5 MB needed, 2.6 MB free at {tmp_path}\n"
@@ -195,5 +177,5 @@ def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_pat
 
 def test_a_disk_that_does_not_tell_its_size_has_an_unknown_number_of_bytes():
     counts = {"clips": 1, "skipped": 0, "unreadable": [], "skip_unreadable": False}
-    plan = Plan(**counts, folder=Path("cache"), needed_bytes=2_500_000, free_bytes=math.inf)
-    assert "\ndisk    2.5 MB needed, ? MB free at cache\n" in str(plan)
+    found = Plan(**counts, folder=Path("cache"), needed_bytes=2_500_000, free_bytes=math.inf)
+    assert "\ndisk    2.5 MB needed, ? MB free at cache\n" in str(found)

@@ -11,10 +11,8 @@ from media import write_frame_folder
 from moving_squares import make_moving_square
 from refusals import refusal
 from small_data import train
-from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
+from small_extraction import SMALL_SETTINGS, extract
 
-from extract_features.extract import extract_features
-from extract_features.given_data import DataSettings
 from lrcn.common.clip import Clip
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -113,12 +111,9 @@ def thinned_cache(clips_dir, tmp_path_factory):
     ]
     write_manifest(folder / "clips.csv", clips)
     selection = FrameSelection(frame_stride=2, max_frames=4)
-    extract_features(
-        DataSettings(data=folder / "clips.csv", data_root=clips_dir, val_fraction=0),
-        dataclasses.replace(SMALL_SETTINGS, selection=selection, views="five_crop"),
-        SMALL_PIPELINE,
-        cache_dir=folder / "cache",
-    )
+    settings = dataclasses.replace(SMALL_SETTINGS, selection=selection, views="five_crop")
+    given = {"data_root": clips_dir, "val_fraction": 0}
+    extract(folder / "clips.csv", folder / "cache", settings, **given)
     return read_cache(folder / "cache")
 
 

@@ -1,20 +1,20 @@
 """Several views of a frame: what they show, and what stage 1 makes of them."""
 
+import dataclasses
 import shutil
 
 import h5py
 import numpy as np
 import pytest
+import small_extraction
 from commands import SMALL_HEAD, read_rows, run_program
 from media import write_frame_folder
 from PIL import Image, ImageOps
+from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
 from small_vgg16 import FLOAT16_TOLERANCE
 
-from extract_features.backbone_settings import BackboneSettings
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES
-from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
-from extract_features.pipeline import PipelineSettings
 from extract_features.planning import make_plan
 from extract_features.verification import iter_findings
 from lrcn.common.clip import Clip
@@ -62,16 +62,12 @@ def test_a_batch_holds_whole_frames(name, batch_size, num_frames):
     assert VIEWS[name].find_frames_per_batch(batch_size) == num_frames
 
 
-def make_settings(views=None):
-    return BackboneSettings(weights="random", image_size=32, compute_dtype="float32", views=views)
-
-
 def extract(data, cache_dir, *, views=None, batch_size=16):
-    return extract_features(
-        DataSettings(data=data),
-        make_settings(views),
-        PipelineSettings(num_decode_threads=2, batch_size=batch_size),
-        cache_dir=cache_dir,
+    return small_extraction.extract(
+        data,
+        cache_dir,
+        dataclasses.replace(SMALL_SETTINGS, views=views),
+        dataclasses.replace(SMALL_PIPELINE, batch_size=batch_size),
     )
 
 
@@ -193,7 +189,7 @@ def test_unknown_views_of_a_later_version_are_refused(flip_dir, tmp_path):
 def test_a_plan_pays_for_every_view(data, flip_dir, tmp_path):
     plan = make_plan(
         DataSettings(data=data),
-        make_settings("ten_crop"),
+        dataclasses.replace(SMALL_SETTINGS, views="ten_crop"),
         cache_dir=tmp_path / "gone",
         batch_size=16,
         compression="gzip",
