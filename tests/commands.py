@@ -57,6 +57,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def read_failures(cache_dir: Path) -> dict[str, str]:
+    """Reads the clips that a cache lists as failed: {clip_id: reason}."""
+    return {row["clip_id"]: row["reason"] for row in read_rows(cache_dir / "failures.csv")}
+
+
 def run_with_small_files(
     module: str, *flags: object, max_file_bytes: int
 ) -> subprocess.CompletedProcess:

@@ -42,9 +42,9 @@ def write_frame_folder(path: Path, frames: Iterable[np.ndarray], *, suffix: str 
     return path
 
 
-def write_gif(path: Path, num_frames: int, *, duration: int | list[int]) -> Path:
+def write_gif(path: Path, num_frames: int, *, duration: int | list[int], **size: int) -> Path:
     """Writes an animation of `make_numbered_frames`; durations in ms."""
-    first, *others = map(Image.fromarray, make_numbered_frames(num_frames))
+    first, *others = map(Image.fromarray, make_numbered_frames(num_frames, **size))
     first.save(path, save_all=True, append_images=others, duration=duration)
     return path
 

@@ -5,8 +5,9 @@ import shutil
 
 import av
 import numpy as np
-from commands import SMALL_BACKBONE, read_rows, run_program
+from commands import SMALL_BACKBONE, read_failures, run_program
 from media import make_numbered_frames, write_frame_folder
+from video_data import cut, make_noise
 
 from lrcn.common.manifest import read_manifest
 
@@ -66,10 +67,8 @@ def test_a_class_with_one_clip(tmp_path):
 def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
     data, cache_dir = write_clips(tmp_path / "data"), tmp_path / "cache"
     (data / "walk" / "no_frames").mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    folder = write_frame_folder(data / "walk" / "truncated", noise, suffix=".jpg")
-    content = (folder / "1.jpg").read_bytes()
-    (folder / "1.jpg").write_bytes(content[: len(content) // 2])
+    folder = write_frame_folder(data / "walk" / "truncated", make_noise(2), suffix=".jpg")
+    cut(folder / "1.jpg", 0.5)
     (data / "walk" / "text.mp4").write_text("I am no video.")
     (data / "walk" / "zero.mp4").touch()
     write_sound(data / "walk" / "sound.mp4")
@@ -92,7 +91,7 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
         "broken_link": f"{data}/walk/broken_link.mp4: expected a folder of images or a video file, "
         f"received: a link to nothing, {data}/walk/broken_link.mp4 -> {data}/gone.mp4. Mend",
     }
-    failures = {row["clip_id"]: row["reason"] for row in read_rows(cache_dir / "failures.csv")}
+    failures = read_failures(cache_dir)
     assert failures.keys() == {f"walk/{name}" for name in expected}
     for name, reason in expected.items():
         assert failures[f"walk/{name}"].startswith(reason)

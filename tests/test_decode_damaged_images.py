@@ -5,6 +5,7 @@ import pytest
 from image_data import decode_one, make_png_chunk, write_raw_png
 from media import SIZE, decode, make_numbered_frames, write_frame_folder
 from PIL import Image
+from video_data import cut
 
 from lrcn.common.decode import (
     UnreadableClipError,
@@ -35,8 +36,7 @@ def write_noise(path):
 def test_cut_off_image_is_an_error_after_the_frames_before_it(tmp_path, name, kept):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
     write_noise(folder / name)
-    content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content[: int(kept * len(content))])
+    cut(folder / name, kept)
     frames = iter_frames(folder, image_size=SIZE)
     assert next(frames).index == 0
     with pytest.raises(UnreadableClipError, match=rf"{name} \(frame 1\): .*Replace or remove"):

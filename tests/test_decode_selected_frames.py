@@ -4,8 +4,14 @@ import functools
 
 import numpy as np
 import pytest
-from media import make_numbered_frames, read_frame_numbers, write_frame_folder, write_video
-from PIL import Image
+from media import (
+    make_numbered_frames,
+    read_frame_numbers,
+    write_frame_folder,
+    write_gif,
+    write_video,
+)
+from video_data import cut, make_noise
 
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
@@ -40,9 +46,7 @@ def test_every_kind_of_clip(tmp_path, name, selection, expected):
     if name == "folder":
         source = write_frame_folder(tmp_path / name, pictures)
     elif name == "clip.gif":
-        source = tmp_path / name
-        first, *others = map(Image.fromarray, pictures)
-        first.save(source, save_all=True, append_images=others, duration=40)
+        source = write_gif(tmp_path / name, 10, duration=40)
     else:
         source = write_video(tmp_path / name, pictures)
     frames = decode(source, selection)
@@ -128,10 +132,9 @@ def test_whoever_waits_for_a_frame_can_end_it(tmp_path, selection):
 
 
 def test_a_clip_that_breaks_off_gives_what_is_selected_of_its_first_part(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
-    path = write_video(tmp_path / "clip.mp4", noise, container_options={"movflags": "faststart"})
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    options = {"movflags": "faststart"}
+    path = write_video(tmp_path / "clip.mp4", make_noise(20), container_options=options)
+    cut(path, 0.5)
 
     def find_indices(selection):
         indices = []
@@ -150,7 +153,7 @@ def test_a_clip_that_breaks_off_gives_what_is_selected_of_its_first_part(tmp_pat
 
 
 def test_what_is_left_of_a_damaged_picture_does_not_depend_on_the_selection(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (10, 48, 64, 3), np.uint8)
+    noise = make_noise(10, height=48)
     path = write_video(tmp_path / "clip.mkv", noise, codec="ffv1", pix_fmt="bgr0")
     content = bytearray(path.read_bytes())
     for part in range(4, 10):  # FFmpeg fills such pictures by what it had in memory, in silence

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 import small_extraction
-from commands import read_rows, run_program
+from commands import read_failures, run_program
 from media import make_numbered_frames, write_frame_folder, write_video
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, read_all
+from video_data import cut, make_noise
 
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.open_cache import read_cache
@@ -116,10 +117,6 @@ VARIABLE_PTS = [0, 1, 2, 3, 4, 5, 33, 34, 35, 36]
 FIVE_FPS = [0, 5, 6, 8]
 
 
-def read_failures(cache_dir):
-    return {row["clip_id"]: row["reason"] for row in read_rows(cache_dir / "failures.csv")}
-
-
 def test_fps_of_videos_of_variable_rate_and_of_images(tmp_path):
     data, cache_dir = tmp_path / "data", tmp_path / "cache"
     for label in ("walk", "run"):
@@ -141,14 +138,12 @@ def test_fps_of_videos_of_variable_rate_and_of_images(tmp_path):
 
 def write_cut_clips(folder):
     """Writes two whole clips a class, and one of `walk` that is cut off in its middle."""
-    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
     for label in ("walk", "run"):
         for i in range(2):
             write_frame_folder(folder / label / f"clip_{i}", make_numbered_frames(2))
     options = {"movflags": "faststart"}  # the index in front, as streaming sites write it
-    path = write_video(folder / "walk" / "cut.mp4", noise, container_options=options)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    path = write_video(folder / "walk" / "cut.mp4", make_noise(20), container_options=options)
+    cut(path, 0.5)
     return path
 
 

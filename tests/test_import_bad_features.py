@@ -6,15 +6,11 @@ import re
 import h5py
 import numpy as np
 import pytest
-from commands import read_rows
+from commands import read_failures
 from small_imports import CLIP_IDS, make_features, write_features
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
-
-
-def read_failures(tmp_path):
-    return {row["clip_id"]: row["reason"] for row in read_rows(tmp_path / "cache" / "failures.csv")}
 
 
 class Unpickled:
@@ -47,7 +43,7 @@ def bad_manifest(tmp_path):
 
 def check_failures(log, tmp_path, reasons):
     assert f"1 clip done, 0 skipped (already there), {len(reasons)} failed" in log
-    failures = read_failures(tmp_path)
+    failures = read_failures(tmp_path / "cache")
     assert failures.keys() == reasons.keys()
     for name, reason in reasons.items():
         assert re.search(reason, failures[name]), (name, failures[name])
@@ -112,7 +108,7 @@ def test_values_that_float16_makes_zero_are_refused_and_small_ones_told(run_impo
         features[clip_id] *= 1e-7
     log = run_import(write_features(tmp_path / name, features), status=1)
     assert "5 clips done, 0 skipped (already there), 1 failed" in log
-    assert read_failures(tmp_path) == {
+    assert read_failures(tmp_path / "cache") == {
         tiny: f"{tiny}: expected values that float16 can hold. Received: {features[tiny].size} "
         "that are not 0, of which all become 0 in it. Scale the features of all clips by one "
         "number, such as 1 / the largest of them."
@@ -149,7 +145,7 @@ def test_skip_unreadable_goes_on_without_the_clip(run_import, tmp_path):
     run_import(path, "--skip_unreadable")
     clips = read_manifest(tmp_path / "cache" / "manifest.csv")
     assert [clip.clip_id for clip in clips] == [x for x in CLIP_IDS if x != "walk/v_1"]
-    assert list(read_failures(tmp_path)) == ["walk/v_1"]
+    assert list(read_failures(tmp_path / "cache")) == ["walk/v_1"]
 
 
 def test_skip_unreadable_keeps_the_features_of_files_that_are_away(run_import, tmp_path):
@@ -170,7 +166,7 @@ def test_one_odd_clip_does_not_decide_the_shape(run_import, tmp_path):
         write_features(tmp_path / "f.h5", {**features, odd: np.zeros((4, 6))}), status=1
     )
     assert "5 clips done, 0 skipped (already there), 1 failed" in log
-    assert read_failures(tmp_path).keys() == {odd}
+    assert read_failures(tmp_path / "cache").keys() == {odd}
     (tmp_path / "f.h5").unlink()
     log = run_import(write_features(tmp_path / "f.h5", features))
     assert "6 clips done" in log
@@ -184,7 +180,7 @@ def test_what_no_longer_fits_is_not_trained_on(run_import, tmp_path):
     path.unlink()
     write_features(path, {x: features[x] for x in rest} | {wider: np.zeros((4, 6))})
     run_import(features=path, status=1)
-    assert read_failures(tmp_path).keys() == {gone, wider}
+    assert read_failures(tmp_path / "cache").keys() == {gone, wider}
     clips_dir = tmp_path / "cache" / "clips"
     assert {str(x.relative_to(clips_dir)) for x in clips_dir.rglob("*.h5")} == {
         f"{clip_id}.h5" for clip_id in rest

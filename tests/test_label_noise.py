@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, read_rows, run_program
+from commands import SMALL_HEAD, read_rows, read_state, run_program
 from PIL import Image
 from refusals import refusal
 from small_data import change_manifest, make_config, write_cache
@@ -36,10 +36,6 @@ def cache(tmp_path_factory):
     return write_cache(tmp_path_factory.mktemp("noisy") / "cache", features)
 
 
-def list_times(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
 def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
     config = make_config(rnn="none", output="mean", epochs=10)
     data = TrainingData(cache)
@@ -56,9 +52,9 @@ def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
         assert (doubt.predicted == doubt.label) == (doubt.margin > 0)
         assert doubt.predicted_probability >= 0.5
     # What has ended is not done again, and other settings or folds are not mixed in.
-    before = list_times(tmp_path / "noise" / "fold_1")
+    before = read_state(tmp_path / "noise" / "fold_1")
     assert rank_labels(config, data, **how) == doubts
-    assert list_times(tmp_path / "noise" / "fold_1") == before
+    assert read_state(tmp_path / "noise" / "fold_1") == before
     with pytest.raises(ValueError, match="fold_1: made with epochs=10, but this command says epoc"):
         rank_labels(dataclasses.replace(config, epochs=11), data, **how)
     with pytest.raises(ValueError, match=r"fold_1\.csv: made of other clips or with other --folds"):

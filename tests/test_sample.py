@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from commands import run_program
+from commands import read_state, run_program
 from PIL import Image
 
 from extract_features.sample import FRAME_SIZE_PX, MOTIONS, NUM_FRAMES, render_sample
@@ -39,12 +39,6 @@ def read_clips(sample):
 def find_twin(clips, clip):
     [twin] = [x for x in clips if x.group == clip.group and x != clip]
     return twin
-
-
-def snapshot(folder):
-    """Content and time of change of every file."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def test_manifest_has_every_class_in_every_split(sample):
@@ -159,14 +153,14 @@ def test_more_clips_leave_the_first_as_they_are(sample, tmp_path):
 
 def test_a_finished_sample_is_left_alone(tmp_path):
     render_sample(tmp_path, clips_per_class=3)
-    before = snapshot(tmp_path)
+    before = read_state(tmp_path)
     render_sample(tmp_path, clips_per_class=3)
-    assert snapshot(tmp_path) == before
+    assert read_state(tmp_path) == before
 
 
 def test_a_render_that_was_cut_off_goes_on(tmp_path):
     render_sample(tmp_path, clips_per_class=3)
-    whole = {path: content for path, (content, _) in snapshot(tmp_path).items()}
+    whole = {path: content for path, (content, _) in read_state(tmp_path).items()}
     # As a kill leaves it: no manifest, a frame cut short, a folder missing.
     (tmp_path / "manifest.csv").unlink()
     (tmp_path / "up" / "clip_0" / "frame_3.png").write_bytes(b"\x89PNG")
@@ -174,7 +168,7 @@ def test_a_render_that_was_cut_off_goes_on(tmp_path):
         path.unlink()
     (tmp_path / "up" / "clip_2").rmdir()
     render_sample(tmp_path, clips_per_class=3)
-    assert {path: content for path, (content, _) in snapshot(tmp_path).items()} == whole
+    assert {path: content for path, (content, _) in read_state(tmp_path).items()} == whole
 
 
 def test_a_render_that_was_cut_off_at_its_very_start_goes_on(tmp_path):
@@ -186,10 +180,10 @@ def test_a_render_that_was_cut_off_at_its_very_start_goes_on(tmp_path):
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"clips_per_class": 4}])
 def test_a_sample_of_other_settings_is_refused(tmp_path, settings):
     render_sample(tmp_path, clips_per_class=3)
-    before = snapshot(tmp_path)
+    before = read_state(tmp_path)
     with pytest.raises(ValueError, match=r"sample\.json: expected .* Name another --output_dir"):
         render_sample(tmp_path, **{"clips_per_class": 3, **settings})
-    assert snapshot(tmp_path) == before
+    assert read_state(tmp_path) == before
 
 
 def test_a_folder_of_anything_else_is_refused(tmp_path):

@@ -4,16 +4,14 @@ import contextlib
 import shutil
 from collections import Counter
 
-import numpy as np
 import pytest
-from commands import SMALL_BACKBONE, read_rows, run_program, start_program
+from commands import SMALL_BACKBONE, read_failures, run_program, start_program
 from small_data import read_cache_bytes
-from small_extraction import extract
+from small_extraction import assert_same_features, extract
 from test_extract_resume import hold_back
 
 from lrcn.common.cache_lock import Shard, lock_cache
 from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
 
 CLIP_IDS = [f"walk/clip_{i}" for i in range(1000)]
 
@@ -77,11 +75,7 @@ def test_two_shards_at_once_make_the_cache_of_one_extraction(clips_dir, cache_di
     assert found.keys() == expected.keys()
     for name in ("cache.json", "manifest.csv", "classes.txt"):
         assert found[name] == expected[name]
-    found, expected = read_cache(tmp_path / "cache"), read_cache(cache_dir)
-    for clip in clips:
-        pairs = zip(found.read_clip(clip.clip_id), expected.read_clip(clip.clip_id), strict=True)
-        for array, expected_array in pairs:
-            np.testing.assert_array_equal(array, expected_array, err_msg=clip.clip_id)
+    assert_same_features(tmp_path / "cache", cache_dir)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +126,8 @@ def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_p
     cache = tmp_path / "cache"
 
     def read_state():
-        failed = {row["clip_id"] for row in read_rows(cache / "failures.csv")}
-        return failed, {x.clip_id for x in clips} - {
-            x.clip_id for x in read_manifest(cache / "manifest.csv")
-        }
+        listed = {x.clip_id for x in read_manifest(cache / "manifest.csv")}
+        return {*read_failures(cache)}, {x.clip_id for x in clips} - listed
 
     extract(data, cache, skip_unreadable=True, shard=Shard(0, 2))
     assert read_state() == ({bad[0]}, {bad[0]})

@@ -5,11 +5,9 @@ import subprocess
 import sys
 
 import h5py
-import numpy as np
 import pytest
 from commands import ROOT, make_command
-from media import decode, make_numbered_frames, write_frame_folder, write_video
-from PIL import Image
+from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 
 from lrcn.common.decode import UnreadableClipError
 
@@ -45,8 +43,7 @@ def clips(tmp_path_factory):
         write_frame_folder(folder / "clip", pictures)
         write_video(folder / "clip.avi", pictures, codec="mpeg4")
         write_video(folder / "clip.mp4", pictures)
-        first, second = map(Image.fromarray, np.asarray(pictures))
-        first.save(folder / "clip.gif", save_all=True, append_images=[second])
+        write_gif(folder / "clip.gif", 2, duration=40, height=size, width=size)
         folders.append(folder)
     return folders
 

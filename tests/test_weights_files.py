@@ -10,6 +10,7 @@ from commands import run_program
 from media import make_numbered_frames, write_frame_folder
 from refusals import no_more_open_files, refusal
 from small_vgg16 import RANDOM_SHA256, build_keras_vgg16, build_vgg16
+from video_data import cut
 
 from lrcn.common import backbone
 from lrcn.common.backbone_weights import fingerprint_weights, load_weights_file
@@ -95,9 +96,8 @@ def test_files_of_something_else_are_refused(tmp_path, name, content):
 
 
 def test_a_truncated_weights_file_is_refused(weights_dir, tmp_path):
-    path = tmp_path / "cut.weights.h5"
-    content = (weights_dir / "vgg16.weights.h5").read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    path = shutil.copy(weights_dir / "vgg16.weights.h5", tmp_path / "cut.weights.h5")
+    cut(path, 0.5)
     with refuse_file(path):
         build_vgg16(path)
 
