@@ -46,6 +46,19 @@ def run_program(
     return _run(make_command(module, *flags), env=env, cwd=cwd, check=check)
 
 
+def run_and_list_imports(
+    module: str, *flags: object, check: bool = True
+) -> tuple[subprocess.CompletedProcess, set[str]]:
+    """Runs a program; returns it, and the modules that it imported."""
+    done = run_program(module, *flags, env={"PYTHONPROFILEIMPORTTIME": "1"}, check=check)
+    lines = done.stderr.splitlines(keepends=True)
+    imported = {x.rsplit("|", 1)[1].strip() for x in lines if x.startswith("import time:")}
+    if "absl.flags" not in imported:
+        raise AssertionError(f"{module}: lists no imports\n{done.stderr}")
+    done.stderr = "".join(x for x in lines if not x.startswith("import time:"))
+    return done, imported
+
+
 def run_python(program: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
     """Runs `python -c program arguments` to its end, like `run_program`."""
     return _run([sys.executable, "-c", program, *map(str, arguments)], check=check)

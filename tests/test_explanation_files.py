@@ -18,12 +18,16 @@ from train_head.explanation_files import ExplanationFolder
 from train_head.prediction_sources import find_sources
 
 
+def explain_frames(frame_index):
+    """Explains what a head says of frames with these numbers, which have no times."""
+    num_frames = len(frame_index)
+    clock = np.array(frame_index, np.int32), np.full(num_frames, np.nan)
+    features = ClipFeatures(make_frames_of_one_length(num_frames), *clock)
+    return Explainer(build_random_head(rnn="none")).explain([features])
+
+
 def test_files_are_named_safely_and_never_overwritten(clips_dir, tmp_path, caplog):
-    head, source = build_random_head(rnn="none"), clips_dir / "left" / "clip_0"
-    features = ClipFeatures(
-        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
-    )
-    explanation = Explainer(head).explain([features])
+    source, explanation = clips_dir / "left" / "clip_0", explain_frames([0, 1])
     hostile = tmp_path / "<i> $x$ \n"
     hostile.symlink_to(source)
     (tmp_path / ("long" * 60)).symlink_to(source)
@@ -75,10 +79,7 @@ def test_an_output_among_the_explanations_is_refused(run_dir, clips_dir, tmp_pat
 
 def test_a_clip_that_is_no_longer_whole_is_not_explained(clips_dir, tmp_path, caplog):
     source = clips_dir / "left" / "clip_0"  # of five frames
-    features = ClipFeatures(
-        make_frames_of_one_length(2), np.array([0, 5], np.int32), np.full(2, np.nan)
-    )
-    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    explanation = explain_frames([0, 5])
     gone = tmp_path / "gone.mp4"
     folder = ExplanationFolder(tmp_path / "why", [source, gone], views=VIEWS["one"])
     for number, (clip, told) in enumerate({source: "expected a frame 5", gone: "expected"}.items()):
@@ -93,10 +94,7 @@ def test_a_picture_shows_what_the_first_view_sees(tmp_path):
     frames[..., 0] = 255
     frames[:, 8:-8, 8:-8] = (0, 255, 0)
     source = write_frame_folder(tmp_path / "clip", frames)
-    features = ClipFeatures(
-        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
-    )
-    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    explanation = explain_frames([0, 1])
     num_red = {}
     for name in ("one", "ten_crop"):
         folder = ExplanationFolder(tmp_path / name, [source], views=VIEWS[name])
@@ -109,10 +107,7 @@ def test_a_picture_shows_what_the_first_view_sees(tmp_path):
 
 def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_disk):
     disk, source = make_small_disk(256), clips_dir / "left" / "clip_0"
-    features = ClipFeatures(
-        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
-    )
-    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    explanation = explain_frames([0, 1])
     folder = ExplanationFolder(disk / "why", [source] * 20, views=VIEWS["one"])
     with pytest.raises(OSError, match=r"No space left") as caught:
         for number in range(20):
@@ -130,10 +125,7 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_dis
 @pytest.mark.parametrize("ending", ["csv", "png"])
 def test_a_file_that_another_made_meanwhile_stays(clips_dir, tmp_path, ending):
     source = clips_dir / "left" / "clip_0"
-    features = ClipFeatures(
-        make_frames_of_one_length(2), np.arange(2, dtype=np.int32), np.full(2, np.nan)
-    )
-    explanation = Explainer(build_random_head(rnn="none")).explain([features])
+    explanation = explain_frames([0, 1])
     folder = ExplanationFolder(tmp_path / "why", [source], views=VIEWS["one"])
     path = tmp_path / "why" / f"clip_0.{ending}"
     path.write_text("of another run")
