@@ -46,10 +46,10 @@ def list_files(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def damage_frame(path: Path, number: int) -> None:
-    """Flips a bit in the compressed features of a frame."""
+def damage_frame(path: Path, number: int, dataset: str = "feature_maps") -> None:
+    """Flips a bit in the compressed features of a frame, or in a chunk of another dataset."""
     with h5py.File(path) as file:
-        chunk = file["feature_maps"].id.get_chunk_info(number)
+        chunk = file[dataset].id.get_chunk_info(number)
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset + chunk.size // 2] ^= 1
     path.write_bytes(content)

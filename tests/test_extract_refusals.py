@@ -15,7 +15,6 @@ from small_extraction import extract, snapshot_clips
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root, check_moved_data, check_same_data
 from extract_features.worklist import DataSources
-from lrcn.common.cache_lock import lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.discover import find_clips
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
@@ -230,12 +229,3 @@ def test_a_folder_whose_path_leaves_no_room_for_clips_is_refused(clips_dir, tmp_
     )
     assert done.stderr.endswith(". Shorten the path, or name another.\n")
     assert not folder.exists()
-
-
-def test_a_second_extraction_at_once_is_refused(clips_dir, cache_copy):
-    with lock_cache(cache_copy):
-        done = run_program(
-            "extract_features", f"--data={clips_dir}", f"--cache_dir={cache_copy}", check=False
-        )
-    assert done.returncode == 1
-    assert f"error: {cache_copy}: another program is writing to this cache." in done.stderr

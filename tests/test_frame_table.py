@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from refusals import no_more_open_files, refusal
-from small_cache import SMALL, SOURCE, make_maps, write_clip
+from small_cache import SMALL, SOURCE, damage_frame, make_maps, write_clip
 
 from lrcn.common.open_cache import create_cache
 
@@ -97,13 +97,7 @@ def test_damage_after_the_first_read_is_noticed(cache):
     cache.read_maps("a")
     path = cache.clip_path("a")
     stat = path.stat()
-    with h5py.File(path) as file:
-        chunk = file["feature_maps"].id.get_chunk_info(6)
-    with open(path, "r+b") as file:
-        file.seek(chunk.byte_offset + chunk.size // 2)
-        (byte,) = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte ^ 1]))
+    damage_frame(path, 6)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as where a disk decays
     for frames in (None, np.array([6])):
         with refusal(f"{path}: damaged ("):

@@ -221,14 +221,6 @@ def test_overfitting_is_spoken_of_where_val_clips_tell(tmp_path, has_val):
     assert ("No val clips judged the epochs" in page) != has_val
 
 
-def test_a_cache_of_other_features_is_refused(run_dir, tmp_path):
-    clip = Clip("left/clip_0", "left/clip_0", "left", "test")
-    other = write_cache(tmp_path / "other", {clip: np.ones((3, 2))})
-    with pytest.raises(ValueError, match=r"other: made with backbone=imported, .* but this run ne"):
-        write_report(RunDir(run_dir), other)
-    assert not (run_dir / "report.html").exists()
-
-
 def test_named_results_that_are_missing_are_asked_for(run_dir, cache_dir, tmp_path):
     for name in ("compare", "audit"):
         with pytest.raises(

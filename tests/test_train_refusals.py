@@ -6,11 +6,11 @@ import fcntl
 import os
 import shutil
 
-import h5py
 import numpy as np
 import pytest
 from commands import SMALL_HEAD, read_state, run_program, run_with_small_files
 from refusals import refusal
+from small_cache import damage_frame
 from small_data import change_manifest, copy_cache, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
@@ -166,12 +166,7 @@ def test_missing_clip_is_named(ramps, tmp_path):
 
 def test_damaged_clip_is_named(ramps, tmp_path):
     cache = copy_cache(ramps, tmp_path / "cache")
-    path = cache.clip_path("rise/train_3")
-    with h5py.File(path, "r") as file:
-        chunk = file["feature_maps"].id.get_chunk_info(0)
-    content = bytearray(path.read_bytes())
-    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
-    path.write_bytes(content)
+    damage_frame(cache.clip_path("rise/train_3"), 0)
     with pytest.raises(ValueError, match=r"rise/train_3\.h5: damaged .* Delete the file and run"):
         train(cache, tmp_path / "run")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import run_and_list_imports, run_program
 from media import make_numbered_frames, write_frame_folder
+from small_cache import damage_frame
 from small_data import read_cache_bytes
 from small_extraction import assert_same_features, extract
 
@@ -23,19 +24,6 @@ def verify(cache_dir, *flags, check=False):
     done = run_program("extract_features.verify", f"--cache_dir={cache_dir}", *flags, check=check)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     return {clip_id: (kind, reason) for kind, clip_id, reason in rows}, done.stderr, done.returncode
-
-
-def flip_byte(path, offset, mask=0x10):
-    content = bytearray(path.read_bytes())
-    content[offset] ^= mask
-    path.write_bytes(content)
-
-
-def find_middle_of_chunk(path, dataset="feature_maps", chunk=-1):
-    with h5py.File(path) as file:
-        dataset_id = file[dataset].id
-        info = dataset_id.get_chunk_info(chunk % dataset_id.get_num_chunks())
-    return info.byte_offset + info.size // 2
 
 
 @pytest.fixture
@@ -78,7 +66,7 @@ def test_a_source_of_any_year_is_extracted_and_current(make_small_disk, tmp_path
 def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
     clips = cache_copy / "clips"
     left, right = clips / "left", clips / "right"
-    flip_byte(left / "clip_0.h5", find_middle_of_chunk(left / "clip_0.h5"))
+    damage_frame(left / "clip_0.h5", 4)
     os.truncate(left / "clip_1.h5", (left / "clip_1.h5").stat().st_size // 2)
     (left / "clip_2.h5").write_bytes(b"not HDF5\n" * 1000)
     (left / "clip_3.h5").write_bytes(b"")
@@ -90,8 +78,8 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
     (data / "right" / "clip_7.mp4").touch()
     with h5py.File(right / "clip_1.h5", "r+") as file:
         file.attrs["contract"] = "f" * 64
-    flip_byte(right / "clip_2.h5", find_middle_of_chunk(right / "clip_2.h5", "timestamp_sec"))
-    flip_byte(right / "clip_3.h5", find_middle_of_chunk(right / "clip_3.h5", "frame_index"))
+    damage_frame(right / "clip_2.h5", 0, "timestamp_sec")
+    damage_frame(right / "clip_3.h5", 0, "frame_index")
     shutil.copy(right / "clip_4.h5", clips / "stranger.h5")
     (right / ".clip_5.h5.tmp").write_bytes(b"an extraction at work")
     (right / "._clip_5.h5").write_bytes(b"macOS")
@@ -148,7 +136,7 @@ def test_what_has_lost_its_source_is_told_and_kept(cache_copy, data):
     assert "left/clip_7.mp4: expected a folder of images or a video file" in found["left/clip_7"][1]
     # Nobody could make it anew, and most of its frames are whole.
     path = cache_copy / "clips" / "left" / "clip_0.h5"
-    flip_byte(path, find_middle_of_chunk(path))
+    damage_frame(path, 4)
     found, log, status = verify(cache_copy, "--repair")
     assert (found["left/clip_0"][0], status) == ("damaged", 1)
     assert "Files removed: 0" in log and "Run the extraction" not in log and path.exists()
@@ -188,7 +176,7 @@ def test_an_imported_cache(cache_dir, tmp_path):
     assert verify(tmp_path / "cache")[::2] == ({}, 0)
     original = read_cache(tmp_path / "cache").read_clip("left/clip_0")
     path = tmp_path / "cache" / "clips" / "left" / "clip_0.h5"
-    flip_byte(path, find_middle_of_chunk(path))
+    damage_frame(path, 4)
     with open(features / "left" / "clip_1.npy", "ab") as file:
         file.write(b"0")
     (features / "left" / "clip_2.npy").unlink()
