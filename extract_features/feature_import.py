@@ -1,12 +1,12 @@
 """Makes a cache from features that another tool computed."""
 
+import collections
 import dataclasses
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from extract_features.feature_shape import find_feature_shape
@@ -79,7 +79,7 @@ class _Import:
     def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:
         start_sec = time.monotonic()
         result = ExtractionResult()
-        num_values, num_empty = np.zeros(3, np.int64), {}
+        counts, num_empty = collections.Counter(), {}
         with ExtractionProgress(len(work.pending)) as progress:
             for job in work.pending:
                 clip_id = job.clip.clip_id
@@ -89,20 +89,22 @@ class _Import:
                 except (ValueError, OSError) as error:
                     result.failures.append((job.clip, str(error)))
                 else:
-                    *of_clip, num_empty[clip_id] = _copy_clip(array, job, cache, result, progress)
-                    num_values += of_clip
+                    of_clip = _copy_clip(array, job, cache, result, progress)
+                    counts += of_clip
+                    if of_clip["empty"]:
+                        num_empty[clip_id] = of_clip["empty"]
                 progress.add_clip()
-        _warn_if_small(num_values)
-        _warn_if_empty({clip_id: number for clip_id, number in num_empty.items() if number})
+        _warn_if_small(counts)
+        _warn_if_empty(num_empty)
         result.elapsed_sec = time.monotonic() - start_sec
         return result
 
 
 def _copy_clip(
     array, job: Job, cache: FeatureCache, result: ExtractionResult, progress: ExtractionProgress
-) -> np.ndarray:
-    """Returns the sum of what `iter_maps` counts, zeros where the clip fails."""
-    clip, num_values = job.clip, np.zeros(4, np.int64)
+) -> collections.Counter:
+    """Returns the sum of what `iter_maps` counts, nothing where the clip fails."""
+    clip, total = job.clip, collections.Counter()
     try:
         with cache.open_writer(clip.clip_id) as writer:
             for maps, counts in iter_maps(array, clip.clip_id):
@@ -112,7 +114,7 @@ def _copy_clip(
                     frame_index=list(range(start, start + len(maps))),
                     timestamp_sec=[float("nan")] * len(maps),
                 )
-                num_values += counts
+                total += counts
                 progress.add_frames(len(maps))
             if read_feature_stat(job.source) != job.source_stat:
                 raise ValueError(
@@ -123,18 +125,18 @@ def _copy_clip(
             result.size_bytes += writer.commit(job.source_stat)
     except ValueError as error:
         result.failures.append((clip, str(error)))
-        return np.zeros_like(num_values)
+        return collections.Counter()
     result.clips_done += 1
     result.frames += len(array)
-    return num_values
+    return total
 
 
-def _warn_if_small(num_values: np.ndarray) -> None:
-    if 2 * num_values[2] < num_values[0]:
+def _warn_if_small(counts: collections.Counter) -> None:
+    if 2 * counts["normal"] < counts["nonzero"]:
         logging.warning(
             "%.0f%% of the values that are not 0 lie below %.1e, where float16 has few digits "
             "left or none: they are not what they were. %s",
-            100 * (1 - num_values[2] / num_values[0]),
+            100 * (1 - counts["normal"] / counts["nonzero"]),
             SMALLEST_NORMAL,
             SCALE,
         )

@@ -1,5 +1,6 @@
 """A clip's features as another tool wrote them: opened, checked, and made what a cache holds."""
 
+import collections
 import contextlib
 import functools
 import math
@@ -152,18 +153,19 @@ def check_shape(array, name: str, contract: Contract, *, others: str) -> None:
         )
 
 
-def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, collections.Counter]]:
     """Yields the frames of an array that was checked, some at a time.
 
     Yields:
-        [n, ...] float16, as a cache holds them, and four counts: values that are not 0, those that
-        are not 0 in float16, those that are normal numbers in float16, and frames of zeros alone.
+        [n, ...] float16, as a cache holds them, and counts: `nonzero` values, those of them that
+        are not 0 in float16 (`kept`), or are normal numbers in it (`normal`), and frames of zeros
+        alone (`empty`).
 
     Raises:
         ValueError: If rows are damaged, or a value is not finite in float16; at the end, if it has
             turned all values into 0.
     """
-    num_values = np.zeros(4, np.int64)
+    total = collections.Counter()
     for start in range(0, len(array), _ROWS_AT_ONCE):
         rows = _read_rows(array, slice(start, start + _ROWS_AT_ONCE), name)
         with np.errstate(over="ignore"):
@@ -174,14 +176,17 @@ def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 "in float16 (largest number: 65504). Expected finite features: compute them again "
                 "where they are NaN or infinite, or scale those of all clips by one number."
             )
-        normal = np.abs(maps) >= SMALLEST_NORMAL
-        empty = ~rows.reshape(len(rows), -1).any(axis=1)
-        counts = np.array([np.count_nonzero(x) for x in (rows, maps, normal, empty)])
+        counts = collections.Counter(
+            nonzero=np.count_nonzero(rows),
+            kept=np.count_nonzero(maps),
+            normal=np.count_nonzero(np.abs(maps) >= SMALLEST_NORMAL),
+            empty=np.count_nonzero(~rows.reshape(len(rows), -1).any(axis=1)),
+        )
         yield maps, counts
-        num_values += counts
-    if num_values[0] and not num_values[1]:
+        total += counts
+    if total["nonzero"] and not total["kept"]:
         raise ValueError(
-            f"{name}: expected values that float16 can hold. Received: {num_values[0]} that are "
+            f"{name}: expected values that float16 can hold. Received: {total['nonzero']} that are "
             f"not 0, of which all become 0 in it. {SCALE}"
         )
 
