@@ -50,21 +50,13 @@ def write_batches(
     writers: dict[str, ClipWriter] = {}
     failures: dict[str, str] = {}
     try:
-        for (feature_maps, packed), items in _iter_computed(computed, result):
-            num_frames = 0
+        for maps, items in _iter_computed(computed, result):
             for clip_id, (rows, clip_items) in _group_by_clip(items).items():
-                frames = [item.frames for item in clip_items if item.frames is not None]
-                num_frames += len(rows)
                 if rows and clip_id not in failures:
                     if clip_id not in writers:
                         writers[clip_id] = cache.open_writer(clip_id, compression=compression)
                     try:
-                        writers[clip_id].append(
-                            feature_maps[rows],
-                            frame_index=[x for block in frames for x in block.index],
-                            timestamp_sec=[x for block in frames for x in block.timestamp_sec],
-                            packed=packed and [packed[row] for row in rows],
-                        )
+                        _append_frames(writers[clip_id], maps, rows, clip_items)
                     except ValueError as error:
                         failures[clip_id] = str(error)
                 end = clip_items[-1]
@@ -73,6 +65,7 @@ def write_batches(
                         end = Item(end.job, None, failure=failures.pop(clip_id))
                     _finish_clip(end, writers.pop(clip_id, None), result)
                     progress.add_clip()
+            num_frames = sum(item.num_frames for item in items)
             result.frames += num_frames
             progress.add_frames(num_frames)
     finally:
@@ -107,6 +100,18 @@ def _group_by_clip(items: list[Item]) -> dict[str, tuple[list[int], list[Item]]]
         clip_items.append(item)
         row += item.num_frames
     return groups
+
+
+def _append_frames(
+    writer: ClipWriter, maps: ComputedMaps, rows: list[int], items: list[Item]
+) -> None:
+    frames = [item.frames for item in items if item.frames is not None]
+    writer.append(
+        maps.feature_maps[rows],
+        frame_index=[x for block in frames for x in block.index],
+        timestamp_sec=[x for block in frames for x in block.timestamp_sec],
+        packed=maps.packed and [maps.packed[row] for row in rows],
+    )
 
 
 def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult) -> None:
