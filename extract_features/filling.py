@@ -116,8 +116,9 @@ def _fill_locked(
     clips = data.clips
     existing = find_cache(cache_dir)
     listed = check_same_data(existing, clips)
-    own_clips = [clip for clip in clips if shard.holds(clip.clip_id)]
-    work = find_work(own_clips, maker.sources, existing)
+    own = [clip for clip in clips if shard.holds(clip.clip_id)]
+    others = [clip for clip in clips if not shard.holds(clip.clip_id)]
+    work = find_work(own, maker.sources, existing)
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
     contract = maker.prepare(work.pending, clips, existing)
     warn_of_changes(listed, clips, where=cache_dir / "manifest.csv")
@@ -138,15 +139,12 @@ def _fill_locked(
     result.kept += work.kept
     with lock.hold_shared_files():
         failed = write_failures(
-            cache,
-            result.failures + result.kept,
-            kept_clip_ids={x.clip_id for x in clips} - {x.clip_id for x in own_clips},
+            cache, result.failures + result.kept, kept_clip_ids={clip.clip_id for clip in others}
         )
         if data.settings.skip_unreadable and not _is_listed_anew(clips, cache, failed):
             # Of all shards alike, or the last would bring back what others left out.
             lost = _find_lost([x for x in clips if x.clip_id in failed], maker.sources, cache)
             leave_out_clips(cache, clips, lost, result.failures)
-    others = [x for x in clips if not shard.holds(x.clip_id)]
     _warn_of_changed_sources(others, maker.sources, cache)
     return result, work.num_current
 
