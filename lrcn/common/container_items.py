@@ -65,7 +65,7 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
                 raise DamageError(f"from byte {place} on, zeros stand in place of what it states")
             # With zeros for what is cut off of it: an item still needs the bytes of its head.
             item = read_item(head.ljust(_HEAD_BYTES, b"\0"))
-            if item is None and packet_bytes and place < stated_bytes:
+            if item is None and packet_bytes and is_stated:
                 item = _whole(packet_bytes)
             if item is None or not item.step_bytes:
                 return

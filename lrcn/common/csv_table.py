@@ -59,9 +59,7 @@ def read_table(csv_path: str | os.PathLike) -> Table:
 
 def _find_separator(text: str) -> str:
     first_line = text.partition("\n")[0]
-    if "," in first_line:
-        return ","
-    return next((x for x in ";\t" if x in first_line), ",")
+    return next((x for x in ",;\t" if x in first_line), ",")
 
 
 def _iter_lines(

@@ -156,42 +156,43 @@ def _iter_ucf101(paths: list[Path]) -> Iterator[tuple[int, str, ListedVideo]]:
             for line in _read_lines(path).values():
                 number, _, label = line.partition(" ")
                 class_of_number[number] = label.strip()
-    for path in paths:
-        match = _UCF101_LIST.fullmatch(path.name)
-        for line_number, line in _read_lines(path).items() if match else ():
-            place = f"{path}:{line_number}"
-            parts = _UCF101_LINE.fullmatch(line)
-            if parts is None:
-                raise ValueError(
-                    f"{place}: expected a line such as ApplyLipstick/v_ApplyLipstick_g08_c01.avi "
-                    f"2. Received: {line!r}. Download the lists again."
-                )
-            label, name, class_number = parts.groups()
-            known = class_of_number.get(class_number, label)
-            if known != label:
-                raise ValueError(
-                    f"{place}: says class {class_number}, which is {known!r} in "
-                    f"classInd.txt, of a video of {label!r}. Download the lists again."
-                )
-            group = find_known_group(name, label)
-            yield int(match[2]), name, ListedVideo(label, match[1], group, place)
+    expected = "a line such as ApplyLipstick/v_ApplyLipstick_g08_c01.avi 2"
+    for of_list, of_line, place in _iter_lines(paths, _UCF101_LIST, _UCF101_LINE, expected):
+        label, name, class_number = of_line.groups()
+        known = class_of_number.get(class_number, label)
+        if known != label:
+            raise ValueError(
+                f"{place}: says class {class_number}, which is {known!r} in classInd.txt, of a "
+                f"video of {label!r}. Download the lists again."
+            )
+        group = find_known_group(name, label)
+        yield int(of_list[2]), name, ListedVideo(label, of_list[1], group, place)
 
 
 def _iter_hmdb51(paths: list[Path]) -> Iterator[tuple[int, str, ListedVideo]]:
+    expected = (
+        "a video and 0 (not used), 1 (train) or 2 (test), such as "
+        "April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1"
+    )
+    for of_list, of_line, place in _iter_lines(paths, _HMDB51_LIST, _HMDB51_LINE, expected):
+        name, label, split = of_line[1], of_list[1], _HMDB51_SPLITS[of_line[2]]
+        yield int(of_list[2]), name, ListedVideo(label, split, find_known_group(name, label), place)
+
+
+def _iter_lines(
+    paths: list[Path], list_name: re.Pattern, line_form: re.Pattern, expected: str
+) -> Iterator[tuple[re.Match, re.Match, str]]:
+    """Yields the matches of the list's name and of the line, and `file:line`, for each line."""
     for path in paths:
-        match = _HMDB51_LIST.fullmatch(path.name)
-        for line_number, line in _read_lines(path).items() if match else ():
-            place = f"{path}:{line_number}"
-            parts = _HMDB51_LINE.fullmatch(line)
-            if parts is None:
+        of_list = list_name.fullmatch(path.name)
+        for number, line in _read_lines(path).items() if of_list else ():
+            place = f"{path}:{number}"
+            of_line = line_form.fullmatch(line)
+            if of_line is None:
                 raise ValueError(
-                    f"{place}: expected a video and 0 (not used), 1 (train) or 2 (test), such as "
-                    f"April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1. Received: {line!r}. Download "
-                    "the lists again."
+                    f"{place}: expected {expected}. Received: {line!r}. Download the lists again."
                 )
-            name, label = parts[1], match[1]
-            group = find_known_group(name, label)
-            yield int(match[2]), name, ListedVideo(label, _HMDB51_SPLITS[parts[2]], group, place)
+            yield of_list, of_line, place
 
 
 def _read_lines(path: Path) -> dict[int, str]:
