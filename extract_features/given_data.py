@@ -8,12 +8,12 @@ from absl import logging
 
 from extract_features.shared_files import join_shared_files
 from lrcn.common.alike_names import warn_of_alike
-from lrcn.common.clip import SPLITS, Clip, check_clips
+from lrcn.common.clip import Clip, check_clips
 from lrcn.common.discover import read_data
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
 from lrcn.common.manifest import find_class_names
-from lrcn.common.splits import count_splits, draw_splits
+from lrcn.common.splits import count_splits, describe_splits, draw_splits
 from lrcn.common.wording import name_count, name_some
 
 
@@ -147,9 +147,8 @@ def read_given_data(
 
 def _tell_of_splits(clips: list[Clip], *, are_drawn: bool) -> None:
     counts = count_splits(clips)
-    totals = [f"{sum(c[split] for c in counts.values())} {split}" for split in SPLITS]
     classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
-    logging.info("%s of %s: %s", name_count(len(clips), "clip"), classes, ", ".join(totals))
+    logging.info("%s of %s: %s", name_count(len(clips), "clip"), classes, describe_splits(clips))
     if are_drawn and len({clip.source_group for clip in clips}) == len(clips):
         logging.info(
             "No groups are known: splits are drawn clip by clip. Where several clips show one "

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.clip import SPLITS, Clip
+from lrcn.common.clip import Clip
 from lrcn.common.discover import read_data
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import read_manifest, write_manifests
 from lrcn.common.official_lists import find_official_clips, read_official_lists
-from lrcn.common.splits import draw_splits
+from lrcn.common.splits import describe_splits, draw_splits
 
 _NAMED = 3
 
@@ -65,9 +65,11 @@ def write_official_manifests(
 
 
 def _log_split(number: int, clips: list[Clip], missing: list[str], *, num_others: int) -> None:
-    counts = [f"{sum(x.split == split for x in clips)} {split}" for split in SPLITS]
     logging.info(
-        "split %d: %s; clips of --data that are not used: %d", number, ", ".join(counts), num_others
+        "split %d: %s; clips of --data that are not used: %d",
+        number,
+        describe_splits(clips),
+        num_others,
     )
     if missing:
         logging.warning(

@@ -100,6 +100,12 @@ def count_splits(clips: Iterable[Clip]) -> dict[str, dict[str, int]]:
     }
 
 
+def describe_splits(clips: Iterable[Clip]) -> str:
+    """Says how many clips are in each split."""
+    counts = collections.Counter(clip.split for clip in clips)
+    return ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+
+
 class _Draw:
     """The state of one draw.
 
