@@ -18,6 +18,7 @@ from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES, FrameCount, take_evenly
 from extract_features.worklist import Job
 from lrcn.common.clip_file import ClipWriter
+from lrcn.common.contract import Contract
 from lrcn.common.devices import has_gpu
 from lrcn.common.frame_selection import ALL_FRAMES
 from lrcn.common.unreadable import UnreadableClipError
@@ -61,41 +62,19 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     Returns:
         None if no frame could be read.
     """
-    contract, frames_per_batch = backbone.contract, backbone.frames_per_batch
-    views, image_size = VIEWS[contract.views], contract.image_size_px
+    contract = backbone.contract
     frames, decode_sec = _time_decoding(
-        jobs, views.find_resized_px(image_size), frames_per_batch * _BATCHES_MEASURED
+        jobs,
+        VIEWS[contract.views].find_resized_px(contract.image_size_px),
+        backbone.frames_per_batch * _BATCHES_MEASURED,
     )
     if not frames:
         return None
-    pixels = np.zeros((frames_per_batch * views.num_views, image_size, image_size, 3), np.uint8)
-    np.asarray(backbone.forward(pixels))  # the first call compiles
-    maps, start_sec = [], time.monotonic()
-    for start in range(0, len(frames), frames_per_batch):
-        batch = frames[start : start + frames_per_batch]
-        rows = np.stack([x for picture in batch for x in views.cut(picture, image_size)])
-        pixels[: len(rows)] = rows
-        batch_maps = np.asarray(backbone.forward(pixels)).reshape(-1, *contract.frame_shape)
-        maps.append(batch_maps[: len(batch)])
-    forward_sec = (time.monotonic() - start_sec) / (len(maps) * frames_per_batch)
-    with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
-        start_sec = time.monotonic()
-        with ClipWriter(
-            Path(folder) / "clip.h5",
-            clip_id="a measured clip",
-            contract=contract,
-            compression=compression,
-        ) as writer:
-            for batch in maps:
-                num_rows = len(batch)
-                writer.append(
-                    batch, frame_index=[0] * num_rows, timestamp_sec=[math.nan] * num_rows
-                )
-            size_bytes = writer.commit(jobs[0].source_stat)
-        write_sec = time.monotonic() - start_sec
+    maps, forward_sec = _time_forward(frames, backbone)
+    size_bytes, write_sec = _time_writing(maps, jobs[0], contract, compression)
     return Rates(
         decode_sec=decode_sec / len(frames),
-        forward_sec=forward_sec,
+        forward_sec=forward_sec / (len(maps) * backbone.frames_per_batch),
         write_sec=write_sec / len(frames),
         stored_bytes=max(0, size_bytes - CLIP_OVERHEAD_BYTES) / len(frames),
     )
@@ -145,3 +124,35 @@ def _time_decoding(
             read_parts = threads.map(read, decoders, parts, itertools.repeat(count))
             frames = list(itertools.chain.from_iterable(read_parts))
         return frames, time.monotonic() - start_sec
+
+
+def _time_forward(frames: list[np.ndarray], backbone: Backbone) -> tuple[list[np.ndarray], float]:
+    """Returns the feature maps of full batches and a last one, and the seconds that they took."""
+    contract, frames_per_batch = backbone.contract, backbone.frames_per_batch
+    views, image_size = VIEWS[contract.views], contract.image_size_px
+    pixels = np.zeros((frames_per_batch * views.num_views, image_size, image_size, 3), np.uint8)
+    np.asarray(backbone.forward(pixels))  # the first call compiles
+    maps, start_sec = [], time.monotonic()
+    for start in range(0, len(frames), frames_per_batch):
+        batch = frames[start : start + frames_per_batch]
+        rows = np.stack([x for picture in batch for x in views.cut(picture, image_size)])
+        pixels[: len(rows)] = rows
+        batch_maps = np.asarray(backbone.forward(pixels)).reshape(-1, *contract.frame_shape)
+        maps.append(batch_maps[: len(batch)])
+    return maps, time.monotonic() - start_sec
+
+
+def _time_writing(
+    maps: list[np.ndarray], job: Job, contract: Contract, compression: str
+) -> tuple[int, float]:
+    """Writes the feature maps as one clip; returns its bytes, and the seconds that it took."""
+    with tempfile.TemporaryDirectory(prefix="lrcn-plan-") as folder:
+        path, start_sec = Path(folder) / "clip.h5", time.monotonic()
+        with ClipWriter(
+            path, clip_id="a measured clip", contract=contract, compression=compression
+        ) as writer:
+            for batch in maps:
+                nans = [math.nan] * len(batch)
+                writer.append(batch, frame_index=[0] * len(batch), timestamp_sec=nans)
+            size_bytes = writer.commit(job.source_stat)
+        return size_bytes, time.monotonic() - start_sec
