@@ -42,17 +42,15 @@ def build_vgg16(*, weights: str, cut: str, image_size: int, compute_dtype: str =
     """
     _check_cut(cut, image_size)
     needs_classifier = cut in _CLASSIFIER_CUTS
-    arguments = {
-        "include_top": needs_classifier,
-        "input_shape": (image_size, image_size, 3),
-    }
+    arguments = {"include_top": needs_classifier, "input_shape": (image_size, image_size, 3)}
+    dtype_policy = f"mixed_{compute_dtype}"
     if compute_dtype == "float32":
+        dtype_policy = "float32"
         # In a process of somebody else's too: caches of CPU and GPU may have one contract.
         tf.config.experimental.enable_tensor_float_32_execution(False)
     # All weights are loaded, so Keras need not draw any: of fc1 and fc2 that takes seconds.
     undrawn = keras.saving.custom_object_scope({"glorot_uniform": keras.initializers.Zeros})
-    mixed = compute_dtype != "float32"
-    with set_keras(f"mixed_{compute_dtype}" if mixed else "float32"), undrawn:
+    with set_keras(dtype_policy), undrawn:
         if weights == "imagenet":
             vgg16 = build_with_imagenet_weights(arguments)
         else:
