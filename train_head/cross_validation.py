@@ -36,24 +36,26 @@ def find_manifests(named: Sequence[str]) -> list[Path]:
     """
     paths = []
     for name in named:
-        found = [Path(name)]
-        if name and found[0].is_dir():
-            found = [Path(name) / x for x in list_final_names(Path(name))]
-            found = [path for path in found if path.suffix.lower() == ".csv"]
-            if not found:
-                raise ValueError(
-                    f"--manifests: {name}: expected .csv files in this folder. Received: none. "
-                    "Name another, or the manifests themselves."
-                )
-            unwritten = sorted(path for path in found if not os.path.lexists(path))
-            if unwritten:
-                raise FileNotFoundError(
-                    f"{unwritten[0]}: expected a manifest. Received: a hidden file of its name and "
-                    ".tmp, as the command that writes it was stopped. Run that command again, or "
-                    "delete the hidden file if these manifests are all without it."
-                )
-        paths += sorted(found, key=lambda path: natural_key(path.name))
+        paths += _list_manifests(name) if name and Path(name).is_dir() else [Path(name)]
     return paths
+
+
+def _list_manifests(folder: str) -> list[Path]:
+    found = [Path(folder) / name for name in list_final_names(Path(folder))]
+    found = [path for path in found if path.suffix.lower() == ".csv"]
+    if not found:
+        raise ValueError(
+            f"--manifests: {folder}: expected .csv files in this folder. Received: none. Name "
+            "another, or the manifests themselves."
+        )
+    unwritten = sorted(path for path in found if not os.path.lexists(path))
+    if unwritten:
+        raise FileNotFoundError(
+            f"{unwritten[0]}: expected a manifest. Received: a hidden file of its name and .tmp, "
+            "as the command that writes it was stopped. Run that command again, or delete the "
+            "hidden file if these manifests are all without it."
+        )
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def cross_validate(
