@@ -163,9 +163,9 @@ def _train_runs(
     """Trains and scores the runs that have not ended, and logs the time left after each."""
     durations_sec: dict[str, list[float]] = {}
     left = [key for key, run in runs.items() if not _is_scored(run, data.cache, split)]
-    for key, run in runs.items():
+    for number, (key, run) in enumerate(runs.items(), start=1):
         start_sec = time.monotonic()
-        logging.info("%s, seed %d (%d of %d)", *key, 1 + list(runs).index(key), len(runs))
+        logging.info("%s, seed %d (%d of %d)", *key, number, len(runs))
         check_unchanged(clips, read_run_clips(data), where=data.manifest_path)
         # A run that has ended is checked to be one of these settings and clips.
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)

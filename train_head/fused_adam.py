@@ -1,9 +1,6 @@
 """Adam whose update is one pass over the weights; clipping and loss scaling of all optimizers."""
 
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.layers import keras
-
-tf = import_tensorflow()
+from train_head.layers import keras, tf
 
 
 class _ClipSum:
