@@ -28,7 +28,7 @@ _THRESHOLD = flags.DEFINE_float(
 
 def main() -> int:
     from lrcn.common.atomic_file import check_can_write
-    from lrcn.common.cache_lock import remove_empty
+    from lrcn.common.made_folders import find_missing, remove_empty
     from lrcn.common.run_dir import check_output_dir, write_json
     from train_head.audit_text import format_audit
     from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
@@ -37,7 +37,7 @@ def main() -> int:
     path = check_output_dir(_OUTPUT_DIR.value) / "audit.json"
     cache = cache_flag.read_named_cache()
     manifest_path = manifest_flag.read_manifest_path()
-    made = [folder for folder in path.parents if not folder.exists()]
+    made = find_missing(path.parent)
     try:
         # Before all clips are compared: where it cannot be written, nobody waits for that.
         path.parent.mkdir(parents=True, exist_ok=True)

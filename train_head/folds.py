@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 
-from lrcn.common.cache_lock import remove_empty
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.made_folders import find_missing, remove_empty
 from lrcn.common.manifest import read_manifest, write_manifests
 from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count, name_some
@@ -48,7 +48,7 @@ def write_folds(
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
     fold_of = {output_dir / f"fold_{i + 1}.csv": fold for i, fold in enumerate(folds)}
     missing = {}
-    made = [path for path in (output_dir, *output_dir.parents) if not path.exists()]
+    made = find_missing(output_dir)
     # Of two that begin at once, each would find none, and write its own over the other's.
     with lock_run(RunDir(output_dir)):
         for path, fold in fold_of.items():

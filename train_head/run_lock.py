@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from lrcn.common.cache_lock import remove_empty
+from lrcn.common.made_folders import find_missing, remove_empty
 from lrcn.common.run_dir import RunDir
 
 
@@ -20,7 +20,7 @@ def lock_run(run: RunDir, *, waits: bool = False) -> Iterator[None]:
     Raises:
         RuntimeError: If another process has it, and nobody `waits`.
     """
-    made = [path for path in (run.path, *run.path.parents) if not path.exists()]
+    made = find_missing(run.path)
     folder = _open_locked(run.path, waits=waits)
     try:
         yield

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lrcn.common.atomic_file import make_temporary_path, name_file
+from lrcn.common.made_folders import find_missing, remove_empty
 
 _LOCK_NAME = ".lock"
 _NUM_PLACES = 1 << 48
@@ -98,7 +99,7 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
         raise NotADirectoryError(
             f"{cache_dir}: expected a folder, received a file. Name another --cache_dir."
         )
-    made = [path for path in (cache_dir, *cache_dir.parents) if not path.exists()]
+    made = find_missing(cache_dir)
     with _open_locked(cache_dir, shard) as file:
         if _holds_cache(cache_dir):  # else the folder may be somebody's own
             _remove_half_written_clips(cache_dir / "clips", shard)
@@ -107,13 +108,6 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
         finally:
             if not _holds_cache(cache_dir):
                 _remove_lock(file, made)
-
-
-def remove_empty(folders: list[Path]) -> None:
-    """Removes folders, each in the next one, up to the first that holds something."""
-    with contextlib.suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
 
 
 def _holds_cache(cache_dir: Path) -> bool:
