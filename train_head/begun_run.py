@@ -13,7 +13,8 @@ from lrcn.common.manifest import write_class_names, write_manifest
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
 from train_head.frame_labels import FrameLabels, format_frame_labels
-from train_head.provenance import digest_run_sources, list_versions
+from train_head.provenance import list_versions
+from train_head.run_sources import digest_run_sources
 
 
 class BegunRun:

@@ -18,10 +18,11 @@ from train_head.frame_prediction_file import write_frame_predictions
 from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
-from train_head.provenance import find_git_commit, list_versions, warn_of_other_data
+from train_head.provenance import find_git_commit, list_versions
 from train_head.run_clips import check_cached
 from train_head.run_lock import lock_run
 from train_head.run_model import check_model_version, load_model, read_model_version
+from train_head.run_sources import warn_of_other_data
 
 
 def evaluate_run(

@@ -10,7 +10,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.prediction_file import Predictions, read_run_predictions
-from train_head.provenance import warn_of_other_data
+from train_head.run_sources import warn_of_other_data
 
 
 def find_held_out(clips: Iterable[Clip]) -> str | None:

@@ -15,9 +15,9 @@ from train_head.begun_run import BegunRun
 from train_head.config import TrainConfig, read_config
 from train_head.frame_labels import FrameLabels, format_frame_labels, read_frame_labels
 from train_head.label_coverage import check_trainable
-from train_head.provenance import has_other_sources
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
+from train_head.run_sources import has_other_sources
 from train_head.training_data import TrainingData
 
 NAME_ANOTHER = (
