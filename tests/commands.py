@@ -70,6 +70,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def read_clip_rows(path: Path) -> dict[str, dict[str, str]]:
+    """Reads a CSV file with a row for each clip."""
+    return {row["clip_id"]: row for row in read_rows(path)}
+
+
 def read_failures(cache_dir: Path) -> dict[str, str]:
     """Reads the clips that a cache lists as failed: {clip_id: reason}."""
     return {row["clip_id"]: row["reason"] for row in read_rows(cache_dir / "failures.csv")}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from small_data import write_cache
+from small_labels import write_csv
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
@@ -49,11 +50,9 @@ def write_walks(folder: Path) -> tuple[FeatureCache, Path]:
     cache = write_cache(
         folder / "cache", {clip: maps for clip, (maps, _) in walks.items()}, fps=FPS
     )
-    lines = ["clip_id,start_sec,end_sec,label"]
+    lines = []
     for clip, (_, class_ids) in walks.items():
         for t, class_id in enumerate(class_ids):
             if class_id != UNLABELLED:
                 lines.append(f"{clip.clip_id},{t / FPS},{(t + 1) / FPS},{NAMES[class_id]}")
-    path = folder / "labels.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return cache, path
+    return cache, write_csv(folder, *lines)

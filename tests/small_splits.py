@@ -16,6 +16,13 @@ def write_pairs(folder, num_pairs):
     return write_cache(folder, features)
 
 
+def write_swapped(clips, path):
+    """Writes clips to a manifest, those of val for test and the other way around."""
+    swapped = {"train": "train", "val": "test", "test": "val"}
+    write_manifest(path, [dataclasses.replace(clip, split=swapped[clip.split]) for clip in clips])
+    return path
+
+
 def write_splits(cache, path, *, test, val=(), change=None):
     """Writes the cache's clips with the given groups held out, and without the groups' names."""
     split_of = {f"train_{i}": "test" for i in test} | {f"train_{i}": "val" for i in val}

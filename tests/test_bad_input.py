@@ -3,11 +3,9 @@
 import os
 import shutil
 
-import av
-import numpy as np
 from commands import SMALL_BACKBONE, read_failures, run_program
 from media import make_numbered_frames, write_frame_folder
-from video_data import cut, make_noise
+from video_data import cut, make_noise, write_song
 
 from lrcn.common.manifest import read_manifest
 
@@ -31,15 +29,6 @@ def write_clips(folder):
         for i in range(2):
             write_frame_folder(folder / label / f"clip_{i}", make_numbered_frames(2))
     return folder
-
-
-def write_sound(path):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=8000)
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
-        sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
-        container.mux(stream.encode(None))
 
 
 def test_an_empty_folder(tmp_path):
@@ -71,7 +60,7 @@ def test_clips_that_cannot_be_read_are_listed_and_the_rest_goes_on(tmp_path):
     cut(folder / "1.jpg", 0.5)
     (data / "walk" / "text.mp4").write_text("I am no video.")
     (data / "walk" / "zero.mp4").touch()
-    write_sound(data / "walk" / "sound.mp4")
+    write_song(data / "walk" / "sound.mp4")
     os.symlink(data / "gone.mp4", data / "walk" / "broken_link.mp4")
 
     status, log = extract(data, cache_dir)

@@ -18,8 +18,9 @@ from small_comparison import (
     write_finished_run,
 )
 from small_data import make_config
+from small_splits import write_swapped
 
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.comparison import MODELS, compare_models
@@ -146,10 +147,8 @@ def test_models_differ_from_the_gru_in_what_their_titles_say():
 
 def test_other_splits_of_the_cache_are_compared_on(folder):
     cache, path = read_cache(folder / "cache"), folder / "split_1.csv"
-    clips = read_manifest(cache.manifest_path)
-    swap = {"test": "val", "val": "test", "train": "train"}
-    clips = [dataclasses.replace(clip, split=swap[clip.split]) for clip in clips[:-1]]
-    write_manifest(path, clips)
+    write_swapped(read_manifest(cache.manifest_path)[:-1], path)
+    clips = read_manifest(path)
     for model in MODELS:
         if not model.needs_positions:
             write_finished_run(

@@ -1,30 +1,11 @@
 """Files without pictures that move: each is an error that says what they are."""
 
 import av
-import numpy as np
 import pytest
 from media import decode
-from video_data import make_noise
+from video_data import write_song
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
-
-
-def write_song(path, *, has_cover):
-    with av.open(str(path), "w") as container:
-        audio = container.add_stream("aac", rate=8000, layout="mono")
-        if has_cover:
-            cover = container.add_stream("png", rate=1)
-            cover.width = cover.height = 64
-            cover.pix_fmt = "rgb24"
-            cover.disposition = av.stream.Disposition.attached_pic
-            picture = av.VideoFrame.from_ndarray(make_noise(1)[0], format="rgb24")
-            container.mux(cover.encode(picture))
-            container.mux(cover.encode(None))
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 8000
-        container.mux(audio.encode(frame))
-        container.mux(audio.encode(None))
-    return path
 
 
 @pytest.mark.parametrize("has_cover", [False, True])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from commands import ROOT
 from small_data import make_config, make_ramps, train, write_cache
+from small_labels import FRAME_COLUMNS, write_csv
 
 from lrcn.common import devices
 from lrcn.common.devices import make_strategy
@@ -104,11 +105,10 @@ def test_two_devices_train_like_one(tmp_path):
         del features[next(clip for clip in features if clip.clip_id == last)]
     cache = write_cache(tmp_path / "cache", features)
     # Of unlike numbers of frames in each clip, so that no device has its share of them.
-    labels_path = tmp_path / "labels.csv"
-    lines = ["clip_id,start_frame,end_frame,label"]
+    lines = []
     for i, clip in enumerate(features):
         lines += [f"{clip.clip_id},0,{1 + i % 4},first", f"{clip.clip_id},4,9,then"]
-    labels_path.write_text("\n".join(lines) + "\n")
+    labels_path = write_csv(tmp_path, *lines, columns=FRAME_COLUMNS)
     names = ("one", "two", "one_frames", "two_frames")
     runs = {name: RunDir(tmp_path / name) for name in names}
     paths = (cache.cache_dir, runs["two"].path, runs["two_frames"].path, labels_path)

@@ -1,6 +1,5 @@
 """Tests fine-tuning: two phases, one run."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -15,9 +14,11 @@ from small_data import (
     make_config,
     train,
 )
+from small_labels import FRAME_COLUMNS, write_csv
+from small_splits import write_swapped
 from small_vgg16 import build_vgg16
 
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.config import FineTuneConfig, TrainConfig, read_config
@@ -80,9 +81,7 @@ def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir)
 def test_splits_that_change_as_it_starts_are_those_of_neither_phase(block4_dir, tmp_path):
     cache, run = copy_cache(read_cache(block4_dir), tmp_path / "cache"), RunDir(tmp_path / "run")
     clips = read_manifest(cache.manifest_path)
-    swapped = {"train": "train", "val": "test", "test": "val"}
-    other = tmp_path / "other.csv"
-    write_manifest(other, [dataclasses.replace(x, split=swapped[x.split]) for x in clips])
+    other = write_swapped(clips, tmp_path / "other.csv")
     program = (
         "import os, runpy, sys\n"
         "def draw_anew(event, names):\n"
@@ -191,11 +190,10 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(
 
 def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path):
     cache = read_cache(block4_dir)
-    labels_path = tmp_path / "labels.csv"
-    lines = ["clip_id,start_frame,end_frame,label"]
+    lines = []
     for clip in read_manifest(cache.manifest_path):
         lines += [f"{clip.clip_id},0,2,early", f"{clip.clip_id},3,99,late"]
-    labels_path.write_text("\n".join(lines) + "\n")
+    labels_path = write_csv(tmp_path, *lines, columns=FRAME_COLUMNS)
     settings = {"labels": "frame", "epochs": 1, "tune_epochs": 1}
     run = fine_tune(cache, tmp_path / "run", frame_labels_path=labels_path, **settings)
     head_labels_path = RunDir(run.head_path).frame_labels_path

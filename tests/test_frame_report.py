@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from refusals import refusal
 from small_data import train, write_cache
+from small_labels import FRAME_COLUMNS, write_csv
 
 from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipClock
@@ -32,7 +33,7 @@ def run_and_cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frames")
     random = np.random.RandomState(0)
     names = {"train": ["a", "b"], "val": ["c"], "test": [HOSTILE_CLIP, "d"]}
-    features, lines = {}, ["clip_id,start_sec,end_sec,label"]
+    features, lines = {}, []
     for split, clip_ids in names.items():
         for i, clip_id in enumerate(clip_ids):
             features[Clip(clip_id, clip_id, "x", split, f"{split}{i}")] = random.normal(
@@ -40,9 +41,8 @@ def run_and_cache(tmp_path_factory):
             )
             lines += [f"{clip_id},0,0.4,{HOSTILE_CLASS}", f"{clip_id},0.5,1,calm"]
     cache = write_cache(folder / "cache", features, fps=10)
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     settings = {"labels": "frame", "sequence": "ragged", "rnn": "gru", "epochs": 2}
-    run = train(cache, folder / "run", frame_labels_path=folder / "labels.csv", **settings)
+    run = train(cache, folder / "run", frame_labels_path=write_csv(folder, *lines), **settings)
     write_report(run, cache)
     return run, cache
 
@@ -107,16 +107,16 @@ def test_frames_that_were_sorted_are_no_report(run_and_cache):
 
 
 def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
-    num_classes, lines = 120, ["clip_id,start_frame,end_frame,label"]
+    num_classes, lines = 120, []
     clips = [Clip("a", "a", "x", "train")]
     clips += [Clip(f"b/{i}", f"b/{i}", "x", "val") for i in range(41)]
     for clip in clips:
         lines += [f"{clip.clip_id},{t},{t + 1},class {t}" for t in range(num_classes)]
     # All frames are alike, so that all have one answer.
     cache = write_cache(tmp_path / "cache", {clip: np.ones((num_classes, 2)) for clip in clips})
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    labels_path = write_csv(tmp_path, *lines, columns=FRAME_COLUMNS)
     settings = {"labels": "frame", "sequence": "ragged", "epochs": 1}
-    run = train(cache, tmp_path / "run", frame_labels_path=tmp_path / "labels.csv", **settings)
+    run = train(cache, tmp_path / "run", frame_labels_path=labels_path, **settings)
     write_report(run, cache)
     text = run.report_path.read_text(encoding="utf-8")
     assert '<table class="matrix">' not in text

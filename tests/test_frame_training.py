@@ -1,6 +1,5 @@
 """Tests heads that label every frame: what is learnt, and that it is told right."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -10,6 +9,7 @@ from commands import SMALL_HEAD, read_rows, run_program
 from frame_data import NAMES, make_walks
 from refusals import refusal
 from small_data import assert_equal_training, interrupt_after_epoch_2, make_config
+from small_splits import write_swapped
 
 from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
 from lrcn.common.open_cache import read_cache
@@ -183,10 +183,8 @@ def test_new_clips_get_the_answers_of_evaluation(cache_dir, clips_dir, tmp_path)
 def test_scores_of_several_splits_are_averaged(walks, tmp_path):
     cache, labels_path = walks
     clips = read_manifest(cache.manifest_path)
-    swapped = {"train": "train", "val": "test", "test": "val"}
-    paths = [tmp_path / "first.csv", tmp_path / "second.csv"]
+    paths = [tmp_path / "first.csv", write_swapped(clips, tmp_path / "second.csv")]
     write_manifest(paths[0], clips)
-    write_manifest(paths[1], [dataclasses.replace(x, split=swapped[x.split]) for x in clips])
     config = make_config(**LEARNING, rnn="none", epochs=1)
     how = {"manifest_paths": paths, "output_dir": tmp_path / "runs", "checkpoint_sec": 60}
     content = cross_validate(config, TrainingData(cache, frame_labels_path=labels_path), **how)

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from commands import read_rows
+from commands import read_clip_rows
 from small_data import make_config, make_ramps, train, write_cache
 
 from lrcn.common.clip import Clip
@@ -119,10 +119,6 @@ def test_statistics_are_those_of_all_views(tmp_path):
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-6)
 
 
-def read_predictions(path):
-    return {row["clip_id"]: row for row in read_rows(path)}
-
-
 def test_evaluation_averages_the_probabilities_over_views(tmp_path):
     clips = {**make_two_views("train", 4), **make_two_views("test", 4)}
     cache = write_cache(tmp_path / "cache", clips, views="flip")
@@ -134,7 +130,7 @@ def test_evaluation_averages_the_probabilities_over_views(tmp_path):
         how = {"first_view_only": first_view_only}
         scores = evaluate_run(run, cache, split="test", **how)
         assert (scores["num_clips"], scores["provenance"]["views"]) == (8, num_views)
-        rows = read_predictions(run.predictions_path("test", **how))
+        rows = read_clip_rows(run.predictions_path("test", **how))
         assert len(rows) == 8
         for clip_id, row in rows.items():
             views = [cache.read_clip(clip_id, view=v).feature_maps for v in range(num_views)]

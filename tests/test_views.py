@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import small_extraction
-from commands import SMALL_HEAD, read_rows, run_program
+from commands import SMALL_HEAD, read_clip_rows, read_rows, run_program
 from media import write_frame_folder
 from PIL import Image, ImageOps
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS
@@ -221,10 +221,6 @@ def test_a_view_that_is_damaged_or_not_there_is_found(flip_dir, tmp_path):
     assert found == [("damaged", "ahead/clip_1"), ("damaged", "mirrored/clip_0")]
 
 
-def read_predictions(path):
-    return {row["clip_id"]: row for row in read_rows(path)}
-
-
 def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
     run = RunDir(tmp_path / "run")
     flags = (f"--run_dir={run.path}", f"--cache_dir={flip_dir}")
@@ -233,7 +229,7 @@ def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
     held_out = [clip for clip in clips.values() if clip.split == "test"]
     assert f"of {len(held_out)} test clips" in done.stdout
     assert read_json(run.metrics_path("test"))["provenance"]["views"] == 2
-    of_all = read_predictions(run.predictions_path("test"))
+    of_all = read_clip_rows(run.predictions_path("test"))
     assert of_all.keys() == {clip.clip_id for clip in held_out}
 
     output = tmp_path / "new.csv"
@@ -245,6 +241,6 @@ def test_train_evaluate_and_predict_with_views(data, flip_dir, tmp_path):
 
     evaluate_run(run, read_cache(flip_dir), split="test", first_view_only=True)
     assert read_json(run.metrics_path("test", first_view_only=True))["provenance"]["views"] == 1
-    of_first = read_predictions(run.predictions_path("test", first_view_only=True))
+    of_first = read_clip_rows(run.predictions_path("test", first_view_only=True))
     moved = [abs(float(of_all[x]["ahead"]) - float(of_first[x]["ahead"])) for x in of_all]
     assert max(moved) > 1e-3

@@ -51,6 +51,25 @@ def write_motion_jpeg(path, picture, *, orientation):
     return path
 
 
+def write_song(path, *, has_cover=False):
+    """Writes a file of sound, and with a cover of a picture that is no video."""
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("aac", rate=8000, layout="mono")
+        if has_cover:
+            cover = container.add_stream("png", rate=1)
+            cover.width = cover.height = 64
+            cover.pix_fmt = "rgb24"
+            cover.disposition = av.stream.Disposition.attached_pic
+            picture = av.VideoFrame.from_ndarray(make_noise(1)[0], format="rgb24")
+            container.mux(cover.encode(picture))
+            container.mux(cover.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path
+
+
 def cut(path, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
