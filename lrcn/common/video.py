@@ -121,14 +121,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             if strict:
                 stream.codec_context.options = {"err_detect": "explode"}
             clock = Clock(container, stream)
-            if seek_sec > 0 and not clock.knows_start:
-                return
-            if seek_sec > 0:
-                seek_pts = stream.start_time + int(seek_sec / stream.time_base)
-                try:
-                    container.seek(seek_pts, stream=stream)
-                except av.error.FFmpegError:  # Behind the end, or no index: try further ahead.
-                    return
+            if seek_sec > 0 and not (clock.knows_start and _seek(container, stream, seek_sec)):
+                return  # to try further ahead
             stated = find_stated_duration(container, stream)
             packets = _iter_packets(container, stream, clock, with_others=stated.is_of_file)
             frames = _iter_av_frames(packets, stream, strict=strict, sought=seek_sec > 0)
@@ -156,6 +150,15 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
         raise UnreadableClipError(
             f"{path}: expected a whole video, but it ended {reached}: {reason}. {remedy}"
         ) from error
+
+
+def _seek(container: av.container.InputContainer, stream: av.VideoStream, seek_sec: float) -> bool:
+    """Goes to near a time; returns whether it could: not behind the end, nor without an index."""
+    try:
+        container.seek(stream.start_time + int(seek_sec / stream.time_base), stream=stream)
+    except av.error.FFmpegError:
+        return False
+    return True
 
 
 def _iter_packets(

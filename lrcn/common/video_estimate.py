@@ -29,23 +29,7 @@ def estimate_num_frames(
     """
     try:
         with av.open(f"file:{path}", metadata_errors="replace") as container:
-            stream = find_stream(container, path)
-            rate_fps = float(stream.average_rate or 0) or DEFAULT_RATE_FPS
-            # A header may state anything; a frame takes a byte at least.
-            num_frames = min(stream.frames, container.size)
-            if not num_frames:
-                duration_sec = find_stated_duration(container, stream).sec
-                duration_sec = duration_sec or (container.duration or 0) / av.time_base
-                packets = []
-                if rate_fps > _HIGH_RATE_FPS or not duration_sec:
-                    packets = itertools.islice(container.demux(stream), _NUM_PACKETS)
-                    packets = [packet for packet in packets if packet.size]
-                if rate_fps > _HIGH_RATE_FPS:
-                    rate_fps = _find_rate(packets) or rate_fps
-                num_frames = min(round(duration_sec * rate_fps), container.size)
-            if not num_frames:
-                num_bytes = sum(packet.size for packet in packets)
-                num_frames = round(container.size * len(packets) / max(1, num_bytes))
+            num_frames, rate_fps = _estimate_whole(container, find_stream(container, path))
     except av.error.FFmpegError as error:
         raise_if_machine_lacks(error)
         raise UnreadableClipError(
@@ -55,6 +39,30 @@ def estimate_num_frames(
     first = 0 if start_sec is None else round(start_sec * rate_fps)
     last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
     return max(1, last - first), rate_fps
+
+
+def _estimate_whole(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> tuple[int, float]:
+    """Estimates the frames of the whole video, and the frames a second."""
+    rate_fps = float(stream.average_rate or 0) or DEFAULT_RATE_FPS
+    # A header may state anything; a frame takes a byte at least.
+    num_frames = min(stream.frames, container.size)
+    if num_frames:
+        return num_frames, rate_fps
+    duration_sec = find_stated_duration(container, stream).sec
+    duration_sec = duration_sec or (container.duration or 0) / av.time_base
+    packets = []
+    if rate_fps > _HIGH_RATE_FPS or not duration_sec:
+        packets = itertools.islice(container.demux(stream), _NUM_PACKETS)
+        packets = [packet for packet in packets if packet.size]
+    if rate_fps > _HIGH_RATE_FPS:
+        rate_fps = _find_rate(packets) or rate_fps
+    num_frames = min(round(duration_sec * rate_fps), container.size)
+    if not num_frames:
+        num_bytes = sum(packet.size for packet in packets)
+        num_frames = round(container.size * len(packets) / max(1, num_bytes))
+    return num_frames, rate_fps
 
 
 def _find_rate(packets: list[av.Packet]) -> float:
