@@ -139,23 +139,27 @@ def find_clips(folder: Path) -> list[Clip]:
             class_folders.append(f"{name}/{class_name}")
             split = _SPLIT_OF_FOLDER[name.lower()]
             clips += _find_class_clips(folder, class_folders[-1], passed_over, split=split)
-    if not clips and _has_image(files):
-        raise ValueError(
-            f"{folder}: expected a folder of classes, received images, the frames of one clip. "
-            f"Give the folder two levels above:{_EXPECTED_TREE}"
-        )
     if not clips:
-        told = f" {_tell_of_passed_over(passed_over)}." if passed_over else ""
-        raise ValueError(
-            f"{folder}: expected clips in class folders, found none.{told} Arrange them so, or "
-            f"give a .csv manifest:{_EXPECTED_TREE}"
-        )
+        _refuse_empty(folder, files, passed_over)
     classes_with_clips = {clip.path.rpartition("/")[0] for clip in clips}
     _warn_of_empty_classes(folder, [x for x in class_folders if x not in classes_with_clips])
     if passed_over:
         logging.warning("%s: %s", folder, _tell_of_passed_over(passed_over))
     check_clips(clips, places=[str(folder / clip.path) for clip in clips])
     return clips
+
+
+def _refuse_empty(folder: Path, files: list[str], passed_over: list[str]) -> None:
+    if _has_image(files):
+        raise ValueError(
+            f"{folder}: expected a folder of classes, received images, the frames of one clip. "
+            f"Give the folder two levels above:{_EXPECTED_TREE}"
+        )
+    told = f" {_tell_of_passed_over(passed_over)}." if passed_over else ""
+    raise ValueError(
+        f"{folder}: expected clips in class folders, found none.{told} Arrange them so, or give a "
+        f".csv manifest:{_EXPECTED_TREE}"
+    )
 
 
 def _tell_of_passed_over(names: list[str]) -> str:
