@@ -92,6 +92,26 @@ def run_program(
         app.run(run_main, flags_parser=parse_flags)
 
 
+def check_output(path: str) -> Path:
+    """Checks that `--output` names a new file in a folder, before there is anything to write.
+
+    Raises:
+        ValueError: If something is there.
+        NotADirectoryError: If its folder is not there.
+        PermissionError: If files cannot be made in it.
+    """
+    output = Path(path)
+    if output.exists():
+        raise ValueError(f"{output}: exists already. Name another --output, or remove it.")
+    if not output.parent.is_dir():
+        raise NotADirectoryError(
+            f"{output}: expected --output in a folder that exists. Make the folder, or name "
+            "another."
+        )
+    check_can_write(output.parent)
+    return output
+
+
 @contextlib.contextmanager
 def _end_with_reader() -> Iterator[None]:
     """Ends without a word where the reader of stdout, such as `head`, has enough.
@@ -135,26 +155,6 @@ def _exit_with_error(error: Exception) -> None:
         raise error
     print(f"error: {message}", file=sys.stderr)
     _exit_at_once(1)
-
-
-def check_output(path: str) -> Path:
-    """Checks that `--output` names a new file in a folder, before there is anything to write.
-
-    Raises:
-        ValueError: If something is there.
-        NotADirectoryError: If its folder is not there.
-        PermissionError: If files cannot be made in it.
-    """
-    output = Path(path)
-    if output.exists():
-        raise ValueError(f"{output}: exists already. Name another --output, or remove it.")
-    if not output.parent.is_dir():
-        raise NotADirectoryError(
-            f"{output}: expected --output in a folder that exists. Make the folder, or name "
-            "another."
-        )
-    check_can_write(output.parent)
-    return output
 
 
 def _exit_interrupted() -> None:
