@@ -51,7 +51,7 @@ _TOP = flags.DEFINE_integer(
 )
 
 
-def main(arguments: list[str]) -> int:
+def _check_command(arguments: list[str]) -> None:
     if not arguments:
         raise ValueError(
             "Expected videos or frame folders as arguments, or features where the run was trained "
@@ -66,8 +66,28 @@ def main(arguments: list[str]) -> int:
             f"Received: --windows={_WINDOWS.value}. Leave one of the two out."
         )
 
-    from lrcn.common.run_dir import RunDir
+
+def _start_explaining(predictor, contract, sources: list[Path]):
+    """Returns a function from a prediction, and its number, to whether it could be explained."""
     from lrcn.common.views import VIEWS
+    from train_head.explanation import Explainer
+    from train_head.explanation_files import ExplanationFolder
+
+    explainer = Explainer(predictor.head)
+    views = None if contract.is_imported else VIEWS[contract.views]
+    folder = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
+
+    def explain(number: int, prediction) -> bool:
+        explanation = explainer.explain(prediction.sequences)
+        return folder.write(number, explanation, class_names=predictor.class_names)
+
+    return explain
+
+
+def main(arguments: list[str]) -> int:
+    _check_command(arguments)
+
+    from lrcn.common.run_dir import RunDir
     from train_head.prediction import Predictor
     from train_head.prediction_output import format_prediction, open_prediction_csv
     from train_head.prediction_sources import find_sources
@@ -77,22 +97,19 @@ def main(arguments: list[str]) -> int:
     contract = run.read_contract()
     sources = find_sources(arguments, are_features=contract.is_imported)
     if _EXPLAIN.value is not None:
-        from train_head.explanation import Explainer, check_explainable
-        from train_head.explanation_files import ExplanationFolder
+        from train_head.explanation import check_explainable
 
         check_explainable(run)
     predictor = Predictor(run, weights=_WEIGHTS.value, num_windows=_WINDOWS.value)
-    explainer = None
     names = pad_names([escape_control(str(source)) for source in sources])
     open_csv = open_prediction_csv(
         _OUTPUT.value, predictor.class_names, labels_frames=predictor.labels_frames
     )
     with open_csv as write_rows:
+        explain = None
         if _EXPLAIN.value is not None:
-            explainer = Explainer(predictor.head)
-            views = None if contract.is_imported else VIEWS[contract.views]
-            # Made once all is well, and --output is there, which may be one of its files.
-            explanations = ExplanationFolder(Path(_EXPLAIN.value), sources, views=views)
+            # Once all is well, and --output is there, which may be one of the files.
+            explain = _start_explaining(predictor, contract, sources)
         unreadable, has_failed = [], False
         for number, prediction in enumerate(predictor.predict_clips(sources)):
             write_rows(prediction)
@@ -102,11 +119,8 @@ def main(arguments: list[str]) -> int:
                 continue
             for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
                 print(f"{names[number]}   {shown}", flush=True)
-            if explainer is not None:
-                explanation = explainer.explain(prediction.sequences)
-                has_failed |= not explanations.write(
-                    number, explanation, class_names=predictor.class_names
-                )
+            if explain is not None:
+                has_failed |= not explain(number, prediction)
     if _OUTPUT.value is not None:
         logging.info("Written: %s", _OUTPUT.value)
     if unreadable:  # told above, from where hundreds of others may have driven it
