@@ -53,17 +53,8 @@ class ExplanationFolder:
             )
         self._views = views
         self._sources = sources
-        self._paths = []
-        seen = set()
-        for source in sources:
-            name = first = _make_file_name(source)
-            number = 1
-            # Case is what file systems may ignore.
-            while name.casefold() in seen:
-                number += 1
-                name = f"{first}_{number}"
-            seen.add(name.casefold())
-            self._paths.append((folder / f"{name}.csv", folder / f"{name}.png"))
+        names = _make_file_names(sources)
+        self._paths = [(folder / f"{name}.csv", folder / f"{name}.png") for name in names]
         for path in (path for pair in self._paths for path in pair):
             if path.exists():
                 raise ValueError(
@@ -132,6 +123,20 @@ def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -
                     *(f"{p:.6f}" for p in explanation.probabilities[t]),
                 ]
             )
+
+
+def _make_file_names(sources: list[Path]) -> list[str]:
+    """Names files after clips, each otherwise; case is what file systems may ignore."""
+    names, seen = [], set()
+    for source in sources:
+        name = first = _make_file_name(source)
+        number = 1
+        while name.casefold() in seen:
+            number += 1
+            name = f"{first}_{number}"
+        seen.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def _make_file_name(source: Path) -> str:
