@@ -54,7 +54,7 @@ def test_rnn_that_ignores_the_mask_is_found(forward, backward, return_sequences)
     rnn = HalfBroken(forward=forward, backward=backward, return_sequences=return_sequences)
     check = check_rnn("broken", rnn)
     assert not check.is_right
-    assert not (check.output_difference < 0.02 and check.gradient_difference < 0.02)
+    assert (check.output_difference < 0.02) == forward
 
 
 class RarelyBroken(keras.layers.Layer):
