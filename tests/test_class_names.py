@@ -45,7 +45,7 @@ def test_an_unknown_label_lists_the_known_ones():
         ([], "classes.txt:1: expected a class name"),
     ],
 )
-def test_bad_class_names(tmp_path, names, text):
+def test_bad_class_names_are_neither_written_nor_read(tmp_path, names, text):
     path = tmp_path / "classes.txt"
     with refusal(text):
         write_class_names(path, names)

@@ -27,7 +27,7 @@ def make_answers(num_seeds, num_clips, *, accuracy, seed):
         (7, 20, [0.1539, 0.5922]),
     ],
 )
-def test_exact_intervals(num_right, num_drawn, wanted):
+def test_exact_intervals_are_those_of_clopper_and_pearson(num_right, num_drawn, wanted):
     assert find_exact_interval(num_right, num_drawn) == pytest.approx(wanted, abs=1e-4)
 
 

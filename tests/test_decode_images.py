@@ -59,7 +59,7 @@ def test_sizes_may_differ_within_a_clip(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES | {".JPG"}))
-def test_formats(tmp_path, suffix):
+def test_images_of_all_formats_are_frames(tmp_path, suffix):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(3), suffix=suffix)
     assert read_frame_numbers(frame.pixels for frame in decode(folder)) == [0, 1, 2]
 
@@ -76,12 +76,12 @@ def test_formats(tmp_path, suffix):
         ("I;16", 65535, (255, 255, 255)),
     ],
 )
-def test_png_modes(tmp_path, mode, color, expected):
+def test_pngs_of_all_modes_become_rgb(tmp_path, mode, color, expected):
     pixels = decode_one(tmp_path / "clip", Image.new(mode, (40, 40), color))
     assert (pixels == expected).all()
 
 
-def test_16_bit_color_png(tmp_path):
+def test_a_png_of_16_bits_a_colour_becomes_rgb(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", [])
     row = b"\0" + b"".join((level * 257).to_bytes(2, "big") for level in (250, 100, 5)) * 4
     write_raw_png(folder / "0.png", width=4, height=4, bit_depth=16, color_type=2, rows=row * 4)
@@ -169,7 +169,7 @@ def test_cmyk_jpeg_is_not_inverted(tmp_path):
         (8, lambda p: p[:, ::-1].swapaxes(0, 1)),
     ],
 )
-def test_exif_orientation(tmp_path, orientation, turn, scale, name):
+def test_exif_orientation_is_applied(tmp_path, orientation, turn, scale, name):
     image = Image.fromarray(make_quarters()).resize((SIZE * scale, SIZE * scale), 0)
     exif = Image.Exif()
     exif[0x0112] = orientation

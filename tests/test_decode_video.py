@@ -29,7 +29,7 @@ from lrcn.common.source_stat import read_source_stat
         ("clip.h264", "libx264"),  # No times, no number of frames.
     ],
 )
-def test_formats(tmp_path, name, codec):
+def test_videos_of_all_formats_give_every_frame_and_its_time(tmp_path, name, codec):
     path = write_video(tmp_path / name, make_numbered_frames(30), codec=codec)
     frames = decode(path)
     assert read_frame_numbers(frame.pixels for frame in frames) == list(range(30))
@@ -88,13 +88,13 @@ def test_pictures_that_are_done_go_without_a_look_for_garbage(tmp_path, rotation
 @pytest.mark.parametrize(
     "name", ["a b.mp4", "http:x.mp4", "走る%d.mp4", "line\nbreak.mp4", "no_suffix"]
 )
-def test_names(tmp_path, name, monkeypatch):
+def test_a_video_may_have_any_name(tmp_path, name, monkeypatch):
     shutil.move(write_video(tmp_path / "clip.mp4", make_numbered_frames(3)), tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert read_numbers(name) == [0, 1, 2]
 
 
-def test_source_stat(tmp_path):
+def test_the_state_of_a_video_is_that_of_its_file(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_numbered_frames(3))
     stat = path.stat()
     assert read_source_stat(path) == (stat.st_size, stat.st_mtime_ns, "", "")

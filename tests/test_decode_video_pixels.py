@@ -89,7 +89,7 @@ def test_exif_of_motion_jpeg_is_applied(tmp_path, name, orientation, corners):
         assert np.abs(found - np.array(corners)[..., None]).max() < 9
 
 
-def test_odd_size(tmp_path):
+def test_a_video_of_odd_sides_is_read(tmp_path):
     frames = make_numbered_frames(5, height=77, width=101)
     path = write_video(tmp_path / "clip.mkv", frames, codec="ffv1", pix_fmt="yuv444p")
     assert read_numbers(path) == list(range(5))

@@ -151,7 +151,7 @@ def test_links_are_followed_and_a_broken_one_is_left_to_the_decoder(tmp_path):
         (["walk/" + os.fsdecode(b"\xff.mp4")], "byte that is not UTF-8"),
     ],
 )
-def test_bad_trees(tmp_path, names, text):
+def test_trees_without_clear_clips_are_refused(tmp_path, names, text):
     make_tree(tmp_path, *names)
     if "Walk/v.mp4" in names and len(os.listdir(tmp_path)) == 1:
         pytest.skip("This file system ignores case.")
@@ -218,7 +218,7 @@ def test_data_that_is_neither_folder_nor_manifest(tmp_path):
         ("walk/v_HandStand_g07_c02,", "_g([0-9]+)", "07"),
     ],
 )
-def test_groups(tmp_path, row, group_regex, group):
+def test_a_given_group_wins_then_the_regex_then_a_known_name(tmp_path, row, group_regex, group):
     path = write_csv(tmp_path, f"clip_id,group,path,label\n{row},a.mp4,walk\n")
     assert read_data(path, group_regex=group_regex)[0][0].group == group
 

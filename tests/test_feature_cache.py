@@ -19,7 +19,7 @@ from lrcn.common.unfailing_file import UnfailingFile
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_round_trip(cache, compression):
+def test_what_is_written_is_read_again(cache, compression):
     maps = write_clip(cache, compression=compression)
     features = read_cache(cache.cache_dir).read_clip("walk/clip_1")
     assert features.feature_maps.dtype == np.float16

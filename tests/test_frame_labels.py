@@ -57,7 +57,7 @@ def test_intervals_in_frames_need_no_times(untimed, tmp_path):
     assert show(read(path, untimed)) == "-ss--r"
 
 
-def test_label_files(untimed, tmp_path):
+def test_label_files_have_a_line_for_each_frame(untimed, tmp_path):
     folder = write_files(tmp_path, {"walk/a": "sit\n\nrun\r\nrun\n\n\n", "b": "sit\nsit\nsit\nrun"})
     labels = read(folder, untimed)
     assert show(labels) == "s-rr--"

@@ -37,7 +37,7 @@ def score(*clips, **options):
         ("--", "ab", []),
     ],
 )
-def test_segments(labels, shown, expected):
+def test_segments_are_runs_of_one_class_among_labelled_frames(labels, shown, expected):
     assert find_segments(parse(shown), parse(labels)) == expected
 
 

@@ -65,7 +65,7 @@ def test_stride_and_max_frames(num_frames, settings, expected):
         ([0, 0.19, 0.2, 0.3], 10, [0, 1, 2, 3]),
     ],
 )
-def test_fps(times_sec, fps, expected):
+def test_fps_takes_a_frame_for_each_tick(times_sec, fps, expected):
     assert select(times_sec, fps=fps) == expected
 
 
@@ -86,7 +86,7 @@ def test_fps_then_max_frames():
         ({"fps": 0.1, "max_frames": 3}, "fps=0.1,max_frames=3"),
     ],
 )
-def test_text_and_back(settings, text):
+def test_a_selection_comes_back_from_its_text(settings, text):
     selection = FrameSelection(**settings)
     assert str(selection) == text
     assert FrameSelection.parse(text, where="cache.json") == selection
@@ -115,7 +115,7 @@ def test_other_texts_are_refused(text):
         ({"fps": 5, "frame_stride": 2}, r"Received: frame_stride=2 and fps=5\. Leave one out"),
     ],
 )
-def test_bad_settings(settings, message):
+def test_selections_without_meaning_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         FrameSelection(**settings)
 

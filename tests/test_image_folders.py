@@ -48,7 +48,7 @@ def test_hidden_and_other_files_are_no_frames(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "so"', "line\nbreak", "走る_ходьба", "100%d", "-x"])
-def test_names(tmp_path, name):
+def test_a_folder_and_its_images_may_have_any_name(tmp_path, name):
     folder = write_frame_folder(tmp_path / name, make_numbered_frames(1))
     (folder / "0.png").rename(folder / f"{name}.png")
     assert len(decode(folder)) == 1
@@ -84,7 +84,7 @@ def test_a_link_to_nothing_is_said_to_be_one(tmp_path):
             call(tmp_path / "walk" / "b.mp4")
 
 
-def test_missing_source(tmp_path):
+def test_a_source_that_is_missing_is_unreadable(tmp_path):
     for call in (decode, count_frames, read_source_stat):
         with pytest.raises(UnreadableClipError, match=r"gone: .*No such file.*Check"):
             call(tmp_path / "gone")

@@ -169,7 +169,7 @@ def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
         ("clip_id,path,label", ": expected a row for each clip below the header, but there is no"),
     ],
 )
-def test_bad_headers(tmp_path, header, text):
+def test_bad_headers_are_refused(tmp_path, header, text):
     path = write_csv(tmp_path, header)
     with refusal(f"{path}{text}" if text[0] == ":" else text):
         read_manifest(path)

@@ -200,7 +200,7 @@ def test_groups_of_clips_of_many_classes_take_little_memory():
     assert peak_bytes < 30 * num_classes**2
 
 
-def test_table():
+def test_the_headline_and_the_table_have_the_scores():
     groups = ["a", "a", "b", "c", "c"]
     scores = compute_metrics(PROBABILITIES, np.array([0, 0, 1, 2, 2]), NAMES, groups=groups)
     scores |= {"top1_interval": [0.2, 1.0], "mean_class_accuracy_interval": [0.25, 0.875]}

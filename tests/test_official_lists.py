@@ -68,7 +68,7 @@ def write_hmdb51_lists(folder, lines=HMDB51_LINES):
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_ucf101(tmp_path, newline):
+def test_lists_of_ucf101_are_read(tmp_path, newline):
     lists = write_ucf101_lists(tmp_path / "lists", newline=newline)
     splits = read_official_lists(lists)
     assert list(splits) == [1, 2] and {len(videos) for videos in splits.values()} == {24}
@@ -79,7 +79,7 @@ def test_ucf101(tmp_path, newline):
     assert splits[2]["v_HandStandPushups_g01_c01"].split == "train"
 
 
-def test_hmdb51(tmp_path):
+def test_lists_of_hmdb51_are_read(tmp_path):
     lists = write_hmdb51_lists(tmp_path / "lists")
     (lists / "._shake_hands_test_split1.txt").write_bytes(b"\0\5\26\7")  # as Macs leave them
     (videos,) = read_official_lists(lists).values()

@@ -5,7 +5,7 @@ import numpy as np
 from train_head.padding import allocate_padded, pad_clips
 
 
-def test_pad_clips():
+def test_clips_are_padded_with_zeros_behind_a_mask():
     clips = [np.full((2, 1), 7, np.float16), np.full((3, 1), 8, np.float16)]
     maps, mask = pad_clips(clips)
     assert maps[..., 0].tolist() == [[7, 7, 0], [8, 8, 8]]

@@ -13,7 +13,7 @@ from lrcn.common.source_stat import read_source_stat
 from train_head.prediction_sources import find_sources
 
 
-def test_sources(tmp_path):
+def test_a_folder_stands_for_the_clips_below_it(tmp_path):
     frame = np.zeros((1, 32, 32, 3), np.uint8)
     for name in ("b/clip_10", "b/clip_2"):
         write_frame_folder(tmp_path / name, frame)

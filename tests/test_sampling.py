@@ -37,7 +37,7 @@ ALL_SAMPLERS = {
         (1_000_000_007, 2, [250_000_001, 750_000_005]),
     ],
 )
-def test_segment_centres(num_frames, seq_len, expected):
+def test_segment_centres_are_the_middles_of_equal_parts(num_frames, seq_len, expected):
     assert sample_segment_centres(num_frames, seq_len).tolist() == expected
 
 
@@ -58,7 +58,7 @@ def test_segment_centres(num_frames, seq_len, expected):
         (1, 3, [0, 0, 0]),
     ],
 )
-def test_tail(num_frames, seq_len, expected):
+def test_tail_goes_back_from_the_last_frame(num_frames, seq_len, expected):
     assert sample_tail(num_frames, seq_len).tolist() == expected
 
 
@@ -126,7 +126,7 @@ def test_lengths_below_1_are_refused(sampler, num_frames, seq_len):
         (1, 3, [0, 0, 0], 1),
     ],
 )
-def test_windows(num_frames, num_windows, starts, window_len):
+def test_windows_are_equally_long_and_evenly_spaced(num_frames, num_windows, starts, window_len):
     found, found_len = place_windows(num_frames, num_windows)
     assert (found.tolist(), found_len) == (starts, window_len)
 

@@ -43,7 +43,7 @@ def answer(num_right, num_clips=200, num_seeds=3):
     ],
     ids=["order", "size", "worse", "misled", "level"],
 )
-def test_verdict(num_right, pattern):
+def test_the_verdict_says_whether_size_or_order_helps(num_right, pattern):
     assert re.fullmatch(pattern, find_verdict({k: answer(n) for k, n in num_right.items()}))
 
 

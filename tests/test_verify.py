@@ -202,7 +202,7 @@ def test_repair_waits_for_nobody(cache_dir, tmp_path):
         assert verify(copy)[2] == 0
 
 
-def test_no_cache(tmp_path):
+def test_where_there_is_no_cache_that_is_said(tmp_path):
     _, log, status = verify(tmp_path / "gone", "--repair")
     assert status == 1 and f"error: {tmp_path}/gone/cache.json: there is no cache here." in log
     assert not (tmp_path / "gone").exists()

@@ -141,7 +141,7 @@ def test_a_layer_of_another_name_is_not_left_random(weights_dir, tmp_path):
     path.unlink()
 
 
-def test_a_missing_file(tmp_path):
+def test_a_weights_file_that_is_missing_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.h5: expected a VGG16 weights file\. .*no"):
         build_vgg16(tmp_path / "gone.h5")
 
