@@ -81,7 +81,7 @@ class NewFeatures:
                 num_empty = 0
                 for maps, counts in iter_maps(array, str(source)):
                     on_decoded()
-                    num_empty += counts[3]
+                    num_empty += counts["empty"]
                     is_chosen, left = left[: len(maps)], left[len(maps) :]
                     yield is_chosen, maps[is_chosen]
                 if num_empty == len(array):
