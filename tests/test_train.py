@@ -94,12 +94,31 @@ def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, c
     assert history.index(best) == len(history) - 2
     kept = f"Keeping epoch {len(history) - 1}, the last of those with the highest val_top1"
     assert kept in caplog.messages
+    assert last["top1"] < 0.95 and "not learnt" not in caplog.text  # more epochs are no help
     evaluate_run(run, ramps, split="val")
     rows = read_rows(run.predictions_path("val"))
     top1 = np.mean([row["predicted"] == row["label"] for row in rows])
     loss = np.mean([-np.log(float(row[row["label"]])) for row in rows])
     assert top1 == pytest.approx(best["val_top1"])
     assert loss == pytest.approx(best["val_loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_told"),
+    [
+        ({"rnn": "gru"}, True),
+        ({"rnn": "gru", "frame_order": "shuffled"}, False),  # has no order to learn
+        ({"rnn": "none"}, False),
+    ],
+)
+def test_train_clips_that_are_not_learnt_are_told(ramps, tmp_path, caplog, settings, is_told):
+    settings = {"epochs": 2, "learning_rate": 1e-6, **settings}
+    with caplog.at_level("INFO", logger="absl"):
+        run = train(ramps, tmp_path / "run", **settings)
+    last = read_history(run.history_path)[-1]
+    assert last["top1"] < 0.95
+    told = f"The train clips are not learnt yet: top1 {last['top1']:.3f} in the last epoch. If the"
+    assert any(message.startswith(told) for message in caplog.messages) == is_told
 
 
 def test_statistics_are_those_of_the_train_clips(run_dir, cache_dir):

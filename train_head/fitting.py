@@ -21,6 +21,8 @@ from train_head.optimizer import build_optimizer
 from train_head.recorder import RunRecorder
 from train_head.split_reader import TrainingSplits
 
+_LEARNT_TOP1 = 0.95  # of train clips, of whose features dropout hides half
+
 
 def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.Strategy:
     """Makes the strategy over so many devices, or `all`.
@@ -106,6 +108,7 @@ def fit_model(
             guard.check_end(next(iter(dataset))[0])
     chosen_as = "the last" if val_dataset is None else "the last of those with the highest val_top1"
     logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
+    _tell_if_unlearnt(recorder, config)
     # TensorFlow keeps the functions of a training step and of a dataset, and with them variables
     # and reader, for as long as the process lives; those of several runs would add up.
     _release_variables(model, strategy)
@@ -127,6 +130,20 @@ def save_model(model, recorder: RunRecorder) -> None:
 def choose_policy(config: TrainConfig) -> str:
     """Chooses Keras' dtype policy of the FC layer."""
     return choose_training_policy() if config.mixed_precision else "float32"
+
+
+def _tell_if_unlearnt(recorder: RunRecorder, config: TrainConfig) -> None:
+    """Tells of a head whose steps were too few to learn what the order of train clips says."""
+    last = recorder.rows[-1]
+    reads_order = config.rnn != "none" and config.frame_order == "forward"
+    # Not of fine-tuning's second phase, whose small steps are meant.
+    ended = last["phase"] == 1 and last["epoch"] == config.epochs
+    if reads_order and ended and last["top1"] < _LEARNT_TOP1:
+        logging.info(
+            "The train clips are not learnt yet: top1 %.3f in the last epoch. If the score is low, "
+            "a higher --learning_rate or more --epochs may help",
+            last["top1"],
+        )
 
 
 def _release_variables(model, strategy: tf.distribute.Strategy) -> None:
