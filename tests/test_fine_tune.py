@@ -64,7 +64,7 @@ def test_run_is_like_any_other_and_says_that_it_was_tuned(tuned_dir, block4_dir)
     assert history[:2] == read_history(RunDir(run.head_path).history_path)
     # At the start of each epoch: half of a cosine of two epochs, then a schedule of its own.
     assert [row["learning_rate"] for row in history] == pytest.approx(
-        [3e-4, 1.5e-4, 1e-3, 7.5e-4, 2.5e-4]
+        [1e-3, 5e-4, 1e-3, 7.5e-4, 2.5e-4]
     )
     before, after = (read_json(x.metrics_path("test")) for x in (RunDir(run.head_path), run))
     assert (tuned_dir.parent / "stdout.txt").read_text() == (

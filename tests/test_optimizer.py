@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_data import make_config
 
+from train_head.config import TrainConfig
 from train_head.layers import keras, tf
 from train_head.optimizer import OPTIMIZERS, build_optimizer, read_learning_rate
 
@@ -77,6 +78,24 @@ def test_weights_follow_gradients_as_with_keras(name):
     # Of the one, a checkpoint is one of the other.
     for variable, other in zip(ours.variables, kerass.variables, strict=True):
         np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps_per_epoch", "rate"),
+    [
+        ({}, 35, 3e-4),
+        ({}, 32, 3e-4),
+        ({}, 16, 6e-4),
+        ({}, 1, 1e-3),
+        ({"learning_rate": 2e-5}, 1, 2e-5),
+        ({"schedule": "constant"}, 16, 6e-4),
+        ({"warmup_epochs": 1.0}, 16, 6e-4),
+    ],
+)
+def test_few_steps_are_larger_where_no_rate_is_given(settings, steps_per_epoch, rate):
+    optimizer = build_optimizer(TrainConfig(**settings), steps_per_epoch=steps_per_epoch)
+    optimizer.iterations.assign(steps_per_epoch if settings.get("warmup_epochs") else 0)
+    assert read_learning_rate(optimizer) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(("schedule", "halfway", "end"), [("cosine", 0.5, 0), ("constant", 1, 1)])

@@ -7,6 +7,10 @@ for TensorFlow.
 from train_head.config import TrainConfig
 
 _ADAMW_WEIGHT_DECAY = 0.004  # Keras' default for AdamW
+# Of what `choose_learning_rate` chooses; benchmarks/RECIPE.md has the experiments.
+_LEARNING_RATE = 3e-4
+_HIGHEST_LEARNING_RATE = 1e-3
+_MANY_STEPS = 32
 
 
 def _build_adam(**settings):
@@ -60,6 +64,18 @@ def build_optimizer(
     return optimizer
 
 
+def choose_learning_rate(config: TrainConfig, steps_per_epoch: int) -> float:
+    """Returns the highest learning rate: the settings', or one that the steps of an epoch choose.
+
+    As many steps of a lower rate as of a higher one do less: the rate times the steps of an epoch
+    stays the same where these are few, because of few clips or of large batches.
+    """
+    if config.learning_rate:
+        return config.learning_rate
+    few = max(1.0, _MANY_STEPS / steps_per_epoch)
+    return min(_LEARNING_RATE * few, _HIGHEST_LEARNING_RATE)
+
+
 def read_learning_rate(optimizer) -> float:
     """Returns the learning rate of an optimizer's next step, on any number of devices."""
     import keras
@@ -71,14 +87,15 @@ def read_learning_rate(optimizer) -> float:
 def _build_schedule(config: TrainConfig, steps_per_epoch: int):
     import keras
 
+    learning_rate = choose_learning_rate(config, steps_per_epoch)
     if config.schedule == "constant" and not config.warmup_epochs:
-        return config.learning_rate
+        return learning_rate
     num_steps = config.epochs * steps_per_epoch
     # At least the last step is at the full rate: a warm-up's first one moves nothing.
     warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps - 1)
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup_steps else config.learning_rate,
-        warmup_target=config.learning_rate if warmup_steps else None,
+        initial_learning_rate=0.0 if warmup_steps else learning_rate,
+        warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
         decay_steps=num_steps - warmup_steps,
         # The part of the learning rate that is left at the end: all of it, where it stays.

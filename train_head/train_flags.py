@@ -85,7 +85,11 @@ define_setting(
     lowest=1,
 )
 define_setting("optimizer", "How weights follow gradients.", values=OPTIMIZERS)
-define_setting("learning_rate", "Step size of the optimizer.")
+define_setting(
+    "learning_rate",
+    "Step size of the optimizer. 0 chooses: 3e-4, and more, up to 1e-3, where an epoch has fewer "
+    "than 32 steps, so that few clips are learnt too.",
+)
 define_setting(
     "schedule",
     "cosine: the learning rate falls to zero over --epochs, so the last epochs are steady. "
