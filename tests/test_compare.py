@@ -50,7 +50,7 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     assert list((folder / "matplotlib").glob("fontlist*"))
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "no run is made twice"
     assert "15 of 16 runs done, at most " in done.stderr, "the last model was not timed yet"
-    assert "16 of 16 runs done, about 0 s left" in done.stderr
+    assert "16 of 16 runs done, about 0:00:00 left" in done.stderr
     written = f"Written: {output_dir / 'compare.json'} and {output_dir / 'compare.png'}"
     assert done.stderr.splitlines()[-1].endswith(written)
     assert "fontManager" not in done.stderr, "what matplotlib tells of its own files"

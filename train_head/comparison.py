@@ -17,6 +17,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.run_dir import RunDir
+from lrcn.common.wording import name_duration
 from train_head.comparison_text import BASELINE, find_verdict
 from train_head.confidence_intervals import is_one_group, measure_difference, number_groups
 from train_head.config import TrainConfig
@@ -213,11 +214,4 @@ def _estimate_duration(durations_sec: Mapping[str, list[float]], names: list[str
     slowest_sec = max(means_sec.values())
     left_sec = sum(means_sec.get(name, slowest_sec) for name in names)
     bound = "about" if means_sec.keys() >= set(names) else "at most"
-    return f"{bound} {_format_duration(left_sec)}"
-
-
-def _format_duration(duration_sec: float) -> str:
-    minutes = round(duration_sec / 60)
-    if minutes < 1:
-        return f"{duration_sec:.0f} s"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    return f"{bound} {name_duration(left_sec)}"
