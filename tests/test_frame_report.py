@@ -20,7 +20,6 @@ from train_head.frame_prediction_file import (
 )
 from train_head.frame_report import find_least_right
 from train_head.provenance import describe_data
-from train_head.report_data import list_confusions
 from train_head.reporting import write_report
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
@@ -124,13 +123,6 @@ def test_of_many_classes_the_page_has_the_most_frequent_confusions(tmp_path):
     rows = text.partition("<th>called</th>")[2].partition("</tbody>")[0]
     assert rows.count("<tr>") == 12 and '<td class="number">41</td>' in rows
     assert "of 41 clips, so that the page stays small; predictions_val.csv has them all" in text
-
-
-def test_confusions_are_by_number_then_in_the_order_of_classes():
-    matrix = [[5, 1, 2], [2, 0, 0], [0, 7, 1]]
-    shown = [tuple(pair.values()) for pair in list_confusions(matrix)]
-    assert shown == [(2, 1, 7, 8), (0, 2, 2, 8), (1, 0, 2, 2), (0, 1, 1, 8)]
-    assert list_confusions([[3, 0], [0, 0]]) == []
 
 
 def test_what_is_of_other_data_or_of_clips_is_left_out(run_and_cache, tmp_path, caplog):

@@ -8,7 +8,7 @@ import pytest
 
 from train_head.confidence_intervals import find_exact_interval, find_mean_interval
 from train_head.metrics import compute_metrics, measure_calibration
-from train_head.score_table import format_headline, format_metrics
+from train_head.score_table import format_headline, format_metrics, list_confusions
 
 NAMES = ["walk", "run", "jump"]
 # Rows are clips. Predicted: walk, walk, run, run, walk.
@@ -251,3 +251,10 @@ def test_table_of_many_classes_names_what_is_confused_and_fits_a_terminal():
         "    1 of 5     class 7  taken for class 8",
     ]
     assert sum(line.startswith("class ") for line in lines) == 102
+
+
+def test_confusions_are_by_number_then_share_then_in_the_order_of_classes():
+    matrix = [[5, 1, 2], [2, 0, 0], [0, 7, 1]]
+    shown = [tuple(pair.values()) for pair in list_confusions(matrix)]
+    assert shown == [(2, 1, 7, 8), (1, 0, 2, 2), (0, 2, 2, 8), (0, 1, 1, 8)]
+    assert list_confusions([[3, 0], [0, 0]]) == []

@@ -11,8 +11,8 @@ from train_head.frame_prediction_file import (
     read_frame_predictions,
 )
 from train_head.prediction_file import check_is_of_run
-from train_head.report_data import list_confusions
 from train_head.report_page import fill_template
+from train_head.score_table import list_confusions
 
 # Clips shown over time, and their bands: thousands would make the page slow.
 _MAX_CLIPS = 40

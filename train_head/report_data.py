@@ -20,8 +20,7 @@ _NUM_LISTED = 12
 # Clips shown frame by frame, at some 10 to 20 KB each, so that the page opens at once however many
 # clips there are.
 MAX_SHOWN = 120
-# Pairs of confused classes, and of near duplicates, in their tables.
-_NUM_CONFUSIONS = 12
+# Pairs of near duplicates in their table.
 _NUM_PAIRS = 20
 
 
@@ -91,20 +90,6 @@ def round_probabilities(values: np.ndarray) -> list:
     """Rounds to three decimals, but nothing else to 0 or 1, so that the page can say `< 0.1 %`."""
     low, high = np.where(values > 0, 1e-4, 0), np.where(values < 1, 1 - 1e-4, 1)
     return np.clip(np.round(values.astype(np.float64), 3), low, high).tolist()
-
-
-def list_confusions(confusion_matrix: list[list[int]]) -> list[dict]:
-    """Returns the pairs of classes that are mistaken most often, as ids, with what is counted."""
-    counts = np.array(confusion_matrix)
-    totals, errors = counts.sum(axis=1), counts - np.diag(counts.diagonal())
-    # A stable sort: of equals, the classes are in order.
-    places = np.argsort(-errors, axis=None, kind="stable")[:_NUM_CONFUSIONS]
-    pairs = [divmod(place, len(errors)) for place in places.tolist()]
-    return [
-        {"true": k, "predicted": other, "count": int(errors[k, other]), "of": int(totals[k])}
-        for k, other in pairs
-        if errors[k, other]
-    ]
 
 
 def read_scored_clips(run: RunDir, cache: FeatureCache, *, split: str) -> ScoredClips:

@@ -10,7 +10,8 @@ import jinja2
 import numpy as np
 
 from lrcn.common.wording import name_count
-from train_head.report_data import ScoredClips, list_confusions, round_probabilities
+from train_head.report_data import ScoredClips, round_probabilities
+from train_head.score_table import list_confusions
 
 _FOLDER = Path(__file__).parent
 

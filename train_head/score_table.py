@@ -1,5 +1,7 @@
 """The scores of a run as text for a terminal."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lrcn.common.wording import name_count, pad_names
@@ -7,7 +9,7 @@ from train_head.frame_labels import OVERLAPS
 
 # Of more classes, a confusion matrix is wider than a terminal.
 _MAX_MATRIX_CLASSES = 10
-_SHOWN_CONFUSIONS = 10
+_NUM_CONFUSIONS = 12
 
 _SEEN_IN_TRAINING = {
     "train": "these clips were trained on, so the scores are too good",
@@ -82,6 +84,21 @@ def format_metrics(scores: dict) -> str:
     return "\n".join(lines)
 
 
+def list_confusions(confusion_matrix: Sequence[Sequence[int]]) -> list[dict]:
+    """Returns the pairs of classes that are mistaken most often, as ids, with what is counted."""
+    counts = np.asarray(confusion_matrix)
+    totals, errors = counts.sum(axis=1), counts - np.diag(counts.diagonal())
+    # By number, then by their share of the class; a stable sort leaves equals in class order.
+    shares = errors / np.maximum(totals, 1)[:, None]
+    places = np.lexsort((-shares.ravel(), -errors.ravel()))[:_NUM_CONFUSIONS]
+    pairs = [divmod(place, len(errors)) for place in places.tolist()]
+    return [
+        {"true": k, "predicted": other, "count": int(errors[k, other]), "of": int(totals[k])}
+        for k, other in pairs
+        if errors[k, other]
+    ]
+
+
 def _format_score(scores: dict, name: str, title: str) -> str:
     line = f"{title:19}  {scores[name]:6.1%}"
     interval = f"{name}_interval"
@@ -148,17 +165,13 @@ def _format_matrix(names: list[str], matrix: np.ndarray) -> list[str]:
 
 
 def _format_confusions(names: list[str], matrix: np.ndarray, counted: str) -> list[str]:
-    errors = matrix - np.diag(matrix.diagonal())
-    # By number, then by their share of the class; a stable sort leaves equals in class order.
-    shares = errors / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    order = np.lexsort((-shares.ravel(), -errors.ravel()))[:_SHOWN_CONFUSIONS]
-    pairs = [divmod(int(place), len(names)) for place in order if errors.flat[place]]
+    pairs = list_confusions(matrix)
     if not pairs:
         return ["No class is taken for another."]
-    padded = pad_names([names[true] for true, _ in pairs])
+    padded = pad_names([names[pair["true"]] for pair in pairs])
     return [f"{counted} confused most, of the true class", ""] + [
-        f"{errors[true, other]:5} of {matrix[true].sum():<5} {name}  taken for {names[other]}"
-        for name, (true, other) in zip(padded, pairs, strict=True)
+        f"{pair['count']:5} of {pair['of']:<5} {name}  taken for {names[pair['predicted']]}"
+        for name, pair in zip(padded, pairs, strict=True)
     ]
 
 
