@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections import Counter
 from pathlib import Path
 
 from absl import logging
@@ -149,11 +150,15 @@ def _tell_of_splits(clips: list[Clip], *, are_drawn: bool) -> None:
     counts = count_splits(clips)
     classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
     logging.info("%s of %s: %s", name_count(len(clips), "clip"), classes, describe_splits(clips))
-    if are_drawn and len({clip.source_group for clip in clips}) == len(clips):
+    sizes = Counter(clip.source_group for clip in clips)
+    num_alone = sum(not clip.group and sizes[clip.source_group] == 1 for clip in clips)
+    if are_drawn and 2 * num_alone > len(clips):
         logging.info(
-            "No groups are known: splits are drawn clip by clip. Where several clips show one "
-            "subject or are of one recording, scores are too good. Name it in a manifest's group "
-            "column, or by --group_regex"
+            "No group is known of %d of %s: splits are drawn clip by clip there. Where several "
+            "show one subject or are of one recording, scores are too good. Name it in a "
+            "manifest's group column, or by --group_regex",
+            num_alone,
+            name_count(len(clips), "clip"),
         )
     # Training refuses them, but hours later.
     untrained = [label for label, of_class in counts.items() if not of_class["train"]]

@@ -54,34 +54,38 @@ def test_groups_that_share_a_file_are_one(rows, groups):
 
 
 @pytest.mark.parametrize(
-    ("group", "splits", "is_told"),
+    ("groups", "splits", "num_spans", "told"),
     [
-        ("", [""], True),
-        ("", ["train", "test", ""], True),
-        ("s1", [""], False),
-        ("", ["test"], False),
-        (None, [""], False),  # Spans of one video are drawn together.
+        ([""], [""], 0, "12 of 12"),
+        ([""], ["train", "test", ""], 0, "12 of 12"),
+        ([f"s{i}" for i in range(12)], [""], 0, ""),
+        ([""], ["test"], 0, ""),
+        ([""], [""], 2, "10 of 14"),  # Spans of one video are drawn together.
+        ([""], [""], 12, ""),
+        (["s1", "s1", ""], [""], 0, ""),
     ],
 )
-def test_clips_that_are_drawn_one_by_one_are_told_of(tmp_path, caplog, group, splits, is_told):
-    clips = make_clips([(f"{i}.mp4", "" if i > 2 else group or "") for i in range(12)])
+def test_clips_that_are_drawn_one_by_one_are_told_of(
+    tmp_path, caplog, groups, splits, num_spans, told
+):
     clips = [
-        dataclasses.replace(clip, split=splits[i % len(splits)]) for i, clip in enumerate(clips)
+        dataclasses.replace(clip, split=splits[i % len(splits)])
+        for i, clip in enumerate(make_clips([(f"{i}.mp4", (groups * 12)[i]) for i in range(12)]))
     ]
-    if group is None:
-        clips += [
-            dataclasses.replace(clip, clip_id=f"s{i}", start_sec=1.0)
-            for i, clip in enumerate(clips[:2])
-        ]
+    clips += [
+        dataclasses.replace(clip, clip_id=f"s{i}", start_sec=1.0)
+        for i, clip in enumerate(clips[:num_spans])
+    ]
     write_manifest(tmp_path / "clips.csv", clips)
     with caplog.at_level(logging.INFO, logger="absl"):
         read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
-    told = (
-        "No groups are known: splits are drawn clip by clip. Where several clips show one subject "
-        "or are of one recording, scores are too good. Name it in a manifest's group column, or by "
-        "--group_regex"
+    expected = (
+        f"No group is known of {told} clips: splits are drawn clip by clip there. Where several "
+        "show one subject or are of one recording, scores are too good. Name it in a manifest's "
+        "group column, or by --group_regex"
     )
-    assert (told in caplog.messages) == is_told
+    assert (expected in caplog.messages) == bool(told)
+    assert any(text.startswith("No group") for text in caplog.messages) == bool(told)
 
 
 def test_no_file_is_drawn_into_two_splits(tmp_path):
