@@ -89,7 +89,11 @@ def test_folds_are_drawn_and_each_tested_by_a_head_of_the_others(cache, tmp_path
     )
     assert "last frame alone" not in done.stderr
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["fold_1", "fold_2", "mean"]
+    assert [line.split()[0] for line in (*lines[:2], lines[-1])] == ["fold_1", "fold_2", "mean"]
+    assert lines[2:5] == ["", "all folds, each clip tested once:", ""] and lines[-2] == ""
+    runs = read_json(output_dir / "cross_validation.json")["runs"]
+    for line, *rows in zip(lines[7:9], *(run["confusion_matrix"] for run in runs), strict=True):
+        assert line.split()[1:3] == [str(x + y) for x, y in zip(*rows, strict=True)]
     folds = [read_manifest(RunDir(output_dir / f"fold_{i}").manifest_path) for i in (1, 2)]
     held_out = [{clip.group for clip in fold if clip.split == "test"} for fold in folds]
     assert not held_out[0] & held_out[1]

@@ -48,7 +48,7 @@ def main() -> None:
     from lrcn.common.run_dir import check_output_dir
     from train_head.cross_validation import cross_validate, find_manifests
     from train_head.folds import write_folds
-    from train_head.score_table import find_main_score, format_headline
+    from train_head.score_table import find_main_score, format_confusions, format_headline
 
     output_dir = check_output_dir(_OUTPUT_DIR.value)
     data = train_flags.read_training_data()
@@ -67,6 +67,9 @@ def main() -> None:
     names = pad_names([run["name"] for run in content["runs"]])
     for name, run in zip(names, content["runs"], strict=True):
         print(f"{name}  {format_headline(run)}")
+    if _FOLDS.value is not None:
+        print("", "all folds, each clip tested once:", "", sep="\n")
+        print(*format_confusions(*content["runs"]), "", sep="\n")
     mean, std = content["mean"], content["std"]
     name, title = find_main_score(mean)
     spread = "" if std[name] is None else f", standard deviation {100 * std[name]:.1f}"

@@ -75,13 +75,19 @@ def format_metrics(scores: dict) -> str:
     lines = [f"{counted:19}  {number} of the split {scores['split']}"]
     lines += [_format_score(scores, *score) for score in shown.items()]
     lines += _format_notes(scores)
-    lines += ["", *_format_classes(scores["per_class"], counted), ""]
-    names, matrix = list(scores["per_class"]), np.array(scores["confusion_matrix"])
-    if len(names) <= _MAX_MATRIX_CLASSES:
-        lines += _format_matrix(names, matrix)
-    else:
-        lines += _format_confusions(names, matrix, counted)
+    lines += ["", *_format_classes(scores["per_class"], counted), "", *format_confusions(scores)]
     return "\n".join(lines)
+
+
+def format_confusions(*scores: dict) -> list[str]:
+    """Renders what is taken for what, added up over scores of the same classes, as
+    `format_metrics` does.
+    """
+    names = list(scores[0]["per_class"])
+    matrix = np.sum([x["confusion_matrix"] for x in scores], axis=0)
+    if len(names) <= _MAX_MATRIX_CLASSES:
+        return _format_matrix(names, matrix)
+    return _format_pairs(names, matrix, "frames" if "frame_accuracy" in scores[0] else "clips")
 
 
 def list_confusions(confusion_matrix: Sequence[Sequence[int]]) -> list[dict]:
@@ -164,7 +170,7 @@ def _format_matrix(names: list[str], matrix: np.ndarray) -> list[str]:
     return lines
 
 
-def _format_confusions(names: list[str], matrix: np.ndarray, counted: str) -> list[str]:
+def _format_pairs(names: list[str], matrix: np.ndarray, counted: str) -> list[str]:
     pairs = list_confusions(matrix)
     if not pairs:
         return ["No class is taken for another."]
