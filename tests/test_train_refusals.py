@@ -11,7 +11,14 @@ import pytest
 from commands import SMALL_HEAD, read_state, run_program, run_with_small_files
 from refusals import refusal
 from small_cache import damage_frame
-from small_data import change_manifest, copy_cache, make_ramps, train, write_cache
+from small_data import (
+    SCORED_SETTINGS,
+    change_manifest,
+    copy_cache,
+    make_ramps,
+    train,
+    write_cache,
+)
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -47,6 +54,16 @@ def test_other_settings_are_refused_by_name(run_dir, cache_dir):
     ):
         train_run(config, TrainingData(read_cache(cache_dir)), run=run, checkpoint_sec=60)
     assert read_state(run_dir) == before
+
+
+def test_a_run_whose_model_is_cut_off_is_not_trained_already(trained):
+    cache, run = trained
+    run.model_path.write_bytes(run.model_path.read_bytes()[:-100])
+    with refusal(f"{run.model_path}: expected a model. Received: a file that is damaged, cut off"):
+        train(cache, run.path, **SCORED_SETTINGS)
+    run.model_path.unlink()  # as it says
+    train(cache, run.path, **SCORED_SETTINGS)
+    assert run.model_path.exists()
 
 
 def test_a_run_of_the_other_program_is_refused_by_its_name():

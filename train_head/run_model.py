@@ -1,7 +1,9 @@
 """The model of a run."""
 
+import contextlib
 import os
 import zipfile
+from collections.abc import Iterator
 
 from lrcn.common.atomic_file import name_zip_file
 from lrcn.common.manifest import read_class_names
@@ -20,19 +22,13 @@ def load_model(run: RunDir):
     # They register the layers that the file names.
     from train_head import fully_connected, layers, rnn_layers  # noqa: F401
 
-    try:
-        # Keras takes one that it may not open for one that is not there, and says of some that are
-        # damaged which layer it misses.
-        with name_zip_file(run.model_path), zipfile.ZipFile(run.model_path) as archive:
-            damaged = archive.testzip()
+    # Keras takes one that it may not open for one that is not there, and says of some that are
+    # damaged which layer it misses.
+    with _open_model(run) as archive:
+        damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"damaged: {damaged}")
-        model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            f"{run.model_path}: expected a model. Received: a file that is damaged, cut off or "
-            f"another ({error}). Copy the run again, or remove the file and train again."
-        ) from error
+    model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
     num_classes, num_names = model.output.shape[-1], len(read_class_names(run.classes_path))
     if num_classes != num_names:
         raise ValueError(
@@ -40,6 +36,24 @@ def load_model(run: RunDir):
             f"{run.model_path.name}. Received: {num_names} names. Copy the run again, whole."
         )
     return model
+
+
+def check_model_file(run: RunDir) -> None:
+    """Checks that `model.keras` is not cut off, without reading it all. Errors as `load_model`."""
+    with _open_model(run):
+        pass
+
+
+@contextlib.contextmanager
+def _open_model(run: RunDir) -> Iterator[zipfile.ZipFile]:
+    try:
+        with name_zip_file(run.model_path), zipfile.ZipFile(run.model_path) as archive:
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{run.model_path}: expected a model. Received: a file that is damaged, cut off or "
+            f"another ({error}). Copy the run again, or remove the file and train again."
+        ) from error
 
 
 def read_model_version(run: RunDir) -> tuple[int, ...] | None:

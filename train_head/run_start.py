@@ -17,6 +17,7 @@ from train_head.frame_labels import FrameLabels, format_frame_labels, read_frame
 from train_head.label_coverage import check_trainable
 from train_head.run_clips import check_cached, check_classes, read_run_clips
 from train_head.run_lock import lock_run
+from train_head.run_model import check_model_file
 from train_head.run_sources import has_other_sources
 from train_head.training_data import TrainingData
 
@@ -49,7 +50,7 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
         FileNotFoundError: If clips are missing from the cache.
         RuntimeError: If another process trains the run.
         ValueError: If the clips, labels or devices do not allow training, or the folder holds other
-            files or a run of other settings, clips, sources of clips or labels.
+            files, a run of other settings, clips, sources of clips or labels, or a damaged model.
     """
     # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
@@ -63,6 +64,7 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
         if is_new:
             class_names, frame_labels = _check_new(begun, config, data, clips)
         elif run.model_path.exists():
+            check_model_file(run)
             logging.info("%s: trained already", run.path)
             # Of a training that was killed after the model was there.
             shutil.rmtree(run.checkpoints_path, ignore_errors=True)
