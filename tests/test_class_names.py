@@ -40,9 +40,9 @@ def test_an_unknown_label_lists_the_known_ones():
     ("names", "text"),
     [
         (["walk", "", "run"], "classes.txt:2: expected a class name, not empty"),
+        (["walk", ""], "received ''. Write one there, or take the line out."),
         (["walk", "run", "walk"], "classes.txt:3: expected a class name once, but 'walk' stands"),
-        (["walk "], "classes.txt:1: expected a class name"),
-        ([], "classes.txt:1: expected a class name"),
+        (["walk "], "received 'walk '. Rename it."),
     ],
 )
 def test_bad_class_names_are_neither_written_nor_read(tmp_path, names, text):
@@ -53,3 +53,11 @@ def test_bad_class_names_are_neither_written_nor_read(tmp_path, names, text):
     path.write_text("\n".join(names) + "\n")
     with refusal(text):
         read_class_names(path)
+
+
+def test_a_file_without_class_names_is_to_be_made_anew(tmp_path):
+    path = tmp_path / "classes.txt"
+    for content in ("", "\n", "\ufeff"):
+        path.write_text(content)
+        with refusal(f"{path}: expected a class name a line. Received: an empty file. Copy it"):
+            read_class_names(path)

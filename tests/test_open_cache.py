@@ -117,8 +117,10 @@ def test_what_is_remembered_of_a_root_is_of_manifests(cache, monkeypatch, tmp_pa
 
 
 def test_a_cache_that_was_stopped_before_its_list_was_there(cache):
-    text = f"{cache.manifest_path}: missing. What fills the cache was stopped before its first clip"
-    with refusal(text, FileNotFoundError):
-        next(iter_findings(cache))
-    with refusal(text, FileNotFoundError):
-        read_run_clips(TrainingData(cache))
+    text = "missing, as where what fills the cache was stopped before its first clip"
+    for path in (cache.manifest_path, cache.classes_path):
+        with refusal(f"{path}: {text}", FileNotFoundError):
+            next(iter_findings(cache))
+        with refusal(f"{path}: {text}", FileNotFoundError):
+            read_run_clips(TrainingData(cache))
+        path.touch()

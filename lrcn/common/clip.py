@@ -133,7 +133,8 @@ def check_label(label: str, *, place: str) -> None:
     if not label or label != label.strip() or _CONTROL.search(label):
         raise ValueError(
             f"{place}: expected a class name, not empty and without white space around it or "
-            f"control characters, received {label!r}. Rename it."
+            f"control characters, received {label!r}. "
+            + ("Rename it." if label else "Write one there, or take the line out.")
         )
 
 

@@ -67,12 +67,17 @@ class FeatureCache:
         return self.cache_dir / "clips" / f"{clip_id}.h5"
 
     def check_listed(self) -> None:
-        """Checks that there is a list of clips. Raises FileNotFoundError if there is none."""
-        if not self.manifest_path.exists():
-            raise FileNotFoundError(
-                f"{self.manifest_path}: missing. What fills the cache was stopped before its first "
-                "clip: run the same extract_features (or import_features) command again."
-            )
+        """Checks that there is a list of clips, and one of classes.
+
+        Raises:
+            FileNotFoundError: If not.
+        """
+        for path in (self.manifest_path, self.classes_path):
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"{path}: missing, as where what fills the cache was stopped before its first "
+                    "clip. Run the same extract_features (or import_features) command again."
+                )
 
     def open_writer(self, clip_id: str, *, compression: str = "gzip") -> ClipWriter:
         """Starts the clip's file; it appears when the writer commits. Errors as `ClipWriter`."""

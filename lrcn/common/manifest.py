@@ -121,7 +121,14 @@ def read_class_names(path: str | os.PathLike) -> list[str]:
     Raises:
         ValueError: If it is empty or a line is blank, repeated or no class name.
     """
-    lines = read_utf8(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    text = read_utf8(path)
+    if not text.strip():
+        raise ValueError(
+            f"{path}: expected a class name a line. Received: an empty file. Copy it anew. That of "
+            "a cache may be deleted: the same extract_features (or import_features) command "
+            "writes it again."
+        )
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     _check_class_names(lines, path)
     return lines
 
