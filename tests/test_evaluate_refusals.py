@@ -63,6 +63,17 @@ def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(
         evaluate_run(run, cache, split="train")
 
 
+def test_more_windows_than_the_longest_clip_has_frames_are_refused(run_dir, cache_dir):
+    run, cache = RunDir(run_dir), read_cache(cache_dir)
+    clips = read_manifest(run.manifest_path)
+    longest = max(cache.count_frames(x.clip_id) for x in clips if x.split == "test")
+    with refusal(
+        f"Expected at most {longest} windows, a frame each of the longest test clip: more repeat "
+        f"these. Received: --windows={longest + 1}. Lower it."
+    ):
+        evaluate_run(run, cache, split="test", num_windows=longest + 1)
+
+
 def test_a_run_on_a_read_only_disk_is_refused_at_once(run_dir, cache_dir, make_small_disk):
     run = RunDir(shutil.copytree(run_dir, make_small_disk(16384) / "run"))
     subprocess.run(["mount", "-o", "remount,ro", run.path.parent], check=True)

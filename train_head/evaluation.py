@@ -51,7 +51,8 @@ def evaluate_run(
     Raises:
         FileNotFoundError: If run or clips are missing.
         ValueError: If the cache carries another contract or is damaged, the split has no clips, no
-            window is asked for, or several of a head that labels every frame, or an answer is NaN.
+            window is asked for, more than the longest clip has frames, or several of a head that
+            labels every frame, or an answer is NaN.
         PermissionError: If the run cannot be written to.
         RuntimeError: If the run got another model meanwhile.
     """
@@ -69,6 +70,12 @@ def evaluate_run(
     config = read_config(run)
     check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
+    longest = int(reader.num_frames.max())
+    if num_windows > longest:
+        raise ValueError(
+            f"Expected at most {longest} windows, a frame each of the longest {split} clip: more "
+            f"repeat these. Received: --windows={num_windows}. Lower it."
+        )
     num_views = 1 if first_view_only else reader.num_views
     if config.labels == "frame":
         labels = read_run_labels(run, cache, clips)
