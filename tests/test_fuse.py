@@ -152,6 +152,10 @@ def test_a_run_that_is_named_twice_is_refused(tmp_path):
 def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
     run = RunDir(write_run(tmp_path / "rgb", RGB, split="val"))
     assert read_run_predictions(run, split="val").clip_ids == RGB.clip_ids
+    with pytest.raises(FileNotFoundError, match=r"rgb: there is no run here\. Expected the --run"):
+        read_run_predictions(run, split="test")  # which nobody could score
+    for path in (run.model_path, run.config_path, run.contract_path):
+        path.touch()
     text = r"rgb/predictions\.csv: missing\. Score the run first: .* --split=test"
     with pytest.raises(FileNotFoundError, match=text):
         read_run_predictions(run, split="test")

@@ -83,12 +83,14 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
     """Reads what a run predicts for the clips of a split, in the order of its manifest.
 
     Raises:
-        FileNotFoundError: If it has not been scored on the split, or files of it are missing.
+        FileNotFoundError: If it is no run, or has not been scored on the split, or files of it are
+            missing.
         ValueError: If the file is no table of predictions, or not of these clips, labels and
             classes, all in their order.
     """
     path = run.predictions_path(split)
     if not path.exists():
+        run.check_trained()
         raise FileNotFoundError(
             f"{path}: missing. Score the run first: python -m train_head.evaluate "
             f"--run_dir={run.path} --cache_dir=... --split={split}"
