@@ -69,6 +69,12 @@ def test_differences_are_named_in_full_and_hashes_shortened():
     )
 
 
+def test_of_imported_features_what_is_empty_is_left_out():
+    imported = dataclasses.replace(CONTRACT, backbone="imported", cut="", image_size_px=0)
+    found = "made with backbone=imported, but this run needs backbone=vgg16, cut=block5_pool, imag"
+    assert imported.describe_differences(CONTRACT).startswith(found)
+
+
 @pytest.mark.parametrize(
     ("fields", "received"),
     [

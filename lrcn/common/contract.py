@@ -129,11 +129,12 @@ class Contract:
 
     def describe_differences(self, wanted: "Contract", *, wanted_by: str = "this run") -> str:
         """Names each compared field that differs: `cut=a, but this run needs cut=b`."""
-        found, needed = [], []
-        for name in COMPARED_FIELDS:
-            if getattr(self, name) != getattr(wanted, name):
-                found.append(f"{name}={_shorten(getattr(self, name))}")
-                needed.append(f"{name}={_shorten(getattr(wanted, name))}")
+        names = [x for x in COMPARED_FIELDS if getattr(self, x) != getattr(wanted, x)]
+        found, needed = (
+            # Most fields of imported features are empty, or 0.
+            [f"{x}={_shorten(getattr(one, x))}" for x in names if getattr(one, x) not in ("", 0)]
+            for one in (self, wanted)
+        )
         return f"made with {', '.join(found)}, but {wanted_by} needs {', '.join(needed)}"
 
 
