@@ -7,7 +7,9 @@ from commands import run_program
 from refusals import refusal
 from small_vgg16 import write_other_weights
 
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
+from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
 
 
@@ -37,11 +39,15 @@ def test_missing_run_is_said(tmp_path):
         Predictor(RunDir(tmp_path / "gone"))
 
 
-def test_classes_of_another_run_are_refused(run_dir, tmp_path):
+def test_classes_of_another_run_are_refused(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     run.classes_path.write_text("left\nright\nup\n")
-    with refusal("classes.txt: expected the names of the 2 classes of model.keras. Received: 3"):
+    text = "classes.txt: expected the names of the 2 classes of model.keras. Received: "
+    with refusal(f"{text}3"):
         Predictor(run)
+    run.classes_path.write_text("left\n")
+    with refusal(f"{text}1"):
+        evaluate_run(run, read_cache(cache_dir), split="test")
 
 
 def test_other_weights_are_refused(run_dir, tmp_path):

@@ -136,12 +136,13 @@ def _predict_clips(
     num_views: int,
 ) -> Predictions:
     """Predicts each of the reader's clips once: the mean over its windows and their views."""
+    model = load_model(run)  # first: it says where the run lacks names of classes
     class_names = read_class_names(run.classes_path)
     class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     dataset = make_eval_dataset(
         reader, class_ids, config, num_windows=num_windows, num_views=num_views
     )
-    probabilities = average_rows(load_model(run), dataset, reader, num_rows=num_windows * num_views)
+    probabilities = average_rows(model, dataset, reader, num_rows=num_windows * num_views)
     return Predictions(
         reader.clip_ids, [clip.label for clip in clips], class_names, np.stack(probabilities)
     )

@@ -33,7 +33,7 @@ def load_model(run: RunDir):
     if num_classes != num_names:
         raise ValueError(
             f"{run.classes_path}: expected the names of the {num_classes} classes of "
-            f"{run.model_path.name}. Received: {num_names} names. Copy the run again, whole."
+            f"{run.model_path.name}. Received: {num_names}. Copy the run again, whole."
         )
     return model
 
