@@ -18,6 +18,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 from train_head.evaluation import evaluate_run
+from train_head.report_data import describe_origin
 from train_head.reporting import write_report
 from train_head.run_model import load_model
 from train_head.train import train_run
@@ -94,6 +95,18 @@ def test_what_lacks_a_file_of_a_run_says_which(run_dir, cache_dir, tmp_path):
         lambda: train_run(read_config(run), TrainingData(cache), run=run, checkpoint_sec=60),
     ):
         with refusal(f"{run.path}: classes.txt of the run missing, without", FileNotFoundError):
+            use()
+
+
+def test_files_of_a_run_that_are_no_text_are_named(run_dir, cache_dir, tmp_path):
+    run, cache = RunDir(shutil.copytree(run_dir, tmp_path / "run")), read_cache(cache_dir)
+    uses = {
+        run.flags_path: lambda: describe_origin(run, cache, {}),
+        run.sources_path: lambda: evaluate_run(run, cache, split="test"),
+    }
+    for path, use in uses.items():
+        path.write_bytes(b"\xff")
+        with refusal(f"{path}:1: expected UTF-8 text, received byte 0xff."):
             use()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from lrcn.common.clip import Clip
+from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
@@ -160,7 +161,7 @@ def describe_origin(run: RunDir, cache: FeatureCache, scores: dict) -> dict:
     """Returns what it takes to make the run once more."""
     return {
         "commands": list_commands(run, cache),
-        "flags": run.flags_path.read_text(encoding="utf-8").splitlines(),
+        "flags": read_utf8(run.flags_path).splitlines(),
         "contract": cache.contract.to_json(),
         "data_root": cache.data_root,
         "versions": read_json(run.versions_path),

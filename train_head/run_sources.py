@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from absl import logging
 
 from lrcn.common.clip import Clip
+from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
@@ -32,7 +33,7 @@ def has_other_sources(
     """
     if not run.sources_path.exists():
         return False
-    digests = run.sources_path.read_text(encoding="utf-8").split()
+    digests = read_utf8(run.sources_path).split()
     clip_ids = _find_part(clips, of_test=of_test)
     has_none = of_test and len(digests) == 1
     if has_none or not all(cache.clip_path(x).exists() for x in clip_ids):
