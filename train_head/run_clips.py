@@ -92,7 +92,7 @@ def check_classes(clips: list[Clip], class_names: list[str], data: TrainingData)
         ValueError: If not, or if a clip is of none of them.
     """
     try:
-        find_class_ids(clips, class_names)
+        find_class_ids(clips, class_names, where=data.cache.classes_path)
     except ValueError as error:
         raise ValueError(f"{data.manifest_path}: {error}") from None
     trained = {clip.label for clip in clips if clip.split == "train"}
