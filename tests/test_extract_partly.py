@@ -61,7 +61,11 @@ def test_what_is_stopped_before_the_first_clip_leaves_no_stale_features(
             held.close()
             assert extraction.wait() == 130
     cache = read_cache(cache_copy)
-    with refusal(f"{cache_copy}: 16 of 16 clips are not in the cache, such ", FileNotFoundError):
+    text = (
+        f"{cache_copy}: 16 of 16 clips are not in the cache, such as {cache_copy}/clips/left/clip_0"
+        ".h5. Where it is of other data, name the cache of these; else finish extract_features (or "
+    )
+    with refusal(text, FileNotFoundError):
         check_cached(read_manifest(cache.manifest_path), cache, listed_in=cache.manifest_path)
     # What is made then is what a new cache would have: the features of the classes' other names.
     extract(data, cache_copy)

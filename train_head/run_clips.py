@@ -126,9 +126,12 @@ def check_cached(
     """
     absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
     if absent:
+        finish = "Finish"
+        if len(absent) == len(clips):
+            finish = "Where it is of other data, name the cache of these; else finish"
         raise FileNotFoundError(
             f"{cache.cache_dir}: {len(absent)} of {len(clips)} clips are not in the cache, such as "
-            f"{cache.clip_path(absent[0])}. Finish extract_features (or import_features) first; "
+            f"{cache.clip_path(absent[0])}. {finish} extract_features (or import_features) first; "
             f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
             "with --skip_unreadable."
         )
