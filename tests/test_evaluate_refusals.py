@@ -114,6 +114,8 @@ def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
         evaluate_run(RunDir(tmp_path / "gone"), read_cache(cache_dir), split="test")
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    with refusal(f"has ended, such as {run.path} in this folder.", FileNotFoundError):
+        evaluate_run(RunDir(tmp_path), read_cache(cache_dir), split="test")
     run.model_path.unlink()
     with pytest.raises(FileNotFoundError, match=r"run: training has not ended, .* Run the same"):
         evaluate_run(run, read_cache(cache_dir), split="test")

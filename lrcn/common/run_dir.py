@@ -83,9 +83,11 @@ class RunDir:
                 f"{self.path}: training has not ended, there is no model.keras yet. Run the same "
                 "training command again; it goes on from its last epoch."
             )
+        within = sorted(path.parent for path in self.path.glob(f"*/{self.model_path.name}"))
         raise FileNotFoundError(
             f"{self.path}: there is no run here. Expected the --run_dir of a "
-            "`python -m train_head` command that has ended."
+            "`python -m train_head` command that has ended"
+            + (f", such as {within[0]} in this folder." if within else ".")
         )
 
     def check_has(self, *needed: Path) -> None:
