@@ -33,14 +33,17 @@ def test_a_step_that_takes_half_of_the_memory(
     reader, config = ClipReader(cache, ["3", "8", "4"], memory_bytes=0), make_config(**settings)
     # Features, the FC layer's 16 units and the GRU's two gates and candidate, of 8 units.
     copy_bytes = 4 * num_frames * (10 + 16 + 3 * 8)
-    # Padding is there in float16 four times, and in float32 once.
-    enough_bytes = 14 * copy_bytes + 2 * num_padding * 10 * (4 * 2 + 4)
+    # Of padding there are the FC layer's vectors, with their gradient, and what the GRU makes.
+    enough_bytes = 14 * copy_bytes + 2 * 4 * num_padding * (2 * 16 + 7 * 3 * 8)
     for memory_bytes, is_told in ((enough_bytes, False), (enough_bytes - 1, True)):
         monkeypatch.setattr(step_memory, "find_memory_bytes", lambda size=memory_bytes: size)
         step_memory.check_batch(reader, config)
         assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
-    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: 3 * copy_bytes - 1)
-    with refusal(f"{num_frames} frames in one batch take 0 GiB, of 0 that there are", MemoryError):
+    least_bytes = 3 * (copy_bytes + 4 * num_padding * 3 * 8)
+    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: least_bytes - 1)
+    padding = f", with {num_padding} of padding," if num_padding else ""
+    told = f"{num_frames} frames in one batch{padding} take 0 GiB, of 0 that there are"
+    with refusal(told, MemoryError):
         step_memory.check_batch(reader, config)
 
 

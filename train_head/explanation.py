@@ -155,8 +155,9 @@ class Explainer:
         """
         if self._attention is None or feature_maps.ndim != 4:
             return None
-        scaled = self._scale(self._make_inputs(feature_maps), training=False)[0]
-        return self._attention(scaled, training=False)[..., 0].numpy()
+        scaled = self._scale(self._make_inputs(feature_maps), training=False)
+        frames = scaled if self._is_ragged else scaled[0]
+        return self._attention(frames, training=False)[..., 0].numpy()
 
     def _encode_views(self, views: Sequence[np.ndarray]):
         # View by view, so that memory does not grow with their number.

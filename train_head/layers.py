@@ -12,7 +12,10 @@ import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt
 
 @keras.saving.register_keras_serializable("lrcn")
 class PerFrame(keras.layers.Layer):
-    """Applies a model to every frame of [B, T, ...]; padding costs nothing and gives zeros."""
+    """Applies a model to every frame of [B, T, ...]; padding costs nothing and gives zeros.
+
+    With a mask, the frames may also be those that it lets through alone, [N, ...].
+    """
 
     def __init__(self, model, **kwargs):
         super().__init__(**kwargs)
@@ -20,24 +23,28 @@ class PerFrame(keras.layers.Layer):
 
     def call(self, frames, frame_mask=None, training=None):
         outputs = self.model(self.select_frames(frames, frame_mask), training=training)
-        shape = tf.concat([tf.shape(frames)[:2], tf.shape(outputs)[1:]], axis=0)
+        rows = frames if frame_mask is None else frame_mask
+        shape = tf.concat([tf.shape(rows)[:2], tf.shape(outputs)[1:]], axis=0)
         if frame_mask is None:
             outputs = tf.reshape(outputs, shape)
         else:
             outputs = tf.scatter_nd(tf.where(frame_mask), outputs, tf.cast(shape, tf.int64))
-        return tf.ensure_shape(outputs, self._output_shape(frames))
+        return tf.ensure_shape(outputs, self._output_shape(rows))
 
     def select_frames(self, frames, frame_mask=None):
         """Returns the frames of all clips that are not padding, [N, ...]."""
         if frame_mask is None:
             return tf.reshape(frames, tf.concat([[-1], tf.shape(frames)[2:]], axis=0))
+        if len(frames.shape) == len(self.model.input.shape):
+            return frames
         return tf.boolean_mask(frames, frame_mask)
 
-    def _output_shape(self, frames):
-        return (*frames.shape[:2], *self.model.output.shape[1:])
+    def _output_shape(self, rows):
+        return (*rows.shape[:2], *self.model.output.shape[1:])
 
     def compute_output_spec(self, frames, frame_mask=None, training=None):
-        return keras.KerasTensor(self._output_shape(frames), dtype=self.model.output.dtype)
+        shape = self._output_shape(frames if frame_mask is None else frame_mask)
+        return keras.KerasTensor(shape, dtype=self.model.output.dtype)
 
     def get_config(self):
         return {
@@ -119,6 +126,9 @@ class ScaleClip(keras.layers.Layer):
     How strong a clip's features are all together, as its contrast makes them, says little of its
     class. How the strength changes from frame to frame says a lot, such as of what grows, so
     one number scales the whole clip. Padding does not count, and zeros stay zeros.
+
+    With a mask it gives the frames alone, [N, ...]: beside one long clip, the padding of a batch
+    in float32 may be many times as large.
     """
 
     def __init__(self, **kwargs):
@@ -134,10 +144,7 @@ class ScaleClip(keras.layers.Layer):
         frames = keras.ops.cast(tf.gather_nd(maps, places), self.compute_dtype)
         lengths, clips = self._measure_frames(frames, first_axis=1), places[:, 0]
         length = tf.math.unsorted_segment_mean(lengths, clips, tf.shape(maps)[0])
-        scaled = keras.ops.divide_no_nan(frames, tf.gather(length, clips))
-        return tf.ensure_shape(
-            tf.scatter_nd(places, scaled, tf.shape(maps, out_type=places.dtype)), maps.shape
-        )
+        return keras.ops.divide_no_nan(frames, tf.gather(length, clips))
 
     def _measure_frames(self, frames, *, first_axis: int):
         axes = tuple(range(first_axis, len(frames.shape)))
@@ -147,7 +154,8 @@ class ScaleClip(keras.layers.Layer):
         return keras.ops.where(squares > 0, keras.ops.sqrt(positive), 0)
 
     def compute_output_spec(self, maps, frame_mask=None):
-        return keras.KerasTensor(maps.shape, dtype=self.compute_dtype)
+        shape = maps.shape if frame_mask is None else (None, *maps.shape[2:])
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("lrcn")

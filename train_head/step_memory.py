@@ -15,9 +15,9 @@ from train_head.config import TrainConfig
 # wait, normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features;
 # the batches that wait, the input of the FC layer and its gradient are there at once in any case.
 _COPIES, _COPIES_AT_LEAST = 7, 3
-# Bytes of each feature of padding: in float16 in each of the batches that wait and the one that is
-# computed, and scaled, in float32.
-_BYTES_OF_PADDING = 4 * 2 + 4
+# Padding is first there in the vectors that the RNN reads, and in their gradient; from there on it
+# takes what frames take.
+_COPIES_OF_VECTOR = 2
 # Bytes of each feature of a new clip: what is kept of a window, what the head gets of all windows
 # together, and that in float32 as it is, squared, as asinh and normalised.
 _BYTES_OF_NEW = 2 + 2 + 4 * 4
@@ -47,7 +47,7 @@ def check_memory(reader: ClipReader, config: TrainConfig) -> None:
 
 def _check_weights(config: TrainConfig, feature_shape: tuple[int, ...]) -> None:
     """Checks the FC layer and the RNNs, which have nearly all of the weights."""
-    size = math.prod(feature_shape) if config.frame_pooling == "flatten" else feature_shape[-1]
+    size = _count_pooled(config, feature_shape)
     _check_layer(config, "FC layer", size * config.fc_units, ["fc_units"])
     num_vectors, units = _NUM_VECTORS.get(config.rnn, 1), config.rnn_units
     size = config.fc_units or size
@@ -81,10 +81,13 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
         MemoryError: If it does, as `check_memory`.
     """
     lower = ["batch_size"]
-    num_frames = int(np.sort(reader.num_frames)[-config.batch_size :].sum())
+    num_rows, num_padding = min(config.batch_size, len(reader)), 0
+    num_frames = int(np.sort(reader.num_frames)[-num_rows:].sum())
     if config.sequence == "fixed":
-        num_frames = min(config.batch_size, len(reader)) * config.seq_len
+        num_frames = num_rows * config.seq_len
         lower.append("seq_len")
+    else:
+        num_padding = num_rows * int(reader.num_frames.max()) - num_frames
     num_features = math.prod(reader.feature_shape)
     num_values = {
         "": num_features,
@@ -92,27 +95,35 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
         "rnn_units": _NUM_VECTORS.get(config.rnn, 1) * config.rnn_units * config.rnn_layers,
     }
     frame_bytes = sum(num_values.values()) * 4
+    rnn_bytes = num_values["rnn_units"] * 4
     largest = max(num_values, key=num_values.get)
     if largest:
         lower.append(largest)
     memory_bytes = find_memory_bytes()
-    # Where a GPU computes, this memory holds the features alone.
-    least_bytes = num_features * 4 if has_gpu() else _COPIES_AT_LEAST * frame_bytes
-    _check_fits(num_frames * least_bytes, f"{num_frames} frames in one batch", vars(config), lower)
-    step_bytes = _COPIES * num_frames * frame_bytes
-    if config.sequence == "ragged":
-        num_rows = min(config.batch_size, len(reader))
-        num_padding = num_rows * int(reader.num_frames.max()) - num_frames
-        step_bytes += num_padding * num_features * _BYTES_OF_PADDING
+    what = f"{num_frames} frames in one batch"
+    if num_padding:
+        what += f", with {num_padding} of padding,"
+    least_bytes = _COPIES_AT_LEAST * (num_frames * frame_bytes + num_padding * rnn_bytes)
+    if has_gpu():  # this memory holds the features alone
+        least_bytes = num_frames * num_features * 4
+    _check_fits(least_bytes, what, vars(config), lower)
+    vector_bytes = (config.fc_units or _count_pooled(config, reader.feature_shape)) * 4
+    step_bytes = _COPIES * (num_frames * frame_bytes + num_padding * rnn_bytes)
+    step_bytes += _COPIES_OF_VECTOR * num_padding * vector_bytes
     if not has_gpu() and step_bytes > _PART_OF_MEMORY * memory_bytes:
         logging.warning(
-            "A step over the longest clips, %d frames in one batch, takes some %.0f GiB, of %.0f "
-            "that there are. If the program is ended without a word, lower --batch_size, or read "
-            "fewer frames (--sequence=fixed, --seq_len; --fps or --frame_stride at extraction)",
-            num_frames,
+            "A step over the longest clips, %s takes some %.0f GiB, of %.0f that there are. If the "
+            "program is ended without a word, lower --batch_size, or read fewer frames "
+            "(--sequence=fixed, --seq_len; --fps or --frame_stride at extraction)",
+            what,
             step_bytes / _GIB,
             memory_bytes / _GIB,
         )
+
+
+def _count_pooled(config: TrainConfig, feature_shape: tuple[int, ...]) -> int:
+    """Counts the numbers that the FC layer gets of a frame."""
+    return math.prod(feature_shape) if config.frame_pooling == "flatten" else feature_shape[-1]
 
 
 def check_new_clip(config: TrainConfig, contract: Contract, *, num_windows: int) -> None:
