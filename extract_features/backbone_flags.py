@@ -71,8 +71,8 @@ _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
     "Frames that VGG16 sees at once, each view counted; costs memory, does not change the "
-    "features. Default: 16 on a CPU, on a GPU the largest of 128, 64, 32, ... that fits. Many "
-    "frames of 64 px or less take less time with 64 on a CPU, too.",
+    "features. Default: 16 on a CPU, fewer from 449 px on; on a GPU the largest of 128, 64, 32, "
+    "... that fits. Many frames of 64 px or less take less time with 64 on a CPU, too.",
     lower_bound=1,
 )
 _COMPRESSION = flags.DEFINE_enum(

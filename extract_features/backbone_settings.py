@@ -104,6 +104,7 @@ def build_backbone(
     Raises:
         FileNotFoundError: If the weights file is missing, or the download fails.
         ValueError: If weights or batch size do not fit.
+        MemoryError: If a batch is larger than the memory.
     """
     from lrcn.common import backbone  # imports TensorFlow
     from lrcn.common.backbone_weights import fingerprint_weights
@@ -136,11 +137,10 @@ def build_backbone(
     )
     if batch_size is None:
         batch_size = find_batch_size(bottom)
-    check_batch_size(vgg16, batch_size)
     frames_per_batch = views.find_frames_per_batch(batch_size)
+    num_rows = frames_per_batch * views.num_views
+    check_batch_size(vgg16, num_rows)
     forward = backbone.make_forward(
-        bottom,
-        batch_size=frames_per_batch * views.num_views,
-        many_batches=num_clips >= _MANY_CLIPS,
+        bottom, batch_size=num_rows, many_batches=num_clips >= _MANY_CLIPS
     )
     return Backbone(contract, forward, frames_per_batch)

@@ -6,7 +6,8 @@ import pytest
 from refusals import refusal
 
 from extract_features.backbone_settings import DEFAULT_BACKBONE, build_backbone
-from lrcn.common.batch_size import find_first_that_fits
+from lrcn.common import machine
+from lrcn.common.batch_size import find_first_that_fits, limit_batch_size
 from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
@@ -41,10 +42,30 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
         find_first_that_fits((2, 1), lambda size: size / 0)
 
 
-def test_a_batch_with_which_tensorflow_would_crash_is_refused():
+def test_of_large_images_a_cpu_sees_fewer_at_once():
+    sizes = [limit_batch_size(size) for size in (32, 224, 448, 449, 640, 1024, 1280, 10_000)]
+    assert sizes == [16, 16, 16, 15, 7, 3, 1, 1]
+
+
+def test_a_batch_that_is_larger_than_the_memory_is_refused(monkeypatch):
+    settings = dataclasses.replace(
+        DEFAULT_BACKBONE, weights="random", compute_dtype="float32", image_size=32, views="flip"
+    )
+    # 64 channels of each pixel, into the second convolution and out of it.
+    taken_bytes = 2 * 100 * 32 * 32 * 64 * 4
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes - 1)
+    told = "feature maps of images of 32 px in one batch take 0 GiB, of 0 that there are: "
+    with refusal(f"{told}--batch_size=100, --image_size=32", MemoryError):
+        build_backbone(settings, 101, num_clips=1)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
+    assert build_backbone(settings, 101, num_clips=1).frames_per_batch == 50
+
+
+def test_a_batch_with_which_tensorflow_would_crash_is_refused(monkeypatch):
     settings = dataclasses.replace(
         DEFAULT_BACKBONE, weights="random", compute_dtype="float32", image_size=32
     )
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: 1 << 40)
     assert build_backbone(settings, 32767, num_clips=1).frames_per_batch == 32767
     with refusal("batch_size of at most 32767 images"):
         build_backbone(settings, 32768, num_clips=1)

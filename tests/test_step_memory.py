@@ -6,6 +6,7 @@ from commands import SMALL_HEAD, run_program
 from refusals import refusal
 from small_data import fine_tune, make_config, write_cache
 
+from lrcn.common import machine
 from lrcn.common.clip import Clip
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
@@ -36,11 +37,11 @@ def test_a_step_that_takes_half_of_the_memory(
     # Of padding there are the FC layer's vectors, with their gradient, and what the GRU makes.
     enough_bytes = 14 * copy_bytes + 2 * 4 * num_padding * (2 * 16 + 7 * 3 * 8)
     for memory_bytes, is_told in ((enough_bytes, False), (enough_bytes - 1, True)):
-        monkeypatch.setattr(step_memory, "find_memory_bytes", lambda size=memory_bytes: size)
+        monkeypatch.setattr(machine, "find_memory_bytes", lambda size=memory_bytes: size)
         step_memory.check_batch(reader, config)
         assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
     least_bytes = 3 * (copy_bytes + 4 * num_padding * 3 * 8)
-    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: least_bytes - 1)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: least_bytes - 1)
     padding = f", with {num_padding} of padding," if num_padding else ""
     told = f"{num_frames} frames in one batch{padding} take 0 GiB, of 0 that there are"
     with refusal(told, MemoryError):
@@ -89,11 +90,11 @@ def test_a_batch_of_fine_tuning_is_refused_before_the_head_is_trained(
     settings = {"batch_size": 16, "epochs": 1, "tune_epochs": 1}
     # Ten clips; the head reads 512 features of a frame, block 5 has 2,048.
     taken_bytes = 3 * 10 * 4 * (2048 + 16) * 4
-    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes - 1)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes - 1)
     with refusal("40 frames in one batch take 0 GiB, of 0 that there are", MemoryError):
         fine_tune(cache, folder, **settings)
     assert not folder.exists()
-    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
     fine_tune(cache, folder, **settings)
 
 
@@ -107,11 +108,11 @@ def test_more_layers_than_are_ever_built_are_refused(ramps, tmp_path):
 def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch):
     # Four frames each, of 512 features.
     taken_bytes = 1000 * 4 * 512 * 20
-    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes - 1)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes - 1)
     with refusal(
         "4000 frames of a clip's windows take 0 GiB, of 0 that there are: --windows=1000",
         MemoryError,
     ):
         Predictor(RunDir(run_dir), num_windows=1000)
-    monkeypatch.setattr(step_memory, "find_memory_bytes", lambda: taken_bytes)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
     Predictor(RunDir(run_dir), num_windows=1000)

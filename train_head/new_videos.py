@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common import backbone
+from lrcn.common.batch_size import limit_batch_size
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
 from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS
 from train_head.vgg16 import rebuild_vgg16
-
-_BATCH_SIZE = 16
 
 
 class NewVideos:
@@ -34,7 +33,8 @@ class NewVideos:
         self._choose = choose
         self._contract = run.read_contract()
         self._views = VIEWS[self._contract.views]
-        self._frames_per_batch = self._views.find_frames_per_batch(_BATCH_SIZE)
+        batch_size = limit_batch_size(self._contract.image_size_px)
+        self._frames_per_batch = self._views.find_frames_per_batch(batch_size)
         vgg16 = rebuild_vgg16(self._contract, weights, where=run.contract_path)
         self._bottom = backbone.make_padded_forward(
             backbone.build_bottom(vgg16, self._contract.cut),

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from absl import logging
 
+from lrcn.common import machine
 from lrcn.common.contract import Contract
 from lrcn.common.devices import has_gpu
-from lrcn.common.machine import find_memory_bytes
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 
@@ -23,7 +23,6 @@ _COPIES_OF_VECTOR = 2
 _BYTES_OF_NEW = 2 + 2 + 4 * 4
 # The rest is for the weights and for clips that are kept decoded.
 _PART_OF_MEMORY = 0.5
-_GIB = 1 << 30
 # Itself, its gradient, and what an optimizer keeps of each weight at least.
 _COPIES_OF_WEIGHTS = 3
 # Vectors of --rnn_units that an RNN computes of a frame: a gate each, and the candidate. Of an RNN
@@ -63,11 +62,10 @@ def _check_weights(config: TrainConfig, feature_shape: tuple[int, ...]) -> None:
 
 
 def _check_layer(config: TrainConfig, name: str, num_weights: int, lower: list[str]) -> None:
-    _check_fits(
+    machine.check_fits(
         _COPIES_OF_WEIGHTS * num_weights * 4,
         f"the {num_weights} weights of the {name}, with their gradients and the optimizer,",
-        vars(config),
-        lower,
+        {flag: getattr(config, flag) for flag in lower},
     )
 
 
@@ -99,14 +97,14 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     largest = max(num_values, key=num_values.get)
     if largest:
         lower.append(largest)
-    memory_bytes = find_memory_bytes()
+    memory_bytes = machine.find_memory_bytes()
     what = f"{num_frames} frames in one batch"
     if num_padding:
         what += f", with {num_padding} of padding,"
     least_bytes = _COPIES_AT_LEAST * (num_frames * frame_bytes + num_padding * rnn_bytes)
     if has_gpu():  # this memory holds the features alone
         least_bytes = num_frames * num_features * 4
-    _check_fits(least_bytes, what, vars(config), lower)
+    machine.check_fits(least_bytes, what, {flag: getattr(config, flag) for flag in lower})
     vector_bytes = (config.fc_units or _count_pooled(config, reader.feature_shape)) * 4
     step_bytes = _COPIES * (num_frames * frame_bytes + num_padding * rnn_bytes)
     step_bytes += _COPIES_OF_VECTOR * num_padding * vector_bytes
@@ -116,8 +114,8 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
             "program is ended without a word, lower --batch_size, or read fewer frames "
             "(--sequence=fixed, --seq_len; --fps or --frame_stride at extraction)",
             what,
-            step_bytes / _GIB,
-            memory_bytes / _GIB,
+            step_bytes / machine.GIB,
+            memory_bytes / machine.GIB,
         )
 
 
@@ -135,16 +133,5 @@ def check_new_clip(config: TrainConfig, contract: Contract, *, num_windows: int)
     seq_len = config.seq_len if config.sequence == "fixed" else 1
     num_frames = num_windows * seq_len * contract.num_views
     taken_bytes = num_frames * _BYTES_OF_NEW * math.prod(contract.feature_shape)
-    what, settings = f"{num_frames} frames of a clip's windows", {"windows": num_windows}
-    _check_fits(taken_bytes, what, settings, [*settings])
-
-
-def _check_fits(taken_bytes: int, what: str, settings: dict, lower: list[str]) -> None:
-    """Raises MemoryError if that is more memory than there is, with the settings to lower."""
-    memory_bytes = find_memory_bytes()
-    if taken_bytes > memory_bytes:
-        flags = ", ".join(f"--{name}={settings[name]}" for name in lower)
-        raise MemoryError(
-            f"{what} take {taken_bytes / _GIB:.0f} GiB, of {memory_bytes / _GIB:.0f} that there "
-            f"are: {flags}"
-        )
+    what = f"{num_frames} frames of a clip's windows"
+    machine.check_fits(taken_bytes, what, {"windows": num_windows})

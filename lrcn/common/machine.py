@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+GIB = 1 << 30
 
 
 def count_cores(cgroup: Path = _CGROUP, own_groups: Path = _OWN_GROUPS) -> int:
@@ -38,6 +39,26 @@ def find_memory_bytes(cgroup: Path = _CGROUP, own_groups: Path = _OWN_GROUPS) ->
         for (limit_bytes,) in _iter_limits(cgroup, own_groups, "memory", (name,)):
             memory_bytes = min(memory_bytes, limit_bytes)
     return memory_bytes
+
+
+def check_fits(taken_bytes: int, what: str, flags: dict) -> None:
+    """Checks that something fits in memory at all.
+
+    Args:
+        taken_bytes: What it takes at least.
+        what: What takes it, for the message.
+        flags: Those to lower, with their values.
+
+    Raises:
+        MemoryError: If it does not.
+    """
+    memory_bytes = find_memory_bytes()
+    if taken_bytes > memory_bytes:
+        listed = ", ".join(f"--{name}={value}" for name, value in flags.items())
+        raise MemoryError(
+            f"{what} take {taken_bytes / GIB:.0f} GiB, of {memory_bytes / GIB:.0f} that there are: "
+            f"{listed}"
+        )
 
 
 def _iter_limits(
