@@ -56,8 +56,8 @@ def write_folds(
                 missing[path] = fold
             elif read_manifest(path) != fold:
                 raise ValueError(
-                    f"{path}: made of other clips or with other --folds or --seed than this "
-                    "command has. Name another --output_dir, or delete this one."
+                    f"{path}: made of other clips, labels or groups, or with other --folds or "
+                    "--seed, than this command has. Name another --output_dir, or delete this one."
                 )
         # At once, so that some of them, after a kill, are not taken for all.
         write_manifests(missing)
