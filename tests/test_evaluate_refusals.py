@@ -40,7 +40,7 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     lines = run.manifest_path.read_text().splitlines(keepends=True)
     run.manifest_path.write_text("".join(line for line in lines if ",val," not in line))
-    with pytest.raises(ValueError, match=r"manifest\.csv: has no clips of the split val\. Name an"):
+    with refusal("manifest.csv: has no clips of the split val, but of test and train. Name"):
         evaluate_run(run, read_cache(cache_dir), split="val")
 
 

@@ -63,8 +63,10 @@ def evaluate_run(
     warn_of_other_data(run, all_clips, cache)
     clips = [clip for clip in all_clips if clip.split == split]
     if not clips:
+        others = " and ".join(sorted({clip.split for clip in all_clips}))
         raise ValueError(
-            f"{run.manifest_path}: has no clips of the split {split}. Name another --split."
+            f"{run.manifest_path}: has no clips of the split {split}, but of {others}. Name "
+            "another --split."
         )
     check_cached(clips, cache, listed_in=run.manifest_path)
     config = read_config(run)
