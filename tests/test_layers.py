@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from small_heads import MAP_SHAPE, make_maps, make_ragged_inputs
+from small_heads import MAP_SHAPE, make_head, make_maps, make_ragged_inputs, run_head
 
-from train_head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, tf
+from train_head import layers
+from train_head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, map_parts, tf
 from train_head.normalization import scale_clip
 
 
@@ -24,6 +25,23 @@ def test_a_clip_is_scaled_as_a_whole(feature_shape, ragged):
         assert lengths.mean() == pytest.approx(1, rel=1e-5)
         assert lengths.std() > 0.01  # what changes from frame to frame is kept
         np.testing.assert_allclose(found, scale_clip(clip.astype(np.float32)), rtol=1e-5)
+
+
+def test_where_nothing_is_learnt_frames_are_computed_part_by_part(monkeypatch):
+    inputs = make_ragged_inputs(list(make_maps(2, 4)), num_frames=5)
+    head = make_head(sequence="ragged")
+    whole = run_head(head, inputs)
+    monkeypatch.setattr(layers, "_VALUES_AT_ONCE", 3 * 12 + 11)
+    np.testing.assert_allclose(run_head(head, inputs), whole, atol=1e-5)
+    lengths, frames = [], tf.reshape(tf.range(8 * 12, dtype="float32"), (8, *MAP_SHAPE))
+
+    def double(part):
+        lengths.append(len(part))
+        return 2 * part
+
+    found = map_parts(double, frames, shape=MAP_SHAPE, dtype="float32")
+    np.testing.assert_array_equal(found, 2 * frames)
+    assert lengths == [3, 3, 2]
 
 
 def test_the_scale_has_a_gradient_also_where_frames_have_no_features():

@@ -3,11 +3,48 @@
 A mask [B, T] bool says which frames are the clip's own and which padding.
 """
 
+import functools
+import math
+from collections.abc import Callable
+
 from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 
 import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
+
+# Values of frames that are computed at once where nothing is learnt. What a video of an hour takes
+# is its frames, and not a dozen copies of them.
+_VALUES_AT_ONCE = 1 << 25
+
+
+def map_parts(function: Callable, frames, *, shape: tuple[int, ...], dtype: str):
+    """Applies a function to [N, ...] frames, to some of them at once.
+
+    Args:
+        function: From [n, ...] frames to [n, *shape] of the dtype, of each frame alone.
+        frames: All of them.
+        shape: Of what it gives for a frame.
+        dtype: Of that.
+
+    Returns:
+        [N, *shape].
+    """
+    num_frames = tf.shape(frames)[0]
+    frames_at_once = max(1, _VALUES_AT_ONCE // math.prod(frames.shape[1:]))
+    num_parts = (num_frames - 1) // frames_at_once + 1
+    size = (num_frames - 1) // num_parts + 1  # of all alike, as one frame alone rounds otherwise
+    element_shape = (None, *shape)
+    parts = tf.TensorArray(dtype, num_parts, infer_shape=False, element_shape=element_shape)
+
+    def add_part(number, parts):
+        part = frames[number * size : (number + 1) * size]
+        return number + 1, parts.write(number, function(part))
+
+    _, parts = tf.while_loop(
+        lambda number, _: number < num_parts, add_part, (0, parts), parallel_iterations=1
+    )
+    return tf.ensure_shape(parts.concat(), element_shape)
 
 
 @keras.saving.register_keras_serializable("lrcn")
@@ -22,7 +59,16 @@ class PerFrame(keras.layers.Layer):
         self.model = model
 
     def call(self, frames, frame_mask=None, training=None):
-        outputs = self.model(self.select_frames(frames, frame_mask), training=training)
+        chosen = self.select_frames(frames, frame_mask)
+        if training:
+            outputs = self.model(chosen, training=True)
+        else:
+            outputs = map_parts(
+                lambda part: self.model(part, training=False),
+                chosen,
+                shape=self.model.output.shape[1:],
+                dtype=self.model.output.dtype,
+            )
         rows = frames if frame_mask is None else frame_mask
         shape = tf.concat([tf.shape(rows)[:2], tf.shape(outputs)[1:]], axis=0)
         if frame_mask is None:
@@ -135,14 +181,20 @@ class ScaleClip(keras.layers.Layer):
         # Keras would make float32 of the padding too, which may be most of a batch.
         super().__init__(autocast=False, **kwargs)
 
-    def call(self, maps, frame_mask=None):
+    def call(self, maps, frame_mask=None, training=None):
         if frame_mask is None:
             maps = keras.ops.cast(maps, self.compute_dtype)
             length = keras.ops.mean(self._measure_frames(maps, first_axis=2), axis=1, keepdims=True)
             return keras.ops.divide_no_nan(maps, length)
         places = tf.where(frame_mask)
         frames = keras.ops.cast(tf.gather_nd(maps, places), self.compute_dtype)
-        lengths, clips = self._measure_frames(frames, first_axis=1), places[:, 0]
+        measure = functools.partial(self._measure_frames, first_axis=1)
+        if training:
+            lengths = measure(frames)
+        else:
+            shape = (1,) * (len(frames.shape) - 1)
+            lengths = map_parts(measure, frames, shape=shape, dtype=self.compute_dtype)
+        clips = places[:, 0]
         length = tf.math.unsorted_segment_mean(lengths, clips, tf.shape(maps)[0])
         return keras.ops.divide_no_nan(frames, tf.gather(length, clips))
 
@@ -153,7 +205,7 @@ class ScaleClip(keras.layers.Layer):
         positive = keras.ops.where(squares > 0, squares, 1)
         return keras.ops.where(squares > 0, keras.ops.sqrt(positive), 0)
 
-    def compute_output_spec(self, maps, frame_mask=None):
+    def compute_output_spec(self, maps, frame_mask=None, training=None):
         shape = maps.shape if frame_mask is None else (None, *maps.shape[2:])
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
