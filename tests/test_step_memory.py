@@ -12,6 +12,7 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head import step_memory
 from train_head.clip_reader import ClipReader
+from train_head.config import read_config
 from train_head.prediction import Predictor
 
 
@@ -107,7 +108,7 @@ def test_more_layers_than_are_ever_built_are_refused(ramps, tmp_path):
 
 def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch):
     # Four frames each, of 512 features.
-    taken_bytes = 1000 * 4 * 512 * 20
+    taken_bytes = 1000 * 4 * 512 * 10
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes - 1)
     with refusal(
         "4000 frames of a clip's windows take 0 GiB, of 0 that there are: --windows=1000",
@@ -116,3 +117,32 @@ def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch
         Predictor(RunDir(run_dir), num_windows=1000)
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
     Predictor(RunDir(run_dir), num_windows=1000)
+
+
+def test_a_held_out_clip_that_is_longer_than_the_memory_is_refused(tmp_path, monkeypatch):
+    features = {Clip(x, x, "walk", "val"): np.zeros((len(x), 2, 5)) for x in ("a", "long", "b")}
+    cache = write_cache(tmp_path / "cache", features)
+    reader, config = ClipReader(cache, ["a", "long", "b"], memory_bytes=0), make_config()
+    ragged = make_config(sequence="ragged")
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: 3 * 10 * 8)
+    with refusal("The clip long: expected at most the 3 frames that memory holds. Received: 4 or"):
+        step_memory.check_longest_clip(reader, ragged)
+    step_memory.check_longest_clip(reader, ragged, num_windows=2)
+    step_memory.check_longest_clip(reader, config)
+
+
+def test_a_new_clip_that_is_longer_than_the_memory_is_told_of(
+    run_dir, clips_dir, feature_run, imported, monkeypatch
+):
+    clips = {
+        RunDir(run_dir): clips_dir / "left" / "clip_0",
+        feature_run: imported / "new.h5" / "rise" / "test_1",
+    }
+    for run, source in clips.items():
+        predictor, num_read = Predictor(run), read_config(run).seq_len
+        held_bytes = (num_read - 1) * run.read_contract().values_per_frame * 10
+        with monkeypatch.context() as patched:
+            patched.setattr(machine, "find_memory_bytes", lambda size=held_bytes: size)
+            (told,) = predictor.predict_clips([source])
+        expected = f"{source}: expected at most the {num_read - 1} frames that memory holds. "
+        assert told.failure.startswith(f"{expected}Received: {num_read} or more. Divide it ")

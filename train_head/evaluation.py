@@ -23,6 +23,7 @@ from train_head.run_clips import check_cached
 from train_head.run_lock import lock_run
 from train_head.run_model import check_model_version, load_model, read_model_version
 from train_head.run_sources import warn_of_other_data
+from train_head.step_memory import check_longest_clip
 
 
 def evaluate_run(
@@ -50,9 +51,9 @@ def evaluate_run(
 
     Raises:
         FileNotFoundError: If run or clips are missing.
-        ValueError: If the cache carries another contract or is damaged, the split has no clips, no
-            window is asked for, more than the longest clip has frames, or several of a head that
-            labels every frame, or an answer is NaN.
+        ValueError: If the cache carries another contract or is damaged, the split has no clips, or
+            one larger than the memory, no window is asked for, more than the longest clip has
+            frames, or several of a head that labels every frame, or an answer is NaN.
         PermissionError: If the run cannot be written to.
         RuntimeError: If the run got another model meanwhile.
     """
@@ -78,6 +79,7 @@ def evaluate_run(
             f"Expected at most {longest} windows, a frame each of the longest {split} clip: more "
             f"repeat these. Received: --windows={num_windows}. Lower it."
         )
+    check_longest_clip(reader, config, num_windows=num_windows)
     num_views = 1 if first_view_only else reader.num_views
     if config.labels == "frame":
         labels = read_run_labels(run, cache, clips)

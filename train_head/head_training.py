@@ -14,7 +14,7 @@ from train_head.model import build_head
 from train_head.normalization import measure_features
 from train_head.recorder import RunRecorder
 from train_head.split_reader import read_training_splits
-from train_head.step_memory import check_memory
+from train_head.step_memory import check_longest_clip, check_memory
 from train_head.training_data import TrainingData
 from train_head.vgg16 import rebuild_top
 
@@ -39,13 +39,15 @@ def fit_head(
     Raises:
         FileNotFoundError: If VGG16's weights are missing.
         MemoryError: If a batch, or the weights, are larger than the memory.
-        ValueError: If they are not the cache's, a clip is damaged or the loss stops being finite.
+        ValueError: If they are not the cache's, a val clip is larger than the memory, a clip is
+            damaged or the loss stops being finite.
     """
     run, cache = recorder.run, data.cache
     top = rebuild_top(cache.contract, data.weights, where=cache.contract_path)
     splits = read_training_splits(run, cache, config, top=top)
     reader = splits.train.reader
     check_memory(reader, config)
+    check_longest_clip(splits.val.reader, config)
     logging.info(
         "%s and %s, %s an epoch, at most %s",
         name_count(len(reader), "train clip"),

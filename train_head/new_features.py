@@ -13,6 +13,7 @@ from lrcn.common.contract import Contract
 from lrcn.common.feature_array import check_shape, iter_maps, open_features
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.unreadable import UnreadableClipError, make_missing_error
+from train_head.step_memory import check_new_frames
 
 
 def locate_features(source: Path) -> tuple[Path, str]:
@@ -78,6 +79,7 @@ class NewFeatures:
                 left = np.full(len(array), self._choose is None)
                 if self._choose is not None:
                     left[[*self._choose(len(array))]] = True
+                check_new_frames(source, int(left.sum()), self._contract)
                 num_empty = 0
                 for maps, counts in iter_maps(array, str(source)):
                     on_decoded()

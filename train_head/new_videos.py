@@ -11,6 +11,7 @@ from lrcn.common.clip_features import ClipClock
 from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
 from lrcn.common.run_dir import RunDir
 from lrcn.common.views import VIEWS
+from train_head.step_memory import check_new_frames
 from train_head.vgg16 import rebuild_vgg16
 
 
@@ -81,13 +82,15 @@ class NewVideos:
             frames.
 
         Raises:
-            UnreadableClipError: If it cannot be decoded, or a feature is not finite.
+            UnreadableClipError: If it cannot be decoded, has more frames than fit in memory, or a
+                feature is not finite.
         """
         frames, maps = [], []
         for batch in batches:
             pixels = [frame.pixels for frame in batch if frame.pixels is not None]
             if pixels:
                 maps.append(self._forward(pixels, source))
+                check_new_frames(source, sum(map(len, maps)), self._contract)
             frames += [(x.index, x.timestamp_sec, x.pixels is not None) for x in batch]
         index, timestamp_sec, is_chosen = map(np.array, zip(*frames, strict=True))
         return np.concatenate(maps), np.flatnonzero(is_chosen), ClipClock(index, timestamp_sec)

@@ -1,6 +1,7 @@
 """Whether a training step, or a new clip, fits in memory, as far as can be told beforehand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -8,6 +9,7 @@ from absl import logging
 from lrcn.common import machine
 from lrcn.common.contract import Contract
 from lrcn.common.devices import has_gpu
+from lrcn.common.unreadable import UnreadableClipError
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 
@@ -18,9 +20,10 @@ _COPIES, _COPIES_AT_LEAST = 7, 3
 # Padding is first there in the vectors that the RNN reads, and in their gradient; from there on it
 # takes what frames take.
 _COPIES_OF_VECTOR = 2
-# Bytes of each feature of a new clip: what is kept of a window, what the head gets of all windows
-# together, and that in float32 as it is, squared, as asinh and normalised.
-_BYTES_OF_NEW = 2 + 2 + 4 * 4
+# Bytes of each feature of a held-out clip: as it is read, without padding, and in float32. Of a new
+# one it is there once more, as it was gathered.
+_BYTES_OF_HELD_OUT = 2 + 2 + 4
+_BYTES_OF_NEW = 2 + _BYTES_OF_HELD_OUT
 # The rest is for the weights and for clips that are kept decoded.
 _PART_OF_MEMORY = 0.5
 # Itself, its gradient, and what an optimizer keeps of each weight at least.
@@ -122,6 +125,45 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
 def _count_pooled(config: TrainConfig, feature_shape: tuple[int, ...]) -> int:
     """Counts the numbers that the FC layer gets of a frame."""
     return math.prod(feature_shape) if config.frame_pooling == "flatten" else feature_shape[-1]
+
+
+def check_longest_clip(reader: ClipReader, config: TrainConfig, *, num_windows: int = 1) -> None:
+    """Checks that the longest of clips that are held out may go through the head.
+
+    Raises:
+        ValueError: If it does not fit in memory.
+    """
+    if config.sequence == "fixed" or not len(reader) or has_gpu():
+        return
+    longest = int(reader.num_frames.argmax())
+    _check_long(
+        f"The clip {reader.clip_ids[longest]}",
+        -(-int(reader.num_frames[longest]) // num_windows),
+        math.prod(reader.feature_shape) * _BYTES_OF_HELD_OUT,
+    )
+
+
+def check_new_frames(source: Path, num_frames: int, contract: Contract) -> None:
+    """Checks that so many frames of a new clip may go through the head together.
+
+    Raises:
+        UnreadableClipError: If they do not fit in memory.
+    """
+    frame_bytes = contract.values_per_frame * _BYTES_OF_NEW
+    try:
+        _check_long(str(source), num_frames, frame_bytes)
+    except ValueError as error:
+        raise UnreadableClipError(str(error)) from None
+
+
+def _check_long(name: str, num_frames: int, frame_bytes: int) -> None:
+    memory_bytes = machine.find_memory_bytes()
+    if num_frames * frame_bytes > memory_bytes:
+        raise ValueError(
+            f"{name}: expected at most the {memory_bytes // frame_bytes} frames that memory holds. "
+            f"Received: {num_frames} or more. Divide it into spans, or train a head that reads "
+            "fewer frames (--sequence=fixed; --fps or --frame_stride at extraction)."
+        )
 
 
 def check_new_clip(config: TrainConfig, contract: Contract, *, num_windows: int) -> None:
