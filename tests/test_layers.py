@@ -42,6 +42,8 @@ def test_where_nothing_is_learnt_frames_are_computed_part_by_part(monkeypatch):
     found = map_parts(double, frames, shape=MAP_SHAPE, dtype="float32")
     np.testing.assert_array_equal(found, 2 * frames)
     assert lengths == [3, 3, 2]
+    none = map_parts(double, frames[:0], shape=MAP_SHAPE, dtype="float32")
+    assert none.shape == (0, *MAP_SHAPE)
 
 
 def test_the_scale_has_a_gradient_also_where_frames_have_no_features():

@@ -32,7 +32,7 @@ def map_parts(function: Callable, frames, *, shape: tuple[int, ...], dtype: str)
     """
     num_frames = tf.shape(frames)[0]
     frames_at_once = max(1, _VALUES_AT_ONCE // math.prod(frames.shape[1:]))
-    num_parts = (num_frames - 1) // frames_at_once + 1
+    num_parts = tf.maximum((num_frames - 1) // frames_at_once + 1, 1)
     size = (num_frames - 1) // num_parts + 1  # of all alike, as one frame alone rounds otherwise
     element_shape = (None, *shape)
     parts = tf.TensorArray(dtype, num_parts, infer_shape=False, element_shape=element_shape)
