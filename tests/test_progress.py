@@ -45,7 +45,8 @@ def test_epochs_and_statistics_are_followed(tmp_path, monkeypatch, caplog):
     with caplog.at_level("INFO", logger="absl"):
         train(cache, tmp_path / "run", batch_size=4, epochs=2)
     told = "\n".join(caplog.messages)
-    assert "\n6 train clips and 2 val clips, 2 steps an epoch, at most 2 epochs\n" in told
+    begun = "6 train clips and 2 val clips, 2 steps an epoch, at most 2 epochs, learning rate 0.01"
+    assert f"\n{begun}\n" in told
     counted = re.findall(r"^(.*): (\d) of (\d) .* left$", told, re.MULTILINE)
     parts = [("opening", 8), ("comparing sources", 8)]
     parts += [("scale of the features", 6), ("mean of the features", 6)]

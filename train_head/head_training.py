@@ -12,6 +12,7 @@ from train_head.fitting import choose_policy, fit_model, save_model
 from train_head.layers import keras, tf
 from train_head.model import build_head
 from train_head.normalization import measure_features
+from train_head.optimizer import choose_learning_rate
 from train_head.recorder import RunRecorder
 from train_head.split_reader import read_training_splits
 from train_head.step_memory import check_longest_clip, check_memory
@@ -48,12 +49,14 @@ def fit_head(
     reader = splits.train.reader
     check_memory(reader, config)
     check_longest_clip(splits.val.reader, config)
+    num_steps = count_batches(len(reader), config)
     logging.info(
-        "%s and %s, %s an epoch, at most %s",
+        "%s and %s, %s an epoch, at most %s, learning rate %.3g",
         name_count(len(reader), "train clip"),
         name_count(len(splits.val.reader), "val clip"),
-        name_count(count_batches(len(reader), config), "step"),
+        name_count(num_steps, "step"),
         name_count(config.epochs, "epoch"),
+        choose_learning_rate(config, num_steps),
     )
     build = functools.partial(
         build_head,
