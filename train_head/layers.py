@@ -55,7 +55,8 @@ class PerFrame(keras.layers.Layer):
     """
 
     def __init__(self, model, **kwargs):
-        super().__init__(**kwargs)
+        # Keras would make float32 of the padding too, which may be most of a batch.
+        super().__init__(autocast=False, **kwargs)
         self.model = model
 
     def call(self, frames, frame_mask=None, training=None):
