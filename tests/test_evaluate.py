@@ -15,9 +15,10 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from lrcn.common.sampling import place_windows
-from train_head import provenance
+from train_head import evaluation, provenance
 from train_head.evaluation import evaluate_run
 from train_head.provenance import find_git_commit
+from train_head.run_model import load_model
 from train_head.score_table import format_metrics
 
 
@@ -207,3 +208,16 @@ def test_windows_have_a_score_of_their_own(run_dir, cache_dir, tmp_path):
         run.metrics_path("test").read_bytes(),
         run.predictions_path("test").read_bytes(),
     )
+
+
+def test_a_scored_model_gives_its_memory_back(run_dir, cache_dir, tmp_path, monkeypatch):
+    run, models = RunDir(shutil.copytree(run_dir, tmp_path / "run")), []
+
+    def load(run):
+        models.append(load_model(run))
+        return models[0]
+
+    monkeypatch.setattr(evaluation, "load_model", load)
+    evaluate_run(run, read_cache(cache_dir), split="val")
+    # TensorFlow keeps what it was traced as, and memory would grow by a model for each run.
+    assert all(x.size == 0 for x in models[0].get_weights())

@@ -21,7 +21,12 @@ from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions
 from train_head.run_clips import check_cached
 from train_head.run_lock import lock_run
-from train_head.run_model import check_model_version, load_model, read_model_version
+from train_head.run_model import (
+    check_model_version,
+    load_model,
+    read_model_version,
+    release_model,
+)
 from train_head.run_sources import warn_of_other_data
 from train_head.step_memory import check_longest_clip
 
@@ -81,15 +86,17 @@ def evaluate_run(
         )
     check_longest_clip(reader, config, num_windows=num_windows)
     num_views = 1 if first_view_only else reader.num_views
+    model = load_model(run)
     if config.labels == "frame":
         labels = read_run_labels(run, cache, clips)
-        predictions = predict_frames(load_model(run), reader, labels, config, num_views=num_views)
+        predictions = predict_frames(model, reader, labels, config, num_views=num_views)
         compute, write = compute_frame_metrics, write_frame_predictions
     else:
         predictions = _predict_clips(
-            run, reader, clips, config, num_windows=num_windows, num_views=num_views
+            model, run, reader, clips, config, num_windows=num_windows, num_views=num_views
         )
         compute, write = compute_metrics, write_predictions
+    release_model(model)
     if not all(np.isfinite(x).all() for x in predictions.probabilities):
         raise ValueError(
             f"{run.model_path}: expected finite probabilities. Received: NaN, as after a last step "
@@ -131,6 +138,7 @@ def evaluate_run(
 
 
 def _predict_clips(
+    model,
     run: RunDir,
     reader: ClipReader,
     clips: list[Clip],

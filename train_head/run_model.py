@@ -56,6 +56,20 @@ def _open_model(run: RunDir) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
+def release_model(model) -> None:
+    """Gives the memory of a loaded model's weights back, which can be used no more.
+
+    TensorFlow keeps the function that a model was traced as for as long as the process lives, and
+    with it the weights: those of several runs would add up.
+    """
+    from train_head.layers import tf
+
+    for variable in model.variables:
+        tf.raw_ops.AssignVariableOp(
+            resource=variable.value.handle, value=tf.zeros(0, variable.dtype), validate_shape=False
+        )
+
+
 def read_model_version(run: RunDir) -> tuple[int, ...] | None:
     """Returns what tells a run's model from a later one; None where there is none."""
     try:
