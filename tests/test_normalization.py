@@ -72,6 +72,13 @@ def test_of_many_frames_some_stand_for_all(lengths, tmp_path, monkeypatch):
     assert statistics.variance == pytest.approx(frames.var(axis=0).mean(), rel=0.1)
 
 
+def test_of_wide_features_a_clip_gives_fewer_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(normalization, "_MAX_VALUES_OF_CLIP", 20 * 3)
+    reader = make_reader(tmp_path / "cache", [np.ones((50, 3), np.float16)], CountingReader)
+    measure_features(reader)
+    assert reader.num_read == 2 * 20
+
+
 @pytest.mark.parametrize("value", [0, 2, 60000])
 def test_features_that_are_all_alike_are_normalised_to_zero(value, tmp_path):
     maps = np.full((4, 3), value, np.float16)

@@ -1,5 +1,6 @@
 """Statistics of the training split that the head normalises features with."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ from train_head.clip_reader import ClipReader
 
 # Or as many again where clips have few frames. More would not move a mean by what matters.
 _MAX_FRAMES = 1 << 14
-_MAX_FRAMES_OF_CLIP = 1 << 10  # which are in memory in several copies
+# What is in memory in several copies; features of more than 32,768 values take fewer frames.
+_MAX_FRAMES_OF_CLIP = 1 << 10
+_MAX_VALUES_OF_CLIP = 1 << 25
 
 
 class FeatureStatistics(NamedTuple):
@@ -76,7 +79,8 @@ def _choose_frames(reader: ClipReader) -> list[tuple[int, np.ndarray]]:
     lengths = reader.num_frames[clips]
     # The same part of each, so that every frame still counts alike; at least one.
     part = min(1.0, max_frames / lengths.sum())
-    counts = np.clip((part * lengths).astype(int), 1, _MAX_FRAMES_OF_CLIP)
+    most = min(_MAX_FRAMES_OF_CLIP, _MAX_VALUES_OF_CLIP // math.prod(reader.feature_shape))
+    counts = np.clip((part * lengths).astype(int), 1, max(1, most))
     return [
         (clip, sampling.sample_segment_centres(length, count))
         for clip, length, count in zip(clips, lengths, counts, strict=True)
