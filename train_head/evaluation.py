@@ -25,7 +25,7 @@ from train_head.run_model import (
     check_model_version,
     load_model,
     read_model_version,
-    release_model,
+    release_variables,
 )
 from train_head.run_sources import warn_of_other_data
 from train_head.step_memory import check_longest_clip
@@ -86,7 +86,7 @@ def evaluate_run(
         )
     check_longest_clip(reader, config, num_windows=num_windows)
     num_views = 1 if first_view_only else reader.num_views
-    model = load_model(run)
+    model = load_model(run)  # first: it says where the run lacks names of classes
     if config.labels == "frame":
         labels = read_run_labels(run, cache, clips)
         predictions = predict_frames(model, reader, labels, config, num_views=num_views)
@@ -96,7 +96,7 @@ def evaluate_run(
             model, run, reader, clips, config, num_windows=num_windows, num_views=num_views
         )
         compute, write = compute_metrics, write_predictions
-    release_model(model)
+    release_variables(model.variables)
     if not all(np.isfinite(x).all() for x in predictions.probabilities):
         raise ValueError(
             f"{run.model_path}: expected finite probabilities. Received: NaN, as after a last step "
@@ -148,7 +148,6 @@ def _predict_clips(
     num_views: int,
 ) -> Predictions:
     """Predicts each of the reader's clips once: the mean over its windows and their views."""
-    model = load_model(run)  # first: it says where the run lacks names of classes
     class_names = read_class_names(run.classes_path)
     class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     dataset = make_eval_dataset(

@@ -19,6 +19,7 @@ from train_head.layers import keras, tf
 from train_head.loss_guard import LossGuard
 from train_head.optimizer import build_optimizer
 from train_head.recorder import RunRecorder
+from train_head.run_model import release_variables
 from train_head.split_reader import TrainingSplits
 
 _LEARNT_TOP1 = 0.95  # of train clips, of whose features dropout hides half
@@ -109,9 +110,9 @@ def fit_model(
     chosen_as = "the last" if val_dataset is None else "the last of those with the highest val_top1"
     logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
     _tell_if_unlearnt(recorder, config)
-    # TensorFlow keeps the functions of a training step and of a dataset, and with them variables
-    # and reader, for as long as the process lives; those of several runs would add up.
-    _release_variables(model, strategy)
+    with strategy.scope():
+        release_variables([*model.variables, *model.optimizer.variables])
+    # The function of a dataset keeps them.
     for reader in (train.reader, val.reader):
         reader.release()
     return recorder.best_weights
@@ -144,15 +145,6 @@ def _tell_if_unlearnt(recorder: RunRecorder, config: TrainConfig) -> None:
             "a higher --learning_rate or more --epochs may help",
             last["top1"],
         )
-
-
-def _release_variables(model, strategy: tf.distribute.Strategy) -> None:
-    """Gives the memory of a compiled model's variables back, which can be used no more."""
-    for variable in (*model.variables, *model.optimizer.variables):
-        for part in strategy.experimental_local_results(variable.value):
-            tf.raw_ops.AssignVariableOp(
-                resource=part.handle, value=tf.zeros(0, part.dtype), validate_shape=False
-            )
 
 
 def _compile(model, config: TrainConfig, *, num_clips: int) -> None:

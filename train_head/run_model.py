@@ -3,7 +3,7 @@
 import contextlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lrcn.common.atomic_file import name_zip_file
 from lrcn.common.manifest import read_class_names
@@ -56,18 +56,20 @@ def _open_model(run: RunDir) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def release_model(model) -> None:
-    """Gives the memory of a loaded model's weights back, which can be used no more.
+def release_variables(variables: Iterable) -> None:
+    """Gives the memory of Keras variables back, which can be used no more.
 
-    TensorFlow keeps the function that a model was traced as for as long as the process lives, and
-    with it the weights: those of several runs would add up.
+    TensorFlow keeps the functions that a model was traced as, of a training step and of a dataset,
+    for as long as the process lives, and with them the variables: those of several runs would add
+    up. Call it under the strategy that the variables were made under.
     """
     from train_head.layers import tf
 
-    for variable in model.variables:
-        tf.raw_ops.AssignVariableOp(
-            resource=variable.value.handle, value=tf.zeros(0, variable.dtype), validate_shape=False
-        )
+    for variable in variables:
+        for part in tf.distribute.get_strategy().experimental_local_results(variable.value):
+            tf.raw_ops.AssignVariableOp(
+                resource=part.handle, value=tf.zeros(0, part.dtype), validate_shape=False
+            )
 
 
 def read_model_version(run: RunDir) -> tuple[int, ...] | None:
