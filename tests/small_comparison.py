@@ -60,7 +60,7 @@ def write_comparison(folder):
             for seed in SEEDS:
                 write_finished_run(
                     RunDir(folder / "compare" / model.name / f"seed_{seed}"),
-                    dataclasses.replace(CONFIG, learning_rate=0.0, **model.settings, seed=seed),
+                    dataclasses.replace(CONFIG, learning_rate=None, **model.settings, seed=seed),
                     cache,
                     num_right=NUM_RIGHT[model.name],
                 )
@@ -68,7 +68,7 @@ def write_comparison(folder):
 
 def compare(folder, **settings):
     return compare_models(
-        dataclasses.replace(CONFIG, **{"learning_rate": 0.0, **settings}),
+        dataclasses.replace(CONFIG, **{"learning_rate": None, **settings}),
         TrainingData(read_cache(folder / "cache")),
         output_dir=folder / "compare",
         num_seeds=2,

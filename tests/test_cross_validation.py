@@ -53,7 +53,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     assert lines[2].startswith(f"mean of 2: top-1 {sum(top1s) / 2:.1%}, standard deviation ")
     assert len(lines) == 3
     # The second run is what it would be by itself, and the run holds the manifest's splits.
-    settings = {"rnn": "none", "batch_size": 16, "learning_rate": 0.0}
+    settings = {"rnn": "none", "batch_size": 16, "learning_rate": None}
     run = train(cache, tmp_path / "alone", manifest_path=paths[1], **settings)
     alone = evaluate_run(run, cache, split="test")
     # The commit would tell of edits made meanwhile.

@@ -176,7 +176,7 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(
     with caplog.at_level("INFO", logger="absl"):
         whole = fine_tune(cache, tmp_path / "whole", **settings)
     phases = [text for text in caplog.messages if "at most" in text]
-    assert phases[0].endswith(", at most 1 epoch")
+    assert ", at most 1 epoch, learning rate 0.01" in phases[0]
     assert phases[1:] == ["Now the last 2 layers of VGG16 with the head: at most 2 epochs more"]
     run = RunDir(tmp_path / "run")
     with interrupt_after_epoch_2(monkeypatch):

@@ -8,7 +8,6 @@ from small_vgg16 import write_other_weights
 
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -46,8 +45,3 @@ def test_other_weights_are_refused(block4_dir, tmp_path):
             run=RunDir(tmp_path / "run"),
             checkpoint_sec=60,
         )
-
-
-def test_fine_tuning_that_changes_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"--tune_learning_rate=0\. Raise it"):
-        FineTuneConfig(tune_learning_rate=0.0)

@@ -80,7 +80,8 @@ class BegunRun:
         sources = digest_run_sources(cache, clips, labels_frames=frame_labels is not None)
         write_text(run.sources_path, sources)
         write_json(run.versions_path, list_versions())
-        lines = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items()]
+        settings = dataclasses.asdict(config)
+        lines = [f"--{name}={x}" for name, x in settings.items() if x is not None]
         write_text(run.flags_path, "\n".join(lines) + "\n")
         # Last, since its presence says that the rest is there.
         write_json(run.config_path, config)

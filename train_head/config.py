@@ -48,7 +48,7 @@ class TrainConfig:
     epochs: int = 20
     patience: int = 10
     optimizer: str = "adam"
-    learning_rate: float = 0.0
+    learning_rate: float | None = None
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
     clipnorm: float = 1.0
@@ -117,11 +117,6 @@ class FineTuneConfig(TrainConfig):
     def __post_init__(self):
         super().__post_init__()
         _check_clipping(tune_clipnorm=self.tune_clipnorm, tune_clipvalue=self.tune_clipvalue)
-        if not self.tune_learning_rate:
-            raise ValueError(
-                "Expected a step size of fine-tuning that is no 0, which would leave VGG16 as it "
-                "is. Received: --tune_learning_rate=0. Raise it, or train a head alone."
-            )
 
     def first_phase(self) -> TrainConfig:
         """The settings with which the head alone is trained."""

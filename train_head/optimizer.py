@@ -65,12 +65,12 @@ def build_optimizer(
 
 
 def choose_learning_rate(config: TrainConfig, steps_per_epoch: int) -> float:
-    """Returns the highest learning rate: the settings', or one that the steps of an epoch choose.
+    """Returns the highest learning rate: the settings', or else one by the steps of an epoch.
 
     As many steps of a lower rate as of a higher one do less: the rate times the steps of an epoch
     stays the same where these are few, because of few clips or of large batches.
     """
-    if config.learning_rate:
+    if config.learning_rate is not None:
         return config.learning_rate
     few = max(1.0, _MANY_STEPS / steps_per_epoch)
     return min(_LEARNING_RATE * few, _HIGHEST_LEARNING_RATE)

@@ -30,7 +30,7 @@ def define_setting(
         highest: The highest; None for no limit.
     """
     default = getattr(_DEFAULTS, name)
-    kind = type(default)
+    kind = float if default is None else type(default)  # a rate that goes by the clips
     if kind is str:
         flags.DEFINE_enum(name, default, list(values), help_text)
     elif kind is bool:

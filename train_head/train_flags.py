@@ -87,7 +87,7 @@ define_setting(
 define_setting("optimizer", "How weights follow gradients.", values=OPTIMIZERS)
 define_setting(
     "learning_rate",
-    "Step size of the optimizer. 0 chooses: 3e-4, and more, up to 1e-3, where an epoch has fewer "
+    "Step size of the optimizer. Default: 3e-4, and more, up to 1e-3, where an epoch has fewer "
     "than 32 steps, so that few clips are learnt too.",
 )
 define_setting(
