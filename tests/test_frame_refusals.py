@@ -38,16 +38,15 @@ def test_a_clip_is_read_in_one_window_at_least():
             check_windows(make_config(labels=labels), 0)
 
 
+CLIPS_ONLY = "Expected labels of whole clips, which this program is about. Received:"
+
+
 @pytest.mark.parametrize(
     ("program", "flags", "message"),
     [
-        ("compare", ["--labels=frame"], "Expected --labels=clip, since this program is about the"),
-        ("label_noise", ["--labels=frame"], "Expected --labels=clip, since this program is about"),
-        (
-            "compare",
-            ["--frame_labels=x.csv"],
-            "Expected --labels=frame with --frame_labels. Received: --labels=clip, --frame_labels=",
-        ),
+        ("compare", ["--labels=frame"], f"{CLIPS_ONLY} --labels=frame. Leave it out."),
+        ("compare", ["--frame_labels=x.csv"], f"{CLIPS_ONLY} --frame_labels=x.csv. Leave it out."),
+        ("label_noise", ["--labels=frame"], CLIPS_ONLY),
     ],
 )
 def test_programs_about_clips_refuse_labels_of_frames(program, flags, message, tmp_path):
@@ -60,6 +59,12 @@ def test_programs_about_clips_refuse_labels_of_frames(program, flags, message, t
     )
     assert done.returncode == 1
     assert f"error: {message}" in done.stderr
+
+
+def test_labels_of_frames_need_a_head_that_learns_them(tmp_path):
+    flags = (f"--cache_dir={tmp_path}", f"--run_dir={tmp_path / 'run'}", "--frame_labels=x.csv")
+    done = run_program("train_head", *flags, check=False)
+    assert "error: Expected --labels=frame with --frame_labels. Received: --labels=c" in done.stderr
 
 
 def test_splits_whose_labels_do_not_allow_training_are_named_before_any(walks, tmp_path):

@@ -127,16 +127,17 @@ def read_train_config(
     Raises:
         ValueError: If they do not go together, or the program cannot work with them.
     """
-    labels = flags.FLAGS["labels"].value
-    if labels == "frame" and not takes_frame_labels:
+    labels, frame_labels = flags.FLAGS["labels"].value, _FRAME_LABELS.value
+    if not takes_frame_labels and (labels == "frame" or frame_labels is not None):
+        received = "--labels=frame" if labels == "frame" else f"--frame_labels={frame_labels}"
         raise ValueError(
-            "Expected --labels=clip, since this program is about the labels of whole clips. "
-            "Received: --labels=frame. Leave it out."
+            "Expected labels of whole clips, which this program is about. Received: "
+            f"{received}. Leave it out."
         )
-    if labels == "clip" and _FRAME_LABELS.value is not None:
+    if labels == "clip" and frame_labels is not None:
         raise ValueError(
             f"Expected --labels=frame with --frame_labels. Received: --labels=clip, --frame_labels="
-            f"{_FRAME_LABELS.value}. Add the one, or leave out the other."
+            f"{frame_labels}. Add the one, or leave out the other."
         )
     settings = {x.name: flags.FLAGS[x.name].value for x in dataclasses.fields(kind)}
     for value in [name for name in settings if name.endswith("clipvalue")]:
