@@ -15,7 +15,7 @@ from train_head.prediction_file import Predictions, write_predictions
 from train_head.training_data import TrainingData
 
 SEEDS = [5, 6]
-CONFIG = make_config(epochs=1, seed=SEEDS[0])
+CONFIG = make_config(epochs=1, seed=SEEDS[0], learning_rate=None)
 FLAGS = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=1", "--batch_size=4")
 # How many of the 8 test clips a finished run is right on.
 NUM_RIGHT = {
@@ -60,7 +60,7 @@ def write_comparison(folder):
             for seed in SEEDS:
                 write_finished_run(
                     RunDir(folder / "compare" / model.name / f"seed_{seed}"),
-                    dataclasses.replace(CONFIG, learning_rate=None, **model.settings, seed=seed),
+                    dataclasses.replace(CONFIG, **model.settings, seed=seed),
                     cache,
                     num_right=NUM_RIGHT[model.name],
                 )
@@ -68,7 +68,7 @@ def write_comparison(folder):
 
 def compare(folder, **settings):
     return compare_models(
-        dataclasses.replace(CONFIG, **{"learning_rate": None, **settings}),
+        dataclasses.replace(CONFIG, **settings),
         TrainingData(read_cache(folder / "cache")),
         output_dir=folder / "compare",
         num_seeds=2,

@@ -75,7 +75,7 @@ def test_means_deviations_and_differences(folder):
     shutil.rmtree(folder / "compare" / "gru" / "seed_6")
     write_finished_run(
         RunDir(folder / "compare" / "gru" / "seed_6"),
-        dataclasses.replace(CONFIG, learning_rate=None, seed=6),
+        dataclasses.replace(CONFIG, seed=6),
         read_cache(folder / "cache"),
         num_right=6,
     )
@@ -153,13 +153,13 @@ def test_other_splits_of_the_cache_are_compared_on(folder):
         if not model.needs_positions:
             write_finished_run(
                 RunDir(folder / "other" / model.name / "seed_5"),
-                make_config(epochs=1, seed=5, **{"learning_rate": None, **model.settings}),
+                dataclasses.replace(CONFIG, **model.settings),
                 cache,
                 num_right=7,
                 manifest_path=path,
             )
     content = compare_models(
-        dataclasses.replace(CONFIG, learning_rate=None),
+        CONFIG,
         TrainingData(cache, manifest_path=path),
         output_dir=folder / "other",
         num_seeds=1,

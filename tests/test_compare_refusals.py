@@ -73,7 +73,7 @@ def test_a_run_that_is_scored_on_another_cache_meanwhile_is_not_mixed(folder, wh
 
     def score_on_the_other():
         shutil.rmtree(run.path)
-        config = dataclasses.replace(CONFIG, learning_rate=None, **MODELS[1].settings)
+        config = dataclasses.replace(CONFIG, **MODELS[1].settings)
         write_finished_run(run, config, other, num_right=0)
 
     when_logged("gru_reversed/seed_6: trained already", score_on_the_other)

@@ -112,7 +112,7 @@ def fit_model(
     _tell_if_unlearnt(recorder, config)
     with strategy.scope():
         release_variables([*model.variables, *model.optimizer.variables])
-    # The function of a dataset keeps them.
+    # Functions of a dataset are kept like those of a step, and with them the readers.
     for reader in (train.reader, val.reader):
         reader.release()
     return recorder.best_weights

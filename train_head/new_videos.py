@@ -85,12 +85,13 @@ class NewVideos:
             UnreadableClipError: If it cannot be decoded, has more frames than fit in memory, or a
                 feature is not finite.
         """
-        frames, maps = [], []
+        frames, maps, num_chosen = [], [], 0
         for batch in batches:
             pixels = [frame.pixels for frame in batch if frame.pixels is not None]
             if pixels:
                 maps.append(self._forward(pixels, source))
-                check_new_frames(source, sum(map(len, maps)), self._contract)
+                num_chosen += len(pixels)
+                check_new_frames(source, num_chosen, self._contract)
             frames += [(x.index, x.timestamp_sec, x.pixels is not None) for x in batch]
         index, timestamp_sec, is_chosen = map(np.array, zip(*frames, strict=True))
         return np.concatenate(maps), np.flatnonzero(is_chosen), ClipClock(index, timestamp_sec)

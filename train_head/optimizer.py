@@ -67,8 +67,7 @@ def build_optimizer(
 def choose_learning_rate(config: TrainConfig, steps_per_epoch: int) -> float:
     """Returns the highest learning rate: the settings', or else one by the steps of an epoch.
 
-    As many steps of a lower rate as of a higher one do less: the rate times the steps of an epoch
-    stays the same where these are few, because of few clips or of large batches.
+    Few steps, of few clips or of large batches, are larger in proportion, up to a limit.
     """
     if config.learning_rate is not None:
         return config.learning_rate

@@ -28,7 +28,7 @@ def load_model(run: RunDir):
         damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"damaged: {damaged}")
-    model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+        model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
     num_classes, num_names = model.output.shape[-1], len(read_class_names(run.classes_path))
     if num_classes != num_names:
         raise ValueError(
