@@ -13,7 +13,7 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from train_head.clip_reader import ClipReader
-from train_head.convolution import convolve, find_kernel_gradient, let_learn
+from train_head.convolution import let_learn
 from train_head.layers import keras, tf
 from train_head.model import build_head, build_lrcn
 from train_head.normalization import measure_features
@@ -114,40 +114,3 @@ def build_on_whole_vgg16(vgg16, head):
     for name in ("scale_clip", "per_frame", "rnn_1", "rnn_dropout_1", "logits"):
         x = head.get_layer(name)(x)
     return keras.Model(frames, x)
-
-
-IMAGE_PATCH_BYTES = 6 * 4 * 3 * 3 * 2 * 4  # of one image below
-
-
-@pytest.mark.parametrize(
-    "max_patch_bytes", [1, 2 * IMAGE_PATCH_BYTES, 5 * IMAGE_PATCH_BYTES, 1 << 20]
-)
-def test_the_gradient_of_a_kernel_is_that_of_tensorflow(max_patch_bytes):
-    images, kernel, upstream = draw_convolution()
-    with tf.GradientTape() as tape:
-        tape.watch(kernel)
-        outputs = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
-    expected = tape.gradient(outputs, kernel, upstream)
-    found = find_kernel_gradient(images, upstream, kernel.shape, max_patch_bytes=max_patch_bytes)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow():
-    *inputs, upstream = draw_convolution()
-
-    def compute(function):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            outputs = function(*inputs)
-        return outputs, *tape.gradient(outputs, inputs, upstream)
-
-    expected = compute(lambda *x: tf.nn.conv2d(*x, strides=1, padding="SAME"))
-    for found, value in zip(compute(convolve), expected, strict=True):
-        np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-5)
-
-
-def draw_convolution():
-    """Five images, a kernel, and the gradient of what they make."""
-    random = np.random.RandomState(0)
-    shapes = [5, 6, 4, 2], [3, 3, 2, 7], [5, 6, 4, 7]
-    return [tf.constant(random.standard_normal(shape), tf.float32) for shape in shapes]

@@ -7,7 +7,11 @@ from small_vgg16 import build_vgg16
 from lrcn.common import backbone
 from lrcn.common.backbone import tf
 from lrcn.common.devices import has_amx, has_avx2
-from lrcn.common.frozen_convolutions import make_constant_convolution, use_frozen_convolutions
+from lrcn.common.frozen_convolutions import (
+    make_constant_convolution,
+    make_winograd_convolution,
+    use_frozen_convolutions,
+)
 
 NUM_CONVOLUTIONS = 13
 # Of block 3 at 80 px; those that are left are computed by TensorFlow.
@@ -92,6 +96,29 @@ def test_kernels_that_change_after_the_block_are_those_of_the_model(frames):
     kernel.assign(kernel * 2)
     assert before.max() > 1
     assert np.abs(bottom(frames) - before).max() > 0.1 * before.max()
+
+
+def test_the_number_of_images_may_be_unknown():
+    convolve = make_winograd_convolution(np.ones((3, 3, 2, 1), np.float32))
+    signature = tf.TensorSpec((None, 4, 4, 2), tf.float32)
+    convolve = tf.function(convolve, input_signature=[signature], autograph=False)
+    for num_images in (1, 3):
+        outputs = convolve(np.ones((num_images, 4, 4, 2), np.float32))
+        # A pixel sees 3 x 3 others, at a corner 2 x 2.
+        np.testing.assert_allclose(outputs[:, 1, 1, 0], [18] * num_images, rtol=1e-5)
+        np.testing.assert_allclose(outputs[:, 3, 3, 0], [8] * num_images, rtol=1e-5)
+
+
+def test_an_image_has_the_same_values_in_any_batch_and_place():
+    # To the last bit, or a cache would depend on where its extraction was stopped.
+    random = np.random.RandomState(0)
+    images = random.standard_normal((20, 14, 14, 64)).astype(np.float32)
+    kernel = random.standard_normal((3, 3, 64, 128)).astype(np.float32)
+    convolve = tf.function(make_winograd_convolution(kernel), autograph=False)
+    outputs = convolve(images).numpy()
+    for start, num_images in ((1, 19), (7, 10), (3, 4), (19, 1)):
+        some = slice(start, start + num_images)
+        np.testing.assert_array_equal(convolve(images[some]), outputs[some])
 
 
 def build_bottom(**settings):

@@ -1,39 +1,54 @@
-"""Convolutions with fewer multiplications: the same values."""
+"""Convolutions with fewer multiplications, and gradients of their kernels: the same values."""
 
 import numpy as np
 import pytest
 
 from lrcn.common.backbone import tf
-from lrcn.common.winograd import make_convolution
+from lrcn.common.winograd import F2, F4
+
+SHAPES = [(2, 8, 8), (3, 4, 12), (2, 7, 14), (1, 5, 2), (1, 1, 1)]
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (3, 4, 12), (2, 7, 14), (1, 5, 2), (1, 1, 1)])
-def test_a_convolution_is_that_of_tensorflow(shape):
-    random = np.random.RandomState(0)
-    images = tf.constant(random.standard_normal((*shape, 5)), tf.float32)
-    kernel = random.standard_normal((3, 3, 5, 7)).astype(np.float32)
+def draw(*shape, dtype="float32"):
+    values = np.random.RandomState(sum(shape)).standard_normal(shape)
+    return tf.cast(tf.constant(values), dtype)
+
+
+@pytest.mark.parametrize("method", [F2, F4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_convolution_is_that_of_tensorflow(method, shape):
+    images, kernel = draw(*shape, 5), draw(3, 3, 5, 7)
     expected = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
-    np.testing.assert_allclose(make_convolution(kernel)(images), expected, rtol=1e-4, atol=1e-4)
+    outputs = method.convolve(images, method.transform_kernel(kernel))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_number_of_images_may_be_unknown():
-    kernel = np.ones((3, 3, 2, 1), np.float32)
-    signature = tf.TensorSpec((None, 4, 4, 2), tf.float32)
-    convolve = tf.function(make_convolution(kernel), input_signature=[signature], autograph=False)
-    for num_images in (1, 3):
-        outputs = convolve(np.ones((num_images, 4, 4, 2), np.float32))
-        # A pixel sees 3 x 3 others, at a corner 2 x 2.
-        np.testing.assert_allclose(outputs[:, 1, 1, 0], [18] * num_images, rtol=1e-5)
-        np.testing.assert_allclose(outputs[:, 3, 3, 0], [8] * num_images, rtol=1e-5)
+@pytest.mark.parametrize("method", [F2, F4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradient_of_a_kernel_is_that_of_tensorflow(method, shape):
+    images, upstream = draw(*shape, 5), draw(*shape, 7)
+    found = method.find_kernel_gradient(images, upstream)
+    np.testing.assert_allclose(found, find_gradient(images, upstream), rtol=1e-4, atol=1e-4)
 
 
-def test_an_image_has_the_same_values_in_any_batch_and_place():
-    # To the last bit, or a cache would depend on where its extraction was stopped.
-    random = np.random.RandomState(0)
-    images = random.standard_normal((20, 14, 14, 64)).astype(np.float32)
-    kernel = random.standard_normal((3, 3, 64, 128)).astype(np.float32)
-    convolve = tf.function(make_convolution(kernel), autograph=False)
-    outputs = convolve(images).numpy()
-    for start, num_images in ((1, 19), (7, 10), (3, 4), (19, 1)):
-        some = slice(start, start + num_images)
-        np.testing.assert_array_equal(convolve(images[some]), outputs[some])
+def test_a_gradient_in_bfloat16_is_off_by_its_rounding():
+    images, upstream = (draw(8, 14, 14, n, dtype="bfloat16") for n in (64, 32))
+    found = F2.find_kernel_gradient(images, upstream)
+    expected = find_gradient(tf.cast(images, "float32"), tf.cast(upstream, "float32"))
+    assert found.dtype == tf.float32
+    assert tf.norm(found - expected) < 0.01 * tf.norm(expected)
+
+
+def test_multiplications_are_those_of_whole_tiles():
+    # 4 x 4 tiles of 4 x 4 outputs each, and 7 x 7 of 2 x 2; one by one there were 14 * 14 * 9.
+    assert F4.count_multiplications(14, 14) == 16 * 36
+    assert F2.count_multiplications(14, 14) == 49 * 16
+    assert F4.count_multiplications(1, 5) == 2 * 36
+
+
+def find_gradient(images, upstream):
+    kernel = tf.zeros([3, 3, images.shape[-1], upstream.shape[-1]])
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        outputs = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
+    return tape.gradient(outputs, kernel, upstream)

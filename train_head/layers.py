@@ -18,7 +18,14 @@ import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt
 _VALUES_AT_ONCE = 1 << 25
 
 
-def map_parts(function: Callable, frames, *, shape: tuple[int, ...], dtype: str):
+def map_parts(
+    function: Callable,
+    frames,
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    frames_at_once: int | None = None,
+):
     """Applies a function to [N, ...] frames, to some of them at once.
 
     Args:
@@ -26,12 +33,14 @@ def map_parts(function: Callable, frames, *, shape: tuple[int, ...], dtype: str)
         frames: All of them.
         shape: Of what it gives for a frame.
         dtype: Of that.
+        frames_at_once: At most, by default those of 128 MiB in float32.
 
     Returns:
         [N, *shape].
     """
     num_frames = tf.shape(frames)[0]
-    frames_at_once = max(1, _VALUES_AT_ONCE // math.prod(frames.shape[1:]))
+    if frames_at_once is None:
+        frames_at_once = max(1, _VALUES_AT_ONCE // math.prod(frames.shape[1:]))
     num_parts = tf.maximum((num_frames - 1) // frames_at_once + 1, 1)
     size = (num_frames - 1) // num_parts + 1  # of all alike, as one frame alone rounds otherwise
     element_shape = (None, *shape)

@@ -1,14 +1,15 @@
-"""Convolutions with a quarter of the multiplications, for VGG16 that stays as it is.
+"""Convolutions with fewer multiplications, and the gradients of their kernels.
 
-Of a tile of 6 x 6 pixels, 4 x 4 outputs of a 3 x 3 convolution are made: tile and kernel are
-transformed by small matrices of few different numbers, multiplied element by element, and
-transformed back (Winograd 1980; Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural
-Networks", whose F(4x4, 3x3) and matrices these are). Multiplying element by element is, over tiles
-and channels, 36 products of matrices, with 36 multiplications where there were 144.
+Of a tile of pixels, some outputs of a 3 x 3 convolution are made: tile and kernel are transformed
+by small matrices of few different numbers, multiplied element by element, and transformed back
+(Winograd 1980; Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", whose
+matrices and names F(2x2, 3x3) and F(4x4, 3x3) these are). Multiplying element by element is, over
+tiles and channels, a product of matrices for each element: for F(4x4, 3x3) 36 multiplications where
+there were 144, for F(2x2, 3x3) 16 where there were 36.
 
-Each image is computed by itself. Of all images together it would be faster still, but then the last
-bits of a feature would depend on the place of its frame in the batch, and a cache that was stopped
-and went on would not be that of an unbroken extraction.
+The gradient of the kernel takes the same matrices in other roles, as what a change of the kernel
+adds to the loss is a sum of products of three: a pixel, a weight and the gradient of an output.
+The matrix of the outputs transforms their gradient, and that of the kernel transforms back.
 """
 
 import numpy as np
@@ -17,119 +18,144 @@ from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 
-_STEP = 4  # outputs of a tile along each axis
-_TILE = 6  # pixels of it: those, and one around them
-
-# In which order the pixels of a tile are cut out: first those of its own 4 x 4, then those that it
-# shares with the tiles below, to the right, and both.
-_OWN, _SHARED = range(_STEP), range(_STEP, _TILE)
-_TILE_ORDER = [
-    _TILE * i + j
-    for rows, columns in ((_OWN, _OWN), (_SHARED, _OWN), (_OWN, _SHARED), (_SHARED, _SHARED))
-    for i in rows
-    for j in columns
-]
+_NUM_SHARED = 2  # rows and columns of a tile that the next one has too
 
 
-def _along_both_axes(matrix: list[list[float]]) -> np.ndarray:
+class Winograd:
+    """F(step x step, 3 x 3): convolutions in steps of one pixel, beyond whose borders all is 0.
+
+    Args:
+        of_pixels: B^T of Lavin and Gray, [step + 2, step + 2].
+        of_kernel: G, [step + 2, 3].
+        of_outputs: A^T, [step, step + 2].
+    """
+
+    def __init__(self, *, of_pixels, of_kernel, of_outputs):
+        self._step, self._tile_size = np.shape(of_outputs)
+        order = _order_tile(self._step, _NUM_SHARED)
+        self._of_pixels = _along_both_axes(of_pixels)[:, order]
+        self._of_kernel = _along_both_axes(of_kernel)
+        self._of_outputs = _along_both_axes(of_outputs)
+
+    def count_multiplications(self, height: int, width: int) -> int:
+        """Returns those of an image, for each pair of channels."""
+        return self.count_tiles(height, width) * self._tile_size**2
+
+    def count_tiles(self, height: int, width: int) -> int:
+        """Returns how many tiles an image is cut into."""
+        return -(-height // self._step) * -(-width // self._step)
+
+    def transform_kernel(self, kernel):
+        """Transforms [3, 3, C, D] to the [(step + 2)^2, C, D] that `convolve` takes."""
+        num_inputs, num_outputs = kernel.shape[2:]
+        transformed = tf.matmul(self._of_kernel, tf.reshape(kernel, [9, -1]))
+        return tf.reshape(transformed, [-1, num_inputs, num_outputs])
+
+    def convolve(self, images, transformed):
+        """Convolves [N, H, W, C] float32, H and W known, with a transformed kernel.
+
+        Returns:
+            [N, H, W, D] float32.
+        """
+        height, width = images.shape[1:3]
+        num_inputs, num_outputs = transformed.shape[1:]
+        tiles = tf.matmul(self._of_pixels, self._cut_tiles(images, num_shared=_NUM_SHARED))
+        products = tf.matmul(tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]), transformed)
+        outputs = tf.matmul(self._of_outputs, tf.reshape(products, [self._tile_size**2, -1]))
+        rows, columns = -(-height // self._step), -(-width // self._step)
+        outputs = tf.reshape(outputs, [self._step, self._step, -1, rows, columns, num_outputs])
+        outputs = tf.transpose(outputs, [2, 3, 0, 4, 1, 5])
+        outputs = tf.reshape(outputs, [-1, rows * self._step, columns * self._step, num_outputs])
+        return outputs[:, :height, :width]
+
+    def find_kernel_gradient(self, images, upstream):
+        """Finds the gradient of the kernel of a convolution.
+
+        Args:
+            images: [N, H, W, C] float32 or bfloat16, H and W known, which were convolved.
+            upstream: [N, H, W, D] of that dtype, the gradient of the outputs.
+
+        Returns:
+            [3, 3, C, D] float32.
+        """
+        num_inputs, num_outputs = images.shape[3], upstream.shape[3]
+        tiles = self._cut_tiles(images, num_shared=_NUM_SHARED)
+        tiles = tf.matmul(tf.cast(self._of_pixels, images.dtype), tiles)
+        changes = self._cut_tiles(upstream, num_shared=0)
+        changes = tf.matmul(tf.cast(self._of_outputs.T, images.dtype), changes)
+        products = tf.matmul(
+            tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]),
+            tf.reshape(changes, [self._tile_size**2, -1, num_outputs]),
+            transpose_a=True,
+        )
+        products = tf.reshape(tf.cast(products, tf.float32), [self._tile_size**2, -1])
+        gradient = tf.matmul(self._of_kernel, products, transpose_a=True)
+        return tf.reshape(gradient, [3, 3, num_inputs, num_outputs])
+
+    def _cut_tiles(self, images, *, num_shared: int):
+        """Cuts [N, H, W, C] into tiles: [(step + num_shared)^2, N * rows * columns * C].
+
+        Each row is of one pixel of a tile. Tiles that share pixels begin a pixel before the image.
+        """
+        step = self._step
+        height, width, num_channels = images.shape[1:]
+        rows, columns = -(-height // step), -(-width // step)
+        # A row and a column more than there are tiles, for what the last ones share.
+        more, before = (1, 1) if num_shared else (0, 0)
+        below = (rows + more) * step - before - height
+        right = (columns + more) * step - before - width
+        images = tf.pad(images, [[0, 0], [before, below], [before, right], [0, 0]])
+        images = tf.reshape(images, [-1, rows + more, step, columns + more, step, num_channels])
+        pixels = tf.transpose(images, [2, 4, 0, 1, 3, 5])
+        if not num_shared:
+            return tf.reshape(pixels, [step**2, -1])
+        parts = (
+            pixels[:, :, :, :rows, :columns],
+            pixels[:num_shared, :, :, 1:, :columns],
+            pixels[:, :num_shared, :, :rows, 1:],
+            pixels[:num_shared, :num_shared, :, 1:, 1:],
+        )
+        return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
+
+
+def _order_tile(step: int, num_shared: int) -> list[int]:
+    """In which order pixels of a tile are cut: its own, and shared ones below, right, and both."""
+    own, shared = range(step), range(step, step + num_shared)
+    return [
+        (step + num_shared) * i + j
+        for rows, columns in ((own, own), (shared, own), (own, shared), (shared, shared))
+        for i in rows
+        for j in columns
+    ]
+
+
+def _along_both_axes(matrix) -> np.ndarray:
     return np.kron(matrix, matrix).astype(np.float32)
 
 
-# Lavin and Gray 2016, equation (14) and what follows: B^T, G and A^T.
-_OF_PIXELS = _along_both_axes(
-    [
+# Lavin and Gray 2016, section 4.1.
+F2 = Winograd(
+    of_pixels=[[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
+    of_kernel=[[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
+    of_outputs=[[1, 1, 1, 0], [0, 1, -1, -1]],
+)
+# Equation (14) and what follows.
+F4 = Winograd(
+    of_pixels=[
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
         [0, 4, -4, -1, 1, 0],
         [0, -2, -1, 2, 1, 0],
         [0, 2, -1, -2, 1, 0],
         [0, 4, 0, -5, 0, 1],
-    ]
-)[:, _TILE_ORDER]
-_OF_KERNEL = _along_both_axes(
-    [
+    ],
+    of_kernel=[
         [1 / 4, 0, 0],
         [-1 / 6, -1 / 6, -1 / 6],
         [-1 / 6, 1 / 6, -1 / 6],
         [1 / 24, 1 / 12, 1 / 6],
         [1 / 24, -1 / 12, 1 / 6],
         [0, 0, 1],
-    ]
+    ],
+    of_outputs=[[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
 )
-_OF_OUTPUTS = _along_both_axes(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-)
-# With few channels, moving the tiles costs more than what need not be multiplied: inputs times
-# outputs, as from block 3 on. For few tiles of an image, the kernel is read for too little.
-_MIN_CHANNEL_PAIRS = 128 * 256
-_MIN_TILES = 25
-
-
-def is_faster(layer) -> bool:
-    """Whether a convolution of Keras can be computed so, and is the faster for it.
-
-    In half precision the sums of a tile would lose what is small.
-    """
-    if layer.kernel.shape[:2] != (3, 3):
-        return False
-    num_inputs, num_outputs = layer.kernel.shape[2:]
-    height, width = layer.output.shape[1:3]
-    return (
-        layer.compute_dtype == "float32"
-        and num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
-        and _count_tiles(height) * _count_tiles(width) >= _MIN_TILES
-    )
-
-
-def make_convolution(kernel: np.ndarray):
-    """Makes a function that convolves with a kernel which does not change.
-
-    Args:
-        kernel: [3, 3, C, D] float32.
-
-    Returns:
-        A function from [N, H, W, C] float32, H and W known, to [N, H, W, D] float32: in steps of
-        one pixel, beyond whose borders all is 0. Its second argument, the kernel that Keras hands
-        over, is not looked at.
-    """
-    num_inputs, num_outputs = kernel.shape[2:]
-    transformed = tf.matmul(_OF_KERNEL, kernel.reshape(9, -1))
-    transformed = tf.reshape(transformed, [_TILE**2, num_inputs, num_outputs])
-
-    def convolve_image(image):
-        height, width = image.shape[:2]
-        rows, columns = _count_tiles(height), _count_tiles(width)
-        tiles = tf.matmul(_OF_PIXELS, _cut_tiles(image, rows, columns))
-        products = tf.matmul(tf.reshape(tiles, [_TILE**2, -1, num_inputs]), transformed)
-        outputs = tf.matmul(_OF_OUTPUTS, tf.reshape(products, [_TILE**2, -1]))
-        outputs = tf.reshape(outputs, [_STEP, _STEP, rows, columns, num_outputs])
-        outputs = tf.transpose(outputs, [2, 0, 3, 1, 4])
-        outputs = tf.reshape(outputs, [rows * _STEP, columns * _STEP, num_outputs])
-        return outputs[:height, :width]
-
-    def convolve(images, _=None):
-        signature = tf.TensorSpec((*images.shape[1:3], num_outputs), tf.float32)
-        return tf.map_fn(convolve_image, images, fn_output_signature=signature)
-
-    return convolve
-
-
-def _cut_tiles(image, rows: int, columns: int):
-    """Cuts an image into tiles, [36, rows * columns * C]: a row for each pixel of a tile."""
-    height, width, num_channels = image.shape
-    # A row and a column more than there are tiles, for what the last ones share.
-    below, right = (rows + 1) * _STEP - 1 - height, (columns + 1) * _STEP - 1 - width
-    image = tf.pad(image, [[1, below], [1, right], [0, 0]])
-    image = tf.reshape(image, [rows + 1, _STEP, columns + 1, _STEP, num_channels])
-    pixels = tf.transpose(image, [1, 3, 0, 2, 4])
-    parts = (
-        pixels[:, :, :rows, :columns],
-        pixels[: len(_SHARED), :, 1:, :columns],
-        pixels[:, : len(_SHARED), :rows, 1:],
-        pixels[: len(_SHARED), : len(_SHARED), 1:, 1:],
-    )
-    return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
-
-
-def _count_tiles(size: int) -> int:
-    return -(-size // _STEP)

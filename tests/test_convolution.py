@@ -1,0 +1,78 @@
+"""VGG16's convolutions that learn compute what TensorFlow's do, in ways that are faster here."""
+
+import numpy as np
+import pytest
+from small_vgg16 import build_vgg16
+
+from lrcn.common import backbone
+from lrcn.common.devices import has_amx, has_avx2
+from lrcn.common.winograd import F2, F4
+from train_head.convolution import convolve, convolve_in_bfloat16, find_kernel_gradient, let_learn
+from train_head.layers import tf
+
+TILE_BYTES = {F2: 6 * 16 * 2 * 4, F4: 2 * 36 * 2 * 4}  # of one image below, 3 x 2 or 2 x 1 tiles
+
+
+@pytest.mark.parametrize("method", [F2, F4])
+@pytest.mark.parametrize("images_at_once", [0, 2, 5, 100])
+def test_the_gradient_of_a_kernel_is_found_of_some_images_at_a_time(method, images_at_once):
+    images, kernel, upstream = draw_convolution()
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        outputs = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
+    expected = tape.gradient(outputs, kernel, upstream)
+    found = find_kernel_gradient(
+        images, upstream, method=method, max_tile_bytes=images_at_once * TILE_BYTES[method]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "dtype", "tolerance"),
+    [(convolve, "float32", 1e-5), (convolve_in_bfloat16, "bfloat16", 0.01)],
+)
+def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow(function, dtype, tolerance):
+    *inputs, upstream = (tf.cast(x, dtype) for x in draw_convolution())
+
+    def compute(function):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = function(*inputs)
+        return outputs, *tape.gradient(outputs, inputs, upstream)
+
+    expected = compute(lambda *x: tf.nn.conv2d(*x, strides=1, padding="SAME"))
+    for found, value in zip(compute(function), expected, strict=True):
+        assert found.dtype == value.dtype
+        assert found.shape == value.shape
+        found, value = tf.cast(found, "float32"), tf.cast(value, "float32")
+        assert tf.norm(found - value) < tolerance * tf.norm(value)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "compute_dtype", "expected"),
+    [
+        (224, "float32", convolve),
+        (64, "float32", convolve),  # one tile of 4 x 4 pixels
+        (32, "float32", None),  # 2 x 2 pixels are a quarter of a tile
+        (224, "bfloat16", None if has_amx() else convolve_in_bfloat16),
+        (32, "bfloat16", None if has_amx() else convolve_in_bfloat16),
+        (48, "bfloat16", None),
+    ],
+)
+def test_what_learns_is_computed_as_is_faster_here(image_size, compute_dtype, expected):
+    vgg16 = build_vgg16(image_size=image_size, compute_dtype=compute_dtype)
+    top = backbone.build_top(vgg16, "block4_pool")
+    frozen, *layers = (x for x in top.layers if "conv" in x.name)
+    frozen.trainable = False
+    let_learn(layers)
+    assert all(x.trainable for x in layers)
+    assert not frozen.trainable
+    own = [layer.__dict__.get("convolution_op") for layer in (frozen, *layers)]
+    assert own == [None, *[expected if has_avx2() else None] * len(layers)]
+
+
+def draw_convolution():
+    """Five images, a kernel, and the gradient of what they make."""
+    random = np.random.RandomState(0)
+    shapes = [5, 6, 4, 2], [3, 3, 2, 7], [5, 6, 4, 7]
+    return [tf.constant(random.standard_normal(shape), tf.float32) for shape in shapes]
