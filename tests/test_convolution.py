@@ -71,6 +71,33 @@ def test_what_learns_is_computed_as_is_faster_here(image_size, compute_dtype, ex
     assert own == [None, *[expected if has_avx2() else None] * len(layers)]
 
 
+@pytest.mark.parametrize(
+    ("image_size", "compute_dtype", "tolerance"),
+    [(64, "float32", 1e-4), (32, "bfloat16", 0.02)],
+)
+def test_block_5_has_the_outputs_and_gradients_of_keras(image_size, compute_dtype, tolerance):
+    top = backbone.build_top(
+        build_vgg16(image_size=image_size, compute_dtype=compute_dtype), "block4_pool"
+    )
+    maps = np.random.RandomState(0).uniform(0, 10, (6, *top.input.shape[1:])).astype(np.float16)
+
+    def learn():
+        with tf.GradientTape() as tape:
+            outputs = top(maps, training=True)
+            loss = tf.reduce_mean(tf.square(tf.cast(outputs, "float32")))
+        return tf.cast(outputs, "float32"), *tape.gradient(loss, top.trainable_variables)
+
+    for layer in top.layers:
+        layer.trainable = True
+    expected = learn()
+    let_learn(top.layers)
+    found = learn()
+    assert len(found) == len(expected) == 1 + 3 * 2
+    for value, expected_value in zip(found, expected, strict=True):
+        assert tf.norm(expected_value) > 0
+        assert tf.norm(value - expected_value) < tolerance * tf.norm(expected_value)
+
+
 def draw_convolution():
     """Five images, a kernel, and the gradient of what they make."""
     random = np.random.RandomState(0)
