@@ -62,14 +62,25 @@ def test_several_sequences_in_one_folder_are_refused(tmp_path, names, received):
             call(folder)
 
 
-def test_a_frame_twice_by_names_of_another_case_is_refused(tmp_path):
-    """As a program leaves them that was to rename the files, or to convert them in place."""
-    with pytest.raises(UnreadableClipError, match="by case alone") as caught:
-        check_frame_names(tmp_path, ["1.JPG", "1.jpg", "2.JPG", "2.jpg", "3.jpg"])
-    assert str(caught.value) == (
-        f"{tmp_path}: expected every frame once, received 2 of which names differ by case alone, "
-        "such as 1.JPG and 1.jpg. Remove one of each pair."
-    )
+@pytest.mark.parametrize(
+    ("names", "received"),
+    [
+        # As a program leaves them that was to rename the files, or to convert them in place.
+        (["1.JPG", "1.jpg", "2.JPG", "2.jpg", "3.jpg"], "2 .* such as '1.JPG' and '1.jpg'"),
+        # Copied once more by way of a Mac.
+        (["u\u0308.png", "\xfc.png", "z.png"], r"1 .* such as 'u\\u0308.png' and '\\xfc.png'"),
+    ],
+)
+def test_a_frame_twice_by_names_that_look_alike_is_refused(tmp_path, names, received):
+    text = f"clip: expected every frame once, received {received}. Remove one of each pair."
+    with pytest.raises(UnreadableClipError, match=text):
+        check_frame_names(tmp_path / "clip", names)
+
+
+def test_names_of_two_unicode_forms_are_in_the_order_of_their_numbers(tmp_path):
+    names = ["\xfc1.png", "u\u03082.png", "\xfc3.png", "u\u030810.png"]
+    folder = write_frames(tmp_path / "clip", names)
+    assert read_frame_numbers(frame.pixels for frame in decode(folder)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

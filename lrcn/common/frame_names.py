@@ -31,10 +31,10 @@ def check_frame_names(folder: Path, names: Sequence[str]) -> None:
 
     Several have names that differ by more than numbers, and more than one number in common, such as
     the images and the optical flow of a video, or every frame as JPEG and as PNG. Names that differ
-    by case alone are of one frame that is there twice. The order is not known where the names end
-    with numbers that rise otherwise than whole ones do: with decimals (0.05, 0.1, 0.15), with a
-    sign (-1, 0, 1), or hexadecimal (09, 0a, 10). Nor where the names have times such as 9 AM and
-    1 PM, or dates that end with the year, and these rise otherwise.
+    by case or Unicode form alone are of one frame that is there twice. The order is not known where
+    the names end with numbers that rise otherwise than whole ones do: with decimals (0.05, 0.1,
+    0.15), with a sign (-1, 0, 1), or hexadecimal (09, 0a, 10). Nor where the names have times such
+    as 9 AM and 1 PM, or dates that end with the year, and these rise otherwise.
 
     Args:
         folder: Where they lie, for the error.
@@ -44,19 +44,19 @@ def check_frame_names(folder: Path, names: Sequence[str]) -> None:
         UnreadableClipError: If they are several sequences, a frame is there twice, or their order
             is ambiguous.
     """
-    _check_case(folder, names)
+    _check_each_once(folder, names)
     _check_order(folder, names)
     _check_one_sequence(folder, names)
 
 
-def _check_case(folder: Path, names: Sequence[str]) -> None:
-    if len({name.casefold() for name in names}) == len(names):
-        return
+def _check_each_once(folder: Path, names: Sequence[str]) -> None:
     pairs = [(names[first], names[i]) for i, first in iter_alike(names, ignore_case=True)]
-    raise UnreadableClipError(
-        f"{folder}: expected every frame once, received {len(pairs)} of which names differ by case "
-        f"alone, such as {pairs[0][0]} and {pairs[0][1]}. Remove one of each pair."
-    )
+    if pairs:
+        raise UnreadableClipError(
+            f"{folder}: expected every frame once, received {len(pairs)} of which names differ by "
+            f"case or Unicode form alone, such as {pairs[0][0]!a} and {pairs[0][1]!a}. Remove one "
+            "of each pair."
+        )
 
 
 def _check_order(folder: Path, names: Sequence[str]) -> None:
