@@ -22,7 +22,7 @@ from lrcn.common.clip_features import (
 from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.clip_folder import is_hidden
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
+from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.progress import Progress
 from lrcn.common.unreadable import UnreadableClipError
 
@@ -66,11 +66,12 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
         One finding at most for each clip of the manifest, then the files that are of no clip.
 
     Raises:
-        OSError, ValueError: If the cache's manifest cannot be read.
+        OSError, ValueError: If the cache's manifest or classes cannot be read or do not fit.
         RuntimeError: If reading takes a package that is not installed.
     """
     cache.check_listed()
     clips = read_manifest(cache.manifest_path)
+    find_class_ids(clips, read_class_names(cache.classes_path), where=cache.classes_path)
     if cache.contract.is_imported:
         sources = FeatureSources(Path(cache.contract.weights))
     else:

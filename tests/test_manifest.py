@@ -164,7 +164,7 @@ def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
         ("clip_id,path,label,fps", ":1: unknown column 'fps'. Expected the columns clip_id,path,"),
         ("clip_id;path;fps", ":1: unknown column 'fps'. Expected the columns clip_id,path,"),
         ("clip_id,path", ":1: no column 'label'. Expected"),
-        ("", ":1: no column 'clip_id', 'path', 'label'"),
+        ("", ":1: no header, as in an empty file"),
         ("clip_id,path,label,path", ":1: a column stands twice"),
         ("clip_id,path,label", ": expected a row for each clip below the header, but there is no"),
     ],

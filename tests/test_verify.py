@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import shutil
 
 import h5py
@@ -200,6 +201,25 @@ def test_repair_waits_for_nobody(cache_dir, tmp_path):
         assert status == 1
         assert f"error: {copy}: another program is writing to this cache." in log
         assert verify(copy)[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("classes.txt", "", "expected a class name a line. Received: an empty file. Copy it anew."),
+        ("classes.txt", "left\nup\n", "unknown label 'right'. The classes are 'left', 'up'."),
+        ("manifest.csv", "", "1: no header, as in an empty file. .* may be deleted: the same ext"),
+    ],
+)
+def test_lists_that_training_refuses_are_told(cache_dir, cache_copy, data, name, content, told):
+    (cache_copy / name).write_text(content)
+    _, log, status = verify(cache_copy)
+    assert status == 1 and re.search(told, log)
+    # As is said, it may be deleted.
+    (cache_copy / name).unlink()
+    extract(data, cache_copy)
+    assert (cache_copy / name).read_bytes() == (cache_dir / name).read_bytes()
+    assert verify(cache_copy)[2] == 0
 
 
 def test_where_there_is_no_cache_that_is_said(tmp_path):

@@ -172,6 +172,12 @@ def _check_not_empty(clips: Sequence[Clip], csv_path: str | os.PathLike) -> None
 
 
 def _check_header(header: list[str], *, place: str) -> None:
+    if not header:
+        raise ValueError(
+            f"{place}: no header, as in an empty file. {_EXPECTED_HEADER}. Write it there, or copy "
+            "the file anew. That of a cache may be deleted: the same extract_features (or "
+            "import_features) command writes it again."
+        )
     unknown = [name for name in header if name not in COLUMNS]
     if unknown:
         raise ValueError(
