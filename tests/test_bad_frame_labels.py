@@ -34,7 +34,7 @@ from train_head.label_coverage import check_trainable
             r"If the clip is new, extract or import it first; else correct the name, or remove",
         ),
         (["walk/a,0,1,"], r"csv:2: expected a class name, not empty"),
-        (["walk/a,0,1"], r"csv:2: expected 4 cells as in the header, received 3\. Quote"),
+        (["walk/a,0,1"], r"csv:2: expected 4 cells as in the header, received 3\. Add the others"),
         (["walk/a,0,1,sit,x"], r"csv:2: expected 4 cells as in the header, received 5\. Quote"),
         (['walk/a,0,1,"sit" x'], r"csv:2: expected a row of CSV, but: .* Quote cells"),
     ],

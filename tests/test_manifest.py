@@ -108,7 +108,7 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,a.mp4,walk,,,-1,", "expected start_sec from 0 to 1e+08 seconds, received -1.0"),
         ("a,a.mp4,walk,,,2,2", "end_sec after start_sec, received start_sec=2.0 and end_sec=2.0"),
         ("a,a.mp4,walk,,,,0", "expected end_sec after start_sec, received start_sec=None"),
-        ("a,a.mp4,walk", "expected 7 cells as in the header, received 3. Quote cells"),
+        ("a,a.mp4,walk", "expected 7 cells as in the header, received 3. Add the others, of e"),
         ('a,"a"b.mp4,walk,,,,', "expected a row of CSV, but: "),
         ("OK,a.mp4,walk,,,,", "clip_id 'OK' and 'ok' ("),
     ],
@@ -183,7 +183,7 @@ def test_a_spreadsheet_whose_decimals_have_commas_separates_cells_otherwise(tmp_
     assert read_manifest(path) == [Clip("a", "a.mp4", "walk", start_sec=0.5, end_sec=1.25)]
     name = {";": "semicolons", "\t": "tabs"}[separator]
     path = write_csv(tmp_path, separator.join(["clip_id", "path", "label\na", "a, b.mp4"]))
-    with refusal(f"in the header, received 2. Quote cells that hold {name}."):
+    with refusal(f"received 2. Add the others, of empty ones the {name} before them."):
         read_manifest(path)
 
 

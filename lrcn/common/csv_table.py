@@ -79,9 +79,12 @@ def _iter_lines(
             if any(cells):
                 _drop_empty_cells(cells, num_kept=len(header))
                 if len(cells) != len(header):
+                    remedy = f"Quote cells that hold {name}."
+                    if len(cells) < len(header):  # as Excel leaves out empty cells at the end
+                        remedy = f"Add the others, of empty ones the {name} before them."
                     raise ValueError(
                         f"{csv_path}:{line}: expected {len(header)} cells as in the header, "
-                        f"received {len(cells)}. Quote cells that hold {name}."
+                        f"received {len(cells)}. {remedy}"
                     )
                 yield line, cells
     except csv.Error as error:
