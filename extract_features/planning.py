@@ -40,7 +40,8 @@ class Plan:
         frames: Frames to extract.
         needed_bytes: What they take on the disk.
         free_bytes: What it has.
-        expected_sec: How long it takes, without the start-up.
+        expected_sec: How long it takes, without the start-up; None where no frame could be read of
+            the clips that were tried.
         short_sec: How long with `--max_frames=32`; None where it is short anyway, or hardly less.
     """
 
@@ -52,7 +53,7 @@ class Plan:
     frames: int = 0
     needed_bytes: int = 0
     free_bytes: float = 0
-    expected_sec: float = 0.0
+    expected_sec: float | None = 0.0
     short_sec: float | None = None
 
     @property
@@ -62,16 +63,21 @@ class Plan:
         return bool(self.unreadable) and not (self.skip_unreadable and has_clips)
 
     def __str__(self):
-        rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
+        if self.expected_sec is None:
+            needed_mb, duration = "?", "? as no frame could be read of the clips that were tried"
+        else:
+            rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
+            needed_mb = f"{self.needed_bytes / 1e6:.1f}"
+            duration = f"{name_duration(self.expected_sec)} at {rate_fps:.1f} frames/s, "
+            duration += "start-up apart"
         # A disk that does not tell its size has infinitely many.
         free_mb = f"{self.free_bytes / 1e6:.1f}" if math.isfinite(self.free_bytes) else "?"
         lines = [
             f"clips   {self.clips} to extract, {self.skipped} already there, "
             f"{len(self.unreadable)} unreadable",
             f"frames  {self.frames}",
-            f"disk    {self.needed_bytes / 1e6:.1f} MB needed, {free_mb} MB free at {self.folder}",
-            f"time    {name_duration(self.expected_sec)} at {rate_fps:.1f} frames/s, "
-            "start-up apart",
+            f"disk    {needed_mb} MB needed, {free_mb} MB free at {self.folder}",
+            f"time    {duration}",
         ]
         if self.short_sec is not None:
             lines.append(
@@ -105,13 +111,13 @@ def make_plan(
     work = find_work(data.clips, sources, existing)
     contract = extraction.prepare_backbone(work.pending, data.clips, existing)
     count = count_frames_of(work.pending, contract.selection)
-    rates, needed_bytes, expected_sec, short_sec = None, 0, 0.0, None
+    rates, needed_bytes, expected_sec, short_sec = None, 0, None if count.frames else 0.0, None
     if extraction.backbone is not None:
         rates = measure_rates(work.pending, extraction.backbone, compression=compression)
     if rates is not None:
         needed_bytes = round(count.frames * rates.stored_bytes + count.clips * CLIP_OVERHEAD_BYTES)
         expected_sec = rates.estimate_sec(count, on_gpu=has_gpu())
-    if existing is None and expected_sec >= _LONG_SEC:
+    if existing is None and rates is not None and expected_sec >= _LONG_SEC:
         short = dataclasses.replace(contract.selection, max_frames=_FEW_FRAMES)
         few = count_frames_of(work.pending, short, num_counted=CLIPS_COUNTED)
         few_sec = rates.estimate_sec(few, on_gpu=has_gpu())

@@ -139,6 +139,19 @@ def test_other_data_is_not_planned_for_a_cache(data, cache_dir, clips_dir):
         plan(data, cache_dir)
 
 
+def test_a_plan_whose_clips_give_no_frame_knows_neither_size_nor_time(tmp_path):
+    """As after an extraction that has left these alone."""
+    for label in ("left", "right"):
+        path = write_video(tmp_path / "data" / label / "clip.mp4", make_numbered_frames(5))
+        content = path.read_bytes()
+        start = content.index(b"mdat") + 4
+        path.write_bytes(content[:start] + bytes(200) + content[start + 200 :])
+    found = plan(tmp_path / "data", given={"val_fraction": 0, "test_fraction": 0})
+    _, frames, disk, time = str(found).splitlines()
+    assert frames == "frames  10" and disk.startswith("disk    ? MB needed, ")
+    assert time == "time    ? as no frame could be read of the clips that were tried"
+
+
 def test_a_plan_of_hours_says_what_fewer_frames_would_take(tmp_path, monkeypatch):
     for label in ("left", "right"):
         write_video(tmp_path / "data" / label / "clip.mp4", make_numbered_frames(100))
