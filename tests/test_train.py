@@ -121,6 +121,18 @@ def test_train_clips_that_are_not_learnt_are_told(ramps, tmp_path, caplog, setti
     assert any(message.startswith(told) for message in caplog.messages) == is_told
 
 
+@pytest.mark.parametrize(
+    ("learning_rate", "advice"), [(1e-6, "a higher --learning_rate or"), (1e9, "a lower --learn")]
+)
+def test_what_is_not_learnt_is_told_with_the_way_to_turn(
+    ramps, tmp_path, caplog, learning_rate, advice
+):
+    with caplog.at_level("INFO", logger="absl"):
+        train(ramps, tmp_path / "run", rnn="gru", epochs=1, learning_rate=learning_rate)
+    [told] = [message for message in caplog.messages if "not learnt yet" in message]
+    assert f"If the score is low, {advice}" in told
+
+
 def test_statistics_are_those_of_the_train_clips(run_dir, cache_dir):
     run, cache = RunDir(run_dir), read_cache(cache_dir)
     clips = read_manifest(run.manifest_path)

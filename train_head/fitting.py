@@ -1,5 +1,6 @@
 """Training one model: its devices and dtypes, the epochs, and the file that it ends as."""
 
+import math
 import shutil
 
 import numpy as np
@@ -23,6 +24,7 @@ from train_head.run_model import release_variables
 from train_head.split_reader import TrainingSplits
 
 _LEARNT_TOP1 = 0.95  # of train clips, of whose features dropout hides half
+_THROWN_PART = 2.0  # of the loss of a guess among all classes
 
 
 def make_checked_strategy(config: TrainConfig, devices: str) -> tf.distribute.Strategy:
@@ -109,7 +111,7 @@ def fit_model(
             guard.check_end(next(iter(dataset))[0])
     chosen_as = "the last" if val_dataset is None else "the last of those with the highest val_top1"
     logging.info("Keeping epoch %d, %s", recorder.best_row()["epoch"], chosen_as)
-    _tell_if_unlearnt(recorder, config)
+    _tell_if_unlearnt(recorder, config, num_classes=model.output.shape[-1])
     with strategy.scope():
         release_variables([*model.variables, *model.optimizer.variables])
     # Functions of a dataset are kept like those of a step, and with them the readers.
@@ -133,17 +135,24 @@ def choose_policy(config: TrainConfig) -> str:
     return choose_training_policy() if config.mixed_precision else "float32"
 
 
-def _tell_if_unlearnt(recorder: RunRecorder, config: TrainConfig) -> None:
-    """Tells of a head whose steps were too few to learn what the order of train clips says."""
+def _tell_if_unlearnt(recorder: RunRecorder, config: TrainConfig, *, num_classes: int) -> None:
+    """Tells of a head whose steps were too few, or far too large, to learn what the order of train
+    clips says.
+    """
     last = recorder.rows[-1]
     reads_order = config.rnn != "none" and config.frame_order == "forward"
     # Not of fine-tuning's second phase, whose small steps are meant.
     ended = last["phase"] == 1 and last["epoch"] == config.epochs
     if reads_order and ended and last["top1"] < _LEARNT_TOP1:
+        # Small steps stay near the loss of who knows nothing. Large ones end in certain nonsense.
+        is_thrown = last["loss"] > _THROWN_PART * math.log(num_classes)
         logging.info(
             "The train clips are not learnt yet: top1 %.3f in the last epoch. If the score is low, "
-            "a higher --learning_rate or more --epochs may help",
+            "%s may help",
             last["top1"],
+            f"a lower --learning_rate (the loss of {last['loss']:.3g} is far above that of a guess)"
+            if is_thrown
+            else "a higher --learning_rate or more --epochs",
         )
 
 
