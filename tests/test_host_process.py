@@ -60,6 +60,22 @@ def test_a_host_process_stays_as_it_is(tmp_path):
     )
 
 
+@pytest.mark.parametrize("settings", ["[1, 2]", '{"floatx": "int7"}', '{"floatx": []}'])
+def test_settings_that_keras_cannot_read_are_named(run_dir, tmp_path, settings):
+    path = tmp_path / "keras.json"
+    path.write_text(settings)
+    done = subprocess.run(
+        [sys.executable, "-m", "train_head.predict", f"--run_dir={run_dir}", ROOT / "tests"],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {path}: expected settings of Keras. Received some that")
+    assert done.stderr.endswith("Correct the file or remove it; nothing in it is needed here.\n")
+
+
 def test_keras_on_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with refusal("Received: Keras that was imported on jax. Set KERAS_BACKEND", RuntimeError):

@@ -5,6 +5,7 @@ import gc
 import os
 import platform
 import sys
+import traceback
 import warnings
 
 from absl import logging
@@ -54,7 +55,7 @@ def import_tensorflow():
                 during_import.enter_context(_hide_packages("sklearn", "matplotlib"))
                 if is_quiet:
                     during_import.enter_context(_hide_native_stderr())
-            import keras
+            keras = _import_keras()
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -115,6 +116,22 @@ def _configure(config, dtype_policy, floatx: str, image_data_format: str) -> Non
     config.set_dtype_policy(dtype_policy)
     config.set_floatx(floatx)
     config.set_image_data_format(image_data_format)
+
+
+def _import_keras():
+    try:
+        import keras
+    except (AttributeError, TypeError, ValueError) as error:
+        *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+        path = innermost.f_globals.get("_config_path")  # of Keras' module that reads its settings
+        if path is None:
+            raise
+        # Keras does not say which file it read, and crashes where it is no object.
+        raise ValueError(
+            f"{path}: expected settings of Keras. Received some that it cannot take ({error}). "
+            "Correct the file or remove it; nothing in it is needed here."
+        ) from error
+    return keras
 
 
 @contextlib.contextmanager
