@@ -192,3 +192,18 @@ def test_what_is_no_json_is_said_with_what_mends_it(trained):
     run.config_path.unlink()
     with refusal(text, FileNotFoundError):
         read_json(run.config_path)
+
+
+def test_clips_of_a_run_that_are_damaged_are_said_with_what_mends_them(trained):
+    cache, run = trained
+    run.manifest_path.write_bytes(run.manifest_path.read_bytes()[:-10])
+    for read in (
+        lambda: evaluate_run(run, cache, split="test"),
+        lambda: score_run(run, cache),
+        lambda: train(cache, run.path, **SCORED_SETTINGS),
+        lambda: write_report(run, cache),
+    ):
+        with refusal(f"{run.manifest_path}:89: expected 7 cells as in the header, ") as caught:
+            read()
+        text = "Where nobody changed it: copy the run again, or delete its folder and train it "
+        assert str(caught.value).endswith(f"{text}again.")

@@ -6,7 +6,7 @@ from lrcn.common.atomic_file import check_can_write
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
-from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.manifest import find_class_ids, read_class_names
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig, read_config
@@ -65,7 +65,7 @@ def evaluate_run(
     model_version = read_model_version(run)
     check_fits_cache(run, cache)
     check_can_write(run.path)
-    all_clips = read_manifest(run.manifest_path)
+    all_clips = run.read_clips()
     warn_of_other_data(run, all_clips, cache)
     clips = [clip for clip in all_clips if clip.split == split]
     if not clips:

@@ -26,7 +26,7 @@ from lrcn.common.clip import Clip, check_label
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.progress import Progress
 from lrcn.common.run_dir import RunDir
@@ -127,7 +127,7 @@ def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> 
     return read_frame_labels(
         run.frame_labels_path,
         clip_ids=[clip.clip_id for clip in clips],
-        known_ids=[clip.clip_id for clip in read_manifest(run.manifest_path)],
+        known_ids=[clip.clip_id for clip in run.read_clips()],
         cache=cache,
         class_names=read_class_names(run.classes_path),
     )

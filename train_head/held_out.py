@@ -7,7 +7,6 @@ from absl import logging
 
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.prediction_file import Predictions, read_run_predictions
 from train_head.run_sources import warn_of_other_data
@@ -25,7 +24,7 @@ def score_run(run: RunDir, cache: FeatureCache) -> dict | None:
     Scores that were written before are read, not computed again, if they are of the clips that the
     cache has now. Errors as `evaluate_run`.
     """
-    clips = read_manifest(run.manifest_path)
+    clips = run.read_clips()
     split = find_held_out(clips)
     if split is None:
         return None
@@ -45,7 +44,7 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     if not path.exists() or not run.predictions_path(split).exists():
         return None
     run.check_has()
-    scores, clips = read_scores(path), read_manifest(run.manifest_path)
+    scores, clips = read_scores(path), run.read_clips()
     sources = cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
     return scores if scores.get("provenance", {}).get("sources") == sources else None
 

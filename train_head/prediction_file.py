@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.atomic_file import replace_csv
-from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.class_columns import find_column_classes, name_columns
 
@@ -113,7 +113,7 @@ def check_is_of_run(run: RunDir, split: str, found, *, labels: list[str] | None 
     Raises:
         ValueError: If not, or not in their order.
     """
-    clips = [clip for clip in read_manifest(run.manifest_path) if clip.split == split]
+    clips = [clip for clip in run.read_clips() if clip.split == split]
     if (
         found.clip_ids != [clip.clip_id for clip in clips]
         or found.class_names != read_class_names(run.classes_path)

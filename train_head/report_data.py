@@ -9,7 +9,6 @@ from absl import logging
 from lrcn.common.clip import Clip
 from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir, read_json
 from train_head.held_out import read_scored_predictions
 from train_head.history import find_best_row, read_history
@@ -97,7 +96,7 @@ def read_scored_clips(run: RunDir, cache: FeatureCache, *, split: str) -> Scored
     """Reads the clips of a split that was scored. Errors as `read_scored_predictions`."""
     predictions = read_scored_predictions(run, cache, split=split)
     return ScoredClips(
-        clips=[clip for clip in read_manifest(run.manifest_path) if clip.split == split],
+        clips=[clip for clip in run.read_clips() if clip.split == split],
         class_names=predictions.class_names,
         class_ids=predictions.class_ids,
         probabilities=predictions.probabilities,
@@ -112,7 +111,7 @@ def summarize_training(run: RunDir) -> dict:
 
 def describe_run(run: RunDir, cache: FeatureCache) -> dict[str, str] | None:
     """Returns `describe_data` of what the run was trained on; None if clips are not cached now."""
-    clips = read_manifest(run.manifest_path)
+    clips = run.read_clips()
     if all(cache.clip_path(clip.clip_id).exists() for clip in clips):
         return describe_data(cache, clips)
     return None

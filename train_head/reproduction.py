@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
+from lrcn.common.manifest import find_class_names, read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
@@ -85,7 +85,7 @@ def _has_sorted_classes(run: RunDir) -> bool:
 
     Labels of frames have classes of their own.
     """
-    names = find_class_names(read_manifest(run.manifest_path))
+    names = find_class_names(run.read_clips())
     return read_config(run).labels == "frame" or read_class_names(run.classes_path) == names
 
 

@@ -101,7 +101,7 @@ def _find_difference(
         return existing.describe_differences(config)
     if contract != cache.contract:
         return contract.describe_differences(cache.contract)
-    if _forget_paths(read_manifest(run.manifest_path)) != _forget_paths(clips):
+    if _forget_paths(run.read_clips()) != _forget_paths(clips):
         return (
             "made with other clips, labels, groups or splits, or in another order, than "
             f"{data.manifest_path} lists now"

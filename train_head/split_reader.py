@@ -6,7 +6,7 @@ import numpy as np
 
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.machine import find_memory_bytes
-from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.manifest import find_class_ids, read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
@@ -40,7 +40,7 @@ def read_training_splits(
         config: Labels.
         top: The layers above the cut; None reads what is cached.
     """
-    run_clips, class_names = read_manifest(run.manifest_path), read_class_names(run.classes_path)
+    run_clips, class_names = run.read_clips(), read_class_names(run.classes_path)
     # For the train and the val clips each, so together at most a third of the memory.
     budget_bytes = find_memory_bytes() // 6
     labels = None

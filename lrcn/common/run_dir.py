@@ -28,7 +28,9 @@ import re
 from pathlib import Path
 
 from lrcn.common.atomic_file import name_file, write_text
+from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
+from lrcn.common.manifest import read_manifest
 
 
 class RunDir:
@@ -107,6 +109,14 @@ class RunDir:
     def read_contract(self) -> Contract:
         """Reads what the run's features are made of."""
         return Contract.from_json(read_json(self.contract_path), where=str(self.contract_path))
+
+    def read_clips(self) -> list[Clip]:
+        """Reads its clips and their splits. Raises ValueError if the file is damaged."""
+        try:
+            return read_manifest(self.manifest_path)
+        except ValueError as error:
+            # The error's own remedy is for who wrote the table, which here was the training.
+            raise ValueError(f"{error} Where nobody changed it: {_REMEDY.lower()}.") from error
 
 
 def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
