@@ -60,6 +60,12 @@ def test_other_weights_are_refused(run_dir, tmp_path):
         Predictor(RunDir(run_dir), weights=str(weights))
 
 
+def test_imagenet_is_not_downloaded_for_features_of_random_weights(run_dir):
+    text = "contract.json: expected the random weights that the features were made with. Received: "
+    with refusal(f"{text}--weights=imagenet. Leave it out."):
+        Predictor(RunDir(run_dir), weights="imagenet")
+
+
 def test_weights_that_are_gone_are_asked_for(run_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     gone = str(tmp_path / "gone.h5")

@@ -34,6 +34,11 @@ def rebuild_vgg16(contract: Contract, weights: str | None, *, where: Path):
             f"{where}: the features were made with the weights of {contract.weights}, and no file "
             "is there now. Name where it is: --weights=FILE (with make: WEIGHTS=FILE)."
         )
+    if (contract.weights, weights) == ("random", "imagenet"):  # or they would be downloaded first
+        raise ValueError(
+            f"{where}: expected the random weights that the features were made with. Received: "
+            "--weights=imagenet. Leave it out."
+        )
     vgg16 = backbone.build_vgg16(
         weights=weights or contract.weights,
         cut=contract.cut,
