@@ -1,5 +1,6 @@
 """New clips of a run on imported features: predicted from features, as evaluation has them."""
 
+import gc
 import shutil
 
 import h5py
@@ -12,7 +13,10 @@ from small_data import make_ramps, train, write_cache
 from small_imports import predict, train_imported, write_features
 
 from lrcn.common.run_dir import RunDir
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.prediction import Predictor
+
+tf = import_tensorflow()
 
 
 def evaluate(run, imported, *flags):
@@ -108,6 +112,35 @@ def test_the_frames_of_a_long_clip_are_those_that_are_chosen(feature_run, tmp_pa
         wanted = maps[sequence.frame_index].astype(np.float16)
         np.testing.assert_array_equal(sequence.feature_maps, wanted)
     np.testing.assert_array_equal(prediction.clock.frame_index, np.arange(1000))
+
+
+def test_more_windows_than_the_longest_clip_has_frames_are_told(imported, feature_run, tmp_path):
+    for name, num_frames in (("short", 2), ("long", 5)):
+        np.save(tmp_path / f"{name}.npy", np.ones((num_frames, 6), np.float32))
+    told = "The longest clip has 5 frames, and more windows repeat these: train_head.evaluate would"
+    for num_windows in (5, 6):
+        done = predict(feature_run, f"--windows={num_windows}", tmp_path)
+        assert (told in done.stderr) == (num_windows == 6)
+        assert len(done.stdout.splitlines()) == 2
+
+
+def test_the_weights_of_predictors_that_are_gone_take_no_memory(feature_run, tmp_path):
+    np.save(tmp_path / "clip.npy", np.ones((5, 6), np.float32))
+    predictor = Predictor(feature_run)
+    assert len(list(predictor.predict_clips([tmp_path / "clip.npy"]))) == 1
+    head = predictor.head
+    kernel = next(x.value for x in head.variables if x.path.endswith("logits/kernel"))
+    handle, shape = kernel.handle, tuple(kernel.shape)
+
+    def read_shape():
+        return tuple(tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32).shape)
+
+    del predictor, kernel
+    gc.collect()
+    assert read_shape() == shape  # somebody has the head
+    del head
+    gc.collect()
+    assert read_shape() == (0,)
 
 
 def test_new_features_are_explained_without_pictures(imported, feature_run, tmp_path):

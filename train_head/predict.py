@@ -11,7 +11,7 @@ from absl import flags, logging
 
 from lrcn.common.clip import escape_control
 from lrcn.common.program import check_output, run_program
-from lrcn.common.wording import name_some, pad_names
+from lrcn.common.wording import name_count, name_some, pad_names
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _WEIGHTS = flags.DEFINE_string(
@@ -110,19 +110,27 @@ def main(arguments: list[str]) -> int:
         if _EXPLAIN.value is not None:
             # Once all is well, and --output is there, which may be one of the files.
             explain = _start_explaining(predictor, contract, sources)
-        unreadable, has_failed = [], False
+        unreadable, has_failed, longest = [], False, 0
         for number, prediction in enumerate(predictor.predict_clips(sources)):
             write_rows(prediction)
             if prediction.probabilities is None:
                 unreadable.append(escape_control(str(prediction.source)))
                 logging.error("%s", prediction.failure)
                 continue
+            longest = max(longest, len(prediction.clock.frame_index))
             for shown in format_prediction(prediction, predictor.class_names, top=_TOP.value):
                 print(f"{names[number]}   {shown}", flush=True)
             if explain is not None:
                 has_failed |= not explain(number, prediction)
     if _OUTPUT.value is not None:
         logging.info("Written: %s", _OUTPUT.value)
+    if 0 < longest < _WINDOWS.value:  # known at the end alone, as each clip is read but once
+        logging.warning(
+            "The longest clip has %s, and more windows repeat these: train_head.evaluate "
+            "would refuse --windows=%d. Lower it",
+            name_count(longest, "frame"),
+            _WINDOWS.value,
+        )
     if unreadable:  # told above, from where hundreds of others may have driven it
         logging.error(
             "Clips without an answer, as they cannot be read: %d of %d: %s",

@@ -19,7 +19,12 @@ from train_head.new_features import NewFeatures
 from train_head.new_videos import NewVideos
 from train_head.padding import pad_clips
 from train_head.read_ahead import read_ahead
-from train_head.run_model import check_model_version, load_model, read_model_version
+from train_head.run_model import (
+    check_model_version,
+    load_model,
+    read_model_version,
+    release_with_owner,
+)
 from train_head.step_memory import check_new_clip
 
 _QUEUED_BATCHES = 2
@@ -93,6 +98,7 @@ class Predictor:
         else:
             self._clips = NewVideos(run, weights=weights, choose=choose)
         self.head = load_model(run)
+        release_with_owner(self.head.variables)
         self._forward = trace_head(self.head)
         check_model_version(run, model_version)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import weakref
 import zipfile
 from collections.abc import Iterable, Iterator
 
@@ -67,9 +68,21 @@ def release_variables(variables: Iterable) -> None:
 
     for variable in variables:
         for part in tf.distribute.get_strategy().experimental_local_results(variable.value):
-            tf.raw_ops.AssignVariableOp(
-                resource=part.handle, value=tf.zeros(0, part.dtype), validate_shape=False
-            )
+            _empty(part.handle, part.dtype)
+
+
+def release_with_owner(variables: Iterable) -> None:
+    """Does so by itself for each variable of one device, once nobody has it any more."""
+    for variable in variables:
+        value = variable.value
+        weakref.finalize(value, _empty, value.handle, value.dtype).atexit = False
+
+
+def _empty(handle, dtype) -> None:
+    from train_head.layers import tf
+
+    with tf.init_scope():  # garbage may be collected while something else is traced
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros(0, dtype), validate_shape=False)
 
 
 def read_model_version(run: RunDir) -> tuple[int, ...] | None:
