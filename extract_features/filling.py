@@ -123,6 +123,11 @@ def _fill_locked(
     contract = maker.prepare(work.pending, clips, existing)
     warn_of_changes(listed, clips, where=cache_dir / "manifest.csv")
     with lock.hold_shared_files():
+        # Another shard's, which came meanwhile, decides what is left out here too: how fast a dtype
+        # is may be measured otherwise there.
+        found = find_cache(cache_dir) if existing is None else None
+        if found is not None and found.contract != contract:
+            contract = maker.prepare(work.pending, clips, found)
         cache = create_cache(
             cache_dir,
             contract=contract,

@@ -1,17 +1,26 @@
 """Several extractions share a cache, each with clips of its own."""
 
 import contextlib
+import dataclasses
 import shutil
 from collections import Counter
 
 import pytest
 from commands import SMALL_BACKBONE, read_failures, run_program, start_program
 from small_data import read_cache_bytes
-from small_extraction import assert_same_features, extract
+from small_extraction import (
+    NUM_CLIPS,
+    SMALL_SETTINGS,
+    assert_same_features,
+    extract,
+    read_all,
+)
 from test_extract_resume import hold_back
 
 from lrcn.common.cache_lock import Shard, lock_cache
+from lrcn.common.devices import choose_compute_dtype
 from lrcn.common.manifest import read_manifest
+from lrcn.common.open_cache import read_cache
 
 CLIP_IDS = [f"walk/clip_{i}" for i in range(1000)]
 
@@ -76,6 +85,30 @@ def test_two_shards_at_once_make_the_cache_of_one_extraction(clips_dir, cache_di
     for name in ("cache.json", "manifest.csv", "classes.txt"):
         assert found[name] == expected[name]
     assert_same_features(tmp_path / "cache", cache_dir)
+
+
+def test_the_first_cache_decides_the_dtype_of_shards_that_began_together(data, tmp_path):
+    # Each measures how fast bfloat16 is, and neighbours make it faster and slower.
+    measured = choose_compute_dtype("auto")
+    other = "float32" if measured == "bfloat16" else "bfloat16"
+    cache = tmp_path / "cache"
+    clip_ids = [path.relative_to(data).with_suffix("").as_posix() for path in data.rglob("*.mp4")]
+    held = next(x for x in clip_ids if Shard(1, 2).holds(x))
+    flags = "--weights=random", "--image_size=32", "--shard_index=1", "--num_shards=2"
+    with contextlib.ExitStack() as stack:
+        holding = stack.enter_context(contextlib.ExitStack())
+        holding.enter_context(hold_back(data / f"{held}.mp4"))
+        shard = stack.enter_context(
+            start_program("extract_features", f"--data={data}", f"--cache_dir={cache}", *flags)
+        )
+        # It has seen that there is no cache, and looks how large its clips are.
+        shard.wait_until(cache.exists)
+        settings = dataclasses.replace(SMALL_SETTINGS, compute_dtype=other)
+        extract(data, cache, settings, shard=Shard(0, 2))
+        holding.close()
+        assert shard.wait() == 0, shard.read_output()
+    assert read_cache(cache).contract.compute_dtype == other
+    assert len(read_all(cache)) == NUM_CLIPS
 
 
 @pytest.mark.parametrize(
