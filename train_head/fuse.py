@@ -26,7 +26,10 @@ def main() -> None:
     output = check_output(_OUTPUT.value)
     paths = [Path(name).resolve() for name in _RUN_DIRS.value]
     if len(set(paths)) < len(paths):
-        raise ValueError(f"--run_dirs: expected each run once. Received: {_RUN_DIRS.value}.")
+        raise ValueError(
+            f"--run_dirs: expected each run once. Received: {_RUN_DIRS.value}. Name it once, and "
+            "if it is to count twice, say so with --weights."
+        )
     given = [1] * len(paths) if _WEIGHTS.value is None else _WEIGHTS.value
     try:
         weights = [float(weight) for weight in given]
