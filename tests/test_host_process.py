@@ -37,6 +37,7 @@ gc.collect()
 print(find_held(), gc.isenabled())
 keras.wrappers.SKLearnClassifier(lambda inputs, targets: None)  # raises without scikit-learn
 print(keras.config.backend(), keras.config.floatx(), keras.config.image_data_format())
+print(keras.config.epsilon())
 print(os.environ["TF_ENABLE_ONEDNN_OPTS"])
 import tensorflow as tf
 print(tf.config.experimental.tensor_float_32_execution_enabled())
@@ -45,7 +46,8 @@ print(tf.config.experimental.tensor_float_32_execution_enabled())
 
 def test_a_host_process_stays_as_it_is(tmp_path):
     (tmp_path / "keras.json").write_text(
-        '{"backend": "numpy", "floatx": "float16", "image_data_format": "channels_first"}'
+        '{"backend": "numpy", "floatx": "float16", "image_data_format": "channels_first", '
+        '"epsilon": 0.5}'
     )
     done = subprocess.run(
         [sys.executable, "-c", HOST_PROGRAM],
@@ -56,7 +58,7 @@ def test_a_host_process_stays_as_it_is(tmp_path):
     )
     assert (done.returncode, done.stdout) == (
         0,
-        "None False\ntensorflow float32 channels_last\n0\nFalse\n",
+        "None False\ntensorflow float32 channels_last\n1e-07\n0\nFalse\n",
     )
 
 
@@ -101,12 +103,13 @@ def of_program(tmp_path_factory):
 def of_host():
     """Sets what a host may have set for models of its own; puts all back in the end."""
     config = keras.config
-    kept = [config.dtype_policy(), config.floatx(), config.image_data_format()]
+    kept = [config.dtype_policy(), config.floatx(), config.image_data_format(), config.epsilon()]
 
-    def set_keras(policy, floatx, data_format):
+    def set_keras(policy, floatx, data_format, epsilon):
         config.set_dtype_policy(policy)
         config.set_floatx(floatx)
         config.set_image_data_format(data_format)
+        config.set_epsilon(epsilon)
 
     yield set_keras
     set_keras(*kept)
@@ -115,9 +118,9 @@ def of_host():
 @pytest.mark.parametrize(
     "settings",
     [
-        ("mixed_float16", "float32", "channels_last"),
-        ("float64", "float64", "channels_last"),
-        ("float16", "float16", "channels_first"),
+        ("mixed_float16", "float32", "channels_last", 2.0),
+        ("float64", "float64", "channels_last", 1e-7),
+        ("float16", "float16", "channels_first", 1e-7),
     ],
 )
 def test_what_a_host_has_set_decides_neither_features_nor_a_head(
@@ -127,5 +130,5 @@ def test_what_a_host_has_set_decides_neither_features_nor_a_head(
     for values, others in zip(compute(tmp_path), of_program, strict=True):
         np.testing.assert_array_equal(values, others, strict=True)
     config = keras.config
-    kept = config.dtype_policy().name, config.floatx(), config.image_data_format()
-    assert kept == settings
+    kept = config.floatx(), config.image_data_format(), config.epsilon()
+    assert (config.dtype_policy().name, *kept) == settings

@@ -14,6 +14,7 @@ from lrcn.common.cuda import count_gpus, load_cusolver
 from lrcn.common.machine import count_cores
 
 _X86 = ("x86_64", "AMD64")
+_EPSILON = 1e-7  # Keras' own: the least deviation that features are divided by
 _is_own_process = False
 
 
@@ -62,6 +63,7 @@ def import_tensorflow():
         # A keras.json in the home folder may say otherwise, against what a cache's contract says.
         keras.config.set_floatx("float32")
         keras.config.set_image_data_format("channels_last")
+        keras.config.set_epsilon(_EPSILON)
         # TensorFlow counts the machine's cores, also in a container that may use a few of them.
         if "TF_NUM_INTRAOP_THREADS" not in os.environ:
             tf.config.threading.set_intra_op_parallelism_threads(count_cores())
@@ -104,18 +106,19 @@ def set_keras(dtype_policy: str = "float32"):
     import_tensorflow()
     from keras import config
 
-    before = config.dtype_policy(), config.floatx(), config.image_data_format()
+    before = config.dtype_policy(), config.floatx(), config.image_data_format(), config.epsilon()
     try:
-        _configure(config, dtype_policy, "float32", "channels_last")
+        _configure(config, dtype_policy, "float32", "channels_last", _EPSILON)
         yield
     finally:
         _configure(config, *before)
 
 
-def _configure(config, dtype_policy, floatx: str, image_data_format: str) -> None:
+def _configure(config, dtype_policy, floatx: str, image_data_format: str, epsilon: float) -> None:
     config.set_dtype_policy(dtype_policy)
     config.set_floatx(floatx)
     config.set_image_data_format(image_data_format)
+    config.set_epsilon(epsilon)
 
 
 def _import_keras():
