@@ -111,7 +111,8 @@ def make_plan(
     work = find_work(data.clips, sources, existing)
     contract = extraction.prepare_backbone(work.pending, data.clips, existing)
     count = count_frames_of(work.pending, contract.selection)
-    rates, needed_bytes, expected_sec, short_sec = None, 0, None if count.frames else 0.0, None
+    rates, needed_bytes, short_sec = None, 0, None
+    expected_sec = None if count.frames else 0.0
     if extraction.backbone is not None:
         rates = measure_rates(work.pending, extraction.backbone, compression=compression)
     if rates is not None:

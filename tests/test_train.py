@@ -1,11 +1,10 @@
-"""Tests training: what a run holds, and that it learns what there is to learn."""
+"""Training learns what there is to learn, and says how it went."""
 
-import os
 import re
 
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, read_rows, read_state, run_and_list_imports, run_program
+from commands import SMALL_HEAD, read_rows, run_program
 from small_cache import damage_frame
 from small_data import (
     assert_equal_training,
@@ -16,64 +15,9 @@ from small_data import (
     write_cache,
 )
 
-from lrcn.common.manifest import read_class_names, read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.clip_reader import ClipReader
-from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.history import read_history
 from train_head.layers import keras
-from train_head.normalization import measure_features
-from train_head.run_model import load_model
-
-
-def test_run_holds_all_that_is_needed(run_dir, cache_dir):
-    assert sorted(os.listdir(run_dir)) == [
-        "classes.txt",
-        "config.json",
-        "contract.json",
-        "flags.txt",
-        "history.csv",
-        "logs",
-        "manifest.csv",
-        "metrics.json",
-        "model.keras",
-        "predictions.csv",
-        "sources.sha256",
-        "versions.json",
-    ]
-    run = RunDir(run_dir)
-    config = TrainConfig(**read_json(run.config_path))
-    assert config == TrainConfig(fc_units=16, rnn_units=8, seq_len=4, epochs=3)
-    assert "--seq_len=4\n" in run.flags_path.read_text()
-    assert read_class_names(run.classes_path) == ["left", "right"]
-    assert run.read_contract() == read_cache(cache_dir).contract
-    assert run.manifest_path.read_bytes() == (cache_dir / "manifest.csv").read_bytes()
-    assert {"python", "tensorflow", "keras", "numpy"} <= set(read_json(run.versions_path))
-    history = read_history(run.history_path)
-    assert [row["epoch"] for row in history] == [1, 2, 3]
-    names = {"epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase"}
-    assert set(history[0]) == names
-    assert {path.parent.name for path in run.logs_path.rglob("*.v2")} == {"train", "validation"}
-
-
-def test_stdout_is_one_result_line(run_dir):
-    scores = read_json(RunDir(run_dir).metrics_path("test"))
-    low, high = (100 * x for x in scores["top1_interval"])
-    expected = f"top-1 {scores['top1']:.1%} [{low:.1f}, {high:.1f}] of {scores['num_clips']} test "
-    assert (run_dir.parent / "stdout.txt").read_text() == f"{expected}clips, run in {run_dir}\n"
-
-
-def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):
-    before = read_state(run_dir)
-    flags = (f"--cache_dir={cache_dir}", f"--run_dir={run_dir}")
-    done, imported = run_and_list_imports("train_head", *flags, f"--flagfile={run_dir}/flags.txt")
-    assert done.stdout == (run_dir.parent / "stdout.txt").read_text()
-    assert "trained already" in done.stderr
-    # It takes seconds, for nothing.
-    assert "numpy" in imported and not {"tensorflow", "keras", "sklearn"} & imported
-    assert read_state(run_dir) == before
 
 
 def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, caplog):
@@ -104,42 +48,25 @@ def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    ("settings", "is_told"),
+    ("settings", "advice"),
     [
-        ({"rnn": "gru"}, True),
-        ({"rnn": "gru", "frame_order": "shuffled"}, False),  # has no order to learn
-        ({"rnn": "none"}, False),
+        ({"rnn": "gru"}, "a higher --learning_rate or more --epochs may help"),
+        ({"rnn": "gru", "learning_rate": 1e9}, "a lower --learning_rate (the loss of "),
+        ({"rnn": "gru", "frame_order": "shuffled"}, None),  # has no order to learn
+        ({"rnn": "none"}, None),
     ],
 )
-def test_train_clips_that_are_not_learnt_are_told(ramps, tmp_path, caplog, settings, is_told):
+def test_train_clips_that_are_not_learnt_are_told(ramps, tmp_path, caplog, settings, advice):
     settings = {"epochs": 2, "learning_rate": 1e-6, **settings}
     with caplog.at_level("INFO", logger="absl"):
         run = train(ramps, tmp_path / "run", **settings)
     last = read_history(run.history_path)[-1]
     assert last["top1"] < 0.95
-    told = f"The train clips are not learnt yet: top1 {last['top1']:.3f} in the last epoch. If the"
-    assert any(message.startswith(told) for message in caplog.messages) == is_told
-
-
-@pytest.mark.parametrize(
-    ("learning_rate", "advice"), [(1e-6, "a higher --learning_rate or"), (1e9, "a lower --learn")]
-)
-def test_what_is_not_learnt_is_told_with_the_way_to_turn(
-    ramps, tmp_path, caplog, learning_rate, advice
-):
-    with caplog.at_level("INFO", logger="absl"):
-        train(ramps, tmp_path / "run", rnn="gru", epochs=1, learning_rate=learning_rate)
-    [told] = [message for message in caplog.messages if "not learnt yet" in message]
-    assert f"If the score is low, {advice}" in told
-
-
-def test_statistics_are_those_of_the_train_clips(run_dir, cache_dir):
-    run, cache = RunDir(run_dir), read_cache(cache_dir)
-    clips = read_manifest(run.manifest_path)
-    train_ids = [clip.clip_id for clip in clips if clip.split == "train"]
-    statistics = measure_features(ClipReader(cache, train_ids, memory_bytes=0))
-    normalization = load_model(run).get_layer("per_frame").model.get_layer("normalization")
-    np.testing.assert_allclose(np.ravel(normalization.mean), np.ravel(statistics.mean), rtol=1e-6)
+    told = f"The train clips are not learnt yet: top1 {last['top1']:.3f} in the last epoch. "
+    told += f"If the score is low, {advice}"
+    found = [message for message in caplog.messages if "not learnt yet" in message]
+    assert len(found) == (advice is not None)
+    assert all(message.startswith(told) for message in found)
 
 
 def test_order_is_learnt_where_a_frame_tells_nothing(ramps, tmp_path):
@@ -223,17 +150,6 @@ def test_without_held_out_clips_the_last_epoch_is_kept_and_there_is_no_score(tmp
     assert "Keeping epoch 3, the last\n" in done.stderr
     assert "No clip is held out, so there is no score" in done.stderr
     assert "val_loss" not in read_history(tmp_path / "run" / "history.csv")[0]
-
-
-def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
-    with caplog.at_level("INFO", logger="absl"):
-        run = train(ramps, tmp_path / "run", rnn="gru", mixed_precision=True, epochs=2)
-    (policy,) = re.findall(r"Mixed precision: the FC layer computes in (.*)", caplog.text)
-    assert re.fullmatch("mixed_b?float16|float32: this CPU is not faster with less", policy)
-    model = load_model(run)
-    encoder = model.get_layer("per_frame").model
-    assert {layer.dtype_policy.name for layer in (*model.layers, *encoder.layers)} == {"float32"}
-    assert evaluate_run(run, ramps, split="test")["top1"] > 0.5
 
 
 def test_class_weights_weigh_the_loss(ramps, tmp_path):

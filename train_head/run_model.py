@@ -72,7 +72,10 @@ def release_variables(variables: Iterable) -> None:
 
 
 def release_with_owner(variables: Iterable) -> None:
-    """Does so by itself for each variable of one device, once nobody has it any more."""
+    """Gives the memory of each variable back, once nobody has the variable any more; of one device.
+
+    A traced function may keep the memory for good.
+    """
     for variable in variables:
         value = variable.value
         weakref.finalize(value, _empty, value.handle, value.dtype).atexit = False

@@ -14,7 +14,9 @@ from lrcn.common.cuda import count_gpus, load_cusolver
 from lrcn.common.machine import count_cores
 
 _X86 = ("x86_64", "AMD64")
-_EPSILON = 1e-7  # Keras' own: the least deviation that features are divided by
+# Keras' own: floatx, image data format, and epsilon, the least deviation that features are divided
+# by.
+_KERAS_DEFAULTS = ("float32", "channels_last", 1e-7)
 _is_own_process = False
 
 
@@ -61,9 +63,7 @@ def import_tensorflow():
 
             tf.config.list_physical_devices()
         # A keras.json in the home folder may say otherwise, against what a cache's contract says.
-        keras.config.set_floatx("float32")
-        keras.config.set_image_data_format("channels_last")
-        keras.config.set_epsilon(_EPSILON)
+        _configure(keras.config, *_KERAS_DEFAULTS)
         # TensorFlow counts the machine's cores, also in a container that may use a few of them.
         if "TF_NUM_INTRAOP_THREADS" not in os.environ:
             tf.config.threading.set_intra_op_parallelism_threads(count_cores())
@@ -106,16 +106,18 @@ def set_keras(dtype_policy: str = "float32"):
     import_tensorflow()
     from keras import config
 
-    before = config.dtype_policy(), config.floatx(), config.image_data_format(), config.epsilon()
+    policy_before = config.dtype_policy()
+    before = config.floatx(), config.image_data_format(), config.epsilon()
     try:
-        _configure(config, dtype_policy, "float32", "channels_last", _EPSILON)
+        config.set_dtype_policy(dtype_policy)
+        _configure(config, *_KERAS_DEFAULTS)
         yield
     finally:
+        config.set_dtype_policy(policy_before)
         _configure(config, *before)
 
 
-def _configure(config, dtype_policy, floatx: str, image_data_format: str, epsilon: float) -> None:
-    config.set_dtype_policy(dtype_policy)
+def _configure(config, floatx: str, image_data_format: str, epsilon: float) -> None:
     config.set_floatx(floatx)
     config.set_image_data_format(image_data_format)
     config.set_epsilon(epsilon)

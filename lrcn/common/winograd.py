@@ -32,8 +32,7 @@ class Winograd:
 
     def __init__(self, *, of_pixels, of_kernel, of_outputs):
         self._step, self._tile_size = np.shape(of_outputs)
-        order = _order_tile(self._step, _NUM_SHARED)
-        self._of_pixels = _along_both_axes(of_pixels)[:, order]
+        self._of_pixels = _along_both_axes(of_pixels)[:, _order_tile(self._step)]
         self._of_kernel = _along_both_axes(of_kernel)
         self._of_outputs = _along_both_axes(of_outputs)
 
@@ -43,7 +42,8 @@ class Winograd:
 
     def count_tiles(self, height: int, width: int) -> int:
         """Returns how many tiles an image is cut into."""
-        return -(-height // self._step) * -(-width // self._step)
+        rows, columns = self._divide(height, width)
+        return rows * columns
 
     def transform_kernel(self, kernel):
         """Transforms [3, 3, C, D] to the [(step + 2)^2, C, D] that `convolve` takes."""
@@ -59,10 +59,10 @@ class Winograd:
         """
         height, width = images.shape[1:3]
         num_inputs, num_outputs = transformed.shape[1:]
-        tiles = tf.matmul(self._of_pixels, self._cut_tiles(images, num_shared=_NUM_SHARED))
+        tiles = tf.matmul(self._of_pixels, self._cut_tiles(images))
         products = tf.matmul(tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]), transformed)
         outputs = tf.matmul(self._of_outputs, tf.reshape(products, [self._tile_size**2, -1]))
-        rows, columns = -(-height // self._step), -(-width // self._step)
+        rows, columns = self._divide(height, width)
         outputs = tf.reshape(outputs, [self._step, self._step, -1, rows, columns, num_outputs])
         outputs = tf.transpose(outputs, [2, 3, 0, 4, 1, 5])
         outputs = tf.reshape(outputs, [-1, rows * self._step, columns * self._step, num_outputs])
@@ -79,9 +79,8 @@ class Winograd:
             [3, 3, C, D] float32.
         """
         num_inputs, num_outputs = images.shape[3], upstream.shape[3]
-        tiles = self._cut_tiles(images, num_shared=_NUM_SHARED)
-        tiles = tf.matmul(tf.cast(self._of_pixels, images.dtype), tiles)
-        changes = self._cut_tiles(upstream, num_shared=0)
+        tiles = tf.matmul(tf.cast(self._of_pixels, images.dtype), self._cut_tiles(images))
+        changes = self._cut_outputs(upstream)
         changes = tf.matmul(tf.cast(self._of_outputs.T, images.dtype), changes)
         products = tf.matmul(
             tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]),
@@ -92,37 +91,45 @@ class Winograd:
         gradient = tf.matmul(self._of_kernel, products, transpose_a=True)
         return tf.reshape(gradient, [3, 3, num_inputs, num_outputs])
 
-    def _cut_tiles(self, images, *, num_shared: int):
-        """Cuts [N, H, W, C] into tiles: [(step + num_shared)^2, N * rows * columns * C].
+    def _cut_tiles(self, images):
+        """Cuts [N, H, W, C] into overlapping tiles: [(step + 2)^2, N * rows * columns * C].
 
-        Each row is of one pixel of a tile. Tiles that share pixels begin a pixel before the image.
+        Each row is of one pixel of a tile; the first tiles begin a pixel before the image.
         """
-        step = self._step
-        height, width, num_channels = images.shape[1:]
-        rows, columns = -(-height // step), -(-width // step)
+        rows, columns = self._divide(*images.shape[1:3])
         # A row and a column more than there are tiles, for what the last ones share.
-        more, before = (1, 1) if num_shared else (0, 0)
-        below = (rows + more) * step - before - height
-        right = (columns + more) * step - before - width
-        images = tf.pad(images, [[0, 0], [before, below], [before, right], [0, 0]])
-        images = tf.reshape(images, [-1, rows + more, step, columns + more, step, num_channels])
-        pixels = tf.transpose(images, [2, 4, 0, 1, 3, 5])
-        if not num_shared:
-            return tf.reshape(pixels, [step**2, -1])
+        pixels = self._cut_blocks(images, rows + 1, columns + 1, before=1)
         parts = (
             pixels[:, :, :, :rows, :columns],
-            pixels[:num_shared, :, :, 1:, :columns],
-            pixels[:, :num_shared, :, :rows, 1:],
-            pixels[:num_shared, :num_shared, :, 1:, 1:],
+            pixels[:_NUM_SHARED, :, :, 1:, :columns],
+            pixels[:, :_NUM_SHARED, :, :rows, 1:],
+            pixels[:_NUM_SHARED, :_NUM_SHARED, :, 1:, 1:],
         )
         return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
 
+    def _cut_outputs(self, outputs):
+        """Cuts [N, H, W, D] into what the tiles make: [step^2, N * rows * columns * D]."""
+        rows, columns = self._divide(*outputs.shape[1:3])
+        return tf.reshape(self._cut_blocks(outputs, rows, columns, before=0), [self._step**2, -1])
 
-def _order_tile(step: int, num_shared: int) -> list[int]:
+    def _cut_blocks(self, images, rows: int, columns: int, *, before: int):
+        """Cuts images, with so many zeros before each axis: [step, step, N, rows, columns, C]."""
+        step, (height, width, num_channels) = self._step, images.shape[1:]
+        below, right = rows * step - before - height, columns * step - before - width
+        images = tf.pad(images, [[0, 0], [before, below], [before, right], [0, 0]])
+        images = tf.reshape(images, [-1, rows, step, columns, step, num_channels])
+        return tf.transpose(images, [2, 4, 0, 1, 3, 5])
+
+    def _divide(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the rows and columns of tiles."""
+        return -(-height // self._step), -(-width // self._step)
+
+
+def _order_tile(step: int) -> list[int]:
     """In which order pixels of a tile are cut: its own, and shared ones below, right, and both."""
-    own, shared = range(step), range(step, step + num_shared)
+    own, shared = range(step), range(step, step + _NUM_SHARED)
     return [
-        (step + num_shared) * i + j
+        (step + _NUM_SHARED) * i + j
         for rows, columns in ((own, own), (shared, own), (own, shared), (shared, shared))
         for i in rows
         for j in columns

@@ -1,0 +1,86 @@
+"""What a run holds when its training has ended: all that it takes to use and to repeat it."""
+
+import os
+import re
+
+import numpy as np
+from commands import read_state, run_and_list_imports
+from small_data import train
+
+from lrcn.common.manifest import read_class_names, read_manifest
+from lrcn.common.open_cache import read_cache
+from lrcn.common.run_dir import RunDir, read_json
+from train_head.clip_reader import ClipReader
+from train_head.config import TrainConfig
+from train_head.evaluation import evaluate_run
+from train_head.history import read_history
+from train_head.normalization import measure_features
+from train_head.run_model import load_model
+
+
+def test_run_holds_all_that_is_needed(run_dir, cache_dir):
+    assert sorted(os.listdir(run_dir)) == [
+        "classes.txt",
+        "config.json",
+        "contract.json",
+        "flags.txt",
+        "history.csv",
+        "logs",
+        "manifest.csv",
+        "metrics.json",
+        "model.keras",
+        "predictions.csv",
+        "sources.sha256",
+        "versions.json",
+    ]
+    run = RunDir(run_dir)
+    config = TrainConfig(**read_json(run.config_path))
+    assert config == TrainConfig(fc_units=16, rnn_units=8, seq_len=4, epochs=3)
+    assert "--seq_len=4\n" in run.flags_path.read_text()
+    assert read_class_names(run.classes_path) == ["left", "right"]
+    assert run.read_contract() == read_cache(cache_dir).contract
+    assert run.manifest_path.read_bytes() == (cache_dir / "manifest.csv").read_bytes()
+    assert {"python", "tensorflow", "keras", "numpy"} <= set(read_json(run.versions_path))
+    history = read_history(run.history_path)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    names = {"epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase"}
+    assert set(history[0]) == names
+    assert {path.parent.name for path in run.logs_path.rglob("*.v2")} == {"train", "validation"}
+
+
+def test_stdout_is_one_result_line(run_dir):
+    scores = read_json(RunDir(run_dir).metrics_path("test"))
+    low, high = (100 * x for x in scores["top1_interval"])
+    expected = f"top-1 {scores['top1']:.1%} [{low:.1f}, {high:.1f}] of {scores['num_clips']} test "
+    assert (run_dir.parent / "stdout.txt").read_text() == f"{expected}clips, run in {run_dir}\n"
+
+
+def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):
+    before = read_state(run_dir)
+    flags = (f"--cache_dir={cache_dir}", f"--run_dir={run_dir}")
+    done, imported = run_and_list_imports("train_head", *flags, f"--flagfile={run_dir}/flags.txt")
+    assert done.stdout == (run_dir.parent / "stdout.txt").read_text()
+    assert "trained already" in done.stderr
+    # It takes seconds, for nothing.
+    assert "numpy" in imported and not {"tensorflow", "keras", "sklearn"} & imported
+    assert read_state(run_dir) == before
+
+
+def test_statistics_are_those_of_the_train_clips(run_dir, cache_dir):
+    run, cache = RunDir(run_dir), read_cache(cache_dir)
+    clips = read_manifest(run.manifest_path)
+    train_ids = [clip.clip_id for clip in clips if clip.split == "train"]
+    statistics = measure_features(ClipReader(cache, train_ids, memory_bytes=0))
+    normalization = load_model(run).get_layer("per_frame").model.get_layer("normalization")
+    np.testing.assert_allclose(np.ravel(normalization.mean), np.ravel(statistics.mean), rtol=1e-6)
+
+
+def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="absl"):
+        run = train(ramps, tmp_path / "run", rnn="gru", mixed_precision=True, epochs=2)
+    (policy,) = re.findall(r"Mixed precision: the FC layer computes in (.*)", caplog.text)
+    assert re.fullmatch("mixed_b?float16|float32: this CPU is not faster with less", policy)
+    model = load_model(run)
+    encoder = model.get_layer("per_frame").model
+    assert {layer.dtype_policy.name for layer in (*model.layers, *encoder.layers)} == {"float32"}
+    assert evaluate_run(run, ramps, split="test")["top1"] > 0.5
