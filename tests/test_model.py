@@ -137,8 +137,9 @@ def test_a_single_frame_is_a_clip_without_a_mask_too(rnn):
 
 def test_dropout_is_of_training_alone_and_of_every_layer_at_its_rate():
     head = make_head(rnn_layers=2, input_dropout=0.25, dropout=0.75)
-    rates = {x.name: x.rate for x in head._flatten_layers() if isinstance(x, keras.layers.Dropout)}
-    assert rates.pop("input_dropout") == 0.25
+    layers = list(head._flatten_layers())
+    rates = {x.name: x.rate for x in layers if isinstance(x, keras.layers.Dropout)}
+    assert next(x for x in layers if x.name == "fc").input_dropout == 0.25
     assert rates == dict.fromkeys(("fc_dropout", "rnn_dropout_1", "rnn_dropout_2"), 0.75)
     maps = make_maps(1, 4)
     np.testing.assert_array_equal(run_head(head, maps), run_head(head, maps))
@@ -146,6 +147,12 @@ def test_dropout_is_of_training_alone_and_of_every_layer_at_its_rate():
     drawn = encoder(maps, training=True).numpy()
     assert not np.array_equal(drawn, encoder(maps, training=True))
     assert np.array_equal(encoder(maps), encoder(maps))
+
+
+def test_a_head_without_an_fc_layer_drops_features_too():
+    head = make_head(fc_units=0, rnn="none", output="mean_pool", input_dropout=0.25)
+    rates = [x.rate for x in head._flatten_layers() if isinstance(x, keras.layers.Dropout)]
+    assert rates == [0.25]
 
 
 def test_rnn_units_and_initialisers_are_the_articles():

@@ -1,4 +1,4 @@
-"""The fully connected layer, on processors where few frames take TensorFlow as long as many."""
+"""The fully connected layer, whose products are nearly all the arithmetic of a training step."""
 
 import math
 
@@ -13,12 +13,74 @@ _SLOW_FROM = 0.0038
 
 @keras.saving.register_keras_serializable("lrcn")
 class FullyConnected(keras.layers.Dense):
-    """Keras' Dense on [N, C]."""
+    """Keras' Dense on [N, C], with dropout of its inputs.
+
+    A training step drops the same features of all N rows, so that it multiplies with the others
+    alone: with half of them, its products take half the time (Graham, Reizenstein and Robinson
+    2015, "Efficient batchwise dropout training using submatrices"). What masks of each row's own
+    would drop is as right on held-out clips (benchmarks/RECIPE.md).
+
+    Args:
+        units: D, of the outputs [N, D].
+        input_dropout: The share of the C features that each training step drops, from 0 up to
+            below 1. At least one stays.
+        settings: Keras' of Dense.
+    """
+
+    def __init__(self, units: int, *, input_dropout: float = 0.0, **settings):
+        super().__init__(units, **settings)
+        self.input_dropout = input_dropout
+        if input_dropout:
+            self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, inputs, training=None):
+        if training and self.input_dropout:
+            num_features = inputs.shape[-1]
+            num_kept = max(1, round(num_features * (1 - self.input_dropout)))
+            order = keras.random.shuffle(tf.range(num_features), seed=self.seed_generator)
+            products = multiply_kept(inputs, self.kernel, tf.sort(order[:num_kept]))
+            return self.activation(products * (num_features / num_kept) + self.bias)
         if self.compute_dtype == "float32" and is_without_avx512():
             return self.activation(multiply(inputs, self.kernel) + self.bias)
         return super().call(inputs, training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "input_dropout": self.input_dropout}
+
+
+def multiply_kept(rows, kernel, kept):
+    """Multiplies matrices as if all columns of the first were zero but some.
+
+    Args:
+        rows: [N, C].
+        kernel: [C, D] of the same dtype, a variable or its value.
+        kept: [K] int32, the numbers of the columns that are not zero, each once.
+
+    Returns:
+        [N, D].
+    """
+    return _multiply_kept(rows, tf.convert_to_tensor(kernel), kept)
+
+
+@tf.custom_gradient
+def _multiply_kept(rows, kernel, kept):
+    rows = tf.gather(rows, kept, axis=1)
+    kept_kernel = tf.gather(kernel, kept)
+
+    def find_gradients(upstream):
+        # What was dropped takes its gradient from one place behind all others, which is zero. The
+        # gradient of `tf.gather` would add up rows one by one, for as long as a product.
+        num_kept = tf.size(kept)
+        places = tf.tensor_scatter_nd_update(
+            tf.fill([kernel.shape[0]], num_kept), kept[:, None], tf.range(num_kept)
+        )
+        of_rows = tf.pad(tf.matmul(upstream, kept_kernel, transpose_b=True), [[0, 0], [0, 1]])
+        of_kernel = tf.matmul(tf.pad(rows, [[0, 0], [0, 1]]), upstream, transpose_a=True)
+        return tf.gather(of_rows, places, axis=1), tf.gather(of_kernel, places), None
+
+    if rows.dtype == tf.float32 and is_without_avx512():
+        return multiply(rows, kept_kernel), find_gradients
+    return tf.matmul(rows, kept_kernel), find_gradients
 
 
 def multiply(rows, kernel):

@@ -128,8 +128,15 @@ def _build_frame_encoder(config, feature_shape, statistics, dtype_policy):
     normalization.adapt_variance.assign(np.full(stored_shape, statistics.variance))
     normalization.finalize_state()
     x = FRAME_POOLINGS[config.frame_pooling](normalization(x))
-    x = keras.layers.Dropout(config.input_dropout, dtype=dtype_policy, name="input_dropout")(x)
     if config.fc_units:
-        x = FullyConnected(config.fc_units, activation="relu", dtype=dtype_policy, name="fc")(x)
+        x = FullyConnected(
+            config.fc_units,
+            input_dropout=config.input_dropout,
+            activation="relu",
+            dtype=dtype_policy,
+            name="fc",
+        )(x)
         x = keras.layers.Dropout(config.dropout, dtype=dtype_policy, name="fc_dropout")(x)
+    else:
+        x = keras.layers.Dropout(config.input_dropout, dtype=dtype_policy, name="input_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")
