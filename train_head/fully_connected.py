@@ -17,8 +17,8 @@ class FullyConnected(keras.layers.Dense):
 
     A training step drops the same features of all N rows, so that it multiplies with the others
     alone: with half of them, its products take half the time (Graham, Reizenstein and Robinson
-    2015, "Efficient batchwise dropout training using submatrices"). What masks of each row's own
-    would drop is as right on held-out clips (benchmarks/RECIPE.md).
+    2015, "Efficient batchwise dropout training using submatrices"). With masks of each row's own,
+    held-out clips are named no better (benchmarks/RECIPE.md).
 
     Args:
         units: D, of the outputs [N, D].
