@@ -1,8 +1,15 @@
 """The tour of the documentation is one that can be taken."""
 
 import re
+import textwrap
 
+import numpy as np
 from commands import ROOT
+
+from train_head.config import TrainConfig
+from train_head.layer_table import format_layers
+from train_head.model import build_head
+from train_head.normalization import FeatureStatistics
 
 
 def test_the_tour_goes_on_from_block_to_block(
@@ -25,3 +32,12 @@ def test_the_tour_goes_on_from_block_to_block(
     assert (is_twin, classes) == ("True", "['left', 'right']")
     assert contract.startswith("Contract(backbone='vgg16', cut='block5_pool'")
     assert len(orders) == 2 and orders[0] != orders[1]
+
+
+def test_the_layers_that_the_tour_shows_are_those_of_the_head():
+    shape = (2, 2, 512)
+    statistics = FeatureStatistics(1.0, np.zeros(shape), 1.0)
+    head = build_head(TrainConfig(), feature_shape=shape, num_classes=6, statistics=statistics)
+    *layers, _ = format_layers(head, np.zeros((16, 16, *shape), np.float16)).splitlines()
+    text = (ROOT / "docs" / "TOUR.md").read_text(encoding="utf-8")
+    assert textwrap.indent("\n".join(layers), "    ") in text
