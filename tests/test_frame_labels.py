@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from small_data import write_cache
+from small_data import copy_cache, write_cache
 from small_labels import CLIPS, FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
-from lrcn.common.clip import Clip
+from lrcn.common.clip import Clip, SourceStat
 from train_head.frame_labels import find_runs, format_frame_labels
 
 
@@ -38,6 +38,16 @@ def test_times_are_compared_to_the_millisecond(tmp_path, span):
     # The second frame is at 0.0333333..., the third at 0.0666666...
     labels = read(write_csv(tmp_path, f"walk/a,{span},sit"), cache)
     assert show(labels) == "-s----"
+
+
+def test_frames_whose_times_go_back_have_the_labels_of_their_times(timed, tmp_path):
+    cache = copy_cache(timed, tmp_path / "cache")
+    writer = cache.open_writer("b")
+    times = [0.0, 0.2, 0.1, 0.3]
+    writer.append(np.ones((4, 2), np.float16), frame_index=[0, 1, 2, 3], timestamp_sec=times)
+    writer.commit(SourceStat(0, 0))
+    labels = read(write_csv(tmp_path, "b,0.1,0.2,sit", "b,0.2,9,run"), cache)
+    assert show(labels, "b") == "-rsr"
 
 
 def test_empty_columns_of_a_spreadsheet_are_none(timed, tmp_path):

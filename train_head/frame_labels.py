@@ -201,6 +201,10 @@ def _find_moments(clock: ClipClock, *, in_sec: bool, where: str) -> np.ndarray:
 def _label_by_intervals(intervals: list[Interval], moments: np.ndarray) -> list[str]:
     """Returns the label of each cached frame, empty where no interval holds it."""
     moments, labels = round_sec(moments), np.full(len(moments), "", object)
-    for start, end, label, _ in intervals:
-        labels[(moments >= start) & (moments < end)] = label
+    # Looked up, as there may be an interval for each frame of an hour. Times of a video's frames
+    # may go back a little.
+    order = np.argsort(moments, kind="stable")
+    borders = np.searchsorted(moments[order], [(x.start, x.end) for x in intervals])
+    for interval, (first, behind) in zip(intervals, borders, strict=True):
+        labels[order[first:behind]] = interval.label
     return labels.tolist()
