@@ -27,6 +27,14 @@ def test_an_error_of_the_system_says_what_to_do(tmp_path, name, text):
     assert text.format(tmp_path) in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_link_to_itself_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "cache").symlink_to("cache")
+    flags = (f"--cache_dir={tmp_path}/cache", f"--run_dir={tmp_path}/run")
+    done = run_program("train_head", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"links: '{tmp_path}/cache/cache.json'. Correct the link that leads" in done.stderr
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no disk to break")
 @pytest.mark.parametrize("name", ["cache.json", "manifest.csv"])
 def test_a_disk_that_fails_amid_a_file_is_told_with_the_file(cache_copy, name):

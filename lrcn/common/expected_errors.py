@@ -23,6 +23,7 @@ _REMEDIES = {
     errno.EEXIST: "Expected a folder or nothing there. Name another.",
     errno.ENOTDIR: "Expected a folder where there is a file. Correct the path, or name another.",
     errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
+    errno.ELOOP: "Correct the link that leads to itself, or name another.",
 }
 # Texts of errors that have no number, where limits are too low for a program to start.
 _LIMITS = ("can't start new thread", "failed to map segment from shared object")
