@@ -227,11 +227,18 @@ def test_a_clip_that_the_system_does_not_let_read_is_not_said_to_be_damaged(
         assert "may be whole" in told and "damaged" not in told and "Replace" not in told
 
 
-def test_a_video_that_goes_while_it_is_decoded_is_a_failed_clip(tmp_path):
-    """Its file is opened once more at the end, and what is wrong then stopped the extraction."""
-    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(2))
-    frames = iter_frames(path, image_size=SIZE)
+@pytest.mark.parametrize("name", ["clip", "clip.mp4"])
+def test_what_goes_while_it_is_decoded_is_a_failed_clip_and_not_a_damaged_one(tmp_path, name):
+    """A video is opened once more at the end, and what is wrong then stopped the extraction."""
+    write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
+    write_video(tmp_path / "clip.mp4", make_numbered_frames(2))
+    frames = iter_frames(tmp_path / name, image_size=SIZE)
     next(frames)
-    path.unlink()
-    with refusal(f"{path}: expected a whole video, but it ended at ", UnreadableClipError):
+    gone = tmp_path / ("clip/1.png" if name == "clip" else name)
+    gone.unlink()
+    with pytest.raises(UnreadableClipError, match="No such file or directory") as caught:
         list(frames)
+    told = str(caught.value)
+    assert told.startswith(str(gone))
+    assert told.endswith("The file went away meanwhile. Bring it back, or remove the clip.")
+    assert "damaged" not in told and "Replace" not in told

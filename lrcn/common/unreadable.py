@@ -12,6 +12,7 @@ from lrcn.common.clip import escape_control
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 _DISK_FAILURES = {errno.EIO, errno.ESTALE}
 _REFUSALS = {errno.EACCES, errno.EPERM}
+_LOSSES = {errno.ENOENT, errno.ENOTDIR}
 # More than a decoder takes for pictures of 8K.
 _ENOUGH_BYTES = 1 << 30
 
@@ -51,6 +52,8 @@ def choose_remedy(error: Exception, of_file: str) -> str:
         return "Its disk, or the way to it, fails, and it may be whole. Run the same command again."
     if number in _REFUSALS:
         return "It may be whole: check its permissions, and run the same command again."
+    if number in _LOSSES:  # when the clip was found it was there
+        return "The file went away meanwhile. Bring it back, or remove the clip."
     return of_file
 
 
