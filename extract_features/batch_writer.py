@@ -12,6 +12,7 @@ from lrcn.common.clip import escape_control
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_chunk import PackedFrame
+from lrcn.common.wording import name_count
 from lrcn.common.workers import BoundedQueue
 
 
@@ -123,7 +124,7 @@ def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult)
         return
     # The failure may name a path that is not UTF-8.
     failure = escape_control(end.failure)
-    broken_off = f"kept {writer.num_frames} frames: {failure}" if failure else ""
+    broken_off = f"kept {name_count(writer.num_frames, 'frame')}: {failure}" if failure else ""
     result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
     result.clips_done += 1
     if broken_off:

@@ -202,3 +202,5 @@ def test_what_is_kept_of_a_broken_video_is_selected_from_its_part(tmp_path):
     np.testing.assert_array_equal(part.feature_maps, whole.feature_maps[indices])
     reason = read_failures(tmp_path / "two")["walk/cut"]
     assert reason.startswith(f"kept 2 frames: {tmp_path}/\\udcff data/walk/cut.mp4: ")
+    extract(data, tmp_path / "one", keep_partial=True, max_frames=1)
+    assert read_failures(tmp_path / "one")["walk/cut"].startswith("kept 1 frame: ")
