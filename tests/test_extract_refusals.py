@@ -118,10 +118,10 @@ def test_a_manifest_whose_paths_start_elsewhere_is_refused_at_once(clips_dir, tm
 def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):
     clips = [Clip(f"c{i}", f"v{i}.mp4", ("walk", "run")[i % 2]) for i in range(4)]
     write_manifest(tmp_path / "clips.csv", clips)
-    (tmp_path / "v0.MP4").touch()
-    with refusal("such as v0.mp4. There is one that looks like it, 'v0.MP4' and not 'v0.mp4'. W"):
+    (tmp_path / "V0.mp4").touch()
+    with refusal("such as v0.mp4. There is one that looks like it, 'V0.mp4' and not 'v0.mp4'. W"):
         extract(tmp_path / "clips.csv", tmp_path / "cache")
-    (tmp_path / "v0.MP4").unlink()
+    (tmp_path / "V0.mp4").unlink()
     in_archive = [dataclasses.replace(clip, path=f"v.zip/{clip.path}") for clip in clips]
     write_manifest(tmp_path / "archive.csv", in_archive)
     (tmp_path / "v.zip").touch()

@@ -92,10 +92,14 @@ def test_a_source_that_is_missing_is_unreadable(tmp_path):
 
 @pytest.mark.parametrize(
     ("there", "named"),
-    [("a.MP4", "a.mp4"), ("u\u0308.mp4", "\xfc.mp4"), ("\xfc.mp4", "u\u0308.mp4")],
+    [
+        *[("a.MP4", "a.mp4"), ("u\u0308.mp4", "\xfc.mp4"), ("\xfc.mp4", "u\u0308.mp4")],
+        *[("Walk_1.mp4", "walk_1.MP4"), ("Walk/\xdc/A.mp4", "walk/u\u0308/a.mp4")],
+    ],
 )
 def test_a_name_that_looks_like_the_missing_one_is_told(tmp_path, there, named):
     there, named = str(tmp_path / there), str(tmp_path / named)
+    Path(there).parent.mkdir(parents=True, exist_ok=True)
     Path(there).touch()
     if os.path.exists(named):
         pytest.skip("This file system takes both for one name.")

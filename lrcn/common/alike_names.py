@@ -1,5 +1,6 @@
 """Names that look alike but differ: in Unicode form, in case, or in invisible characters."""
 
+import functools
 import os
 import re
 import unicodedata
@@ -28,8 +29,8 @@ def iter_alike(names: Sequence[str], *, ignore_case: bool) -> Iterator[tuple[int
     """
     seen: dict[str, int] = {}
     for i, name in enumerate(names):
-        composed = unicodedata.normalize("NFC", name)
-        first = seen.setdefault(composed.casefold() if ignore_case else composed, i)
+        shown = _fold(name) if ignore_case else unicodedata.normalize("NFC", name)
+        first = seen.setdefault(shown, i)
         if first != i:
             yield i, first
 
@@ -84,9 +85,29 @@ def warn_of_alike(names: Sequence[str], *, kind: str) -> None:
 def find_alike_path(path: str) -> str | None:
     """Finds a path that exists and looks like one that does not.
 
-    It differs in Unicode form, as Macs write names, or in the case of its suffix.
+    It differs by case, or in Unicode form, as Macs write names, be it in a folder's name.
     """
-    stem, suffix = os.path.splitext(path)
-    others = [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
-    others += [stem + suffix.lower(), stem + suffix.upper()]
-    return next(filter(os.path.exists, others), None)
+    folder, name = os.path.split(path.rstrip("/"))
+    if not name:
+        return None
+    if folder and not os.path.isdir(folder):
+        folder = find_alike_path(folder)
+        if folder is None:
+            return None
+    try:
+        listed = folder or os.curdir
+        names = _list_folded(listed, os.stat(listed).st_mtime_ns)
+    except OSError:
+        return None
+    alike = os.path.join(folder, names.get(_fold(name), name))
+    return alike if os.path.exists(alike) else None
+
+
+@functools.lru_cache(maxsize=128)
+def _list_folded(folder: str, _mtime_ns: int) -> dict[str, str]:
+    # Kept, as a manifest of another case has every clip looked for.
+    return {_fold(name): name for name in os.listdir(folder)}
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
