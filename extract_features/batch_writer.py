@@ -8,7 +8,6 @@ import numpy as np
 
 from extract_features.batches import Item
 from extract_features.summary import ExtractionResult
-from lrcn.common.clip import escape_control
 from lrcn.common.clip_file import ClipWriter
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_chunk import PackedFrame
@@ -122,9 +121,8 @@ def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult)
         if writer is not None:
             writer.discard()
         return
-    # The failure may name a path that is not UTF-8.
-    failure = escape_control(end.failure)
-    broken_off = f"kept {name_count(writer.num_frames, 'frame')}: {failure}" if failure else ""
+    kept = name_count(writer.num_frames, "frame")
+    broken_off = f"kept {kept}: {end.failure}" if end.failure else ""
     result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
     result.clips_done += 1
     if broken_off:

@@ -160,6 +160,14 @@ def test_trees_without_clear_clips_are_refused(tmp_path, names, text):
     assert str(caught.value).startswith(str(tmp_path))
 
 
+@pytest.mark.parametrize("names", [["a.mp4"], ["a.mp4", "a.avi"], ["1.png"]])
+def test_a_class_folder_whose_name_breaks_a_line_is_named_in_one(tmp_path, names):
+    make_tree(tmp_path, *[f"wa\nlk/{name}" for name in names])
+    with refusal(f"{tmp_path}/wa\\nlk") as caught:
+        find_clips(tmp_path)
+    assert "\nlk" not in str(caught.value)
+
+
 def test_a_manifest_has_its_own_folder_or_the_data_root(tmp_path):
     path = write_csv(tmp_path, "clip_id,path,label\na,a.mp4,walk\n")
     (tmp_path / "videos").mkdir()

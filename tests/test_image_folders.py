@@ -90,6 +90,12 @@ def test_a_source_that_is_missing_is_unreadable(tmp_path):
             call(tmp_path / "gone")
 
 
+def test_a_frame_whose_name_breaks_a_line_is_named_in_one(tmp_path):
+    (tmp_path / "0\n.png").write_bytes(b"no picture")
+    with refusal(f"{tmp_path}/0\\n.png (frame 0): expected a whole image", UnreadableClipError):
+        decode(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("there", "named"),
     [

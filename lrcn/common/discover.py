@@ -145,7 +145,7 @@ def find_clips(folder: Path) -> list[Clip]:
     _warn_of_empty_classes(folder, [x for x in class_folders if x not in classes_with_clips])
     if passed_over:
         logging.warning("%s: %s", folder, _tell_of_passed_over(passed_over))
-    check_clips(clips, places=[str(folder / clip.path) for clip in clips])
+    check_clips(clips, places=[escape_control(str(folder / clip.path)) for clip in clips])
     return clips
 
 
@@ -198,10 +198,11 @@ def _find_class_clips(
             stem_of[name] = os.path.splitext(name)[0]
         else:
             passed_over.append(f"{class_folder}/{name}")
+    place = escape_control(str(root / class_folder))
     if not stem_of and _has_image(files):
         raise ValueError(
-            f"{root / class_folder}: expected clips in the class folder, found only still images. "
-            "A clip is a folder of frames or a video file. If this is one, move it into a folder "
+            f"{place}: expected clips in the class folder, found only still images. A clip is a "
+            "folder of frames or a video file. If this is one, move it into a folder "
             "of its class; else give the frames of each clip (or each still image) a folder of "
             f"their own:{_EXPECTED_TREE}"
         )
@@ -209,9 +210,10 @@ def _find_class_clips(
     for name in sorted(stem_of, key=natural_key):
         first = name_of.setdefault(stem_of[name], name)
         if first != name:
+            clip_id = escape_control(f"{class_folder}/{stem_of[name]}")
             raise ValueError(
-                f"{root / class_folder}: {first!r} and {name!r} would both have the clip_id "
-                f"{class_folder}/{stem_of[name]}. Rename or remove one of them."
+                f"{place}: {first!r} and {name!r} would both have the clip_id {clip_id}. Rename or "
+                "remove one of them."
             )
     label = class_folder.rsplit("/", 1)[-1]
     return [

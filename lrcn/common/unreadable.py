@@ -18,7 +18,13 @@ _ENOUGH_BYTES = 1 << 30
 
 
 class UnreadableClipError(ValueError):
-    """A clip that cannot be decoded as a whole; the message is the reason to record for it."""
+    """A clip that cannot be decoded as a whole; the message is the reason to record for it.
+
+    It is one line of UTF-8, also where the name of a file is not.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(escape_control(message))
 
 
 def check_is_file(path: str | os.PathLike, mode: int) -> None:
