@@ -41,13 +41,17 @@ def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, mon
     train(cache, run_dir, manifest_path=manifest)
     # Since then, clips have been taken out of the data.
     write_manifest(cache.manifest_path, read_manifest(cache.manifest_path)[1:])
-    # As a user names them, from a folder that the commands are not run in.
+    # As a user names them, from a folder that the commands are not run in, by one that goes.
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    commands = list_commands(RunDir("../x/../a run"), read_cache("../x/../cache"))
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").rmdir()
     run, cache = RunDir("a run"), read_cache("cache")
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    for command in list_commands(run, cache)[:-1]:
+    for command in commands[:-1]:
         program, *arguments = shlex.split(command)
         if program == "python":
             option, module, *flags = arguments

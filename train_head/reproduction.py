@@ -37,7 +37,7 @@ def make_extraction_command(
             "made: name one as --cache_dir."
         )
     flags = {
-        "data": (manifest_path or cache.manifest_path).absolute(),
+        "data": manifest_path or cache.cache_dir.resolve() / cache.manifest_path.name,
         "data_root": cache.data_root,
         "cache_dir": cache_dir,
         "cut": cut or contract.cut,
@@ -60,21 +60,21 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     They read what they name from any folder, and write below the one that they are run in.
     """
     commands = []
-    cache_dir = str(cache.cache_dir.absolute())
-    # The run's own copy: the cache may list other clips by now, and in other splits.
-    manifest_path = run.manifest_path.absolute()
+    # Of folders alone: a file may be a link to one whose name has no ending.
+    run, cache_dir = RunDir(run.path.resolve()), str(cache.cache_dir.resolve())
     if not cache.contract.is_imported:
         cache_dir = "new_cache"
+        # The run's own copy: the cache may list other clips by now, and in other splits.
         commands.append(
-            make_extraction_command(cache, cache_dir=cache_dir, manifest_path=manifest_path)
+            make_extraction_command(cache, cache_dir=cache_dir, manifest_path=run.manifest_path)
         )
         if not _has_sorted_classes(run):
-            classes = [str(run.classes_path.absolute()), f"{cache_dir}/classes.txt"]
+            classes = [str(run.classes_path), f"{cache_dir}/classes.txt"]
             commands.append(shlex.join(["cp", *classes]))
     again = {"cache_dir": cache_dir, "run_dir": "new_run"}
-    flags = {"flagfile": run.flags_path.absolute(), **again, "manifest": manifest_path}
+    flags = {"flagfile": run.flags_path, **again, "manifest": run.manifest_path}
     if run.frame_labels_path.exists():
-        flags["frame_labels"] = run.frame_labels_path.absolute()
+        flags["frame_labels"] = run.frame_labels_path
     commands.append(_make_command(read_config(run).program, flags))
     commands.append(_make_command("train_head.report", again))
     return commands
