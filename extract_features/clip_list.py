@@ -1,12 +1,12 @@
 """What a cache lists: the clips that it is meant to hold, and those that failed."""
 
-import csv
 from collections.abc import Set
 
 from absl import logging
 
 from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import Clip, escape_control
+from lrcn.common.failure_list import COLUMNS, read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
     find_class_ids,
@@ -86,10 +86,11 @@ def write_failures(
         The clip_ids that are listed now.
     """
     rows = [[clip.clip_id, clip.path, escape_control(reason)] for clip, reason in failures]
-    rows += [row for row in _read_failure_rows(cache) if row[0] in kept_clip_ids]
+    if kept_clip_ids:
+        rows += [x for x in read_failure_rows(cache.failures_path) if x[0] in kept_clip_ids]
     if rows:
         with replace_csv(cache.failures_path) as writer:
-            writer.writerow(["clip_id", "path", "reason"])
+            writer.writerow(COLUMNS)
             writer.writerows(sorted(rows, key=lambda row: natural_key(row[0])))
     else:
         cache.failures_path.unlink(missing_ok=True)
@@ -98,11 +99,4 @@ def write_failures(
 
 def read_failures(cache: FeatureCache) -> dict[str, str]:
     """Reads `failures.csv`: {clip_id: reason}, empty where there is none."""
-    return {clip_id: reason for clip_id, _, reason in _read_failure_rows(cache)}
-
-
-def _read_failure_rows(cache: FeatureCache) -> list[list[str]]:
-    if not cache.failures_path.exists():
-        return []
-    with open(cache.failures_path, encoding="utf-8", newline="") as file:
-        return [row for row in csv.reader(file) if row][1:]
+    return {clip_id: reason for clip_id, _, reason in read_failure_rows(cache.failures_path)}

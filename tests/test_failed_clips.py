@@ -23,6 +23,7 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.source_stat import read_source_stat
 from lrcn.common.unreadable import UnreadableClipError
+from train_head.reproduction import make_extraction_command
 
 # What Linux lets nobody read, not even root.
 _WRITTEN_ONLY = "/proc/sys/vm/drop_caches"
@@ -135,6 +136,24 @@ def test_failures_are_listed_in_the_order_of_their_names_with_those_of_others(ca
     assert write_failures(cache, failures[:1], kept_clip_ids={"b/1"}) == {"a/10", "b/1"}
     assert [*read_failures(cache)] == ["a/10", "b/1"]
     assert write_failures(cache, [], kept_clip_ids=set()) == set() and not read_failures(cache)
+
+
+def test_a_list_of_failures_that_a_spreadsheet_saved_is_read_and_another_refused(cache_copy):
+    cache, path = read_cache(cache_copy), cache_copy / "failures.csv"
+    path.write_text("\ufeffclip_id;path;reason\r\nleft/clip_3;left/clip_3;kept 2, of 8\r\n")
+    assert read_failures(cache) == {"left/clip_3": "kept 2, of 8"}
+    assert "--keep_partial" not in make_extraction_command(cache, cache_dir="new")
+    assert not list(iter_findings(cache))
+    for content, text in (
+        (b"left/clip_3;kept 2\r\n", "expected the columns clip_id,path,reason. Received: 'left/c"),
+        (b"", "Received: ''. Delete it: the same extract_features (or import_features) command"),
+        (b"clip_id,path,reason\n\xff,,\n", "expected UTF-8 text, received byte 0xff. Save"),
+    ):
+        path.write_bytes(content)
+        with refusal(text):
+            list(iter_findings(cache))
+        with refusal(text):
+            make_extraction_command(cache, cache_dir="new")
 
 
 def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(data, cache_copy):

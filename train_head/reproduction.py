@@ -1,10 +1,10 @@
 """The commands that make a cache or a run once more."""
 
-import csv
 import shlex
 from pathlib import Path
 
 from lrcn.common.clip_features import open_clip, read_text
+from lrcn.common.failure_list import read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_names, read_class_names
 from lrcn.common.run_dir import RunDir
@@ -91,10 +91,7 @@ def _has_sorted_classes(run: RunDir) -> bool:
 
 def _holds_parts(cache: FeatureCache) -> bool:
     """Whether a clip holds only the first part of its source; `failures.csv` lists such clips."""
-    if not cache.failures_path.exists():
-        return False
-    with open(cache.failures_path, encoding="utf-8", newline="") as file:
-        paths = [cache.clip_path(row["clip_id"]) for row in csv.DictReader(file)]
+    paths = [cache.clip_path(clip_id) for clip_id, *_ in read_failure_rows(cache.failures_path)]
     return any(_is_part(path, cache) for path in paths if path.exists())
 
 
