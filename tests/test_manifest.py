@@ -175,10 +175,12 @@ def test_bad_headers_are_refused(tmp_path, header, text):
         read_manifest(path)
 
 
-@pytest.mark.parametrize("separator", [";", "\t"])
-def test_a_spreadsheet_whose_decimals_have_commas_separates_cells_otherwise(tmp_path, separator):
+@pytest.mark.parametrize(("separator", "line_end"), [(";", "\r\n"), (";", "\r"), ("\t", "\r\n")])
+def test_a_spreadsheet_whose_decimals_have_commas_separates_cells_otherwise(
+    tmp_path, separator, line_end
+):
     rows = ["clip_id,path,label,start_sec,end_sec,,", "a,a.mp4,walk,0/5,1.25,,", ",,,,,,"]
-    text = "\ufeff" + "".join(f"{row}\r\n" for row in rows)
+    text = "\ufeff" + "".join(f"{row}{line_end}" for row in rows)
     path = write_csv(tmp_path, text.replace(",", separator).replace("/", ","))
     assert read_manifest(path) == [Clip("a", "a.mp4", "walk", start_sec=0.5, end_sec=1.25)]
     name = {";": "semicolons", "\t": "tabs"}[separator]

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +59,7 @@ def read_table(csv_path: str | os.PathLike) -> Table:
 
 
 def _find_separator(text: str) -> str:
-    first_line = text.partition("\n")[0]
+    first_line = re.split("[\r\n]", text, maxsplit=1)[0]  # some spreadsheets end lines with \r
     return next((x for x in ",;\t" if x in first_line), ",")
 
 
