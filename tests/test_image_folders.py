@@ -18,7 +18,7 @@ def test_folder_without_images_names_the_suffixes(tmp_path):
         with pytest.raises(UnreadableClipError, match=r"no frames.*\.jpg .*\.png"):
             call(tmp_path)
     (tmp_path / "IMG_1.HEIC").touch()
-    text = "received 1 folders, such as sub.jpg and 2 other files, such as IMG_1.HEIC. Add some"
+    text = "received 1 folder, such as sub.jpg and 2 other files, such as IMG_1.HEIC. Add some"
     with refusal(text, UnreadableClipError):
         decode(tmp_path)
 
@@ -26,7 +26,7 @@ def test_folder_without_images_names_the_suffixes(tmp_path):
 def test_videos_and_folders_one_level_too_deep_are_named(tmp_path):
     (tmp_path / "day_1").mkdir()
     text = (
-        "received 1 folders, such as day_1. Add some, or remove the clip. If the folders are "
+        "received 1 folder, such as day_1. Add some, or remove the clip. If the folders are "
         "clips, move them right into the folder of their class, or name each in a .csv manifest, as"
     )
     with refusal(text, UnreadableClipError):

@@ -25,6 +25,7 @@ from lrcn.common.unreadable import (
     choose_remedy,
     raise_if_machine_lacks,
 )
+from lrcn.common.wording import name_count
 
 # Where Pillow's own guard against decompression bombs raises. It stands here too because that
 # guard is a global which other code may lift; from half of this on, Pillow warns.
@@ -62,14 +63,14 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
         ) from error
     if videos and not contents.is_clip:
         raise UnreadableClipError(
-            f"{folder}: expected a folder of frames, received {len(files)} images and, one level "
-            f"deeper than clips are, {len(videos)} videos, such as {videos[0]}. Move the videos "
-            f"{_CLIPS_REMEDY}."
+            f"{folder}: expected a folder of frames, received {name_count(len(files), 'image')} "
+            f"and, one level deeper than clips are, {name_count(len(videos), 'video')}, such as "
+            f"{videos[0]}. Move the videos {_CLIPS_REMEDY}."
         )
     if not files:
         found = [
-            f"{len(names)} {what}, such as {names[0]}"
-            for what, names in (("folders", folders), ("other files", others))
+            f"{name_count(len(names), what)}, such as {names[0]}"
+            for what, names in (("folder", folders), ("other file", others))
             if names
         ]
         received = f", received {' and '.join(found)}" if found else ""
