@@ -10,7 +10,7 @@ from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.feature_array import npy_path
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.source_stat import sum_stats
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.unreadable import make_missing_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +30,11 @@ class FeatureSources:
         return npy_path(self.features, clip.clip_id) if self.features.is_dir() else self.features
 
     def read_stat(self, clip: Clip) -> SourceStat:
+        source = self.find(clip)
         try:
-            return self.opened or read_feature_stat(self.find(clip))
+            return self.opened or read_feature_stat(source)
         except OSError as error:
-            raise UnreadableClipError(str(error)) from error
+            raise make_missing_error(source, error, expected="features to import") from error
 
 
 def read_feature_stat(source: Path) -> SourceStat:

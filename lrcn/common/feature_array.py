@@ -53,7 +53,13 @@ def open_features(features: Path) -> Iterator[Callable]:
     with file:
 
         def read_dataset(clip_id: str) -> h5py.Dataset:
-            found = file.get(clip_id)
+            try:
+                found = file.get(clip_id)
+            except RuntimeError as error:  # as of a link around to itself
+                raise ValueError(
+                    f"{features}: expected a dataset named {clip_id!r}, received: {error}. Write "
+                    "it again."
+                ) from error
             if not isinstance(found, h5py.Dataset):
                 raise FileNotFoundError(
                     f"{features}: expected a dataset named {clip_id!r}, found "
