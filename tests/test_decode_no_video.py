@@ -2,7 +2,8 @@
 
 import av
 import pytest
-from media import decode
+from media import decode, make_numbered_frames, write_video
+from refusals import refusal
 from video_data import write_song
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
@@ -24,6 +25,22 @@ def test_no_video_at_all(tmp_path, content):
     for call in (decode, count_frames):
         with pytest.raises(UnreadableClipError, match=r"clip\.mp4: .*before the first frame"):
             call(path)
+
+
+@pytest.mark.parametrize("start_sec", [None, 30.0])
+def test_a_video_whose_index_has_no_frame(tmp_path, start_sec):
+    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(3))
+    content = bytearray(path.read_bytes())
+    sizes = content.index(b"stsz")
+    content[sizes + 12 : sizes + 16] = bytes(4)  # how many there are
+    path.write_bytes(content)
+    for call in (decode, count_frames):
+        with refusal(
+            f"{path}: expected a whole video, but it ended before the first frame: no frame can be "
+            "decoded. The file is damaged",
+            UnreadableClipError,
+        ):
+            call(path, start_sec=start_sec)
 
 
 @pytest.mark.parametrize(

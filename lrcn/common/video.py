@@ -80,7 +80,7 @@ def iter_readers(
 def _describe_around(last_sec: float | None, next_sec: float | None) -> str:
     """Says which frames lie before and behind a span that has none."""
     if last_sec is None:
-        return "no frame at all" if next_sec is None else f"none before {next_sec:.3f} s"
+        return f"none before {next_sec:.3f} s"
     if next_sec is None:
         return f"a video that ends at {last_sec:.3f} s"
     return f"frames at {last_sec:.3f} s and next at {next_sec:.3f} s"

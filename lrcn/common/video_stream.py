@@ -107,8 +107,11 @@ class Clock:
         """Checks, when all is read, that it went on for as long as the header says.
 
         Raises:
-            DamageError: If not. Whoever sought behind the end has seen no frame, and knows nothing.
+            DamageError: If not, or if there was no frame. Whoever sought behind the end has seen
+                none, and knows nothing.
         """
+        if is_from_start and self._last_sec is None:
+            raise DamageError("no frame can be decoded")
         if not self._end_sec and not is_from_start:
             return
         # Of a variable rate, how long the last frame is shown need not be known.
