@@ -10,6 +10,7 @@ from refusals import refusal
 from lrcn.common.decode import count_frames, estimate_num_frames
 from lrcn.common.discover import read_data
 from lrcn.common.source_stat import read_source_stat
+from lrcn.common.wording import name_count
 from train_head.prediction_sources import find_sources
 
 
@@ -132,8 +133,8 @@ def test_images_beside_videos(tmp_path, caplog, num_images, num_videos, is_clip)
         return
     for call in (decode, count_frames, estimate_num_frames, read_source_stat):
         with refusal(
-            f"received {num_images} images and, one level deeper than clips are, 2 videos, such as "
-            "v0.mp4. Move the videos right into the folder of their class, or name each in a .csv"
+            f"received {name_count(num_images, 'image')} and, one level deeper than clips are, 2 "
+            "videos, such as v0.mp4. Move the videos right into the folder of their class, or name"
         ):
             call(clip)
 
