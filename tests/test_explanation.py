@@ -54,7 +54,7 @@ def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
 @pytest.mark.parametrize("settings", [{"rnn": "gru"}, {"rnn": "none", "output": "mean"}], ids=str)
 def test_several_views_are_explained_as_the_one_decision_that_they_make(settings):
     head = build_random_head(**settings)
-    views = [make_frames_of_one_length(5, seed=seed) for seed in (6, 2, 4)]
+    views = [make_frames_of_one_length(5, seed=seed) for seed in (3, 0, 9)]
     answers = np.array([predict(head, maps) for maps in views])
     answer = answers.mean(axis=0)
     assert answers[0].argmax() != answer.argmax()  # the first view would call it otherwise

@@ -56,7 +56,7 @@ def test_predictions_are_those_of_evaluation(imported, feature_run, tmp_path, ho
             assert float(row[column]) == pytest.approx(float(wanted[column]), abs=1e-6)
         shown = sorted(((x, float(wanted[x])) for x in ("fall", "rise")), key=lambda x: -x[1])
         assert line.split() == [row["clip"], *(x for k, p in shown for x in (k, f"{p:.3f}"))]
-    assert np.ptp([float(row["rise"]) for row in found]) > 0.01
+    assert np.ptp([float(row["rise"]) for row in found]) > 0.001
 
 
 @pytest.mark.parametrize("sequence", ["fixed", "ragged"])

@@ -77,7 +77,7 @@ def test_statistics_are_those_of_the_train_clips(run_dir, cache_dir):
 
 def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
     with caplog.at_level("INFO", logger="absl"):
-        run = train(ramps, tmp_path / "run", rnn="gru", mixed_precision=True, epochs=2)
+        run = train(ramps, tmp_path / "run", rnn="gru", mixed_precision=True, epochs=4)
     (policy,) = re.findall(r"Mixed precision: the FC layer computes in (.*)", caplog.text)
     assert re.fullmatch("mixed_b?float16|float32: this CPU is not faster with less", policy)
     model = load_model(run)
