@@ -196,6 +196,21 @@ def test_stopped_then_killed_then_resumed_equals_uninterrupted(data, cache_dir, 
     assert list_files(cache) == list_files(cache_dir)
 
 
+def test_a_cache_that_is_removed_while_it_is_filled_is_not_said_to_be_done(data, tmp_path):
+    cache = tmp_path / "new"
+    half = cache / "clips" / "right" / ".clip_5.h5.tmp"
+    with contextlib.ExitStack() as held:
+        held.enter_context(hold_back(data / "right" / "clip_6" / "7.png"))
+        with start_and_wait_for(cache, data, half) as extraction:
+            for name in (".lock", "cache.json", "manifest.csv"):
+                (cache / name).unlink()  # as where clips come back behind what removes all
+            held.close()
+            assert extraction.wait() == 1
+            output = extraction.read_output()
+    assert f"{cache}: expected the cache that this program began to fill" in output
+    assert "Traceback" not in output and "clips done" not in output
+
+
 def test_half_a_clip_of_a_killed_run_goes_even_if_nobody_writes_it_again(clips_dir, cache_copy):
     half = cache_copy / "clips" / "left" / ".gone.h5.tmp"
     half.write_bytes(b"half")

@@ -71,12 +71,27 @@ class CacheLock:
 
     @contextlib.contextmanager
     def hold_shared_files(self) -> Iterator[None]:
-        """Waits until no other shard writes a file that is of the whole cache, and keeps it so."""
+        """Waits until no other shard writes a file that is of the whole cache, and keeps it so.
+
+        Raises:
+            RuntimeError: If the cache is not the one any more that was locked.
+        """
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _NUM_PLACES)
         try:
+            self._check_in_place()
             yield
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NUM_PLACES)
+
+    def _check_in_place(self) -> None:
+        path = Path(self._file.name)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file.fileno()), path.stat()):
+                return
+        raise RuntimeError(
+            f"{path.parent}: expected the cache that this program began to fill. Received: another "
+            "folder or none, as where it was removed meanwhile. Run the same command again."
+        )
 
 
 @contextlib.contextmanager
