@@ -152,8 +152,9 @@ def _decode_clips(
                     last_sec = frames.timestamp_sec[-1]
                     decoded.put(number, Item(job, frames))
             except UnreadableClipError as error:
-                # A folder does not break off: behind a damaged image may lie whole ones.
-                keep = keep_partial and not job.source.is_dir()
+                # A folder does not break off: behind a damaged image may lie whole ones. Nor does a
+                # video that went away, and may come back as it was.
+                keep = keep_partial and job.source.is_file()
                 decoded.put(number, Item(job, None, failure=str(error), keep=keep))
             except StoppedError:
                 raise

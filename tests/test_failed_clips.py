@@ -7,7 +7,7 @@ import shutil
 import pytest
 from commands import read_rows, run_program
 from made_clips import make_clips
-from media import SIZE, decode, make_numbered_frames, write_frame_folder, write_gif, write_video
+from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import no_more_open_files, refusal
 from small_extraction import NUM_CLIPS, extract, snapshot_clips
 from small_vgg16 import build_keras_vgg16
@@ -18,7 +18,7 @@ from extract_features.summary import ExtractionResult, Summary, report_summary
 from extract_features.verification import iter_findings
 from lrcn.common.cache_lock import Shard
 from lrcn.common.clip import Clip
-from lrcn.common.decode import estimate_num_frames, iter_frames
+from lrcn.common.decode import estimate_num_frames
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.source_stat import read_source_stat
@@ -244,20 +244,3 @@ def test_a_clip_that_the_system_does_not_let_read_is_not_said_to_be_damaged(
         told = str(caught.value)
         assert told.startswith(str(broken)) and told.endswith("un the same command again.")
         assert "may be whole" in told and "damaged" not in told and "Replace" not in told
-
-
-@pytest.mark.parametrize("name", ["clip", "clip.mp4"])
-def test_what_goes_while_it_is_decoded_is_a_failed_clip_and_not_a_damaged_one(tmp_path, name):
-    """A video is opened once more at the end, and what is wrong then stopped the extraction."""
-    write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
-    write_video(tmp_path / "clip.mp4", make_numbered_frames(2))
-    frames = iter_frames(tmp_path / name, image_size=SIZE)
-    next(frames)
-    gone = tmp_path / ("clip/1.png" if name == "clip" else name)
-    gone.unlink()
-    with pytest.raises(UnreadableClipError, match="No such file or directory") as caught:
-        list(frames)
-    told = str(caught.value)
-    assert told.startswith(str(gone))
-    assert told.endswith("The file went away meanwhile. Bring it back, or remove the clip.")
-    assert "damaged" not in told and "Replace" not in told
