@@ -10,7 +10,11 @@ from train_head.layers import keras, tf
 
 @pytest.mark.parametrize("num_rows", [1, 151, 152, 301, 302, 400])
 @pytest.mark.parametrize("num_columns", [2048, 200])
-def test_products_and_gradients_are_those_of_matrices(num_rows, num_columns):
+@pytest.mark.parametrize("without_avx512", [True, False])
+def test_products_and_gradients_are_those_of_matrices(
+    num_rows, num_columns, without_avx512, monkeypatch
+):
+    monkeypatch.setattr(fully_connected, "is_without_avx512", lambda: without_avx512)
     random = np.random.default_rng(0)
     rows = tf.constant(random.standard_normal((num_rows, 30)), tf.float32)
     kernel = tf.Variable(random.standard_normal((30, num_columns)), dtype=tf.float32)

@@ -145,13 +145,10 @@ def _tell_if_unlearnt(recorder: RunRecorder, config: TrainConfig, *, num_classes
     ended = last["phase"] == 1 and last["epoch"] == config.epochs
     if reads_order and ended and last["top1"] < _LEARNT_TOP1:
         # Small steps stay near the loss of who knows nothing. Large ones end in certain nonsense.
+        advice = "a higher --learning_rate or more --epochs"
         if last["loss"] > _THROWN_PART * math.log(num_classes):
-            advice = (
-                f"a lower --learning_rate (the loss of {last['loss']:.3g} is far above that of "
-            )
-            advice += "a guess)"
-        else:
-            advice = "a higher --learning_rate or more --epochs"
+            reason = f"the loss of {last['loss']:.3g} is far above that of a guess"
+            advice = f"a lower --learning_rate ({reason})"
         logging.info(
             "The train clips are not learnt yet: top1 %.3f in the last epoch. If the score is low, "
             "%s may help",

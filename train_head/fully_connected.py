@@ -41,9 +41,7 @@ class FullyConnected(keras.layers.Dense):
             kept = tf.sort(order[:num_kept])  # memory is read faster so
             products = multiply_kept(inputs, self.kernel, kept)
             return self.activation(products * (num_features / num_kept) + self.bias)
-        if self.compute_dtype == "float32" and is_without_avx512():
-            return self.activation(multiply(inputs, self.kernel) + self.bias)
-        return super().call(inputs, training=training)
+        return self.activation(multiply(inputs, self.kernel) + self.bias)
 
     def get_config(self):
         return {**super().get_config(), "input_dropout": self.input_dropout}
@@ -79,26 +77,27 @@ def _multiply_kept(rows, kernel, kept):
         of_kernel = tf.matmul(tf.pad(rows, [[0, 0], [0, 1]]), upstream, transpose_a=True)
         return tf.gather(of_rows, places, axis=1), tf.gather(of_kernel, places), None
 
-    if rows.dtype == tf.float32 and is_without_avx512():
-        return multiply(rows, kept_kernel), find_gradients
-    return tf.matmul(rows, kept_kernel), find_gradients
+    return multiply(rows, kept_kernel), find_gradients
 
 
 def multiply(rows, kernel):
     """Multiplies matrices: with rows of zeros behind them, where as many more cost less than none.
 
     Args:
-        rows: [N, C] float32.
-        kernel: [C, D] float32, a variable or its value.
+        rows: [N, C].
+        kernel: [C, D] of the same dtype, a variable or its value.
 
     Returns:
-        [N, D] float32.
+        [N, D].
     """
-    return _multiply(rows, tf.convert_to_tensor(kernel))
+    kernel = tf.convert_to_tensor(kernel)
+    if rows.dtype == tf.float32 and is_without_avx512():
+        return _multiply_enough(rows, kernel)
+    return tf.matmul(rows, kernel)
 
 
 @tf.custom_gradient
-def _multiply(rows, kernel):
+def _multiply_enough(rows, kernel):
     def find_gradients(upstream):
         of_rows = tf.matmul(upstream, kernel, transpose_b=True)
         return of_rows, tf.matmul(rows, upstream, transpose_a=True)

@@ -137,6 +137,6 @@ def _build_frame_encoder(config, feature_shape, statistics, dtype_policy):
             name="fc",
         )(x)
         x = keras.layers.Dropout(config.dropout, dtype=dtype_policy, name="fc_dropout")(x)
-    else:
+    else:  # without a product to save, each frame has a mask of its own
         x = keras.layers.Dropout(config.input_dropout, dtype=dtype_policy, name="input_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
-from lrcn.common.natural_sort import natural_parts
+from lrcn.common.natural_sort import fold_name, natural_parts
 
 _NAMED_PAIRS = 5
 # What spreadsheets and pandas make of a whole number.
@@ -29,7 +29,7 @@ def iter_alike(names: Sequence[str], *, ignore_case: bool) -> Iterator[tuple[int
     """
     seen: dict[str, int] = {}
     for i, name in enumerate(names):
-        shown = _fold(name) if ignore_case else unicodedata.normalize("NFC", name)
+        shown = fold_name(name) if ignore_case else unicodedata.normalize("NFC", name)
         first = seen.setdefault(shown, i)
         if first != i:
             yield i, first
@@ -99,15 +99,11 @@ def find_alike_path(path: str) -> str | None:
         names = _list_folded(listed, os.stat(listed).st_mtime_ns)
     except OSError:
         return None
-    alike = os.path.join(folder, names.get(_fold(name), name))
+    alike = os.path.join(folder, names.get(fold_name(name), name))
     return alike if os.path.exists(alike) else None
 
 
 @functools.lru_cache(maxsize=128)
 def _list_folded(folder: str, _mtime_ns: int) -> dict[str, str]:
     # Kept, as a manifest of another case has every clip looked for.
-    return {_fold(name): name for name in os.listdir(folder)}
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    return {fold_name(name): name for name in os.listdir(folder)}

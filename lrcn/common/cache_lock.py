@@ -78,20 +78,15 @@ class CacheLock:
         """
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _NUM_PLACES)
         try:
-            self._check_in_place()
+            if not _is_in_place(self._file):
+                raise RuntimeError(
+                    f"{Path(self._file.name).parent}: expected the cache that this program began "
+                    "to fill. Received: another folder or none, as where it was removed meanwhile. "
+                    "Run the same command again."
+                )
             yield
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NUM_PLACES)
-
-    def _check_in_place(self) -> None:
-        path = Path(self._file.name)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._file.fileno()), path.stat()):
-                return
-        raise RuntimeError(
-            f"{path.parent}: expected the cache that this program began to fill. Received: another "
-            "folder or none, as where it was removed meanwhile. Run the same command again."
-        )
 
 
 @contextlib.contextmanager
@@ -137,9 +132,16 @@ def _open_locked(cache_dir: Path, shard: Shard) -> TextIO:
             file = stack.enter_context(open(lock_path, "a+"))
             _lock(file, cache_dir, shard)
             # A writer that was refused may have removed it since it was opened.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock_path)):
+            if _is_in_place(file):
                 stack.pop_all()
                 return file
+
+
+def _is_in_place(file: TextIO) -> bool:
+    """Whether an open file still has its name, which another file may have by now, or none."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
+    return False
 
 
 def _lock(file: TextIO, cache_dir: Path, shard: Shard) -> None:

@@ -19,11 +19,17 @@ def natural_parts(text: str) -> tuple:
     Only 0-9 count as digits, since other scripts' digits and superscripts have no place value that
     can be relied on.
     """
-    # Some frames of a folder may have come by way of a Mac, where an é is an e and an accent.
-    composed = unicodedata.normalize("NFC", text)
-    parts: list = re.split("([0-9]+)", composed.casefold())
+    parts: list = re.split("([0-9]+)", fold_name(text))
     # A number is compared by length, then digit by digit: int() refuses very long ones.
     for i in range(1, len(parts), 2):
         digits = parts[i].lstrip("0")
         parts[i] = (len(digits), digits)
     return tuple(parts)
+
+
+def fold_name(name: str) -> str:
+    """Returns what names that differ only in case or Unicode form have in common.
+
+    An é may be one character, or an e and an accent, as in names that came by way of a Mac.
+    """
+    return unicodedata.normalize("NFC", name).casefold()

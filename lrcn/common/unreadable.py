@@ -81,7 +81,7 @@ def make_missing_error(
     remedy = "Check the path and its permissions."
     if isinstance(error, FileNotFoundError):
         if link := _find_link_to_nothing(Path(path)):
-            received = f"a link to nothing, {link} -> {escape_control(os.readlink(link))}"
+            received = f"a link to nothing, {link} -> {os.readlink(link)}"
             remedy = "Mend the link, or bring back what it leads to."
         elif alike := find_alike_path(str(path)):
             received = (
