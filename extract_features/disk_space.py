@@ -105,7 +105,7 @@ def describe_lack_of_space(needed_bytes: int, folder: Path) -> str | None:
     if free_bytes >= needed_bytes:
         return None
     message = (
-        f"{folder}: about {needed_bytes / 1e6:.1f} MB are needed, but {free_bytes / 1e6:.1f} MB "
+        f"{folder}: about {needed_bytes / 1e6:,.1f} MB are needed, but {free_bytes / 1e6:,.1f} MB "
         "are free. Make room, name a --cache_dir on another disk, or extract less (--cut, "
         "--image_size, --frame_stride, --max_frames, --views)."
     )

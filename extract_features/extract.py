@@ -108,16 +108,16 @@ class Extraction:
         if work.unreadable:
             clip, reason = work.unreadable[0]
             logging.warning(
-                "Clips that cannot be read: %d of %d, such as %s: %s",
-                len(work.unreadable),
-                work.num_clips,
+                "Clips that cannot be read: %s of %s, such as %s: %s",
+                f"{len(work.unreadable):,}",
+                f"{work.num_clips:,}",
                 clip.clip_id,
                 reason,
             )
         logging.info(
-            "%d of %d clips to extract into %s (%s, %s, %s at once, on %s)",
-            len(work.pending),
-            work.num_clips,
+            "%s of %s to extract into %s (%s, %s, %s at once, on %s)",
+            f"{len(work.pending):,}",
+            name_count(work.num_clips, "clip"),
             cache.cache_dir,
             cache.contract.cut,
             cache.contract.compute_dtype,

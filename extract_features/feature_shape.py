@@ -38,14 +38,14 @@ def find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) 
     if not shapes and unfit is not None:
         raise ValueError(
             f"{features}: expected features that can be taken. Received such of none of the "
-            f"{len(clips)} clips in --data: {unfit}"
+            f"{len(clips):,} clips in --data: {unfit}"
         )
     if not shapes:
         names = [*map(escape_control, list_contents(features))]
         raise ValueError(
-            f"{features}: holds features of none of the {len(clips)} clips in --data ({missing}). "
-            f"In it: {name_some(names, limit=3) or 'nothing'}. Its names must be "
-            "the manifest's clip_ids, each that of a dataset or, in a folder, of an .npy file."
+            f"{features}: holds features of none of the {len(clips):,} clips in --data "
+            f"({missing}). In it: {name_some(names, limit=3) or 'nothing'}. Its names must be the "
+            "manifest's clip_ids, each that of a dataset or, in a folder, of an .npy file."
         )
     feature_shape, num_alike = shapes.most_common(1)[0]
     # Of arrays that are right, lengths differ, and most clips are alike in the rest.

@@ -154,10 +154,10 @@ def _tell_of_splits(clips: list[Clip], *, are_drawn: bool) -> None:
     num_alone = sum(not clip.group and sizes[clip.source_group] == 1 for clip in clips)
     if are_drawn and 2 * num_alone > len(clips):
         logging.info(
-            "No group is known of %d of %s: splits are drawn clip by clip there. Where several "
+            "No group is known of %s of %s: splits are drawn clip by clip there. Where several "
             "show one subject or are of one recording, scores are too good. Name it in a "
             "manifest's group column, or by --group_regex",
-            num_alone,
+            f"{num_alone:,}",
             name_count(len(clips), "clip"),
         )
     # Training refuses them, but hours later.

@@ -67,15 +67,15 @@ class Plan:
             needed_mb, duration = "?", "? as no frame could be read of the clips that were tried"
         else:
             rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
-            needed_mb = f"{self.needed_bytes / 1e6:.1f}"
-            duration = f"{name_duration(self.expected_sec)} at {rate_fps:.1f} frames/s, "
+            needed_mb = f"{self.needed_bytes / 1e6:,.1f}"
+            duration = f"{name_duration(self.expected_sec)} at {rate_fps:,.1f} frames/s, "
             duration += "start-up apart"
         # A disk that does not tell its size has infinitely many.
-        free_mb = f"{self.free_bytes / 1e6:.1f}" if math.isfinite(self.free_bytes) else "?"
+        free_mb = f"{self.free_bytes / 1e6:,.1f}" if math.isfinite(self.free_bytes) else "?"
         lines = [
-            f"clips   {self.clips} to extract, {self.skipped} already there, "
-            f"{len(self.unreadable)} unreadable",
-            f"frames  {self.frames}",
+            f"clips   {self.clips:,} to extract, {self.skipped:,} already there, "
+            f"{len(self.unreadable):,} unreadable",
+            f"frames  {self.frames:,}",
             f"disk    {needed_mb} MB needed, {free_mb} MB free at {self.folder}",
             f"time    {duration}",
         ]

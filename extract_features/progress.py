@@ -12,7 +12,7 @@ class ExtractionProgress:
         self._clips = 0
         self._frames = 0
         self._start_sec = time.monotonic()
-        self._shown = Progress(num_clips, "clips")
+        self._shown = Progress(num_clips, "clip")
 
     def __enter__(self):
         self._show()
@@ -33,4 +33,4 @@ class ExtractionProgress:
 
     def _show(self) -> None:
         elapsed_sec = max(time.monotonic() - self._start_sec, 1e-9)
-        self._shown.show(self._clips, f"{self._frames / elapsed_sec:.1f} frames/s")
+        self._shown.show(self._clips, f"{self._frames / elapsed_sec:,.1f} frames/s")

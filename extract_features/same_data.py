@@ -87,7 +87,7 @@ def check_data_root(data: GivenData, existing: FeatureCache | None) -> None:
     first = clips[0].path
     alike = find_alike_path(os.path.join(data.root, first))
     raise ValueError(
-        f"{source}: expected paths of clips below {data.root}. Received: {len(clips)}, of which "
+        f"{source}: expected paths of clips below {data.root}. Received: {len(clips):,}, of which "
         f"none is there, such as {first}. "
         + (
             "Name the folder that they start from with --data_root."
@@ -130,8 +130,8 @@ def check_moved_data(
     if 2 * len(changed) > len(cached):
         raise ValueError(
             f"{existing.cache_dir}: holds features of {was}. Expected the same clips in "
-            f"{now.absolute()}. Received: {len(changed)} of {len(cached)} that are missing or have "
-            f"other content or times, such as {changed[0].clip_id}. Name the folder that the clips "
-            "are in, or another --cache_dir (with make: CACHE=...), or remove this one if it is "
-            "the same data, copied without its times."
+            f"{now.absolute()}. Received: {len(changed):,} of {len(cached):,} that are missing or "
+            f"have other content or times, such as {changed[0].clip_id}. Name the folder that the "
+            "clips are in, or another --cache_dir (with make: CACHE=...), or remove this one if it "
+            "is the same data, copied without its times."
         )

@@ -58,14 +58,14 @@ class Summary:
         result = self.result
         counts = (
             f"{name_count(result.clips_done, 'clip')} done, "
-            f"{self.skipped} skipped (already there), {len(result.failures)} failed"
+            f"{self.skipped:,} skipped (already there), {len(result.failures):,} failed"
         )
         if not result.frames:
             return counts
         rate_fps = result.frames / result.elapsed_sec
         return (
             f"{counts}; {name_count(result.frames, 'frame')} in {result.elapsed_sec:.1f} s "
-            f"({rate_fps:.1f} frames/s), {result.size_bytes / 1e6:.1f} MB written; "
+            f"({rate_fps:,.1f} frames/s), {result.size_bytes / 1e6:,.1f} MB written; "
             f"{self.elapsed_sec:.0f} s with the start"
         )
 

@@ -76,7 +76,7 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
         sources = FeatureSources(Path(cache.contract.weights))
     else:
         sources = DataSources(Path(cache.data_root))
-    with Progress(len(clips), "clips", part="verification") as progress:
+    with Progress(len(clips), "clip", part="verification") as progress:
         for clip in progress.track(clips):
             finding = _check_clip(cache, clip, sources)
             if finding is not None:

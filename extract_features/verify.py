@@ -32,7 +32,7 @@ def main() -> int:
             num_repairable += finding.is_repairable
             if _REPAIR.value:
                 num_removed += remove_file(cache, finding)
-    logging.info("%s: %s", cache.cache_dir, ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
+    logging.info("%s: %s", cache.cache_dir, ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS))
     if not any(counts[kind] for kind in ERRORS):
         return 0
     if _REPAIR.value:

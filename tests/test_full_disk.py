@@ -28,11 +28,13 @@ def test_the_space_on_a_disk(tmp_path):
     assert describe_lack_of_space(free // 2, tmp_path) is None
     message = describe_lack_of_space(2 * free, tmp_path)
     found = re.fullmatch(
-        rf"{tmp_path}: about ([\d.]+) MB are needed, but ([\d.]+) MB are free\. Make room, .*",
+        rf"{tmp_path}: about ([\d.,]+) MB are needed, but ([\d.,]+) MB are free\. Make room, .*",
         message,
     )
     # Other programs write to it meanwhile.
-    assert [float(x) for x in found.groups()] == pytest.approx([2e-6 * free, 1e-6 * free], rel=0.02)
+    assert [float(x.replace(",", "")) for x in found.groups()] == pytest.approx(
+        [2e-6 * free, 1e-6 * free], rel=0.02
+    )
     with pytest.raises(OSError, match=r"are free\. Make room"):
         describe_lack_of_space(20 * free, tmp_path)
 

@@ -28,7 +28,7 @@ PLAN = re.compile(
     r"clips   (?P<clips>\d+) to extract, (?P<skipped>\d+) already there, (?P<unreadable>\d+) "
     r"unreadable\n"
     r"frames  (?P<frames>\d+)\n"
-    r"disk    (?P<needed>[\d.]+) MB needed, (?P<free>[\d.]+) MB free at (?P<folder>.+)\n"
+    r"disk    (?P<needed>[\d.]+) MB needed, (?P<free>[\d.,]+) MB free at (?P<folder>.+)\n"
     r"time    \d+:\d\d:\d\d at [\d.]+ frames/s, start-up apart\n"
 )
 
@@ -182,7 +182,7 @@ def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_pat
     found = Plan(1, 2, [], False, tmp_path, 7450, 1_500_000, 2_600_000, expected_sec=3725.2)
     assert str(found) == (
         "clips   1 to extract, 2 already there, 0 unreadable\n"
-        "frames  7450\n"
+        "frames  7,450\n"
         f"disk    1.5 MB needed, 2.6 MB free at {tmp_path}\n"
         "time    1:02:05 at 2.0 frames/s, start-up apart"
     )

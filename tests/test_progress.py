@@ -3,7 +3,9 @@
 import re
 import sys
 
+import numpy as np
 import pytest
+from commands import run_program
 from small_data import make_ramps, train, write_cache
 from small_imports import write_features
 
@@ -13,6 +15,7 @@ from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from extract_features.verification import iter_findings
 from lrcn.common import progress
+from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.open_cache import read_cache
 from train_head.evaluation import evaluate_run
@@ -114,11 +117,37 @@ def test_what_is_found_is_printed_to_stdout_between_live_lines(tmp_path, monkeyp
     assert "missing" not in err
 
 
+def test_one_clip_is_no_clips(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with ExtractionProgress(1) as shown:
+        shown.add_clip()
+    assert re.search(r"1 of 1 clip\b", capsys.readouterr().err)
+
+
+def test_thousands_are_written_alike(tmp_path):
+    # "No group is known of 1200 of 1,200 clips".
+    clips = [Clip(f"c{i}", f"c{i}", f"class {i % 2}") for i in range(1200)]
+    write_manifest(tmp_path / "clips.csv", clips)
+    features = write_features(tmp_path / "features.h5", {"another": np.ones((2, 3))})
+    told = run_program(
+        "extract_features.import_features",
+        f"--features={features}",
+        f"--data={tmp_path / 'clips.csv'}",
+        f"--cache_dir={tmp_path / 'cache'}",
+        "--val_fraction=0",
+        "--test_fraction=0",
+        check=False,
+    ).stderr
+    assert "1,200 clips of 2 classes: 1,200 train, 0 val, 0 test\n" in told
+    assert "No group is known" in told and "of none of the 1,200 clips in --data" in told
+    assert not re.search("[0-9]{4}", told.replace(str(tmp_path), ""))
+
+
 @pytest.mark.parametrize("sec", [0.0, 60.0])
 def test_a_live_line_of_a_part_comes_where_it_lasts_and_goes(monkeypatch, capsys, sec):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(progress, "_PART_AFTER_SEC", sec)
-    with progress.Progress(2000, "steps", part="epoch 1 of 3") as shown:
+    with progress.Progress(2000, "step", part="epoch 1 of 3") as shown:
         shown.show(1200)
     told = capsys.readouterr().err
     assert ("epoch 1 of 3: 1,200 of 2,000 steps" in told) == (sec == 0)

@@ -34,7 +34,7 @@ def format_audit(audit: dict) -> str:
             *lines,
             "",
             f"In different splits with a similarity of {audit['threshold']:g} or more, or a frame "
-            f"in common: {name_count(audit['num_pairs'], 'pair')} of the {audit['num_clips']} "
+            f"in common: {name_count(audit['num_pairs'], 'pair')} of the {audit['num_clips']:,} "
             "clips.",
         ]
     )

@@ -21,7 +21,7 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         part = f"epoch {epoch + 1} of {self.params['epochs']}"
-        self._shown = Progress(self._steps_per_epoch, "steps", part=part)
+        self._shown = Progress(self._steps_per_epoch, "step", part=part)
 
     def on_train_batch_end(self, batch, logs=None):
         self._shown.show(batch + 1)

@@ -86,7 +86,7 @@ def read_frame_labels(
             frames without times.
     """
     clocks = {}
-    with Progress(len(clip_ids), "clips", part="reading times of frames") as progress:
+    with Progress(len(clip_ids), "clip", part="reading times of frames") as progress:
         for clip_id in progress.track(clip_ids):
             clocks[clip_id] = cache.read_clock(clip_id)
     if path.is_dir():

@@ -81,7 +81,7 @@ def average_rows(
     forward = trace_head(model)
     means = []
     # Clip by clip: the rows of all are many times what is kept.
-    with raise_read_errors(reader), Progress(len(reader), "clips", part="evaluation") as progress:
+    with raise_read_errors(reader), Progress(len(reader), "clip", part="evaluation") as progress:
         rows = (row for inputs, *_ in dataset for row in forward(inputs).numpy())
         for num_frames in progress.track(reader.num_frames.tolist()):
             answers = [answer(row, num_frames) for row in islice(rows, num_rows)]

@@ -32,9 +32,9 @@ def check_trainable(
     without = [x.clip_id for x in clips if (labels.class_ids[x.clip_id] == UNLABELLED).all()]
     if without:
         raise ValueError(
-            f"{where}: expected a labelled frame in every clip. Received none in {len(without)} of "
-            f"{len(clips)}, such as {without[0]!r}. Label some, or name a manifest without them "
-            "(--manifest, of cross_validate --manifests)."
+            f"{where}: expected a labelled frame in every clip. Received none in {len(without):,} "
+            f"of {len(clips):,}, such as {without[0]!r}. Label some, or name a manifest without "
+            "them (--manifest, of cross_validate --manifests)."
         )
     train, val = ([x for x in clips if x.split == split] for split in ("train", "val"))
     missing = _find_missing(labels, train)

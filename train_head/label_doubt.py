@@ -125,7 +125,7 @@ def format_doubts(doubts: list[DoubtedLabel], *, num_shown: int) -> str:
         )
     num_doubted = sum(doubt.margin < 0 for doubt in doubts)
     told = (
-        f"{num_doubted} of {len(doubts)} clips are predicted to be of another class; the more "
+        f"{num_doubted:,} of {len(doubts):,} clips are predicted to be of another class; the more "
         "there are, the less a doubt means."
     )
     return "\n".join([*lines, "", wrap_sentence(told)])

@@ -89,8 +89,8 @@ def find_near_duplicates(
     compared_sec = time.monotonic()
     pairs = [_compare(cache, clips[a], clips[b], mean) for a, b in closest]
     logging.info(
-        "%d clips read in %.1f s and compared in %.1f s; the frames of %s in %.1f s",
-        len(clips),
+        "%s read in %.1f s and compared in %.1f s; the frames of %s in %.1f s",
+        name_count(len(clips), "clip"),
         read_sec - start_sec,
         compared_sec - read_sec,
         name_count(len(pairs), "pair"),
@@ -155,7 +155,7 @@ def _read_vectors(cache: FeatureCache, clips: list[Clip]) -> tuple[np.ndarray, n
         projection = projection.astype(np.float32)
     vectors = np.empty((len(clips), min(num_features, _MAX_DIMS)), np.float32)
     total = np.zeros(num_features, np.float64)
-    with Progress(len(clips), "clips", part="reading") as progress:
+    with Progress(len(clips), "clip", part="reading") as progress:
         for row, clip in progress.track(zip(vectors, clips, strict=True)):
             chosen = _choose_frames(cache, clip, _SEARCHED_FRAMES)
             roots, lengths = _embed(cache.read_maps(clip.clip_id, frames=chosen))

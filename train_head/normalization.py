@@ -90,7 +90,7 @@ def _choose_frames(reader: ClipReader) -> list[tuple[int, np.ndarray]]:
 def _iter_maps(
     reader: ClipReader, chosen: list[tuple[int, np.ndarray]], *, part: str
 ) -> Iterator[np.ndarray]:
-    with Progress(len(chosen), "train clips", part=part) as progress:
+    with Progress(len(chosen), "train clip", part=part) as progress:
         for clip, frames in progress.track(chosen):
             for view in range(reader.num_views):
                 yield scale_clip(reader.read(clip, frames, view=view).astype(np.float32))

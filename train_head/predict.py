@@ -133,9 +133,9 @@ def main(arguments: list[str]) -> int:
         )
     if unreadable:  # told above, from where hundreds of others may have driven it
         logging.error(
-            "Clips without an answer, as they cannot be read: %d of %d: %s",
-            len(unreadable),
-            len(sources),
+            "Clips without an answer, as they cannot be read: %s of %s: %s",
+            f"{len(unreadable):,}",
+            f"{len(sources):,}",
             name_some(unreadable),
         )
     return 1 if unreadable or has_failed else 0

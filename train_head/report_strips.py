@@ -12,6 +12,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
+from lrcn.common.wording import name_count
 from train_head.clip_pictures import read_pictures
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
@@ -49,7 +50,9 @@ def make_cards(
         and of the attention, both None where there are none; and why strips are missing.
     """
     numbers, listed = scored.find_shown(), _read_listed(cache)
-    logging.info("Explaining %d of %d clips frame by frame", len(numbers), len(scored.clips))
+    logging.info(
+        "Explaining %d of %s frame by frame", len(numbers), name_count(len(scored.clips), "clip")
+    )
     cards, frame_indices = {}, []
     for i in numbers:
         views = _read_sequence(cache, scored.clips[i].clip_id, config)

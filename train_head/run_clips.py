@@ -130,13 +130,13 @@ def check_cached(
         if len(absent) == len(clips):
             finish = "Where it is of other data, name the cache of these; else finish"
         raise FileNotFoundError(
-            f"{cache.cache_dir}: {len(absent)} of {len(clips)} clips are not in the cache, such as "
-            f"{cache.clip_path(absent[0])}. {finish} extract_features (or import_features) first; "
-            f"it lists the clips that it cannot read in {cache.failures_path} and leaves them out "
-            "with --skip_unreadable."
+            f"{cache.cache_dir}: {len(absent):,} of {len(clips):,} clips are not in the cache, "
+            f"such as {cache.clip_path(absent[0])}. {finish} extract_features (or import_features) "
+            f"first; it lists the clips that it cannot read in {cache.failures_path} and leaves "
+            "them out with --skip_unreadable."
         )
     if read_next:
-        with Progress(len(clips), "clips", part="opening") as progress:
+        with Progress(len(clips), "clip", part="opening") as progress:
             for clip in progress.track(clips):
                 cache.count_frames(clip.clip_id)
     other = [clip for clip in clips if not cache.is_of_span(clip.clip_id, clip.span)]
@@ -147,6 +147,6 @@ def check_cached(
         if listed_in != cache.manifest_path:
             remedy = "Name the --cache_dir that the run was trained on, or train a new run on this"
         raise ValueError(
-            f"{cache.cache_dir}: {len(other)} of {len(clips)} clips hold another span than "
+            f"{cache.cache_dir}: {len(other):,} of {len(clips):,} clips hold another span than "
             f"{listed_in} lists, such as {cache.clip_path(other[0].clip_id)}. {remedy}."
         )

@@ -30,7 +30,7 @@ def format_headline(scores: dict) -> str:
     clips = name_count(scores["num_clips"], f"{scores['split']} clip")
     by_group = scores["by_group"]
     if by_group is not None:
-        clips += f" of {by_group['num_groups']} groups"
+        clips += f" of {by_group['num_groups']:,} groups"
     elif _is_of_one_group(scores):
         clips += " of one group"
     frames = f"{name_count(scores['num_frames'], 'frame')} of " if "num_frames" in scores else ""
@@ -117,7 +117,7 @@ def _format_score(scores: dict, name: str, title: str) -> str:
 
 def _format_notes(scores: dict) -> list[str]:
     by_group = scores["by_group"]
-    groups = "" if by_group is None else f"; by group: over the {by_group['num_groups']} groups"
+    groups = "" if by_group is None else f"; by group: over the {by_group['num_groups']:,} groups"
     lines = [f"[low, high]: 95 % interval over the clips{groups}"]
     if _is_of_one_group(scores):
         lines.append(ONE_GROUP)

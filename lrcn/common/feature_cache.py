@@ -150,7 +150,7 @@ class FeatureCache:
         the same. Raises as `read_clip`.
         """
         digest, clip_ids = hashlib.sha256(), list(clip_ids)
-        with Progress(len(clip_ids), "clips", part="comparing sources") as progress:
+        with Progress(len(clip_ids), "clip", part="comparing sources") as progress:
             for clip_id in progress.track(clip_ids):
                 digest.update(repr((clip_id, *self._read_source(clip_id))).encode())
         return digest.hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from absl import logging
 
-from lrcn.common.wording import name_duration
+from lrcn.common.wording import name_count, name_duration
 
 _PLAIN_INTERVAL_SEC = 30.0
 _PART_AFTER_SEC = 1.0
@@ -15,17 +15,17 @@ _PART_AFTER_SEC = 1.0
 class Progress:
     """How many of a known number are done, and the time left. Use as a context manager."""
 
-    def __init__(self, total: int, unit: str, *, part: str = ""):
+    def __init__(self, total: int, noun: str, *, part: str = ""):
         """Starts with none done.
 
         Args:
             total: How many there are.
-            unit: What they are, in the plural.
+            noun: What one of them is.
             part: What they are of, such as an epoch, of which others follow: the live line comes
                 when it has lasted a second, and goes with it.
         """
         self._total = total
-        self._what = f"{total:,} {unit}"
+        self._what = name_count(total, noun)
         self._part = f"{part}: " if part else ""
         self._start_sec = self._shown_sec = time.monotonic()
         self._bar = None

@@ -103,7 +103,7 @@ def count_splits(clips: Iterable[Clip]) -> dict[str, dict[str, int]]:
 def describe_splits(clips: Iterable[Clip]) -> str:
     """Says how many clips are in each split."""
     counts = collections.Counter(clip.split for clip in clips)
-    return ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    return ", ".join(f"{counts[split]:,} {split}" for split in SPLITS)
 
 
 class _Draw:
