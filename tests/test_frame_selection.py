@@ -108,7 +108,7 @@ def test_other_texts_are_refused(text):
     [
         ({"frame_stride": 0}, r"frame_stride of at least 1\. Received: frame_stride=0"),
         ({"max_frames": -1}, r"max_frames of at least 0\. Received: max_frames=-1"),
-        ({"fps": 0}, r"fps above 0 and at most 1,000,000\. Received: fps=0"),
+        ({"fps": 0}, r"fps above 0 and at most 1,000,000\. Received: fps=0\. Correct it"),
         ({"fps": math.nan}, r"Received: fps=nan"),
         ({"fps": math.inf}, r"Received: fps=inf"),
         ({"fps": 1.7e308}, r"Received: fps=1.7e\+308"),

@@ -138,7 +138,9 @@ def test_weights_of_a_variable_that_is_not_set_are_refused(tmp_path):
     runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
     flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}", "--weights=")
     done = run_program("train_head.fuse", *flags, check=False)
-    text = "error: Expected a positive weight for each of the 2 runs. Received: []."
+    text = (
+        "error: Expected a positive weight for each of the 2 runs. Received: []. Give as many, such"
+    )
     assert (done.returncode, done.stdout) == (1, "") and text in done.stderr
 
 

@@ -221,7 +221,7 @@ def test_changed_sources_of_another_shard_are_told(data, cache_copy, caplog):
     ("index", "num_shards", "text"),
     [
         (2, 2, "Expected a shard_index from 0 to num_shards - 1. Received: shard_index=2, num_s"),
-        (1, 1, "Received: shard_index=1, num_shards=1."),
+        (1, 1, "Received: shard_index=1, num_shards=1. Correct one"),
         (-1, 2, "shard_index"),
         (0, 0, "num_shards"),
         ("a", 2, "shard_index"),

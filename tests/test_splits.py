@@ -182,5 +182,5 @@ def test_a_class_that_cannot_be_trained_and_tested(clips, text):
     [(-0.1, 0.2), (0.1, -0.2), (0.5, 0.5), (float("nan"), 0.2), (0.1, float("nan"))],
 )
 def test_bad_fractions_are_refused(val_fraction, test_fraction):
-    with refusal(f"received val_fraction={val_fraction}, test_fraction={test_fraction}. Lower"):
+    with refusal(f"received val_fraction={val_fraction}, test_fraction={test_fraction}. Correct"):
         draw_splits([], seed=0, val_fraction=val_fraction, test_fraction=test_fraction)

@@ -34,7 +34,9 @@ def _read_config():
         if flags.FLAGS[name].present:
             raise ValueError(f"--{name}: the models of the comparison differ in it. Leave it out.")
     if config.seed + _SEEDS.value > 2**32:
-        raise ValueError(f"--seed={config.seed}: expected {_SEEDS.value} seeds from it below 2^32.")
+        raise ValueError(
+            f"--seed={config.seed}: expected {_SEEDS.value} seeds from it below 2^32. Lower it."
+        )
     return config
 
 

@@ -34,7 +34,10 @@ def main() -> None:
     try:
         weights = [float(weight) for weight in given]
     except ValueError:
-        raise ValueError(f"--weights: expected numbers. Received: {_WEIGHTS.value}.") from None
+        raise ValueError(
+            f"--weights: expected numbers. Received: {_WEIGHTS.value}. Give one for each "
+            "run, such as 2,1."
+        ) from None
 
     from lrcn.common.group_leaks import find_group_leaks
     from lrcn.common.manifest import read_manifest

@@ -59,10 +59,13 @@ def fuse_predictions(named: dict[str, Predictions], weights: list[float]) -> Pre
             labels or classes of the runs differ.
     """
     if len(named) < 2:
-        raise ValueError(f"Expected at least two different runs to fuse. Received: {[*named]}.")
+        raise ValueError(
+            f"Expected at least two different runs to fuse. Received: {[*named]}. Name another."
+        )
     if len(weights) != len(named) or not all(math.isfinite(x) and x > 0 for x in weights):
         raise ValueError(
-            f"Expected a positive weight for each of the {len(named)} runs. Received: {weights}."
+            f"Expected a positive weight for each of the {len(named)} runs. Received: {weights}. "
+            "Give as many, such as 2,1, or none for equal ones."
         )
     (first_name, first), *others = named.items()
     shares = _find_shares(weights)

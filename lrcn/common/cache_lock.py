@@ -39,7 +39,7 @@ class Shard:
         if not 0 <= self.index < self.num_shards:
             raise ValueError(
                 "Expected a shard_index from 0 to num_shards - 1. Received: "
-                f"shard_index={self.index}, num_shards={self.num_shards}."
+                f"shard_index={self.index}, num_shards={self.num_shards}. Correct one of them."
             )
 
     def __str__(self):

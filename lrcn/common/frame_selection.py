@@ -39,11 +39,12 @@ class FrameSelection:
             number = getattr(self, name)
             if number is not None and number < lowest:
                 raise ValueError(
-                    f"Expected {name} of at least {lowest}. Received: {name}={number}."
+                    f"Expected {name} of at least {lowest}. Received: {name}={number}. Raise it."
                 )
         if self.fps is not None and not 0 < self.fps <= _MAX_FPS:
             raise ValueError(
-                f"Expected fps above 0 and at most {_MAX_FPS:,}. Received: fps={self.fps}."
+                f"Expected fps above 0 and at most {_MAX_FPS:,}. Received: fps={self.fps}. Correct "
+                "it."
             )
         if self.fps is not None and self.frame_stride is not None:
             raise ValueError(

@@ -64,7 +64,7 @@ def draw_splits(
     if val_fraction < 0 or test_fraction < 0 or not val_fraction + test_fraction < 1:
         raise ValueError(
             "expected val_fraction and test_fraction of at least 0 and together below 1, received "
-            f"val_fraction={val_fraction}, test_fraction={test_fraction}. Lower them."
+            f"val_fraction={val_fraction}, test_fraction={test_fraction}. Correct them."
         )
     undrawn, clips = clips, part_leaking_groups(clips)
     if "" not in given:
