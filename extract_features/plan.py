@@ -1,8 +1,9 @@
 """Tells what an extraction will take, before it is paid: clips, frames, bytes and time.
 
 Frames are those that files state, or a rate and a duration: of a video of a variable rate that is
-no MP4 they may be several times as many, or as few. Ends with status 1 where an extraction would,
-since clips cannot be read or the disk is too small.
+no MP4 they may be several times as many, or as few. Ends with status 1 where clips are seen not to
+be readable, or the disk is too small. Damage behind a file's beginning is seen by the extraction
+alone.
 """
 
 from absl import logging
@@ -29,7 +30,7 @@ def main() -> int:
         logging.error(
             "Clips that an extraction would fail for: %d. Mend or remove them%s",
             len(plan.unreadable),
-            "" if plan.skip_unreadable else ", or go on without: --skip_unreadable",
+            ", or go on without: --skip_unreadable" if plan.can_skip else "",
         )
     message = describe_lack_of_space(plan.needed_bytes, plan.folder)
     if message is not None:

@@ -59,8 +59,12 @@ class Plan:
     @property
     def has_failures(self) -> bool:
         """Whether an extraction would end as failed; without any clip it does in any case."""
-        has_clips = self.clips + self.skipped > 0
-        return bool(self.unreadable) and not (self.skip_unreadable and has_clips)
+        return bool(self.unreadable) and not (self.skip_unreadable and self.can_skip)
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether an extraction could go on without the unreadable clips, as there are others."""
+        return self.clips + self.skipped > 0
 
     def __str__(self):
         if self.expected_sec is None:

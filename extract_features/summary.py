@@ -105,9 +105,11 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
         return 0
     is_all = not (result.clips_done or summary.skipped)
     logging.error(
-        "Mend or remove them%s and run again, or go on without: --skip_unreadable (with make: make "
+        "Mend %s",
+        "them, or name where they are now (--data, of a manifest --data_root), and run again"
+        if is_all
+        else "or remove them and run again, or go on without: --skip_unreadable (with make: make "
         "features FLAGS=--skip_unreadable)",
-        ", or name where they are now (--data, of a manifest --data_root)," if is_all else "",
     )
     return 1
 

@@ -70,6 +70,8 @@ def test_where_every_clip_fails_they_may_have_moved(tmp_path, caplog, num_skippe
     result = ExtractionResult(failures=[(Clip("a", "a.mp4", "walk"), "gone")])
     report_summary(Summary(result, num_skipped, elapsed_sec=3, skip_unreadable=False), tmp_path)
     assert told in caplog.messages[-1]
+    # Without a clip that can be read, there is nothing to go on with.
+    assert ("--skip_unreadable" in caplog.messages[-1]) == bool(num_skipped)
 
 
 def test_unreadable_clips_are_listed_and_may_be_skipped(data, cache_copy):

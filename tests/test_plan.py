@@ -111,9 +111,9 @@ def test_a_plan_without_any_clip_that_can_be_read_fails_also_where_they_are_skip
         (tmp_path / label).mkdir()
         for i in range(3):
             (tmp_path / label / f"{i}.mp4").write_bytes(b"no video")
-    flags = (f"--data={tmp_path}", "--skip_unreadable", *SMALL_BACKBONE)
-    done = run_program("extract_features.plan", *flags, check=False)
-    assert done.returncode == 1 and "Mend or remove them\n" in done.stderr
+    assert plan(tmp_path, given={"skip_unreadable": True}).has_failures
+    done = run_program("extract_features.plan", f"--data={tmp_path}", *SMALL_BACKBONE, check=False)
+    assert done.returncode == 1 and "would fail for: 6. Mend or remove them\n" in done.stderr
 
 
 def test_a_plan_of_nothing_needs_no_weights(clips_dir, cache_copy):
