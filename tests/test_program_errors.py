@@ -80,6 +80,18 @@ def test_a_stdout_that_takes_no_name_is_told(tmp_path):
     assert "Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8." in done.stderr
 
 
+def test_flags_that_do_nothing_beside_another_are_told():
+    flags = ["--cache_dir=a", "--run_dir=b", "--sequence=ragged", "--rnn=none", "--only_check_args"]
+    # All of them stand in the flags.txt of a run.
+    defaults = ["--seq_len=16", "--sampling=segments", "--rnn_units=256"]
+    assert run_program("train_head", *flags, *defaults).stderr == ""
+    done = run_program("train_head", *flags, "--seq_len=32", "--rnn_units=9", "--rnn_layers=2")
+    assert done.stderr.endswith(
+        " Without effect: --seq_len=32 with --sequence=ragged; --rnn_layers=2, --rnn_units=9 with "
+        "--rnn=none. Leave out what is not meant\n"
+    )
+
+
 def test_the_traceback_is_shown_where_it_is_wanted(tmp_path):
     flags = (f"--data={tmp_path}/gone", f"--cache_dir={tmp_path}/cache")
     done = run_program("extract_features", *flags, check=False)

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 
 from lrcn.common.program import adopt_flags
 from train_head import cache_flag, head_flags
@@ -12,6 +12,13 @@ from train_head.optimizer import OPTIMIZERS
 from train_head.setting_flags import define_setting
 
 adopt_flags(cache_flag, head_flags)
+
+# With a flag of this value, the others do nothing.
+_IDLE = (
+    ("sequence", "ragged", ("seq_len", "sampling")),
+    ("rnn", "none", ("rnn_layers", "rnn_units", "recurrent_dropout")),
+    ("fc_units", 0, ("mixed_precision",)),
+)
 
 CHECKPOINT_SEC = flags.DEFINE_float(
     "checkpoint_sec",
@@ -145,7 +152,25 @@ def read_train_config(
         norm = value.replace("value", "norm")
         if settings[value] and flags.FLAGS[norm].using_default_value:
             settings[norm] = 0.0
+    _warn_of_idle(settings)
     return kind(**settings)
+
+
+def _warn_of_idle(settings: dict) -> None:
+    told = []
+    for name, value, idle in _IDLE:
+        # What a run's flags.txt says of them all is no wish.
+        asked = [x for x in idle if settings[x] != flags.FLAGS[x].default]
+        if settings[name] == value and asked:
+            named = ", ".join(f"--{x}={settings[x]}" for x in asked)
+            told.append(f"{named} with --{name}={value}")
+    if told:
+        logging.log_first_n(  # flags are read twice
+            logging.WARNING,
+            "Without effect: %s. Leave out what is not meant",
+            1,
+            "; ".join(told),
+        )
 
 
 def read_training_data(manifest_path: Path | None = None):
