@@ -14,8 +14,9 @@ history.csv        a row for each epoch; of a fine-tuned run, both phases
 head/              of a fine-tuned run, the run of its first phase: the head on frozen features
 logs/              the same for TensorBoard
 checkpoints/       what training needs to go on after a kill
-metrics.json       the score on the held-out clips (metrics_val.json: on another split,
-                   metrics_windows4.json: evaluated in another way than training ends with)
+metrics.json       the score on the test clips (metrics_val.json: on another split, as where there
+                   are none; metrics_windows4.json: evaluated in another way than training ends
+                   with)
 predictions.csv    a row for each of these clips, with --labels=frame for each of their frames
                    (named alike)
 report.html        what `train_head.report` makes of it all, to look at
@@ -56,7 +57,7 @@ class RunDir:
     def metrics_path(
         self, split: str, *, num_windows: int = 1, first_view_only: bool = False
     ) -> Path:
-        """Where a score lies; the plain one of the held-out clips has the plain name."""
+        """Where a score lies; the plain one of the test clips has the plain name."""
         return self.path / f"metrics{_suffix(split, num_windows, first_view_only)}.json"
 
     def predictions_path(
