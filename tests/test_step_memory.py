@@ -54,23 +54,23 @@ def test_a_step_that_takes_half_of_the_memory(
     [
         (
             ["--seq_len=1000000000000"],
-            "16000000000000 frames in one batch take 8225441 GiB, of ",
+            "16,000,000,000,000 frames in one batch take 8,225,441 GiB, of ",
             "one of --batch_size, --seq_len, --rnn_units",
         ),
         (
             ["--seq_len=1000000000000", "--sequence=ragged", "--fc_units=1000000000000"],
-            "the 6000000000000 weights of the FC layer, with ",
+            "the 6,000,000,000,000 weights of the FC layer, with ",
             "--fc_units",
         ),
         (
             ["--rnn_units=1000000"],
-            "the 3000048000000 weights of the RNN, with their gradients and the optimizer, take "
-            "33528 GiB, of ",
+            "the 3,000,048,000,000 weights of the RNN, with their gradients and the optimizer, "
+            "take 33,528 GiB, of ",
             "--rnn_units",
         ),
         (
             ["--rnn=bigru", "--fc_units=0", "--rnn_layers=100", "--rnn_units=1000000"],
-            "the 1788000036000000 weights of the RNN, ",
+            "the 1,788,000,036,000,000 weights of the RNN, ",
             "one of --rnn_units, --rnn_layers",
         ),
     ],
@@ -111,7 +111,7 @@ def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch
     taken_bytes = 1000 * 4 * 512 * 10
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes - 1)
     with refusal(
-        "4000 frames of a clip's windows take 0 GiB, of 0 that there are: --windows=1000",
+        "4,000 frames of a clip's windows take 0 GiB, of 0 that there are: --windows=1000",
         MemoryError,
     ):
         Predictor(RunDir(run_dir), num_windows=1000)

@@ -67,7 +67,7 @@ def _check_weights(config: TrainConfig, feature_shape: tuple[int, ...]) -> None:
 def _check_layer(config: TrainConfig, name: str, num_weights: int, lower: list[str]) -> None:
     machine.check_fits(
         _COPIES_OF_WEIGHTS * num_weights * 4,
-        f"the {num_weights} weights of the {name}, with their gradients and the optimizer,",
+        f"the {num_weights:,} weights of the {name}, with their gradients and the optimizer,",
         {flag: getattr(config, flag) for flag in lower},
     )
 
@@ -101,9 +101,9 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     if largest:
         lower.append(largest)
     memory_bytes = machine.find_memory_bytes()
-    what = f"{num_frames} frames in one batch"
+    what = f"{num_frames:,} frames in one batch"
     if num_padding:
-        what += f", with {num_padding} of padding,"
+        what += f", with {num_padding:,} of padding,"
     least_bytes = _COPIES_AT_LEAST * (num_frames * frame_bytes + num_padding * rnn_bytes)
     if has_gpu():  # this memory holds the features alone
         least_bytes = num_frames * num_features * 4
@@ -160,9 +160,9 @@ def _check_long(name: str, num_frames: int, frame_bytes: int) -> None:
     memory_bytes = machine.find_memory_bytes()
     if num_frames * frame_bytes > memory_bytes:
         raise ValueError(
-            f"{name}: expected at most the {memory_bytes // frame_bytes} frames that memory holds. "
-            f"Received: {num_frames} or more. Divide it into spans, or train a head that reads "
-            "fewer frames (--sequence=fixed; --fps or --frame_stride at extraction)."
+            f"{name}: expected at most the {memory_bytes // frame_bytes:,} frames that memory "
+            f"holds. Received: {num_frames:,} or more. Divide it into spans, or train a head that "
+            "reads fewer frames (--sequence=fixed; --fps or --frame_stride at extraction)."
         )
 
 
@@ -175,5 +175,5 @@ def check_new_clip(config: TrainConfig, contract: Contract, *, num_windows: int)
     seq_len = config.seq_len if config.sequence == "fixed" else 1
     num_frames = num_windows * seq_len * contract.num_views
     taken_bytes = num_frames * _BYTES_OF_NEW * math.prod(contract.feature_shape)
-    what = f"{num_frames} frames of a clip's windows"
+    what = f"{num_frames:,} frames of a clip's windows"
     machine.check_fits(taken_bytes, what, {"windows": num_windows})

@@ -56,8 +56,8 @@ def check_fits(taken_bytes: int, what: str, flags: dict) -> None:
     if taken_bytes > memory_bytes:
         listed = ", ".join(f"--{name}={value}" for name, value in flags.items())
         raise MemoryError(
-            f"{what} take {taken_bytes / GIB:.0f} GiB, of {memory_bytes / GIB:.0f} that there are: "
-            f"{listed}"
+            f"{what} take {taken_bytes / GIB:,.0f} GiB, of {memory_bytes / GIB:,.0f} that there "
+            f"are: {listed}"
         )
 
 
