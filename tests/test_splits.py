@@ -148,7 +148,8 @@ def test_spans_of_one_video_stay_together(seed):
 def test_no_val_for_a_class_with_two_groups_is_a_warning(caplog):
     with caplog.at_level(logging.WARNING, logger="absl"):
         draw_splits(make_clips("walk", 2) + make_clips("run", 3), seed=0)
-    assert "Too few groups for val clips of the classes 'walk'." in caplog.text
+    assert "with too few groups for val clips: 'walk'. These do not help to choose" in caplog.text
+    assert "Add clips of other groups, or give the splits" in caplog.text
 
 
 def test_train_is_covered_even_at_a_large_test_fraction():

@@ -154,7 +154,8 @@ class _Draw:
             bare = [label for label in sorted(groups_of) if not self._split_counts[label, split]]
             if bare and split == "val":
                 logging.warning(
-                    "Too few groups for val clips of the classes %s.",
+                    "Classes with too few groups for val clips: %s. These do not help to choose "
+                    "the epoch. Add clips of other groups, or give the splits in the manifest",
                     name_some([*map(repr, bare)]),
                 )
             elif bare:
