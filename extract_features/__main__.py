@@ -52,7 +52,8 @@ def main() -> int:
         cache_dir=cache_dir,
         shard=Shard(_SHARD_INDEX.value, _NUM_SHARDS.value),
     )
-    return report_summary(summary, cache_dir)
+    with_make = " (with make: make features FLAGS=--skip_unreadable)"
+    return report_summary(summary, cache_dir, with_make=with_make)
 
 
 if __name__ == "__main__":

@@ -70,8 +70,14 @@ class Summary:
         )
 
 
-def report_summary(summary: Summary, cache_dir: Path) -> int:
-    """Logs what was done and what failed. Returns the program's exit status."""
+def report_summary(summary: Summary, cache_dir: Path, *, with_make: str = "") -> int:
+    """Logs what was done and what failed. Returns the program's exit status.
+
+    Args:
+        summary: What was done.
+        cache_dir: The cache.
+        with_make: How `make` is told to go on without what failed, where it runs the program.
+    """
     result = summary.result
     logging.info("%s", summary)
     if result.forward_sec:  # imported features have passed no backbone here
@@ -108,8 +114,7 @@ def report_summary(summary: Summary, cache_dir: Path) -> int:
         "Mend %s",
         "them, or name where they are now (--data, of a manifest --data_root), and run again"
         if is_all
-        else "or remove them and run again, or go on without: --skip_unreadable (with make: make "
-        "features FLAGS=--skip_unreadable)",
+        else f"or remove them and run again, or go on without: --skip_unreadable{with_make}",
     )
     return 1
 
