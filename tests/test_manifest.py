@@ -205,6 +205,9 @@ def test_files_that_are_not_utf8(tmp_path):
     path = write_csv(tmp_path, "clip_id,path,label\na,é.mp4,walk\n", encoding="latin-1")
     with refusal(f"{path}:2: expected UTF-8 text, received byte 0xe9. Save the file as UTF-8"):
         read_manifest(path)
+    path.write_bytes(b"\xef\xbb\xbfclip_id,path,label\n\xe9,a.mp4,walk\n")  # behind a mark
+    with refusal(f"{path}:2: expected UTF-8 text, received byte 0xe9."):
+        read_manifest(path)
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
     with refusal(f"{path}:1: expected UTF-8 text, received byte 0x89"):
         read_manifest(path)

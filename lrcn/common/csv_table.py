@@ -108,9 +108,10 @@ def read_utf8(path: str | os.PathLike) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        content, place = error.object, error.start  # both without the mark
+        line = content.count(b"\n", 0, place) + 1
         raise ValueError(
-            f"{path}:{line}: expected UTF-8 text, received byte 0x{content[error.start]:02x}. "
+            f"{path}:{line}: expected UTF-8 text, received byte 0x{content[place]:02x}. "
             "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
         ) from error
 
