@@ -97,13 +97,28 @@ def test_other_fields_are_refused(fields, received):
         ("weights", 5, "text", "5"),
         ("image_size_px", "224", "a whole number", '"224"'),
         ("image_size_px", True, "a whole number", "true"),
+        ("image_size_px", -1, "a whole number", "-1"),
         ("feature_shape", None, "a list of positive whole numbers", "null"),
         ("feature_shape", [7, 0], "a list of positive whole numbers", r"\[7, 0\]"),
         ("feature_shape", "7", "a list of positive whole numbers", '"7"'),
+        ("feature_shape", ["7"], "a list of positive whole numbers", r'\["7"\]'),
     ],
 )
 def test_values_of_another_type_are_refused(field, value, what, received):
     fields = {**dataclasses.asdict(CONTRACT), field: value}
     text = rf"^x/cache\.json: expected {what} as {field}\. Received: {received}\. .*rebuild it"
     with pytest.raises(ValueError, match=text):
+        Contract.from_json(fields, where="x/cache.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("views", "expected views of ('one', 'flip', 'five_crop', 'ten_crop'). Rec"),
+        ("frame_selection", "expected a frame_selection such as all, stride=2 or"),
+    ],
+)
+def test_what_a_later_version_may_write_is_refused(field, text):
+    fields = dataclasses.replace(CONTRACT, **{field: "new"}).to_json()
+    with refusal(f"x/cache.json: {text}"):
         Contract.from_json(fields, where="x/cache.json")
