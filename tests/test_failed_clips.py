@@ -186,6 +186,10 @@ def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(d
     for index in range(2):  # and each shard tells alike of what is not its own
         extract(listed, cache_copy, shard=Shard(index, 2))
         assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 3
+    of_right = cache_copy / "clips" / "right"
+    shutil.copy(of_right / "clip_0.h5", of_right / "clip_1.h5")  # the features of another clip
+    extract(listed, cache_copy)
+    assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 4
 
 
 def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
