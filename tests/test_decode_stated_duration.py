@@ -5,6 +5,7 @@ import struct
 import pytest
 from media import decode, make_numbered_frames, write_video
 from video_data import (
+    copy_packets,
     read_numbers,
     state_frames,
     write_with_sound,
@@ -42,6 +43,14 @@ def test_last_frame_of_a_variable_rate_may_be_shown_for_long(tmp_path):
     path.write_bytes(content.replace(known, b"00:00:10.300000000"))
     with pytest.raises(UnreadableClipError, match=r"after frame 3: its header states 10\.300 s"):
         decode(path)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_last_frame_that_stands_still_is_no_cut(tmp_path, name):
+    # As a recording of a screen on which nothing moves any more.
+    whole = write_video(tmp_path / "whole.mp4", make_numbered_frames(4), options={"bf": "0"})
+    path = copy_packets(whole, tmp_path / name, last_times=125)
+    assert read_numbers(path) == [0, 1, 2, 3]
 
 
 def test_more_frames_stated_than_bytes_there_are_not_believed(tmp_path):

@@ -18,14 +18,17 @@ def make_noise(num_frames, *, height=64, width=64):
     return rng.integers(0, 256, (num_frames, height, width, 3), np.uint8)
 
 
-def copy_packets(source, target, *, container_options=None, skip=0):
-    """Copies a video without re-encoding, from packet `skip` on."""
+def copy_packets(source, target, *, container_options=None, skip=0, last_times=1):
+    """Copies a video without re-encoding, from packet `skip` on, the last for so many times as
+    long.
+    """
     with (
         av.open(str(source)) as reader,
         av.open(str(target), "w", options=container_options or {}) as writer,
     ):
         stream = writer.add_stream_from_template(reader.streams.video[0])
         packets = [packet for packet in reader.demux(video=0) if packet.size]
+        packets[-1].duration *= last_times
         for packet in packets[skip:]:
             packet.stream = stream
             writer.mux(packet)
