@@ -130,8 +130,12 @@ def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):
     with refusal("expected paths of clips below"):
         extract(tmp_path / "clips.csv", tmp_path / "cache")
     (tmp_path / "v3.mp4").symlink_to(tmp_path / "gone.mp4")
-    summary = extract(tmp_path / "clips.csv", tmp_path / "cache")
-    assert len(summary.result.failures) == 4
+    (tmp_path / "around").symlink_to("around")  # a folder that cannot be looked into
+    around = [dataclasses.replace(clip, path=f"around/{clip.path}") for clip in clips]
+    write_manifest(tmp_path / "around.csv", around)
+    for name in ("clips.csv", "around.csv"):
+        summary = extract(tmp_path / name, tmp_path / "cache")
+        assert len(summary.result.failures) == 4
 
 
 def test_a_whole_cache_is_of_use_without_any_source(data, cache_copy):
