@@ -23,6 +23,7 @@ from extract_features.given_data import DataSettings
 from extract_features.planning import Plan, make_plan
 from extract_features.rates import Rates
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.open_cache import create_cache, read_cache
 
 PLAN = re.compile(
     r"clips   (?P<clips>\d+) to extract, (?P<skipped>\d+) already there, (?P<unreadable>\d+) "
@@ -152,7 +153,7 @@ def test_a_plan_whose_clips_give_no_frame_knows_neither_size_nor_time(tmp_path):
     assert time == "time    ? as no frame could be read of the clips that were tried"
 
 
-def test_a_plan_of_hours_says_what_fewer_frames_would_take(tmp_path, monkeypatch):
+def test_a_plan_of_hours_says_what_fewer_frames_would_take(cache_dir, tmp_path, monkeypatch):
     for label in ("left", "right"):
         write_video(tmp_path / "data" / label / "clip.mp4", make_numbered_frames(100))
 
@@ -169,6 +170,12 @@ def test_a_plan_of_hours_says_what_fewer_frames_would_take(tmp_path, monkeypatch
         "        0:32:40 with --max_frames=32: as many of each clip, evenly spaced"
     )
     assert plan(tmp_path / "data", given=given, frame_stride=2).short_sec is None  # not an hour
+    assert plan(tmp_path / "data", given=given, max_frames=60).short_sec is None  # hardly less
+    # A cache that is there takes no other frames.
+    contract = read_cache(cache_dir).contract
+    create_cache(tmp_path / "cache", contract=contract, data_root=tmp_path / "data")
+    more = plan(tmp_path / "data", tmp_path / "cache", given=given)
+    assert (more.expected_sec, more.short_sec) == (found.expected_sec, None)
 
 
 def test_the_time_of_a_plan_is_that_of_what_is_slowest_and_told_in_hours(tmp_path):
