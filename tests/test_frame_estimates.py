@@ -40,6 +40,12 @@ def test_a_rate_that_is_stated_far_too_high_is_not_believed(tmp_path, name, code
     assert (num_frames, rate_fps) == (pytest.approx(30, abs=1), pytest.approx(25, rel=0.1))
 
 
+def test_one_frame_tells_no_rate(tmp_path):
+    assert estimate_num_frames(write_video(tmp_path / "a.ts", make_numbered_frames(1))) == (1, 25)
+    path = write_video(tmp_path / "a.mkv", make_numbered_frames(1), fps=1000)
+    assert estimate_num_frames(path) == (1, 1000)
+
+
 def test_a_span_that_ends_behind_its_video_is_estimated_to_have_what_there_is(tmp_path):
     path = write_video(tmp_path / "a.mp4", make_numbered_frames(30), fps=10)
     assert estimate_num_frames(path, start_sec=2.0, end_sec=600.0) == (10, 10)
