@@ -78,6 +78,19 @@ def test_a_disk_that_locks_no_files_is_named(tmp_path, monkeypatch, number):
         pass
 
 
+def test_a_lock_that_another_removed_before_it_was_held_is_made_anew(tmp_path, monkeypatch):
+    lock = fcntl.lockf
+
+    def lock_late(file, *arguments):
+        monkeypatch.undo()
+        os.unlink(file.name)
+        lock(file, *arguments)
+
+    monkeypatch.setattr(fcntl, "lockf", lock_late)
+    with lock_cache(tmp_path):
+        assert (tmp_path / ".lock").exists()
+
+
 def test_shards_write_the_files_of_the_whole_cache_one_after_the_other(tmp_path):
     program = (
         "import os, sys\n"
