@@ -2,9 +2,11 @@
 
 import threading
 
+import pytest
 from refusals import refusal
 
-from lrcn.common.workers import Worker, run_workers
+from lrcn.common import interrupt
+from lrcn.common.workers import BoundedQueue, Worker, run_workers
 
 
 def test_those_that_have_started_end_where_one_cannot_start():
@@ -17,3 +19,11 @@ def test_those_that_have_started_end_where_one_cannot_start():
     ):
         pass
     assert not started.is_alive()
+
+
+def test_a_wait_ends_at_an_interrupt_that_was_lost(monkeypatch):
+    monkeypatch.setattr(interrupt, "_is_asked", True)
+    stop = threading.Event()
+    stop.set()  # or it would wait for ever where it does not see it
+    with pytest.raises(KeyboardInterrupt):
+        BoundedQueue(1, stop).get()
