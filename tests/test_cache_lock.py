@@ -68,13 +68,24 @@ def test_the_lock_stays_where_another_shard_holds_it(tmp_path):
     assert not cache_dir.exists()
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
-def test_a_disk_that_locks_no_files_is_named(tmp_path, monkeypatch, number):
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.ENOLCK, "No locks available: '{}/.lock'"),
+        (errno.ENOSYS, "No locks available: '{}/.lock'"),
+        (errno.ENOTSUP, "No locks available: '{}/.lock'"),
+        (errno.EIO, "Input/output error: '{}/.lock'"),
+        (errno.EAGAIN, "{}: another program is writing to this cache"),
+        (errno.EACCES, "{}: another program is writing to this cache"),
+    ],
+)
+def test_what_a_disk_says_of_a_lock_is_told(tmp_path, monkeypatch, number, text):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
-    with refusal(f"No locks available: '{tmp_path}/.lock'", OSError), lock_cache(tmp_path):
+    error = RuntimeError if "another" in text else OSError
+    with refusal(text.format(tmp_path), error), lock_cache(tmp_path):
         pass
 
 
