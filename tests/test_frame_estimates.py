@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from media import make_numbered_frames, write_frame_folder, write_video
+from media import make_numbered_frames, write_frame_folder, write_gif, write_video
 from small_cache import CONTRACT
 
 from extract_features.disk_space import (
@@ -44,6 +44,7 @@ def test_one_frame_tells_no_rate(tmp_path):
     assert estimate_num_frames(write_video(tmp_path / "a.ts", make_numbered_frames(1))) == (1, 25)
     path = write_video(tmp_path / "a.mkv", make_numbered_frames(1), fps=1000)
     assert estimate_num_frames(path) == (1, 1000)
+    assert estimate_num_frames(write_gif(tmp_path / "a.gif", 1, duration=40)) == (1, 10)
 
 
 def test_a_span_that_ends_behind_its_video_is_estimated_to_have_what_there_is(tmp_path):
