@@ -18,6 +18,7 @@ from extract_features.given_data import GivenData
 from extract_features.same_data import check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import ClipSources, Job, Worklist, find_work
+from lrcn.common.atomic_file import make_temporary_path
 from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
@@ -81,10 +82,11 @@ def _check_path_lengths(clips: list[Clip], cache_dir: Path) -> None:
         OSError: If it does not.
     """
     longest_id = max((clip.clip_id for clip in clips), key=lambda x: len(os.fsencode(x)))
-    for path in (cache_dir / "clips" / f"{longest_id}.h5", cache_dir / "manifest.csv"):
-        # Beside it, the longest name that it is written under.
+    # The names that they are written under, which are longer.
+    clip = make_temporary_path(cache_dir / "clips" / f"{longest_id}.h5")
+    for path in (clip, cache_dir / ".manifest.csv.00000000.tmp"):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.stat(path.with_name(f".{path.name}.00000000.tmp"))
+            os.stat(path)
 
 
 def _find_finished(

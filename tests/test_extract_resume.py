@@ -104,6 +104,12 @@ def test_only_new_and_changed_clips_are_done_under_the_settings_of_the_cache(dat
     )
 
 
+def test_a_clip_of_the_longest_name_is_taken_up_again(data, cache_copy):
+    (data / "left" / "clip_0").rename(data / "left" / ("x" * 247))
+    for num_skipped in (NUM_CLIPS - 1, NUM_CLIPS):
+        assert extract(data, cache_copy).skipped == num_skipped
+
+
 def test_what_becomes_other_in_the_list_of_clips_is_said(data, cache_copy, caplog):
     listed = cache_copy / "manifest.csv"
     extract(data, cache_copy)
