@@ -137,6 +137,9 @@ def test_a_row_that_spans_lines_is_named_by_its_first(tmp_path):
     path = write_csv(tmp_path, 'clip_id,path,label\na,a.mp4,walk\nb,"b.mp4,walk\nc,c.mp4,run\n')
     with refusal(f"{path}:3: expected a row of CSV, but: unexpected end of data. Quote cells"):
         read_manifest(path)
+    path = write_csv(tmp_path, 'clip_id,"path,label\na,a.mp4,walk\n')
+    with refusal(f"{path}:1: expected a row of CSV, but: unexpected end of data. Quote cells"):
+        read_manifest(path)
 
 
 def test_ids_that_one_file_system_holds_for_one_are_refused(tmp_path):
