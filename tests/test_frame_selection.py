@@ -86,10 +86,12 @@ def test_fps_then_max_frames():
         ({"fps": 0.1, "max_frames": 3}, "fps=0.1,max_frames=3"),
     ],
 )
-def test_a_selection_comes_back_from_its_text(settings, text):
+def test_a_selection_comes_back_from_its_text_and_its_flags(settings, text):
     selection = FrameSelection(**settings)
     assert str(selection) == text
     assert FrameSelection.parse(text, where="cache.json") == selection
+    other = FrameSelection(frame_stride=7, max_frames=7)  # of which the flags leave nothing
+    assert FrameSelection(**selection.list_flags()).complete(other) == selection
 
 
 def test_a_stride_of_one_is_no_selection_nor_is_a_limit_of_zero():
