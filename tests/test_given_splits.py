@@ -103,9 +103,12 @@ def test_without_val_it_is_drawn_from_train_and_said(caplog):
     assert "No clip is given as val: drawing val from train (val_fraction=0.25)." in caplog.text
 
 
-def test_val_is_taken_from_a_benchmarks_train_clips_only_if_asked():
+def test_val_is_taken_from_a_benchmarks_train_clips_only_if_asked(caplog):
     train, test = make_clips("walk", 80, split="train"), make_clips("walk", 20, split="test")
-    assert draw_splits(train + test, seed=0) == train + test
+    with caplog.at_level(logging.INFO, logger="absl"):
+        for clips in (train + test, test):
+            assert draw_splits(clips, seed=0) == clips
+    assert "No clip is given as val" not in caplog.text
     # Without test clips, nothing else would be held out.
     assert count_splits(draw_splits(train, seed=0))["walk"]["val"] == 12
 
