@@ -44,6 +44,9 @@ def test_hidden_and_other_files_are_no_frames(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
     (folder / "._1.png").write_bytes(b"macOS")
     (folder / "Thumbs.db").write_bytes(b"Windows")
+    # Nor do tables hide frames, unless `--explain` wrote both.
+    for name in ("labels.csv", "0.csv"):
+        (folder / name).write_text("frame_index,label\n0,walk\n")
     assert len(decode(folder)) == count_frames(folder) == 2
 
 
