@@ -27,6 +27,14 @@ def test_no_video_at_all(tmp_path, content):
             call(path)
 
 
+def test_a_codec_that_nobody_knows(tmp_path):
+    path = write_video(tmp_path / "clip.avi", make_numbered_frames(3), codec="mpeg4")
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"ZZZZ"))
+    for call in (decode, estimate_num_frames):
+        with refusal(f"{path}: expected a codec that FFmpeg can decode", UnreadableClipError):
+            call(path)
+
+
 @pytest.mark.parametrize("start_sec", [None, 30.0])
 def test_a_video_whose_index_has_no_frame(tmp_path, start_sec):
     path = write_video(tmp_path / "clip.mp4", make_numbered_frames(3))
