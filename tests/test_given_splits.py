@@ -8,6 +8,7 @@ from made_clips import make_clips
 from refusals import refusal
 
 from extract_features.given_data import DataSettings, read_given_data
+from lrcn.common.clip import Clip
 from lrcn.common.manifest import write_manifest
 from lrcn.common.splits import count_splits, draw_splits
 
@@ -45,6 +46,13 @@ def test_one_class_alone_is_said_when_it_is_read(tmp_path, caplog):
         write_manifest(tmp_path / "clips.csv", clips)
         read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
         assert (f"All clips are of one class, {labels[0]!r}: training" in caplog.text) == is_said
+
+
+def test_groups_that_the_expression_finds_obey_the_rules(tmp_path):
+    write_manifest(tmp_path / "clips.csv", [Clip("walk/s1 a", "a.mp4", "walk")])
+    settings = DataSettings(data=tmp_path / "clips.csv", group_regex="s[0-9] ")
+    with refusal(f"{tmp_path}/clips.csv: clip 'walk/s1 a': expected a group without white space"):
+        read_given_data(settings, None)
 
 
 def test_settings_and_seed_decide_what_is_drawn(tmp_path, caplog):
