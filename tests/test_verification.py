@@ -2,15 +2,20 @@
 
 import os
 import shutil
+import sys
 
 import h5py
 import numpy as np
 import pytest
-from refusals import fail_to_read, no_more_open_files
+from refusals import fail_to_read, no_more_open_files, refusal
+from small_cache import write_clip
 
 from extract_features import verification
+from extract_features.clip_list import write_clip_list
 from extract_features.verification import iter_findings, remove_file
+from lrcn.common.clip import Clip
 from lrcn.common.clip_features import read_text
+from lrcn.common.clip_file import MissingFilterError
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 
@@ -98,6 +103,16 @@ def test_a_whole_file_on_a_disk_that_fails_for_a_moment_stays(cache_copy, monkey
     finding = next(iter_findings(cache))
     assert finding.kind == "unreadable" and "Input/output error" in finding.reason
     assert not remove_file(cache, finding)
+
+
+def test_what_only_a_missing_package_reads_is_not_said_to_be_whole(cache, monkeypatch):
+    write_clip(cache, compression="zstd")
+    write_clip_list(cache, [Clip("walk/clip_1", "walk/clip_1.mp4", "walk", "train")])
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)  # as if it were not installed
+    with refusal(
+        f"{cache.clip_path('walk/clip_1')}: zstd needs the package hdf5plugin", MissingFilterError
+    ):
+        next(iter_findings(cache))
 
 
 def test_a_folder_of_clips_whose_name_ends_as_that_of_a_file_is_not_extra(cache_copy):
