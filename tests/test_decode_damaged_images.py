@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from image_data import decode_one, make_png_chunk, write_raw_png
-from media import SIZE, decode, make_numbered_frames, write_frame_folder
+from media import SIZE, decode, make_numbered_frames, write_frame_folder, write_gif
 from PIL import Image
 from video_data import cut
 
@@ -99,10 +99,14 @@ def test_decompression_bomb(tmp_path, limit, monkeypatch):
     write_raw_png(
         folder / "0.png", width=30_000, height=30_000, bit_depth=1, color_type=0, rows=b"\0"
     )
-    with pytest.raises(
-        UnreadableClipError, match=r"0\.png .*178956970.*900000000.*Scale|900000000.*178956970"
-    ):
-        decode(folder)
+    animation = write_gif(tmp_path / "0.gif", 2, duration=100)
+    content = animation.read_bytes()
+    animation.write_bytes(content[:6] + 2 * (30_000).to_bytes(2, "little") + content[10:])
+    for path in (folder, animation):
+        with pytest.raises(
+            UnreadableClipError, match=r"0\..* .*178956970.*900000000.*Scale|900000000.*178956970"
+        ):
+            decode(path)
 
 
 def test_an_error_of_pillow_without_words_has_its_name(tmp_path, monkeypatch):
