@@ -115,6 +115,7 @@ def test_names_of_two_unicode_forms_are_in_the_order_of_their_numbers(tmp_path):
         ["2024-01-01-11-00 am.png", "2024-01-01-01-00 pm.png"],  # Which number is the hour?
         ["01-02-2024.png", "05-01-2024.png", "06-01-2024.png"],  # The first of February, or not?
         ["30-01-2024_1.png", "31-01-2024_1.png", "31-01-2024_2.png"],
+        ["13-31-2024.png", "14-31-2024.png"],  # No date in either order.
         ["cam1.png", "cam2.png", "campm.png"],
     ],
 )
