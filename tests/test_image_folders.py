@@ -137,8 +137,9 @@ def test_a_pipe_among_frames_is_refused_without_waiting_for_it(tmp_path):
 
 def test_time_span_of_a_folder_is_refused(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
-    with pytest.raises(UnreadableClipError, match=r"clip: .*no times\. Leave both empty"):
-        decode(folder, start_sec=0.0)
+    for span in ({"start_sec": 0.0}, {"end_sec": 1.0}):
+        with pytest.raises(UnreadableClipError, match=r"clip: .*no times\. Leave both empty"):
+            decode(folder, **span)
 
 
 def test_source_stat_changes_with_the_source(tmp_path):
