@@ -1,5 +1,7 @@
 """Tests the intervals: how often they hold what is true, and what they may not depend on."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -221,3 +223,14 @@ def test_order_of_clips_changes_nothing():
     order = np.random.RandomState(0).permutation(60)
     wanted = measure_difference(first, second)
     assert measure_difference(first[:, order], second[:, order]) == pytest.approx(wanted)
+
+
+def test_a_group_on_which_both_are_equally_good_speaks_for_neither_in_any_order():
+    # Of three seeds; as thirds, which are rounded, they add up to a little less than 0 in some.
+    groups, gains = np.repeat(np.arange(8), 3), np.array([1, 2, -3, *7 * [1, 2, 3]])
+    better, worse = (np.arange(3)[:, None] < sign * gains for sign in (1, -1))
+    wanted = measure_difference(better, worse, groups=groups)
+    for first in itertools.permutations(range(3)):
+        order = [*first, *range(3, 24)]
+        found = measure_difference(better[:, order], worse[:, order], groups=groups)
+        assert found == pytest.approx(wanted)

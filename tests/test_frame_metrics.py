@@ -126,6 +126,13 @@ def test_overlaps_are_told_apart():
     assert scores["segment_f1_50"] == 0
 
 
+def test_each_predicted_segment_looks_for_a_true_one_and_not_the_other_way_around():
+    scores = score(("aaaabaaaaa", "aaaaaaaaba"))
+    # The long a takes the first true one, by 4/8, and the last the second, by 1/5, although that
+    # overlaps more with the long one, by 3/10.
+    assert scores["segment_f1_10"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+
+
 def test_average_precision_ranks_the_labelled_frames_of_all_clips():
     probabilities = [
         np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]),
@@ -156,6 +163,7 @@ def test_class_without_frames_is_not_defined():
         "average_precision": None,
     }
     assert scores["mean_class_accuracy"] == pytest.approx(0.75)
+    assert scores["confusion_matrix"] == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
 
 
 def test_intervals_are_by_clip_and_not_by_frame():

@@ -54,15 +54,18 @@ def test_an_accuracy_that_is_rounded_still_counts_its_clips():
 
 
 def test_calibration_of_a_small_table():
-    # Two clips in (8/15, 9/15], of which one is right; one at exactly 1, right; one in (1/3, 2/5].
-    probabilities = np.array([[0.58, 0.42, 0], [0.4, 0.6, 0], [1, 0, 0], [0.3, 0.3, 0.4]])
-    error, reliability = measure_calibration(probabilities, np.array([0, 0, 0, 1]))
+    # Two clips in (8/15, 9/15], of which one is right; two at 1, one as it is rounded, right; one
+    # in (1/3, 2/5].
+    probabilities = np.array(
+        [[0.54, 0.46, 0], [0.4, 0.6, 0], [1, 0, 0], [1 + 1e-7, 0, 0], [0.3, 0.3, 0.4]]
+    )
+    error, reliability = measure_calibration(probabilities, np.array([0, 0, 0, 0, 1]))
     assert reliability == [
         {"confidence": pytest.approx(0.4), "accuracy": 0.0, "num_clips": 1},
-        {"confidence": pytest.approx(0.59), "accuracy": 0.5, "num_clips": 2},
-        {"confidence": 1.0, "accuracy": 1.0, "num_clips": 1},
+        {"confidence": pytest.approx(0.57), "accuracy": 0.5, "num_clips": 2},
+        {"confidence": pytest.approx(1.0), "accuracy": 1.0, "num_clips": 2},
     ]
-    assert error == pytest.approx((0.4 + 2 * 0.09 + 0) / 4)
+    assert error == pytest.approx((0.4 + 2 * 0.07 + 0) / 5)
 
 
 def make_outcomes(num_clips, *, chance, seed=0):

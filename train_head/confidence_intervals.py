@@ -126,14 +126,15 @@ def measure_difference(
     """
     difference = first.astype(np.float64) - second
     num_seeds, num_clips = difference.shape
-    # A row for each that is drawn: the sum of its clips' differences, and their number.
-    drawn = np.stack([difference.mean(axis=0), np.ones(num_clips)], axis=1)
+    # A row for each that is drawn: the sum of its clips' differences, and their number, over all
+    # seeds: whole numbers, of which a sum that is 0 is not a little less.
+    drawn = np.stack([difference.sum(axis=0), np.full(num_clips, num_seeds)], axis=1)
     grouped = sum_groups(drawn, groups)
     sums, sizes = (drawn if grouped is None else grouped).T
     mean, num_drawn = float(difference.mean()), len(sums)
     if num_drawn < 2:
         return {"mean": mean, "low": -1.0, "high": 1.0}
-    errors = (sums - mean * sizes) / num_clips
+    errors = (sums - mean * sizes) / difference.size
     variance, freedom = _find_variance(errors, sizes)
     reach = _find_reach([variance, _find_seed_variance(difference)], [freedom, num_seeds - 1])
     unseen = find_exact_interval(0, num_drawn)[1]

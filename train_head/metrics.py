@@ -98,8 +98,8 @@ def measure_calibration(
     """
     confidences = probabilities.max(axis=1).astype(np.float64)
     is_correct = probabilities.argmax(axis=1) == class_ids
-    # Bin m holds ((m - 1) / 15, m / 15], as in the paper.
-    bins = np.clip(np.ceil(confidences * _CALIBRATION_BINS), 1, _CALIBRATION_BINS).astype(int)
+    # Bin m holds ((m - 1) / 15, m / 15], as in the paper; by rounding, one may be above 1.
+    bins = np.minimum(np.ceil(confidences * _CALIBRATION_BINS), _CALIBRATION_BINS).astype(int)
     reliability = [
         {
             "confidence": float(confidences[bins == number].mean()),
