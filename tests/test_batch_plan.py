@@ -129,6 +129,8 @@ def test_batches_for_devices_are_filled_up(reader):
         ([20, 20, 20, 3000, 20, 20, 20], [3, 2, 2]),  # the long one with one beside it
         ([3000, 1, 1, 3000, 3000], [2, 3]),
         ([5, 10, 15, 20], [4]),
+        ([30, 10, 5], [3]),  # as much padding as frames
+        ([31, 10, 5], [2, 1]),
     ],
 )
 def test_a_batch_of_evaluation_is_never_more_padding_than_frames(lengths, sizes):

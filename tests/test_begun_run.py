@@ -79,13 +79,20 @@ def test_a_run_of_which_an_epoch_is_done_is_kept(trained, kept):
     assert read_state(run.path) == before
 
 
-def test_checkpoints_of_others_are_no_start_of_a_run(ramps, tmp_path):
-    weights = tmp_path / "run" / "checkpoints" / "weights.pt"
-    weights.parent.mkdir(parents=True)
-    weights.write_text("of another tool")
+@pytest.mark.parametrize(
+    "names",
+    [["checkpoints/weights.pt"], ["checkpoints/", "weights.pt"], ["classes.txt", "manifest.csv"]],
+)
+def test_files_of_others_are_no_start_of_a_run(ramps, tmp_path, names):
+    for name in names:
+        path = tmp_path / "run" / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():
+            path.write_text("of another tool")
+    before = read_state(tmp_path / "run")
     with refusal("run: holds files, but no run."):
         train(ramps, tmp_path / "run")
-    assert weights.exists()
+    assert read_state(tmp_path / "run") == before
 
 
 def test_fine_tuning_that_ends_in_the_first_epoch_of_the_head_leaves_nothing(block4_dir, tmp_path):

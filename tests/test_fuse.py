@@ -220,6 +220,16 @@ def test_what_does_not_fit_is_refused_by_name(fields, text):
         fuse_predictions({"rgb": RGB, "flow": replace(FLOW, **fields)}, [1, 1])
 
 
+def test_runs_of_which_one_has_fewer_clips_are_refused():
+    fields = {x: getattr(FLOW, x)[:2] for x in ("clip_ids", "labels", "probabilities")}
+    fewer = replace(FLOW, **fields)
+    (only,) = set(FLOW.clip_ids) - set(fewer.clip_ids)
+    for first, second, which in ((RGB, fewer, "first"), (fewer, RGB, "second")):
+        text = f"expected the same clips. Received: 1 only in the {which}, such as {[only]}. Fuse"
+        with refusal(f"rgb and flow: {text}"):
+            fuse_predictions({"rgb": first, "flow": second}, [1, 1])
+
+
 @pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")]], ids=str)
 def test_weights_that_are_not_one_positive_a_run_are_refused(weights):
     with pytest.raises(ValueError, match="Expected a positive weight for each of the 2 runs"):

@@ -254,6 +254,8 @@ def test_table_of_many_classes_names_what_is_confused_and_fits_a_terminal():
         "    1 of 5     class 7  taken for class 8",
     ]
     assert sum(line.startswith("class ") for line in lines) == 102
+    perfect = compute_metrics(np.eye(101)[class_ids], class_ids, names)
+    assert format_metrics(add_origin(perfect)).splitlines()[-1] == "No class is taken for another."
 
 
 def test_confusions_are_by_number_then_share_then_in_the_order_of_classes():

@@ -56,6 +56,14 @@ def test_other_settings_are_refused_by_name(run_dir, cache_dir):
     assert read_state(run_dir) == before
 
 
+def test_a_run_is_not_trained_already_on_a_cache_without_its_clips(trained):
+    cache, run = trained
+    cache.clip_path("rise/test_3").unlink()
+    text = f"{cache.cache_dir}: 1 of 88 clips are not in the cache"
+    with refusal(text, FileNotFoundError):
+        train(cache, run.path, **SCORED_SETTINGS)
+
+
 def test_a_run_whose_model_is_cut_off_is_not_trained_already(trained):
     cache, run = trained
     run.model_path.write_bytes(run.model_path.read_bytes()[:-100])
