@@ -88,6 +88,14 @@ def test_a_large_group_beside_small_ones_is_hardly_more_than_one(num_groups):
     assert low < 0.1 and high == 1
 
 
+def test_groups_that_are_good_or_bad_at_all_classes_alike_are_a_draw_each():
+    is_good, has_clips = np.arange(40) % 2, np.array([1.0, 0, 1, 1])  # no clip of the second class
+    right, total = np.outer(is_good, has_clips), np.outer(np.ones(40), has_clips)
+    reach = 2.0227 * is_good.std(ddof=1) / np.sqrt(40)  # Student's t of 39 degrees of freedom
+    found = find_grouped_mean_interval(right, total)
+    assert found == pytest.approx([0.5 - reach, 0.5 + reach], abs=1e-4)
+
+
 def test_one_group_says_nothing_of_others():
     assert find_ratio_interval(np.array([52.0]), np.array([100.0])) == [0, 1]
 
