@@ -27,6 +27,7 @@ def make_answers(num_seeds, num_clips, *, accuracy, seed):
         (99, 100, [0.9455, 0.9997]),
         (100, 100, [0.9638, 1]),
         (7, 20, [0.1539, 0.5922]),
+        (1, 20, [0.0013, 0.2487]),
     ],
 )
 def test_exact_intervals_are_those_of_clopper_and_pearson(num_right, num_drawn, wanted):
@@ -111,6 +112,7 @@ def test_groups_that_are_all_right_count_as_one_clip_each():
     size = np.array([5.0, 3.0, 9.0])
     assert find_ratio_interval(size, size) == find_exact_interval(3, 3)
     assert find_ratio_interval(0 * size, size) == find_exact_interval(0, 3)
+    assert find_ratio_interval(size[:2], size[:2]) == find_exact_interval(2, 2)
 
 
 def test_a_class_of_two_clips_leaves_its_mean_in_doubt():
