@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from train_head.confidence_intervals import (
     find_exact_interval,
@@ -99,6 +100,17 @@ def test_groups_that_are_good_or_bad_at_all_classes_alike_are_a_draw_each():
 
 def test_one_group_says_nothing_of_others():
     assert find_ratio_interval(np.array([52.0]), np.array([100.0])) == [0, 1]
+
+
+def test_unlike_groups_are_worth_what_leaving_each_out_tells():
+    right, size = np.array([3.0, 1, 4, 2, 5, 0]), np.array([4.0, 3, 4, 6, 5, 2])
+    share, without = right.sum() / 24, (right.sum() - right) / (24 - size)
+    variance = 5 / 6 * np.square(without - share).sum()
+    num_equal = 24**2 / np.square(size).sum()
+    of_clips, of_groups = stats.t.ppf(0.975, [23, num_equal - 1])
+    num_drawn = share * (1 - share) / variance * (of_clips / of_groups) ** 2
+    wanted = find_exact_interval(share * num_drawn, num_drawn)
+    assert find_ratio_interval(right, size) == pytest.approx(wanted)
 
 
 def test_groups_of_a_clip_each_are_clips():

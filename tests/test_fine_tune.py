@@ -188,7 +188,10 @@ def test_stopped_tuning_goes_on_as_if_nothing_had_happened(
     assert not run.checkpoints_path.exists()
 
 
-def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path):
+def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path, when_logged):
+    def stop():
+        raise KeyboardInterrupt
+
     cache = read_cache(block4_dir)
     lines = []
     for clip in read_manifest(cache.manifest_path):
@@ -206,6 +209,12 @@ def test_tuning_takes_a_label_for_every_frame(block4_dir, tmp_path):
     ]
     scores = evaluate_run(run, cache, split="test")
     assert scores["num_frames"] == sum(num_frames) - len(num_frames)
+    # One that was stopped before its head was there goes on by the labels that it has.
+    run.model_path.unlink()
+    shutil.rmtree(run.head_path)
+    when_logged("an epoch, at most", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(cache, run.path, **settings)
 
 
 def test_the_command_that_makes_it_again_fine_tunes(tuned_dir, block4_dir):

@@ -15,6 +15,7 @@ from train_head.report_data import summarize_training
         ("\n1,", "\n,", "rows with empty or missing columns"),
         ("epoch,", "round,", "rows with empty or missing columns"),
         (",1\n", ",1,a note\n", "rows with more cells than columns"),
+        ("\n", " ", "no rows"),
     ],
 )
 def test_a_history_that_was_changed_by_hand_is_named(tmp_path, old, new, received):
