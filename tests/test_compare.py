@@ -71,6 +71,8 @@ def test_program_goes_on_and_writes_table_json_and_picture(folder):
     with Image.open(output_dir / "compare.png") as picture:
         assert picture.width > 1000
         assert len(picture.convert("RGB").getcolors(2**24)) > 50, "something is drawn"
+    once_more.metrics_path("test").unlink()  # as of one that was stopped before it was scored
+    assert compare(folder)["models"] == content["models"]
 
 
 def test_means_deviations_and_differences(folder):
