@@ -98,6 +98,21 @@ def test_groups_that_are_good_or_bad_at_all_classes_alike_are_a_draw_each():
     assert found == pytest.approx([0.5 - reach, 0.5 + reach], abs=1e-4)
 
 
+def test_a_mean_over_classes_takes_none_for_more_than_another():
+    is_good, sizes = np.arange(12) % 2, np.stack([np.arange(12) % 3 + 1, np.arange(12) // 3 + 1])
+    total = sizes.T.astype(float)
+    right = total * is_good[:, None]
+    wanted = find_grouped_mean_interval(right, total)
+    assert 0.05 < wanted[0] < 0.3 and 0.7 < wanted[1] < 0.95
+    assert find_grouped_mean_interval(right * [1, 9], total * [1, 9]) == pytest.approx(wanted)
+
+
+def test_a_class_of_one_clip_leaves_its_mean_in_doubt_by_group_too():
+    total = np.array([[5.0, 1], [5, 0], [5, 0]])
+    low = 1 - np.hypot(1 - find_exact_interval(3, 3)[0], 1) / 2
+    assert find_grouped_mean_interval(total, total) == pytest.approx([low, 1])
+
+
 def test_one_group_says_nothing_of_others():
     assert find_ratio_interval(np.array([52.0]), np.array([100.0])) == [0, 1]
 
