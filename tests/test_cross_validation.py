@@ -191,10 +191,10 @@ def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
     refuse(cache, [good, falling], tmp_path, r"train clips of every class. Received none of 'r")
 
 
-def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when_logged):
-    paths = [write_splits(cache, tmp_path / f"{i}.csv", test=[i]) for i in (1, 2)]
+def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when_logged, caplog):
+    paths = [write_splits(cache, tmp_path / f"{i}.csv", test=[], val=[i]) for i in (1, 2)]
     # As somebody does who finds a mistake while the first run trains.
-    when_logged("1 (1 of 2)", lambda: write_splits(cache, paths[1], test=[1, 2]))
+    when_logged("1 (1 of 2)", lambda: write_splits(cache, paths[1], test=[], val=[1, 2]))
     with refusal(f"{paths[1]}: lists other clips, labels, groups or splits than when this"):
         cross_validate(
             make_config(epochs=1, rnn="none"),
@@ -203,8 +203,9 @@ def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when
             output_dir=tmp_path / "runs",
             checkpoint_sec=60,
         )
-    assert RunDir(tmp_path / "runs" / "1").metrics_path("test").exists()
+    assert RunDir(tmp_path / "runs" / "1").metrics_path("val").exists()
     assert not (tmp_path / "runs" / "2").exists()
+    assert "No test clips: the scores are of the val clips that chose the epochs" in caplog.text
 
 
 def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):
