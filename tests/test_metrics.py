@@ -162,6 +162,9 @@ def test_top5_counts_the_five_most_probable():
     scores = compute_metrics(probabilities, np.array([0, 4, 5]), list("abcdef"))
     assert scores["top1"] == pytest.approx(1 / 3)
     assert scores["top5"] == pytest.approx(2 / 3)
+    assert "top-5                 66.7%\n" in format_metrics(add_origin(scores))
+    scores = compute_metrics(probabilities[:, :5], np.array([0, 4, 1]), list("abcde"))
+    assert "top-5" not in format_metrics(add_origin(scores)), "of five classes it is always right"
 
 
 def test_ties_never_count_twice():

@@ -149,6 +149,11 @@ def test_dropout_is_of_training_alone_and_of_every_layer_at_its_rate():
     assert np.array_equal(encoder(maps), encoder(maps))
 
 
+def test_the_fc_layer_gives_no_negative_numbers():
+    vectors = make_head().get_layer("per_frame")(make_maps(1, 4)).numpy()
+    assert vectors.min() == 0 < vectors.max()
+
+
 def test_a_head_without_an_fc_layer_drops_features_too():
     head = make_head(fc_units=0, rnn="none", output="mean_pool", input_dropout=0.25)
     rates = [x.rate for x in head._flatten_layers() if isinstance(x, keras.layers.Dropout)]
