@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from commands import SMALL_HEAD, kill_at_first_manifest, run_program
 from refusals import refusal
-from small_data import make_config, train
+from small_data import copy_cache, make_config, train
 from small_splits import write_pairs, write_splits
 
-from lrcn.common.manifest import read_manifest
+from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.cross_validation import cross_validate, find_manifests
 from train_head.evaluation import evaluate_run
@@ -81,12 +81,13 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
 
 
 def test_folds_are_drawn_and_each_tested_by_a_head_of_the_others(cache, tmp_path):
-    output_dir = tmp_path / "runs"
-    done = run_program(
+    cache, output_dir = copy_cache(cache, tmp_path / "cache"), tmp_path / "runs"
+    command = (
         "train_head.cross_validate",
         *(f"--cache_dir={cache.cache_dir}", f"--output_dir={output_dir}", "--folds=2"),
         *(*SMALL_HEAD, "--epochs=1", "--rnn=none", "--output=mean"),
     )
+    done = run_program(*command)
     assert "last frame alone" not in done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in (*lines[:2], lines[-1])] == ["fold_1", "fold_2", "mean"]
@@ -98,6 +99,11 @@ def test_folds_are_drawn_and_each_tested_by_a_head_of_the_others(cache, tmp_path
     held_out = [{clip.group for clip in fold if clip.split == "test"} for fold in folds]
     assert not held_out[0] & held_out[1]
     assert held_out[0] | held_out[1] == {f"train_{i}" for i in range(16)}
+    # As an extraction leaves it that found the same clips in another place.
+    clips = [dataclasses.replace(x, path=f"b/{x.path}") for x in read_manifest(cache.manifest_path)]
+    write_manifest(cache.manifest_path, clips)
+    again = run_program(*command)
+    assert again.stdout == done.stdout and again.stderr.count("trained already") == 2
 
 
 def test_a_kill_leaves_folds_that_are_not_taken_for_all(cache, tmp_path):

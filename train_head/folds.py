@@ -16,6 +16,7 @@ from lrcn.common.manifest import read_manifest, write_manifests
 from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count, name_some
 from train_head.config import TrainConfig
+from train_head.run_clips import forget_paths
 from train_head.run_lock import lock_run
 
 
@@ -54,7 +55,7 @@ def write_folds(
         for path, fold in fold_of.items():
             if not path.exists():
                 missing[path] = fold
-            elif read_manifest(path) != fold:
+            elif forget_paths(read_manifest(path)) != forget_paths(fold):
                 raise ValueError(
                     f"{path}: made of other clips, labels or groups, or with other --folds or "
                     "--seed, than this command has. Name another --output_dir, or delete this one."

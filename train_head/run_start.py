@@ -1,7 +1,6 @@
 """The start of a run: what is checked and written before the first step, without TensorFlow."""
 
 import contextlib
-import dataclasses
 import shutil
 from collections.abc import Iterator
 
@@ -15,7 +14,7 @@ from train_head.begun_run import BegunRun
 from train_head.config import TrainConfig, read_config
 from train_head.frame_labels import FrameLabels, format_frame_labels, read_frame_labels
 from train_head.label_coverage import check_trainable
-from train_head.run_clips import check_cached, check_classes, read_run_clips
+from train_head.run_clips import check_cached, check_classes, forget_paths, read_run_clips
 from train_head.run_lock import lock_run
 from train_head.run_model import check_model_file
 from train_head.run_sources import has_other_sources
@@ -101,7 +100,7 @@ def _find_difference(
         return existing.describe_differences(config)
     if contract != cache.contract:
         return contract.describe_differences(cache.contract)
-    if _forget_paths(run.read_clips()) != _forget_paths(clips):
+    if forget_paths(run.read_clips()) != forget_paths(clips):
         return (
             "made with other clips, labels, groups or splits, or in another order, than "
             f"{data.manifest_path} lists now"
@@ -120,11 +119,6 @@ def _find_difference(
         if given != run.frame_labels_path.read_text(encoding="utf-8"):
             return f"made with other frame labels than {data.frame_labels_path} has now"
     return ""
-
-
-def _forget_paths(clips: list[Clip]) -> list[Clip]:
-    """Sources may have moved since; whether their content is the same, the cache knows."""
-    return [dataclasses.replace(clip, path="-") for clip in clips]
 
 
 def _check_new(
