@@ -9,8 +9,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from commands import SMALL_HEAD, run_program
 from refusals import no_more_open_files, refusal
 from small_data import change_manifest, write_cache
+from small_extraction import extract
 
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
@@ -62,6 +64,32 @@ def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(
     cache.clip_path(clips[1].clip_id).unlink()
     with refusal(f"{cache_copy}: 1 of {len(clips)} clips are not in the cache", FileNotFoundError):
         evaluate_run(run, cache, split="train")
+
+
+def test_a_clip_that_left_the_data_is_not_said_to_come_by_another_extraction(
+    run_dir, data, cache_copy, tmp_path
+):
+    run, cache = RunDir(shutil.copytree(run_dir, tmp_path / "run")), read_cache(cache_copy)
+    split_of = {clip.clip_id: clip.split for clip in run.read_clips()}
+    gone = next(x for x in split_of if split_of[x] == "test" and (data / x).is_dir())
+    shutil.rmtree(data / gone)
+    extract(data, cache_copy)
+    run_program("train_head.evaluate", f"--cache_dir={cache_copy}", f"--run_dir={run.path}")
+    cache.clip_path(gone).unlink()  # as verify allows
+    text = (
+        f"clips are not in the cache, such as {cache.clip_path(gone)}, which {cache.manifest_path} "
+        "does not list either, as where its source is gone or cannot be read. Give extract_features"
+    )
+    for program in ("evaluate", "report"):
+        flags = (f"--cache_dir={cache_copy}", f"--run_dir={run.path}")
+        done = run_program(f"train_head.{program}", *flags, check=False)
+        assert done.returncode == 1 and text in done.stderr
+        assert "or train a new run on those that are left." in done.stderr
+        assert "scored all the same" not in done.stderr
+    flags = (f"--cache_dir={cache_copy}", f"--run_dir={tmp_path}/new", *SMALL_HEAD)
+    named = f"--manifest={run.manifest_path}"
+    done = run_program("train_head", *flags, named, check=False)
+    assert text in done.stderr and "or take such clips out of the manifest that" in done.stderr
 
 
 def test_more_windows_than_the_longest_clip_has_frames_are_refused(run_dir, cache_dir):

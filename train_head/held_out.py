@@ -44,8 +44,11 @@ def read_known_scores(run: RunDir, cache: FeatureCache, *, split: str) -> dict |
     if not path.exists() or not run.predictions_path(split).exists():
         return None
     run.check_has()
-    scores, clips = read_scores(path), run.read_clips()
-    sources = cache.digest_sources(clip.clip_id for clip in clips if clip.split == split)
+    scores = read_scores(path)
+    clip_ids = [clip.clip_id for clip in run.read_clips() if clip.split == split]
+    if not all(cache.clip_path(clip_id).exists() for clip_id in clip_ids):
+        return None  # who scores anew says what to do
+    sources = cache.digest_sources(clip_ids)
     return scores if scores.get("provenance", {}).get("sources") == sources else None
 
 

@@ -131,14 +131,10 @@ def check_cached(
     """
     absent = [clip.clip_id for clip in clips if not cache.clip_path(clip.clip_id).exists()]
     if absent:
-        finish = "Finish"
-        if len(absent) == len(clips):
-            finish = "Where it is of other data, name the cache of these; else finish"
         raise FileNotFoundError(
             f"{cache.cache_dir}: {len(absent):,} of {len(clips):,} clips are not in the cache, "
-            f"such as {cache.clip_path(absent[0])}. {finish} extract_features (or import_features) "
-            f"first; it lists the clips that it cannot read in {cache.failures_path} and leaves "
-            "them out with --skip_unreadable."
+            "such as "
+            + _advise(absent, cache, listed_in=listed_in, lacks_all=len(absent) == len(clips))
         )
     if read_next:
         with Progress(len(clips), "clip", part="opening") as progress:
@@ -155,3 +151,25 @@ def check_cached(
             f"{cache.cache_dir}: {len(other):,} of {len(clips):,} clips hold another span than "
             f"{listed_in} lists, such as {cache.clip_path(other[0].clip_id)}. {remedy}."
         )
+
+
+def _advise(absent: list[str], cache: FeatureCache, *, listed_in: Path, lacks_all: bool) -> str:
+    """Names a clip that is not in the cache, and says what to do."""
+    exists = cache.manifest_path.exists()
+    listed = {x.clip_id for x in read_manifest(cache.manifest_path)} if exists else {*absent}
+    unlisted = [clip_id for clip_id in absent if clip_id not in listed]
+    if unlisted:  # another extraction would not make them
+        go_on = "train a new run on those that are left"
+        if listed_in == cache.manifest_path:
+            go_on = "take such clips out of the manifest that was named"
+        return (
+            f"{cache.clip_path(unlisted[0])}, which {cache.manifest_path} does not list either, as "
+            "where its source is gone or cannot be read. Give extract_features (or "
+            f"import_features) data that has it, name the cache that it is in, or {go_on}."
+        )
+    finish = "Where it is of other data, name the cache of these; else finish"
+    return (
+        f"{cache.clip_path(absent[0])}. {finish if lacks_all else 'Finish'} extract_features (or "
+        "import_features) first; it lists the clips that it cannot read in "
+        f"{cache.failures_path} and leaves them out with --skip_unreadable."
+    )

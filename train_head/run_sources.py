@@ -83,7 +83,8 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
         )
     listed_ids = {clip.clip_id for clip in listed}
     gone = [x.clip_id for x in clips if x.split == "test" and x.clip_id not in listed_ids]
-    if listed and gone:
+    # Without their features, who scores them refuses to.
+    if listed and gone and all(cache.clip_path(clip_id).exists() for clip_id in gone):
         logging.warning(
             "%s does not list %s of the run, such as %s, which are scored all the same. Train a "
             "new run to score those that are left, unless the --manifest of this one means them",
