@@ -71,9 +71,11 @@ class _Import:
         self, pending: list[Job], clips: list[Clip], existing: FeatureCache | None
     ) -> Contract:
         check_contract(existing, self.contract)
-        if existing is not None and existing.contract.weights != self.contract.weights:
+        if existing is not None:
             was, now = existing.contract.weights, self.sources.features
-            check_moved_data(existing, clips, self.sources, was=was, now=now)
+            # Of one place the changes are taken, by whatever name a link gives it.
+            if os.path.realpath(was) != os.path.realpath(now):
+                check_moved_data(existing, clips, self.sources, was=was, now=now)
         return self.contract
 
     def make_features(self, work: Worklist, cache: FeatureCache) -> ExtractionResult:

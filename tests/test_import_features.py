@@ -102,6 +102,9 @@ def test_a_changed_hdf5_file_is_imported_anew(run_import, tmp_path):
     run_import(path)
     os.utime(path, ns=(0, 0))
     assert "6 clips done, 0 skipped" in run_import(path)
+    os.utime(path, ns=(1, 1))
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert "6 clips done, 0 skipped" in run_import(tmp_path / "link" / path.name)
 
 
 def test_features_of_another_tool_with_the_same_name_are_refused(run_import, tmp_path):
