@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import run_program
 from small_data import train
-from small_extraction import SMALL_SETTINGS, extract
+from small_extraction import SMALL_SETTINGS, assert_same_features, extract
 
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
@@ -69,3 +69,15 @@ def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, mon
     weights = zip(load_model(run).weights, load_model(again).weights, strict=True)
     for a, b in weights:
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_the_commands_find_clips_where_they_are_now(run_dir, cache_copy, data, tmp_path):
+    clips = read_manifest(cache_copy / "manifest.csv")
+    moved = [dataclasses.replace(x, path=f"moved/{x.path}") for x in clips]
+    data.rename(tmp_path / "moved")
+    write_manifest(tmp_path / "clips.csv", moved)
+    extract(tmp_path / "clips.csv", cache_copy)
+    command, *_ = list_commands(RunDir(run_dir), read_cache(cache_copy))
+    _, _, module, *flags = shlex.split(command)
+    run_program(module, *flags, cwd=tmp_path)
+    assert_same_features(tmp_path / "new_cache", cache_copy)

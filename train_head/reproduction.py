@@ -3,10 +3,11 @@
 import shlex
 from pathlib import Path
 
+from lrcn.common.clip import Clip
 from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.failure_list import read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import find_class_names, read_class_names
+from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 
@@ -64,9 +65,10 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     run, cache_dir = RunDir(run.path.resolve()), str(cache.cache_dir.resolve())
     if not cache.contract.is_imported:
         cache_dir = "new_cache"
-        # The run's own copy: the cache may list other clips by now, and in other splits.
         commands.append(
-            make_extraction_command(cache, cache_dir=cache_dir, manifest_path=run.manifest_path)
+            make_extraction_command(
+                cache, cache_dir=cache_dir, manifest_path=_find_manifest(run, cache)
+            )
         )
         if not _has_sorted_classes(run):
             classes = [str(run.classes_path), f"{cache_dir}/classes.txt"]
@@ -78,6 +80,22 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     commands.append(_make_command(read_config(run).program, flags))
     commands.append(_make_command("train_head.report", again))
     return commands
+
+
+def _find_manifest(run: RunDir, cache: FeatureCache) -> Path | None:
+    """Finds the list to extract from: the run's own copy, as the cache may list other clips by now.
+
+    None stands for the cache's. It lists the same clips then, but knows where they have moved to.
+    """
+    has_list = cache.manifest_path.exists()
+    listed, clips = read_manifest(cache.manifest_path) if has_list else [], run.read_clips()
+    is_same = {*map(_describe, listed)} == {*map(_describe, clips)}
+    is_moved = {clip.path for clip in listed} != {clip.path for clip in clips}
+    return None if is_same and is_moved else run.manifest_path
+
+
+def _describe(clip: Clip) -> tuple[str, str, str]:
+    return clip.clip_id, clip.label, clip.span
 
 
 def _has_sorted_classes(run: RunDir) -> bool:
