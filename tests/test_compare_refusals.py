@@ -96,3 +96,16 @@ def test_flags_in_which_the_models_differ_are_refused(more):
         "error: --frame_order: the models of the comparison differ in it. Leave it out."
         in done.stderr
     )
+
+
+def test_clips_that_move_while_it_trains_are_the_same(folder, when_logged):
+    cache = read_cache(folder / "cache")
+
+    def move():
+        # As an extraction does that found the same clips in another place.
+        clips = read_manifest(cache.manifest_path)
+        moved = [dataclasses.replace(clip, path=f"b/{clip.path}") for clip in clips]
+        write_manifest(cache.manifest_path, moved)
+
+    when_logged("gru_reversed/seed_6: trained already", move)
+    assert compare(folder)["num_clips"] == 8

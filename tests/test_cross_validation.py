@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from commands import SMALL_HEAD, kill_at_first_manifest, run_program
+from commands import SMALL_HEAD, kill_at_first_manifest, run_program, start_program
 from refusals import refusal
 from small_data import copy_cache, make_config, train
 from small_splits import write_pairs, write_splits
@@ -212,6 +212,18 @@ def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when
     assert RunDir(tmp_path / "runs" / "1").metrics_path("val").exists()
     assert not (tmp_path / "runs" / "2").exists()
     assert "No test clips: the scores are of the val clips that chose the epochs" in caplog.text
+
+
+def test_clips_that_move_between_two_runs_are_the_same(cache, tmp_path):
+    cache = copy_cache(cache, tmp_path / "cache")
+    clips = [dataclasses.replace(x, path=f"b/{x.path}") for x in read_manifest(cache.manifest_path)]
+    flags = (f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path}/runs", "--folds=2")
+    program = start_program("train_head.cross_validate", *flags, *SMALL_HEAD, "--rnn=none")
+    with program as validation:
+        validation.wait_for_text("learning rate")
+        write_manifest(cache.manifest_path, clips)
+        assert validation.wait() == 0, validation.read_output()
+    assert read_manifest(RunDir(tmp_path / "runs" / "fold_2").manifest_path)[0].path[:2] == "b/"
 
 
 def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):

@@ -24,7 +24,7 @@ from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.held_out import find_held_out, read_known_scores, read_scored_predictions
 from train_head.provenance import describe_data
-from train_head.run_clips import check_unchanged, read_run_clips
+from train_head.run_clips import check_unchanged, forget_paths, read_run_clips
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -167,7 +167,8 @@ def _train_runs(
     for number, (key, run) in enumerate(runs.items(), start=1):
         start_sec = time.monotonic()
         logging.info("%s, seed %d (%d of %d)", *key, number, len(runs))
-        check_unchanged(clips, read_run_clips(data), where=data.manifest_path)
+        now = forget_paths(read_run_clips(data))
+        check_unchanged(forget_paths(clips), now, where=data.manifest_path)
         # A run that has ended is checked to be one of these settings and clips.
         train_run(configs[key], data, run=run, checkpoint_sec=checkpoint_sec)
         if key in left:

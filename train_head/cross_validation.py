@@ -16,7 +16,13 @@ from lrcn.common.run_dir import RunDir, write_json
 from train_head.config import TrainConfig
 from train_head.frame_labels import OVERLAPS, format_frame_labels
 from train_head.held_out import find_held_out, score_run
-from train_head.run_clips import check_cached, check_classes, check_unchanged, read_run_clips
+from train_head.run_clips import (
+    check_cached,
+    check_classes,
+    check_unchanged,
+    forget_paths,
+    read_run_clips,
+)
 from train_head.run_start import read_checked_labels
 from train_head.train import train_run
 from train_head.training_data import TrainingData
@@ -117,7 +123,9 @@ def cross_validate(
 
 
 def _read_fold(config: TrainConfig, fold: TrainingData, run: RunDir) -> tuple[list[Clip], str]:
-    """Reads a fold that can be trained: its clips and, of a run to come, its labels of frames."""
+    """Reads a fold that can be trained: its clips, wherever their sources are, and, of a run to
+    come, its labels of frames.
+    """
     cache, frame_labels = fold.cache, ""
     clips = read_run_clips(fold)
     check_cached(clips, cache, listed_in=cache.manifest_path)
@@ -126,7 +134,7 @@ def _read_fold(config: TrainConfig, fold: TrainingData, run: RunDir) -> tuple[li
     elif fold.frame_labels_path is not None or not run.config_path.exists():
         # A run that goes on has its own.
         frame_labels = format_frame_labels(read_checked_labels(config, fold, clips))
-    return clips, frame_labels
+    return forget_paths(clips), frame_labels
 
 
 def _check_held_out(clips_of: Mapping[Path, list[Clip]]) -> None:
