@@ -95,7 +95,7 @@ def find_alike_path(path: str) -> str | None:
         if folder is None:
             return None
     try:
-        listed = folder or os.curdir
+        listed = os.path.join(os.getcwd(), folder)  # a relative one is another one elsewhere
         names = _list_folded(listed, os.stat(listed).st_mtime_ns)
     except OSError:
         return None
