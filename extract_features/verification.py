@@ -93,7 +93,7 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
         if not path.is_dir():
             name = name_in_clips.with_suffix("").as_posix()
             name = name if name.isprintable() else ascii(name)
-            remedy = "Delete it at will."
+            remedy = "Delete it, unless a run that has this clip is still to be scored."
             if path in failed:
                 remedy = (
                     f"{cache.failures_path} says why it is left out. Keep it until its source can "

@@ -100,7 +100,10 @@ def test_every_damage_is_named_and_repaired(cache_dir, cache_copy, data):
         "right/clip_2": ("damaged", "right/clip_2.h5: "),
         "right/clip_3": ("damaged", "right/clip_3.h5: "),
         "right/clip_7": ("stale", f"{data}/right/clip_7.mp4: changed since its extraction"),
-        "stranger": ("extra", "stranger.h5: no clip of the manifest"),
+        "stranger": (
+            "extra",
+            "stranger.h5: no clip of the manifest. Delete it, unless a run that has this clip is ",
+        ),
     }
     found, log, status = verify(cache_copy)
     assert status == 1
