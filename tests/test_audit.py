@@ -9,7 +9,7 @@ from commands import run_program
 from small_data import write_cache
 
 from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
+from lrcn.common.manifest import read_manifest, write_manifest
 from lrcn.common.run_dir import read_json
 from train_head.audit_text import format_audit
 from train_head.near_duplicates import find_closest, find_near_duplicates
@@ -49,6 +49,18 @@ def test_a_file_in_place_of_the_folder_is_told_before_clips_are_compared(tmp_pat
     done = run_program("train_head.audit", *flags, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: [Errno 17] File exists: '{tmp_path}/mine'. Expected a f")
+
+
+def test_clips_that_the_cache_lacks_are_told_before_others_are_read(tmp_path):
+    cache = write_cache(tmp_path / "cache", make_features())
+    clips = read_manifest(cache.manifest_path)
+    write_manifest(tmp_path / "more.csv", [*clips, Clip("gone", "gone", "walk", "test")])
+    flags = (f"--cache_dir={cache.cache_dir}", f"--output_dir={tmp_path}/audit")
+    done = run_program("train_head.audit", *flags, f"--manifest={tmp_path}/more.csv", check=False)
+    assert done.returncode == 1 and done.stderr.startswith(
+        f"error: {cache.cache_dir}: 1 of 22 clips are not in the cache, such as "
+        f"{cache.clip_path('gone')}, which {cache.manifest_path} does not list either"
+    )
 
 
 def list_pairs(audit):

@@ -23,7 +23,7 @@ from lrcn.common.progress import Progress
 from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.wording import name_count
 from train_head.provenance import describe_data
-from train_head.run_clips import read_run_clips
+from train_head.run_clips import check_cached, read_run_clips
 from train_head.training_data import TrainingData
 
 # On VGG16's fc1 of UCF101, a fifth of the pairs of neighbouring takes reach it, 8 in 10,000 pairs
@@ -80,6 +80,7 @@ def find_near_duplicates(
             f"looked for across them. Received: {clips[0].split!r} for all {len(clips)}. Give some "
             "another split, in a --manifest or at extraction."
         )
+    check_cached(clips, cache, listed_in=cache.manifest_path)
     start_sec = time.monotonic()
     vectors, mean = _read_vectors(cache, clips)
     read_sec = time.monotonic()
