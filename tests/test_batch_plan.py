@@ -66,6 +66,18 @@ def test_clips_of_like_lengths_share_batches_with_others_in_each_epoch():
     assert np.mean([max(batch) - min(batch) for batch in first]) < 8
 
 
+def test_clips_of_one_length_stay_in_the_order_that_was_drawn():
+    # A sort that is not stable, of which NumPy has several, makes other batches on another CPU.
+    num_frames = np.arange(64) % 3
+    fixed, ragged = (
+        plan_epoch(num_frames, [], make_config(sequence=sequence, batch_size=16), epoch=0)
+        for sequence in ("fixed", "ragged")
+    )
+    in_order = sorted(np.concatenate(fixed).tolist(), key=lambda clip: num_frames[clip])
+    expected = [in_order[i : i + 16] for i in range(0, 64, 16)]
+    assert sorted(batch.tolist() for batch in ragged) == sorted(expected)
+
+
 def test_both_ways_of_balance_are_refused():
     with pytest.raises(ValueError, match=r"--class_weights=balanced and --balanced_sampling\. L"):
         make_config(class_weights="balanced", balanced_sampling=True)
