@@ -33,12 +33,13 @@ def test_without_held_out_clips_there_is_nothing_to_compare_on(tmp_path):
     assert not (tmp_path / "compare").exists()
 
 
-def test_memory_that_is_too_small_for_a_model_is_told_before_others_are_trained(tmp_path):
-    features = make_ramps(2, split="train") | make_ramps(2, split="test")
+def test_memory_that_is_too_small_for_a_model_is_told_before_others_are_trained(tmp_path, caplog):
+    features = make_ramps(2, split="train") | make_ramps(2, split="val")
     write_cache(tmp_path / "cache", features)
     with refusal(" weights of the RNN, with their gradients", MemoryError):
         compare(tmp_path, rnn_units=100_000)
     assert not (tmp_path / "compare").exists()
+    assert "No test clips: the scores are of the val clips that chose the epochs." in caplog.text
 
 
 def test_clips_in_another_order_are_not_taken_for_those_of_other_runs(folder):
