@@ -8,7 +8,9 @@ from small_data import copy_cache, write_cache
 from small_labels import CLIPS, FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
 from lrcn.common.clip import Clip, SourceStat
-from train_head.frame_labels import find_runs, format_frame_labels
+from lrcn.common.manifest import write_manifest
+from lrcn.common.run_dir import RunDir
+from train_head.frame_labels import find_runs, format_frame_labels, read_run_labels
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,17 @@ def test_what_a_run_keeps_is_read_as_it_was(strided, tmp_path):
     assert format_frame_labels(again) == kept.read_text()
 
 
+def test_labels_of_some_clips_of_a_run_have_the_numbers_of_its_classes(timed, tmp_path):
+    run = RunDir(tmp_path)
+    write_manifest(run.manifest_path, CLIPS)
+    run.classes_path.write_text("run\nsit\n")
+    path = write_csv(tmp_path, "walk/a,0,9,run", "b,0,9,sit", columns=FRAME_COLUMNS)
+    path.rename(run.frame_labels_path)
+    labels = read_run_labels(run, timed, CLIPS[1:])
+    assert labels.class_names == ["run", "sit"]
+    assert labels.class_ids["b"].tolist() == [1, 1, 1, 1]
+
+
 def test_runs_of_equal_elements():
     assert find_runs(np.array([3, 3, -1, 3, 0])) == [(0, 2), (2, 3), (3, 4), (4, 5)]
     assert find_runs(np.array([1])) == [(0, 1)]
@@ -205,6 +218,17 @@ def test_labels_of_more_frames_than_the_clip_has_are_told_of(
     assert bool(caplog.text) == (found is not None)
     if found is not None:
         assert re.search(found, caplog.text)
+
+
+def test_the_only_frame_of_a_clip_may_have_a_label(tmp_path, caplog):
+    cache = write_cache(tmp_path / "cache", {CLIPS[1]: np.ones((1, 2))}, fps=10)
+    with caplog.at_level("WARNING", logger="absl"):
+        for path in (
+            write_files(tmp_path / "x", {"b": "sit\n"}),
+            write_csv(tmp_path, "b,0,1,sit", columns=FRAME_COLUMNS),
+        ):
+            assert show(read(path, cache, clip_ids=["b"]), "b") == "s"
+    assert not caplog.text
 
 
 def test_frames_behind_the_last_that_is_selected_may_have_labels(strided, tmp_path, caplog):
