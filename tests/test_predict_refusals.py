@@ -1,12 +1,14 @@
-"""What predict refuses: outputs, runs and weights. And weights that moved."""
+"""What predict refuses: outputs, runs, weights and features. And weights that moved."""
 
+import dataclasses
 import shutil
 
 import pytest
 from commands import run_program
 from refusals import refusal
-from small_vgg16 import write_other_weights
+from small_vgg16 import build_keras_vgg16, write_other_weights
 
+from lrcn.common.backbone_weights import fingerprint_weights
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.evaluation import evaluate_run
@@ -81,3 +83,18 @@ def test_weights_that_are_gone_are_asked_for(run_dir, tmp_path):
 def test_moved_weights_are_named(run_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"moved\.h5: expected a VGG16 weights file\. Rece"):
         Predictor(RunDir(run_dir), weights=str(tmp_path / "moved.h5"))
+
+
+def test_features_that_overflow_have_no_class(run_dir, clips_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    vgg16, path = build_keras_vgg16(), tmp_path / "vgg16.weights.h5"
+    kernel = vgg16.get_layer("block5_conv3").kernel
+    kernel.assign(kernel * 1e6)
+    vgg16.save_weights(path)
+    contract = dataclasses.replace(
+        run.read_contract(), weights=str(path), weights_sha256=fingerprint_weights(vgg16)
+    )
+    write_json(run.contract_path, contract)
+    (prediction,) = Predictor(run).predict_clips([clips_dir / "left" / "clip_0"])
+    assert prediction.probabilities is None
+    assert "clip_0: a feature is not finite in float16 (largest number: " in prediction.failure
