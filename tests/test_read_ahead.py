@@ -8,6 +8,7 @@ import threading
 import pytest
 from commands import ROOT
 
+from lrcn.common import interrupt
 from lrcn.common.workers import StoppedError
 from train_head.read_ahead import read_ahead
 
@@ -103,6 +104,33 @@ def test_what_is_not_taken_keeps_nobody_waiting(num_taken):
         for items in read_ahead("abcdefgh", read, num_sources=2, num_items=1)
     ]
     assert found == [num_taken * [source] for source in "abcdefgh"]
+
+
+def test_what_is_left_of_a_source_is_read_no_more():
+    num_threads = threading.active_count()
+
+    def read(source, on_decoded):
+        yield from itertools.repeat(source)
+
+    for _ in read_ahead("abcdefgh", read, num_sources=2, num_items=1):
+        assert threading.active_count() <= num_threads + 2
+
+
+def test_a_stop_is_no_error_of_the_thread_that_reads(monkeypatch):
+    errors = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    is_read = threading.Event()
+
+    def read(source, on_decoded):
+        yield source
+        is_read.wait(WAIT_SEC)
+
+    iterators = read_ahead("a", read, num_sources=1, num_items=1)
+    next(iterators)
+    monkeypatch.setattr(interrupt, "_is_asked", True)  # by Ctrl-C, while the source is read
+    is_read.set()
+    iterators.close()
+    assert not errors
 
 
 def test_leaving_early_ends_what_is_read():
