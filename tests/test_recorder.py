@@ -8,6 +8,7 @@ from small_heads import make_head
 from lrcn.common import interrupt
 from lrcn.common.run_dir import RunDir
 from train_head.fitting import save_model
+from train_head.history import write_history
 from train_head.recorder import RunRecorder
 
 
@@ -86,6 +87,8 @@ def test_a_run_that_was_removed_and_begun_anew_is_left_to_the_new_training(tmp_p
     for epoch in range(2):
         recorder.on_epoch_begin(epoch)
         recorder.on_epoch_end(epoch, {"loss": 0.5})
+    # The earlier ones, each as large as the model and its optimizer, are gone.
+    assert sorted(x.name for x in run.checkpoints_path.iterdir()) == ["best_2.npz", "last_2.npz"]
     run.path.rename(tmp_path / "removed")
     run.checkpoints_path.mkdir(parents=True)
     recorder.on_epoch_begin(2)
@@ -104,3 +107,24 @@ def test_a_run_whose_checkpoints_somebody_removed_ends_all_the_same(tmp_path):
     recorder.run.checkpoints_path.rmdir()
     save_model(make_head(), recorder)
     assert [*tmp_path.iterdir()] == [recorder.run.model_path]
+
+
+def test_a_history_that_is_not_of_the_checkpoints_epochs_is_refused(tmp_path):
+    recorder = RunRecorder(RunDir(tmp_path), make_config(patience=9, seed=0), checkpoint_sec=60)
+    recorder.run.checkpoints_path.mkdir()
+    (recorder.run.checkpoints_path / "last_2.npz").touch()
+    row = {"epoch": 1, "loss": 0.5, "top1": 0.5, "learning_rate": 0.1, "phase": 1}
+    write_history(recorder.run.history_path, [row])  # an earlier copy, say
+    with refusal("Received: another or half a file (1 rows for 2 epochs). Delete"):
+        recorder.restore(make_head())
+
+
+def test_layers_do_not_leave_out_the_same(tmp_path):
+    recorder = RunRecorder(RunDir(tmp_path), make_config(patience=9, seed=0), checkpoint_sec=60)
+    model = make_head(rnn_layers=2, dropout=0.5)
+    model.compile("sgd")
+    recorder.set_model(model)
+    recorder.on_epoch_begin(0)
+    generators = [getattr(x, "seed_generator", None) for x in model._flatten_layers()]
+    seeds = [tuple(x.state.numpy().tolist()) for x in generators if x is not None]
+    assert len(set(seeds)) == len(seeds) > 2
