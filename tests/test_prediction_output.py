@@ -10,7 +10,7 @@ from refusals import refusal
 
 from lrcn.common.clip_features import ClipClock, ClipFeatures
 from train_head.prediction import Prediction
-from train_head.prediction_output import open_prediction_csv
+from train_head.prediction_output import format_prediction, open_prediction_csv
 
 CLASS_NAMES = ["left", "right"]
 
@@ -45,6 +45,13 @@ def test_a_prediction_that_a_shell_shows_is_its_answer():
     assert repr(shown).replace(type(Path()).__name__, "Path") == (
         "Prediction(source=Path('new.mp4'), probabilities=array([0.25, 0.75]), failure='')"
     )
+
+
+def test_classes_that_are_as_probable_are_told_in_their_order():
+    names = [f"class_{k}" for k in range(64)]
+    prediction = Prediction(Path("clip"), np.tile([0, 1 / 32], 32))
+    (line,) = format_prediction(prediction, names, top=3)
+    assert line == "class_1 0.031   class_3 0.031   class_5 0.031"
 
 
 @pytest.mark.parametrize("num_frames", [0, 7])

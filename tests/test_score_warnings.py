@@ -35,6 +35,8 @@ def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):
     cache = play_backwards(cache, "val", SourceStat(1, 0))
     cache.clip_path("rise/train_0").unlink()
     warn_of_other_data(run, clips, cache)
+    cache.manifest_path.unlink()  # as of features that were copied alone
+    warn_of_other_data(run, clips, cache)
     assert not caplog.messages
 
 
@@ -103,9 +105,10 @@ def test_labels_of_frames_of_other_test_clips_are_told(walks, tmp_path, caplog):
     cache = copy_cache(walks[0], tmp_path / "cache")
     settings = {"labels": "frame", "frame_labels_path": walks[1], "epochs": 1}
     run = train(cache, tmp_path / "run", **settings)
-    score_run(run, cache)
     caplog.clear()
     caplog.set_level("WARNING")
+    score_run(run, cache)
+    assert not caplog.messages
     cache = play_backwards(cache, "test", SourceStat(1, 0))
     score_run(run, cache)
     (text,) = caplog.messages
@@ -113,6 +116,7 @@ def test_labels_of_frames_of_other_test_clips_are_told(walks, tmp_path, caplog):
     assert f"{run.path} has labels of. Scores are by these labels of frames." in text
     digests = run.sources_path.read_text().splitlines()
     run.sources_path.write_text(digests[0] + "\n")  # as of an older run
+    change_manifest(cache, lambda clip: dataclasses.replace(clip, label="other"))  # of no frame
     caplog.clear()
     evaluate_run(run, cache, split="test")
     assert not caplog.messages
