@@ -1,4 +1,4 @@
-"""The CSV file of new clips: whole rows and whole clips, also where the disk is full."""
+"""What is printed of new clips, and their CSV file: whole rows and clips, also on a full disk."""
 
 import csv
 import re
@@ -52,6 +52,23 @@ def test_classes_that_are_as_probable_are_told_in_their_order():
     prediction = Prediction(Path("clip"), np.tile([0, 1 / 32], 32))
     (line,) = format_prediction(prediction, names, top=3)
     assert line == "class_1 0.031   class_3 0.031   class_5 0.031"
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        # The last frame lasts as long as the others on average, 0.2 s.
+        ([0, 0.1, 0.3, 0.6], ["0.00 s to 0.30 s   up   0.800", "0.30 s to 0.80 s   down 0.700"]),
+        ([np.nan] * 4, ["frame 0 to frame 4   up   0.800", "frame 4 to frame 7   down 0.700"]),
+        ([0.2], ["0.20 s to 0.20 s   up   0.900"]),
+        ([np.nan], ["frame 0 to frame 1   up   0.900"]),
+    ],
+)
+def test_segments_reach_to_the_frame_with_which_the_next_begins(times, expected):
+    probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6]])[: len(times)]
+    clock = ClipClock(np.arange(len(times), dtype=np.int32) * 2, np.array(times))
+    prediction = Prediction(Path("clip"), probabilities, clock)
+    assert format_prediction(prediction, ["up", "down"], top=5) == expected
 
 
 @pytest.mark.parametrize("num_frames", [0, 7])
