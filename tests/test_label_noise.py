@@ -1,6 +1,7 @@
 """Doubted labels: planted mistakes rank first, every clip is judged by a head that never saw it."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,13 +9,16 @@ from commands import SMALL_HEAD, read_rows, read_state, run_program
 from PIL import Image
 from refusals import refusal
 from small_data import change_manifest, make_config, write_cache
+from small_extraction import SMALL_SETTINGS, extract
 
 from lrcn.common.clip import Clip
+from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
-from train_head.label_doubt import DoubtedLabel, rank_labels, write_doubts
-from train_head.label_doubt_sheet import draw_doubts
+from train_head.clip_pictures import read_pictures
+from train_head.label_doubt import DoubtedLabel, format_doubts, rank_labels, write_doubts
+from train_head.label_doubt_sheet import _read_strip, draw_doubts
 from train_head.training_data import TrainingData
 
 WRONG = {"left_2", "right_7", "left_11"}  # one in each split
@@ -51,6 +55,9 @@ def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
         assert doubt.margin == pytest.approx(2 * doubt.label_probability - 1, abs=1e-5)
         assert (doubt.predicted == doubt.label) == (doubt.margin > 0)
         assert doubt.predicted_probability >= 0.5
+    table, told = format_doubts(doubts, num_shown=3).split("\n\n")
+    assert {line.split()[2] for line in table.splitlines()[1:]} == WRONG
+    assert told.startswith(f"3 of {len(doubts)} clips are predicted to be of another class;")
     # What has ended is not done again, and other settings or folds are not mixed in.
     before = read_state(tmp_path / "noise" / "fold_1")
     assert rank_labels(config, data, **how) == doubts
@@ -130,7 +137,21 @@ def test_a_clip_that_has_changed_since_shows_no_frames(data, cache_dir, tmp_path
 def test_a_clip_that_left_the_list_in_training_shows_no_frames(cache_copy, tmp_path, caplog):
     cache = read_cache(cache_copy)
     change_manifest(cache, lambda clip: None if clip.clip_id == "left/clip_0" else clip)
-    doubts = [DoubtedLabel(f"left/clip_{i}", "left", "right", 0.4, 0.6, -0.2) for i in range(2)]
+    doubts = [DoubtedLabel(f"left/clip_{i}", "left", r"$\x$", 0.4, 0.6, -0.2) for i in range(2)]
     assert draw_doubts(tmp_path / "sheet.png", doubts, cache=cache)
     (told,) = caplog.messages
     assert told.endswith("The first: left/clip_0: The cache does not list it any more.")
+
+
+def test_the_frames_shown_are_those_that_the_cache_has(clips_dir, tmp_path):
+    for name in ("left", "right"):
+        shutil.copytree(clips_dir / name / "clip_0", tmp_path / "data" / "train" / name / "clip_0")
+    settings = dataclasses.replace(SMALL_SETTINGS, selection=FrameSelection(frame_stride=2))
+    extract(tmp_path / "data", tmp_path / "cache", settings)
+    cache = read_cache(tmp_path / "cache")
+    clip, _ = read_manifest(cache.manifest_path)
+    pictures, _ = read_pictures(cache, clip, [0, 2, 4], size_px=112)
+    strip, _ = _read_strip(cache, clip)
+    expected = [np.pad(x, ((0, 0), (0, 2), (0, 0)), constant_values=255) for x in pictures]
+    expected.append(np.full((112, 5 * 114, 3), 255))
+    np.testing.assert_array_equal(strip, np.concatenate(expected, axis=1))
