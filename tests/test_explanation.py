@@ -126,6 +126,17 @@ def test_attention_is_where_the_head_looks():
     assert Explainer(vectors).find_attention(make_frames_of_one_length(2)) is None
 
 
+def test_what_is_told_of_some_frames_is_theirs():
+    head = build_random_head((2, 3, 4), rnn="gru", frame_pooling="attention")
+    maps = np.random.RandomState(0).normal(size=(5, 2, 3, 4)).astype(np.float16)
+    clip = ClipFeatures(maps, np.arange(5, dtype=np.int32) * 2, np.arange(5) / 5)
+    explainer, chosen = Explainer(head), np.array([1, 4])
+    of_all, of_some = explainer.explain([clip]), explainer.explain([clip], after=chosen)
+    for name in ("frame_index", "timestamp_sec", "probabilities", "influence", "attention"):
+        expected = getattr(of_all, name)[chosen]
+        np.testing.assert_allclose(getattr(of_some, name), expected, atol=1e-6, err_msg=name)
+
+
 def test_attention_is_that_of_the_clips_scale_and_above_the_top():
     maps = keras.Input((4, 4, 3))
     top = keras.Model(maps, keras.layers.Conv2D(5, 2, strides=2)(maps))
