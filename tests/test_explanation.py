@@ -124,6 +124,8 @@ def test_attention_is_where_the_head_looks():
     )
     vectors = build_random_head(rnn="none", frame_pooling="attention")
     assert Explainer(vectors).find_attention(make_frames_of_one_length(2)) is None
+    rows = build_random_head((3, 4), rnn="none", frame_pooling="attention")
+    assert Explainer(rows).find_attention(maps[:, 0]) is None, "positions of no picture"
 
 
 def test_what_is_told_of_some_frames_is_theirs():
@@ -137,10 +139,13 @@ def test_what_is_told_of_some_frames_is_theirs():
         np.testing.assert_allclose(getattr(of_some, name), expected, atol=1e-6, err_msg=name)
 
 
-def test_attention_is_that_of_the_clips_scale_and_above_the_top():
+@pytest.mark.parametrize("sequence", ["fixed", "ragged"])
+def test_attention_is_that_of_the_clips_scale_and_above_the_top(sequence):
     maps = keras.Input((4, 4, 3))
     top = keras.Model(maps, keras.layers.Conv2D(5, 2, strides=2)(maps))
-    head = build_random_head((2, 2, 5), rnn="none", frame_pooling="attention", top=top)
+    head = build_random_head(
+        (2, 2, 5), rnn="none", frame_pooling="attention", sequence=sequence, top=top
+    )
     clip = np.random.RandomState(0).normal(size=(3, 4, 4, 3)).astype(np.float16)
     attention = Explainer(head).find_attention(clip)
     assert attention.shape == (3, 2, 2)
