@@ -128,8 +128,9 @@ def test_attention_is_where_the_head_looks():
     assert Explainer(rows).find_attention(maps[:, 0]) is None, "positions of no picture"
 
 
-def test_what_is_told_of_some_frames_is_theirs():
-    head = build_random_head((2, 3, 4), rnn="gru", frame_pooling="attention")
+@pytest.mark.parametrize("output", ["last", "mean"])
+def test_what_is_told_of_some_frames_is_theirs(output):
+    head = build_random_head((2, 3, 4), rnn="gru", frame_pooling="attention", output=output)
     maps = np.random.RandomState(0).normal(size=(5, 2, 3, 4)).astype(np.float16)
     clip = ClipFeatures(maps, np.arange(5, dtype=np.int32) * 2, np.arange(5) / 5)
     explainer, chosen = Explainer(head), np.array([1, 4])
