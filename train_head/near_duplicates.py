@@ -69,7 +69,7 @@ def find_near_duplicates(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.
-        ValueError: If all clips are in one split, or a clip's file is damaged.
+        ValueError: If all clips are in one split, or a clip's file is damaged or of another span.
     """
     data = TrainingData(cache, manifest_path)
     clips = read_run_clips(data)
