@@ -12,10 +12,14 @@ from lrcn.common.frozen_convolutions import (
     make_winograd_convolution,
     use_frozen_convolutions,
 )
+from lrcn.common.winograd import F2, F4
 
 NUM_CONVOLUTIONS = 13
 # Of block 3 at 80 px; those that are left are computed by TensorFlow.
-NUM_BY_WINOGRAD = 3 if has_avx2() else 0
+NUM_BY_WINOGRAD = {
+    "float32": 3 if has_avx2() else 0,
+    "bfloat16": 3 if has_avx2() and not has_amx() else 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def test_vgg16_computes_the_same_with_far_fewer_multiplications(bottom, frames):
     with use_frozen_convolutions(bottom, many_batches=True):
         fast = trace(bottom)
     assert count(plain, "Conv2D") == NUM_CONVOLUTIONS
-    assert count(fast, "Conv2D") == NUM_CONVOLUTIONS - NUM_BY_WINOGRAD
+    assert count(fast, "Conv2D") == NUM_CONVOLUTIONS - NUM_BY_WINOGRAD["float32"]
     features = plain(frames).numpy()
     assert features.max() > 1  # the comparison below would hold for zeros
     np.testing.assert_allclose(fast(frames), features, rtol=1e-3, atol=1e-4 * features.max())
@@ -42,29 +46,41 @@ def test_vgg16_computes_the_same_with_far_fewer_multiplications(bottom, frames):
     np.testing.assert_array_equal(trace(bottom)(frames), features)
 
 
+def test_in_bfloat16_features_lose_little_more_than_by_bfloat16_itself(bottom, frames):
+    exact = trace(bottom)(frames).numpy()
+    half = build_bottom(image_size=80, compute_dtype="bfloat16")
+    plain = trace(half)(frames).numpy()
+    with use_frozen_convolutions(half, many_batches=False):
+        fast = trace(half)(frames).numpy()
+    lost = np.linalg.norm(plain - exact)
+    assert 0 < lost < 0.02 * np.linalg.norm(exact)
+    assert np.linalg.norm(fast - exact) < 1.5 * lost
+
+
 @pytest.mark.parametrize(
-    ("image_size", "compute_dtype", "num_by_winograd"),
+    ("image_size", "compute_dtype", "is_block_3"),
     [
-        (112, "float32", 3),  # 28 x 28 pixels in block 3, and 14 x 14, 4 x 4 tiles, in block 4
-        (32, "float32", 0),
-        (112, "bfloat16", 0),  # in which the sums of a tile lose what is small
+        (112, "float32", True),  # of 28 x 28 pixels; those of block 4 are 14 x 14
+        (112, "bfloat16", True),
+        (32, "float32", False),
+        (32, "bfloat16", False),
+        (112, "float16", False),
     ],
 )
-def test_what_would_not_gain_stays_as_it_is(image_size, compute_dtype, num_by_winograd):
+def test_what_would_not_gain_stays_as_it_is(image_size, compute_dtype, is_block_3):
     bottom = build_bottom(image_size=image_size, compute_dtype=compute_dtype)
     with use_frozen_convolutions(bottom, many_batches=False):
-        expected = NUM_CONVOLUTIONS - (num_by_winograd if has_avx2() else 0)
-        assert count(trace(bottom), "Conv2D") == expected
+        num_by_winograd = NUM_BY_WINOGRAD[compute_dtype] if is_block_3 else 0
+        assert count(trace(bottom), "Conv2D") == NUM_CONVOLUTIONS - num_by_winograd
 
 
 @pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
 def test_a_forward_pass_takes_what_is_faster_here(compute_dtype, frames):
     bottom = build_bottom(image_size=80, compute_dtype=compute_dtype)
-    by_winograd = NUM_BY_WINOGRAD if compute_dtype == "float32" else 0
     features = []
     for many_batches in (False, True):
         forward = backbone.make_forward(bottom, batch_size=3, many_batches=many_batches)
-        assert count(forward, "Conv2D") == NUM_CONVOLUTIONS - by_winograd
+        assert count(forward, "Conv2D") == NUM_CONVOLUTIONS - NUM_BY_WINOGRAD[compute_dtype]
         are_constants = has_amx() and compute_dtype == "bfloat16" and many_batches
         assert len(find_constant_kernels(forward)) == (NUM_CONVOLUTIONS if are_constants else 0)
         features.append(forward(frames).numpy())
@@ -99,7 +115,8 @@ def test_kernels_that_change_after_the_block_are_those_of_the_model(frames):
 
 
 def test_the_number_of_images_may_be_unknown():
-    convolve = make_winograd_convolution(np.ones((3, 3, 2, 1), np.float32))
+    kernel = np.ones((3, 3, 2, 1), np.float32)
+    convolve = make_winograd_convolution(kernel, method=F4, dtype="float32")
     signature = tf.TensorSpec((None, 4, 4, 2), tf.float32)
     convolve = tf.function(convolve, input_signature=[signature], autograph=False)
     for num_images in (1, 3):
@@ -109,13 +126,16 @@ def test_the_number_of_images_may_be_unknown():
         np.testing.assert_allclose(outputs[:, 3, 3, 0], [8] * num_images, rtol=1e-5)
 
 
-def test_an_image_has_the_same_values_in_any_batch_and_place():
+@pytest.mark.parametrize(("method", "dtype"), [(F4, "float32"), (F2, "bfloat16")])
+def test_an_image_has_the_same_values_in_any_batch_and_place(method, dtype):
     # To the last bit, or a cache would depend on where its extraction was stopped.
     random = np.random.RandomState(0)
-    images = random.standard_normal((20, 14, 14, 64)).astype(np.float32)
+    images = tf.cast(random.standard_normal((20, 14, 14, 64)), dtype).numpy()
     kernel = random.standard_normal((3, 3, 64, 128)).astype(np.float32)
-    convolve = tf.function(make_winograd_convolution(kernel), autograph=False)
+    convolve = make_winograd_convolution(kernel, method=method, dtype=dtype)
+    convolve = tf.function(convolve, autograph=False)
     outputs = convolve(images).numpy()
+    assert outputs.dtype == dtype
     for start, num_images in ((1, 19), (7, 10), (3, 4), (19, 1)):
         some = slice(start, start + num_images)
         np.testing.assert_array_equal(convolve(images[some]), outputs[some])

@@ -23,6 +23,14 @@ def test_a_convolution_is_that_of_tensorflow(method, shape):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_convolution_in_bfloat16_is_off_by_its_rounding():
+    images, kernel = draw(8, 14, 14, 64, dtype="bfloat16"), draw(3, 3, 64, 32)
+    found = F2.convolve(images, tf.cast(F2.transform_kernel(kernel), "bfloat16"))
+    expected = tf.nn.conv2d(tf.cast(images, "float32"), kernel, strides=1, padding="SAME")
+    assert found.dtype == tf.bfloat16
+    assert tf.norm(tf.cast(found, "float32") - expected) < 0.01 * tf.norm(expected)
+
+
 @pytest.mark.parametrize("method", [F2, F4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_gradient_of_a_kernel_is_that_of_tensorflow(method, shape):

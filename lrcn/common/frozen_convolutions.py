@@ -1,22 +1,23 @@
 """The convolutions of VGG16 that stays as it is, in the ways that are faster for it on a CPU."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from lrcn.common.devices import has_amx, has_avx2
 from lrcn.common.tensorflow_start import import_tensorflow
-from lrcn.common.winograd import F4
+from lrcn.common.winograd import F2, F4, Winograd
 
 tf = import_tensorflow()
 
 import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
 
 # With few channels, moving the tiles costs more than what need not be multiplied: inputs times
-# outputs, as from block 3 on. For few tiles of an image, the kernel is read for too little.
+# outputs, as from block 3 on. For few pixels of an image, the kernel is read for too little.
 _MIN_CHANNEL_PAIRS = 128 * 256
-_MIN_TILES = 25
+_MIN_PIXELS = 17 * 17
 
 
 @contextlib.contextmanager
@@ -35,32 +36,42 @@ def use_frozen_convolutions(model, *, many_batches: bool) -> Iterator[bool]:
         Whether kernels are constants of the graph, which is what costs that.
     """
     layers = [x for x in _iter_layers(model) if isinstance(x, keras.layers.Conv2D)]
-    by_winograd = [x for x in layers if has_avx2() and _is_faster_by_winograd(x)]
+    methods = [(x, _find_faster_method(x)) for x in layers]
+    by_winograd = [(layer, method) for layer, method in methods if method is not None]
     # oneDNN multiplies kernels in an order of its own, into which it turns a constant once, but
     # in every batch what might have changed.
     are_constants = many_batches and has_amx()
     with_constants = [x for x in layers if are_constants and x.compute_dtype == "bfloat16"]
-    for layer in by_winograd:
-        layer.convolution_op = make_winograd_convolution(layer.kernel.numpy())
+    for layer, method in by_winograd:
+        layer.convolution_op = make_winograd_convolution(
+            layer.kernel.numpy(), method=method, dtype=layer.compute_dtype
+        )
     for layer in with_constants:
         layer.convolution_op = make_constant_convolution(layer)
     try:
         yield bool(with_constants)
     finally:
-        for layer in (*by_winograd, *with_constants):
+        for layer in (*(layer for layer, _ in by_winograd), *with_constants):
             del layer.convolution_op  # the class has its own
 
 
-def _is_faster_by_winograd(layer) -> bool:
-    # In half precision the sums of a tile would lose what is small.
-    if layer.compute_dtype != "float32" or layer.kernel.shape[:2] != (3, 3):
-        return False
+def _find_faster_method(layer) -> Winograd | None:
+    """Finds the method by which the layer is faster here than by TensorFlow, if there is one."""
     num_inputs, num_outputs = layer.kernel.shape[2:]
-    num_tiles = F4.count_tiles(*layer.output.shape[1:3])
-    return num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS and num_tiles >= _MIN_TILES
+    is_large = (
+        num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
+        and math.prod(layer.output.shape[1:3]) >= _MIN_PIXELS
+    )
+    if not has_avx2() or layer.kernel.shape[:2] != (3, 3) or not is_large:
+        return None
+    if layer.compute_dtype == "float32":
+        return F4
+    # By F4, sums of a tile would lose nine times as much as bfloat16 itself, by F2 they lose less
+    # than twice as much. Beside AMX, moving tiles takes longer than to multiply.
+    return F2 if layer.compute_dtype == "bfloat16" and not has_amx() else None
 
 
-def make_winograd_convolution(kernel: np.ndarray) -> Callable:
+def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: str) -> Callable:
     """Makes a function that convolves with a kernel which does not change.
 
     Each image is computed by itself. Of all images together it would be faster still, but then the
@@ -69,18 +80,20 @@ def make_winograd_convolution(kernel: np.ndarray) -> Callable:
 
     Args:
         kernel: [3, 3, C, D] float32.
+        method: How few multiplications.
+        dtype: What is multiplied: float32 or bfloat16.
 
     Returns:
-        A function from [N, H, W, C] float32, H and W known, to [N, H, W, D] float32: in steps of
+        A function from [N, H, W, C] of the dtype, H and W known, to [N, H, W, D] of it: in steps of
         one pixel, beyond whose borders all is 0. Its second argument, the kernel that Keras hands
         over, is not looked at.
     """
-    transformed = F4.transform_kernel(kernel)
+    transformed = tf.cast(method.transform_kernel(kernel), dtype)
 
     def convolve(images, _=None):
-        signature = tf.TensorSpec((*images.shape[1:3], kernel.shape[-1]), tf.float32)
+        signature = tf.TensorSpec((*images.shape[1:3], kernel.shape[-1]), dtype)
         return tf.map_fn(
-            lambda image: F4.convolve(image[None], transformed)[0],
+            lambda image: method.convolve(image[None], transformed)[0],
             images,
             fn_output_signature=signature,
         )

@@ -38,12 +38,8 @@ class Winograd:
 
     def count_multiplications(self, height: int, width: int) -> int:
         """Returns those of an image, for each pair of channels."""
-        return self.count_tiles(height, width) * self._tile_size**2
-
-    def count_tiles(self, height: int, width: int) -> int:
-        """Returns how many tiles an image is cut into."""
         rows, columns = self._divide(height, width)
-        return rows * columns
+        return rows * columns * self._tile_size**2
 
     def transform_kernel(self, kernel):
         """Transforms [3, 3, C, D] to the [(step + 2)^2, C, D] that `convolve` takes."""
@@ -52,16 +48,21 @@ class Winograd:
         return tf.reshape(transformed, [-1, num_inputs, num_outputs])
 
     def convolve(self, images, transformed):
-        """Convolves [N, H, W, C] float32, H and W known, with a transformed kernel.
+        """Convolves images with a transformed kernel.
+
+        Args:
+            images: [N, H, W, C] float32 or bfloat16, H and W known.
+            transformed: [(step + 2)^2, C, D] of that dtype.
 
         Returns:
-            [N, H, W, D] float32.
+            [N, H, W, D] of that dtype.
         """
         height, width = images.shape[1:3]
         num_inputs, num_outputs = transformed.shape[1:]
-        tiles = tf.matmul(self._of_pixels, self._cut_tiles(images))
+        tiles = self._transform_pixels(images)
         products = tf.matmul(tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]), transformed)
-        outputs = tf.matmul(self._of_outputs, tf.reshape(products, [self._tile_size**2, -1]))
+        products = tf.reshape(products, [self._tile_size**2, -1])
+        outputs = tf.matmul(tf.cast(self._of_outputs, images.dtype), products)
         rows, columns = self._divide(height, width)
         outputs = tf.reshape(outputs, [self._step, self._step, -1, rows, columns, num_outputs])
         outputs = tf.transpose(outputs, [2, 3, 0, 4, 1, 5])
@@ -79,7 +80,7 @@ class Winograd:
             [3, 3, C, D] float32.
         """
         num_inputs, num_outputs = images.shape[3], upstream.shape[3]
-        tiles = tf.matmul(tf.cast(self._of_pixels, images.dtype), self._cut_tiles(images))
+        tiles = self._transform_pixels(images)
         changes = self._cut_outputs(upstream)
         changes = tf.matmul(tf.cast(self._of_outputs.T, images.dtype), changes)
         products = tf.matmul(
@@ -90,6 +91,10 @@ class Winograd:
         products = tf.reshape(tf.cast(products, tf.float32), [self._tile_size**2, -1])
         gradient = tf.matmul(self._of_kernel, products, transpose_a=True)
         return tf.reshape(gradient, [3, 3, num_inputs, num_outputs])
+
+    def _transform_pixels(self, images):
+        """Transforms [N, H, W, C] to [(step + 2)^2, N * rows * columns * C]."""
+        return tf.matmul(tf.cast(self._of_pixels, images.dtype), self._cut_tiles(images))
 
     def _cut_tiles(self, images):
         """Cuts [N, H, W, C] into overlapping tiles: [(step + 2)^2, N * rows * columns * C].
