@@ -18,8 +18,6 @@ from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
 
-_NUM_SHARED = 2  # rows and columns of a tile that the next one has too
-
 
 class Winograd:
     """F(step x step, 3 x 3): convolutions in steps of one pixel, beyond whose borders all is 0.
@@ -32,7 +30,7 @@ class Winograd:
 
     def __init__(self, *, of_pixels, of_kernel, of_outputs):
         self._step, self._tile_size = np.shape(of_outputs)
-        self._of_pixels = _along_both_axes(of_pixels)[:, _order_tile(self._step)]
+        self._of_pixels = _along_both_axes(of_pixels)
         self._of_kernel = _along_both_axes(of_kernel)
         self._of_outputs = _along_both_axes(of_outputs)
 
@@ -81,7 +79,7 @@ class Winograd:
         """
         num_inputs, num_outputs = images.shape[3], upstream.shape[3]
         tiles = self._transform_pixels(images)
-        changes = self._cut_outputs(upstream)
+        changes = self._cut_tiles(upstream, self._step, before=0)
         changes = tf.matmul(tf.cast(self._of_outputs.T, images.dtype), changes)
         products = tf.matmul(
             tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]),
@@ -94,51 +92,32 @@ class Winograd:
 
     def _transform_pixels(self, images):
         """Transforms [N, H, W, C] to [(step + 2)^2, N * rows * columns * C]."""
-        return tf.matmul(tf.cast(self._of_pixels, images.dtype), self._cut_tiles(images))
+        tiles = self._cut_tiles(images, self._tile_size, before=1)
+        return tf.matmul(tf.cast(self._of_pixels, images.dtype), tiles)
 
-    def _cut_tiles(self, images):
-        """Cuts [N, H, W, C] into overlapping tiles: [(step + 2)^2, N * rows * columns * C].
+    def _cut_tiles(self, images, size: int, *, before: int):
+        """Cuts [N, H, W, C] into tiles: [size^2, N * rows * columns * C].
 
-        Each row is of one pixel of a tile; the first tiles begin a pixel before the image.
+        A tile has size x size pixels, beginning so many before the `step` x `step` outputs that it
+        is of. Beyond the border all is 0.
         """
-        rows, columns = self._divide(*images.shape[1:3])
-        # A row and a column more than there are tiles, for what the last ones share.
-        pixels = self._cut_blocks(images, rows + 1, columns + 1, before=1)
-        parts = (
-            pixels[:, :, :, :rows, :columns],
-            pixels[:_NUM_SHARED, :, :, 1:, :columns],
-            pixels[:, :_NUM_SHARED, :, :rows, 1:],
-            pixels[:_NUM_SHARED, :_NUM_SHARED, :, 1:, 1:],
-        )
-        return tf.concat([tf.reshape(x, [x.shape[0] * x.shape[1], -1]) for x in parts], axis=0)
-
-    def _cut_outputs(self, outputs):
-        """Cuts [N, H, W, D] into what the tiles make: [step^2, N * rows * columns * D]."""
-        rows, columns = self._divide(*outputs.shape[1:3])
-        return tf.reshape(self._cut_blocks(outputs, rows, columns, before=0), [self._step**2, -1])
-
-    def _cut_blocks(self, images, rows: int, columns: int, *, before: int):
-        """Cuts images, with so many zeros before each axis: [step, step, N, rows, columns, C]."""
-        step, (height, width, num_channels) = self._step, images.shape[1:]
-        below, right = rows * step - before - height, columns * step - before - width
-        images = tf.pad(images, [[0, 0], [before, below], [before, right], [0, 0]])
-        images = tf.reshape(images, [-1, rows, step, columns, step, num_channels])
-        return tf.transpose(images, [2, 4, 0, 1, 3, 5])
+        height, width, num_channels = images.shape[1:]
+        num_rows, num_columns = self._divide(height, width)
+        within = np.arange(size)[:, None] - before
+        y = (within + self._step * np.arange(num_rows))[:, None, :, None]
+        x = (within + self._step * np.arange(num_columns))[None, :, None, :]
+        is_inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        # Of the pixels of all images, one after the other behind one of zeros. Cut out so, each is
+        # copied once.
+        first = 1 + height * width * tf.range(tf.shape(images)[0])[:, None]
+        in_image = (y * width + x).reshape(size**2, 1, -1).astype(np.int32)
+        places = tf.where(is_inside.reshape(size**2, 1, -1), first + in_image, 0)
+        pixels = tf.pad(tf.reshape(images, [-1, num_channels]), [[1, 0], [0, 0]])
+        return tf.reshape(tf.gather(pixels, places), [size**2, -1])
 
     def _divide(self, height: int, width: int) -> tuple[int, int]:
         """Returns the rows and columns of tiles."""
         return -(-height // self._step), -(-width // self._step)
-
-
-def _order_tile(step: int) -> list[int]:
-    """In which order pixels of a tile are cut: its own, and shared ones below, right, and both."""
-    own, shared = range(step), range(step, step + _NUM_SHARED)
-    return [
-        (step + _NUM_SHARED) * i + j
-        for rows, columns in ((own, own), (shared, own), (own, shared), (shared, shared))
-        for i in rows
-        for j in columns
-    ]
 
 
 def _along_both_axes(matrix) -> np.ndarray:
