@@ -1,5 +1,7 @@
 """VGG16's convolutions that learn compute what TensorFlow's do, in ways that are faster here."""
 
+import functools
+
 import numpy as np
 import pytest
 from small_vgg16 import build_vgg16
@@ -7,7 +9,7 @@ from small_vgg16 import build_vgg16
 from lrcn.common import backbone
 from lrcn.common.devices import has_amx, has_avx2
 from lrcn.common.winograd import F2, F4
-from train_head.convolution import convolve, convolve_in_bfloat16, find_kernel_gradient, let_learn
+from train_head.convolution import convolve, find_kernel_gradient, let_learn
 from train_head.layers import tf
 
 TILE_BYTES = {F2: 6 * 16 * 2 * 4, F4: 2 * 36 * 2 * 4}  # of one image below, 3 x 2 or 2 x 1 tiles
@@ -28,10 +30,9 @@ def test_the_gradient_of_a_kernel_is_found_of_some_images_at_a_time(method, imag
 
 
 @pytest.mark.parametrize(
-    ("function", "dtype", "tolerance"),
-    [(convolve, "float32", 1e-5), (convolve_in_bfloat16, "bfloat16", 0.01)],
+    ("method", "dtype", "tolerance"), [(F4, "float32", 1e-5), (F2, "bfloat16", 0.01)]
 )
-def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow(function, dtype, tolerance):
+def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow(method, dtype, tolerance):
     *inputs, upstream = (tf.cast(x, dtype) for x in draw_convolution())
 
     def compute(function):
@@ -41,7 +42,8 @@ def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow(function, dtype
         return outputs, *tape.gradient(outputs, inputs, upstream)
 
     expected = compute(lambda *x: tf.nn.conv2d(*x, strides=1, padding="SAME"))
-    for found, value in zip(compute(function), expected, strict=True):
+    results = compute(functools.partial(convolve, method=method))
+    for found, value in zip(results, expected, strict=True):
         assert found.dtype == value.dtype
         assert found.shape == value.shape
         found, value = tf.cast(found, "float32"), tf.cast(value, "float32")
@@ -51,11 +53,11 @@ def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow(function, dtype
 @pytest.mark.parametrize(
     ("image_size", "compute_dtype", "expected"),
     [
-        (224, "float32", convolve),
-        (64, "float32", convolve),  # one tile of 4 x 4 pixels
+        (224, "float32", F4),
+        (64, "float32", F4),  # one tile of 4 x 4 pixels
         (32, "float32", None),  # 2 x 2 pixels are a quarter of a tile
-        (224, "bfloat16", None if has_amx() else convolve_in_bfloat16),
-        (32, "bfloat16", None if has_amx() else convolve_in_bfloat16),
+        (224, "bfloat16", None if has_amx() else F2),
+        (32, "bfloat16", None if has_amx() else F2),
         (48, "bfloat16", None),
     ],
 )
@@ -67,13 +69,15 @@ def test_what_learns_is_computed_as_is_faster_here(image_size, compute_dtype, ex
     let_learn(layers)
     assert all(x.trainable for x in layers)
     assert not frozen.trainable
-    own = [layer.__dict__.get("convolution_op") for layer in (frozen, *layers)]
-    assert own == [None, *[expected if has_avx2() else None] * len(layers)]
+    assert "convolution_op" not in frozen.__dict__
+    own = [layer.__dict__.get("convolution_op") for layer in layers]
+    methods = [x and x.func is convolve and x.keywords["method"] for x in own]
+    assert methods == [expected if has_avx2() else None] * len(layers)
 
 
 @pytest.mark.parametrize(
     ("image_size", "compute_dtype", "tolerance"),
-    [(64, "float32", 1e-4), (32, "bfloat16", 0.02)],
+    [(64, "float32", 1e-4), (32, "bfloat16", 0.05)],
 )
 def test_block_5_has_the_outputs_and_gradients_of_keras(image_size, compute_dtype, tolerance):
     top = backbone.build_top(

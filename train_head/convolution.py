@@ -1,10 +1,8 @@
 """VGG16's convolutions with kernels that learn, where TensorFlow's own are slow to."""
 
 import functools
-from collections.abc import Callable
 
-from lrcn.common.devices import has_amx, has_avx2
-from lrcn.common.winograd import F2, F4, Winograd
+from lrcn.common.winograd import Winograd, find_method
 from train_head.layers import keras, map_parts, tf
 
 _MAX_TILE_BYTES = 32 << 20  # of transformed tiles, which a processor's cache has about room for
@@ -14,64 +12,49 @@ _MIN_SAVING = 2  # times fewer multiplications, of which moving the tiles takes 
 def let_learn(layers) -> None:
     """Frees layers to learn, of the built top of VGG16.
 
-    On x86 processors their convolutions are, in float32, those of `convolve`. In bfloat16 sums of a
-    tile would lose what is small of the features, but little of a gradient, which is a sum over all
-    pixels: there it is that of the kernel alone, for which oneDNN takes twice as long as for the
-    convolution. Where there is AMX, it does not.
+    Their convolutions are those of `convolve` where that is faster here.
     """
     for layer in layers:
         layer.trainable = True
-        if not isinstance(layer, keras.layers.Conv2D) or not has_avx2():
-            continue
-        if layer.compute_dtype == "float32" and _saves_enough(F4, layer):
-            layer.convolution_op = convolve
-        elif layer.compute_dtype == "bfloat16" and not has_amx() and _saves_enough(F2, layer):
-            layer.convolution_op = convolve_in_bfloat16
+        if isinstance(layer, keras.layers.Conv2D):
+            method = find_method(layer.compute_dtype)
+            if method is not None and _saves_enough(method, layer):
+                layer.convolution_op = functools.partial(convolve, method=method)
 
 
-def convolve(images, kernel):
-    """Convolves as VGG16 does, in steps of one pixel and without a change of size, by F(4x4, 3x3).
+def convolve(images, kernel, *, method: Winograd):
+    """Convolves as VGG16 does, in steps of one pixel and without a change of size.
 
     Args:
-        images: [N, H, W, C] float32.
-        kernel: [3, 3, C, D] float32, a variable or its value.
+        images: [N, H, W, C] float32 or bfloat16, H and W known.
+        kernel: [3, 3, C, D] of that dtype, a variable or its value.
+        method: How few multiplications, of both gradients too.
 
     Returns:
-        [N, H, W, D] float32, as is the gradient of each.
+        [N, H, W, D] of that dtype, as is the gradient of each.
     """
-    return _convolve(images, kernel, forward=_convolve_by_f4, method=F4)
 
-
-def convolve_in_bfloat16(images, kernel):
-    """Convolves as TensorFlow does; the gradient of the kernel is by F(2x2, 3x3).
-
-    Arguments and result as `convolve`, in bfloat16.
-    """
-    forward = functools.partial(tf.nn.conv2d, strides=1, padding="SAME")
-    return _convolve(images, kernel, forward=forward, method=F2)
-
-
-def _convolve(images, kernel, *, forward: Callable, method: Winograd):
     @tf.custom_gradient
     def convolve(images, kernel):
         def find_gradients(upstream):
             turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
             of_kernel = find_kernel_gradient(images, upstream, method=method)
-            return forward(upstream, turned), tf.cast(of_kernel, kernel.dtype)
+            return _convolve_some(upstream, turned, method), tf.cast(of_kernel, kernel.dtype)
 
-        return forward(images, kernel), find_gradients
+        return _convolve_some(images, kernel, method), find_gradients
 
     return convolve(images, tf.convert_to_tensor(kernel))
 
 
-def _convolve_by_f4(images, kernel):
-    transformed = F4.transform_kernel(kernel)
+def _convolve_some(images, kernel, method: Winograd):
+    """Convolves some images at a time."""
+    transformed = tf.cast(method.transform_kernel(tf.cast(kernel, tf.float32)), kernel.dtype)
     return map_parts(
-        lambda part: F4.convolve(part, transformed),
+        lambda part: method.convolve(part, transformed),
         images,
         shape=(*images.shape[1:3], kernel.shape[-1]),
         dtype=images.dtype,
-        frames_at_once=_count_at_once(F4, images, _MAX_TILE_BYTES),
+        frames_at_once=_count_at_once(method, images, _MAX_TILE_BYTES),
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from lrcn.common.devices import has_amx, has_avx2
+from lrcn.common.devices import has_amx
 from lrcn.common.tensorflow_start import import_tensorflow
-from lrcn.common.winograd import F2, F4, Winograd
+from lrcn.common.winograd import Winograd, find_method
 
 tf = import_tensorflow()
 
@@ -62,13 +62,8 @@ def _find_faster_method(layer) -> Winograd | None:
         num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
         and math.prod(layer.output.shape[1:3]) >= _MIN_PIXELS
     )
-    if not has_avx2() or layer.kernel.shape[:2] != (3, 3) or not is_large:
-        return None
-    if layer.compute_dtype == "float32":
-        return F4
-    # By F4, sums of a tile would lose nine times as much as bfloat16 itself, by F2 they lose less
-    # than twice as much. Beside AMX, moving tiles takes longer than to multiply.
-    return F2 if layer.compute_dtype == "bfloat16" and not has_amx() else None
+    is_3x3 = layer.kernel.shape[:2] == (3, 3)
+    return find_method(layer.compute_dtype) if is_3x3 and is_large else None
 
 
 def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: str) -> Callable:
