@@ -58,19 +58,19 @@ def test_in_bfloat16_features_lose_little_more_than_by_bfloat16_itself(bottom, f
 
 
 @pytest.mark.parametrize(
-    ("image_size", "compute_dtype", "is_block_3"),
+    ("image_size", "compute_dtype", "has_large"),
     [
-        (112, "float32", True),  # of 28 x 28 pixels; those of block 4 are 14 x 14
+        (112, "float32", True),  # block 3 has 28 x 28 pixels, block 4 14 x 14
         (112, "bfloat16", True),
         (32, "float32", False),
         (32, "bfloat16", False),
         (112, "float16", False),
     ],
 )
-def test_what_would_not_gain_stays_as_it_is(image_size, compute_dtype, is_block_3):
+def test_what_would_not_gain_stays_as_it_is(image_size, compute_dtype, has_large):
     bottom = build_bottom(image_size=image_size, compute_dtype=compute_dtype)
     with use_frozen_convolutions(bottom, many_batches=False):
-        num_by_winograd = NUM_BY_WINOGRAD[compute_dtype] if is_block_3 else 0
+        num_by_winograd = NUM_BY_WINOGRAD[compute_dtype] if has_large else 0
         assert count(trace(bottom), "Conv2D") == NUM_CONVOLUTIONS - num_by_winograd
 
 

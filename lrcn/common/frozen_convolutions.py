@@ -57,13 +57,11 @@ def use_frozen_convolutions(model, *, many_batches: bool) -> Iterator[bool]:
 
 def _find_faster_method(layer) -> Winograd | None:
     """Finds the method by which the layer is faster here than by TensorFlow, if there is one."""
-    num_inputs, num_outputs = layer.kernel.shape[2:]
-    is_large = (
-        num_inputs * num_outputs >= _MIN_CHANNEL_PAIRS
-        and math.prod(layer.output.shape[1:3]) >= _MIN_PIXELS
-    )
+    num_pairs = math.prod(layer.kernel.shape[2:])
+    num_pixels = math.prod(layer.output.shape[1:3])
+    is_large = num_pairs >= _MIN_CHANNEL_PAIRS and num_pixels >= _MIN_PIXELS
     is_3x3 = layer.kernel.shape[:2] == (3, 3)
-    return find_method(layer.compute_dtype) if is_3x3 and is_large else None
+    return find_method(layer.compute_dtype) if is_large and is_3x3 else None
 
 
 def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: str) -> Callable:
