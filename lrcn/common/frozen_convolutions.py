@@ -36,22 +36,22 @@ def use_frozen_convolutions(model, *, many_batches: bool) -> Iterator[bool]:
         Whether kernels are constants of the graph, which is what costs that.
     """
     layers = [x for x in _iter_layers(model) if isinstance(x, keras.layers.Conv2D)]
-    methods = [(x, _find_faster_method(x)) for x in layers]
-    by_winograd = [(layer, method) for layer, method in methods if method is not None]
+    methods = {layer: _find_faster_method(layer) for layer in layers}
+    by_winograd = [layer for layer in layers if methods[layer] is not None]
     # oneDNN multiplies kernels in an order of its own, into which it turns a constant once, but
     # in every batch what might have changed.
     are_constants = many_batches and has_amx()
     with_constants = [x for x in layers if are_constants and x.compute_dtype == "bfloat16"]
-    for layer, method in by_winograd:
+    for layer in by_winograd:
         layer.convolution_op = make_winograd_convolution(
-            layer.kernel.numpy(), method=method, dtype=layer.compute_dtype
+            layer.kernel.numpy(), method=methods[layer], dtype=layer.compute_dtype
         )
     for layer in with_constants:
         layer.convolution_op = make_constant_convolution(layer)
     try:
         yield bool(with_constants)
     finally:
-        for layer in (*(layer for layer, _ in by_winograd), *with_constants):
+        for layer in (*by_winograd, *with_constants):
             del layer.convolution_op  # the class has its own
 
 
