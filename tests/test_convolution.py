@@ -7,7 +7,7 @@ import pytest
 from small_vgg16 import build_vgg16
 
 from lrcn.common import backbone
-from lrcn.common.devices import has_amx, has_avx2
+from lrcn.common.devices import has_avx2, has_bfloat16_vectors
 from lrcn.common.winograd import F2, F4
 from train_head.convolution import convolve, find_kernel_gradient, let_learn
 from train_head.layers import tf
@@ -53,11 +53,11 @@ def test_a_convolution_whose_kernel_learns_is_that_of_tensorflow(method, dtype, 
 @pytest.mark.parametrize(
     ("image_size", "compute_dtype", "expected"),
     [
-        (224, "float32", F4),
-        (64, "float32", F4),  # one tile of 4 x 4 pixels
+        (224, "float32", F4 if has_avx2() else None),
+        (64, "float32", F4 if has_avx2() else None),  # one tile of 4 x 4 pixels
         (32, "float32", None),  # 2 x 2 pixels are a quarter of a tile
-        (224, "bfloat16", None if has_amx() else F2),
-        (32, "bfloat16", None if has_amx() else F2),
+        (224, "bfloat16", F2 if has_bfloat16_vectors() else None),
+        (32, "bfloat16", F2 if has_bfloat16_vectors() else None),
         (48, "bfloat16", None),
     ],
 )
@@ -72,7 +72,7 @@ def test_what_learns_is_computed_as_is_faster_here(image_size, compute_dtype, ex
     assert "convolution_op" not in frozen.__dict__
     own = [layer.__dict__.get("convolution_op") for layer in layers]
     methods = [x and x.func is convolve and x.keywords["method"] for x in own]
-    assert methods == [expected if has_avx2() else None] * len(layers)
+    assert methods == [expected] * len(layers)
 
 
 @pytest.mark.parametrize(

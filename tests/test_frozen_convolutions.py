@@ -6,7 +6,7 @@ from small_vgg16 import build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.backbone import tf
-from lrcn.common.devices import has_amx, has_avx2
+from lrcn.common.devices import has_amx, has_avx2, has_bfloat16_vectors
 from lrcn.common.frozen_convolutions import (
     make_constant_convolution,
     make_winograd_convolution,
@@ -18,7 +18,7 @@ NUM_CONVOLUTIONS = 13
 # Of block 3 at 80 px; those that are left are computed by TensorFlow.
 NUM_BY_WINOGRAD = {
     "float32": 3 if has_avx2() else 0,
-    "bfloat16": 3 if has_avx2() and not has_amx() else 0,
+    "bfloat16": 3 if has_bfloat16_vectors() else 0,
 }
 
 

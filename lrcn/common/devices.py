@@ -87,6 +87,11 @@ def has_amx() -> bool:
     return not has_gpu() and "amx_bf16" in _read_cpu_flags()
 
 
+def has_bfloat16_vectors() -> bool:
+    """Whether it computes on one that multiplies bfloat16 in vectors, and not in tiles."""
+    return not has_gpu() and not has_amx() and "avx512_bf16" in _read_cpu_flags()
+
+
 def make_strategy(num_devices: str):
     """Makes the strategy that divides every batch over devices of this machine.
 

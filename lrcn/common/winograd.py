@@ -14,7 +14,7 @@ The matrix of the outputs transforms their gradient, and that of the kernel tran
 
 import numpy as np
 
-from lrcn.common.devices import has_amx, has_avx2
+from lrcn.common.devices import has_avx2, has_bfloat16_vectors
 from lrcn.common.tensorflow_start import import_tensorflow
 
 tf = import_tensorflow()
@@ -160,9 +160,9 @@ def find_method(compute_dtype: str) -> Winograd | None:
     VGG16's features, as a relative norm). In bfloat16, which loses 0.3 % of a convolution by
     itself, F4 would lose 2.6 %, and F2 loses 0.5 %.
     """
-    if not has_avx2():
-        return None
-    if compute_dtype == "float32":
+    if compute_dtype == "float32" and has_avx2():
         return F4
-    # Beside AMX, to move the tiles takes longer than to multiply.
-    return F2 if compute_dtype == "bfloat16" and not has_amx() else None
+    # In AMX, to move the tiles would take longer than to multiply.
+    if compute_dtype == "bfloat16" and has_bfloat16_vectors():
+        return F2
+    return None
