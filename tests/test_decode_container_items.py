@@ -101,6 +101,27 @@ def test_avi_that_was_recorded_of_a_stream_states_no_size(tmp_path):
             decode(path)
 
 
+def test_avi_that_is_cut_behind_its_first_gigabyte(tmp_path):
+    # Where a segment is full, an index of its frames ends it, and the next one begins.
+    path = write_video(tmp_path / "clip.avi", make_numbered_frames(25), codec="ffv1")
+    with av.open(str(path)) as container:
+        behind = [packet.pos for packet in container.demux(video=0) if packet.size][12] - 8
+    content = path.read_bytes()
+    movi, end = content.index(b"movi"), content.index(b"idx1")
+    first = content[movi:behind] + _make_chunk(b"ix00", bytes(24))
+    second = b"AVIX" + _make_chunk(b"LIST", b"movi" + content[behind:end])
+    first, second = _make_chunk(b"LIST", first), _make_chunk(b"RIFF", second)
+    path.write_bytes(content[: movi - 8] + first + second)
+    assert count_frames(path) == 25
+    cut_before_frame(path, 20)
+    with pytest.raises(UnreadableClipError, match=r"after frame 19: \d+ bytes of those that it s"):
+        decode(path)
+
+
+def _make_chunk(kind, content):
+    return kind + len(content).to_bytes(4, "little") + content
+
+
 @pytest.mark.parametrize(("box", "more_bytes"), [(b"moof", 10), (b"mdat", -4), (b"mdat", 4)])
 def test_mp4_that_is_cut_in_its_last_fragment(tmp_path, box, more_bytes):
     # As a camera or a stream writes it; what is behind the last fragment is an index.

@@ -106,8 +106,9 @@ def _read_avi(head: bytes) -> _Item | None:
         return _Item(12, 8 + size_bytes if 0 < size_bytes < 0xFFFFFFFF else 12)
     if re.fullmatch(rb"[0-9]{2}[a-z]{2}", kind):
         return _Item(step_bytes, 8 + size_bytes)
-    # An index may lack.
-    return _Item(step_bytes, 0) if kind in (b"LIST", b"JUNK", b"idx1") else None
+    # An index may lack; one ends each segment.
+    is_other = kind in (b"LIST", b"JUNK", b"idx1") or re.fullmatch(rb"ix[0-9]{2}", kind)
+    return _Item(step_bytes, 0) if is_other else None
 
 
 def _read_flv(head: bytes) -> _Item | None:
