@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from lrcn.common.atomic_file import replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.sampling import sample_segment_centres
 from train_head.clip_pictures import read_pictures
 from train_head.label_doubt import DoubtedLabel
 from train_head.plot_fonts import escape_formula, find_font_families
+from train_head.run_clips import read_listed
 
 _NUM_FRAMES = 8
 _FRAME_SIZE_PX = 112
@@ -31,7 +31,7 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
     if cache.contract.is_imported:
         logging.info("No picture: the features were imported, so the clips' frames are not known.")
         return False
-    clips = {clip.clip_id: clip for clip in read_manifest(cache.manifest_path)}
+    clips = {clip.clip_id: clip for clip in read_listed(cache)}
     figure = Figure(figsize=(10, 1.6 * len(doubts)), dpi=100, layout="constrained")
     rows = figure.subplots(len(doubts), 1, squeeze=False)[:, 0]
     failures = []

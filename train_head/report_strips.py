@@ -8,16 +8,15 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from lrcn.common.clip import Clip
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.wording import name_count
 from train_head.clip_pictures import read_pictures
 from train_head.config import TrainConfig
 from train_head.explanation import Explainer
 from train_head.frame_choice import sample_frames
 from train_head.report_data import ScoredClips, round_probabilities
+from train_head.run_clips import read_listed
 
 # Frames of a strip, and their side: 16 stand side by side in a column of text.
 _MAX_FRAMES = 16
@@ -49,7 +48,8 @@ def make_cards(
         of the classes that matter, the influence of each, and as data URIs a strip of the frames
         and of the attention, both None where there are none; and why strips are missing.
     """
-    numbers, listed = scored.find_shown(), _read_listed(cache)
+    numbers = scored.find_shown()
+    listed = {clip.clip_id: clip for clip in read_listed(cache)}
     logging.info(
         "Explaining %d of %s frame by frame", len(numbers), name_count(len(scored.clips), "clip")
     )
@@ -90,7 +90,7 @@ def make_cards(
 
 def make_pair_pictures(pairs: list[dict], *, cache: FeatureCache) -> None:
     """Adds to each near duplicate of an audit `picture`, its two frames as a data URI, or None."""
-    clips = _read_listed(cache)
+    clips = {clip.clip_id: clip for clip in read_listed(cache)}
     for pair in pairs:
         pictures = []
         for side in ("a", "b"):
@@ -100,12 +100,6 @@ def make_pair_pictures(pairs: list[dict], *, cache: FeatureCache) -> None:
                 found, _ = read_pictures(cache, clip, [frame], size_px=_PAIR_SIZE_PX)
                 pictures += found or []
         pair["picture"] = _make_strip(pictures) if len(pictures) == 2 else None
-
-
-def _read_listed(cache: FeatureCache) -> dict[str, Clip]:
-    """Reads the clips by name: the cache knows where sources lie that have moved since training."""
-    clips = read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
-    return {clip.clip_id: clip for clip in clips}
 
 
 def _read_sequence(cache: FeatureCache, clip_id: str, config: TrainConfig) -> list[ClipFeatures]:

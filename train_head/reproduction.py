@@ -7,9 +7,10 @@ from lrcn.common.clip import Clip
 from lrcn.common.clip_features import open_clip, read_text
 from lrcn.common.failure_list import read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import find_class_names, read_class_names, read_manifest
+from lrcn.common.manifest import find_class_names, read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
+from train_head.run_clips import read_listed
 
 
 def make_extraction_command(
@@ -87,8 +88,7 @@ def _find_manifest(run: RunDir, cache: FeatureCache) -> Path | None:
 
     None stands for the cache's. It lists the same clips then, but knows where they have moved to.
     """
-    has_list = cache.manifest_path.exists()
-    listed, clips = read_manifest(cache.manifest_path) if has_list else [], run.read_clips()
+    listed, clips = read_listed(cache), run.read_clips()
     is_same = {*map(_describe, listed)} == {*map(_describe, clips)}
     is_moved = {clip.path for clip in listed} != {clip.path for clip in clips}
     return None if is_same and is_moved else run.manifest_path

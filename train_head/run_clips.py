@@ -51,6 +51,13 @@ def read_run_clips(data: TrainingData) -> list[Clip]:
     return clips
 
 
+def read_listed(cache: FeatureCache) -> list[Clip]:
+    """Reads the clips that a cache lists now, none where it has no list: it may have been filled
+    since a run was trained, and knows where sources lie that have moved.
+    """
+    return read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
+
+
 def forget_paths(clips: list[Clip]) -> list[Clip]:
     """Sources may have moved since; whether their content is the same, the cache knows."""
     return [dataclasses.replace(clip, path="-") for clip in clips]
@@ -155,8 +162,7 @@ def check_cached(
 
 def _advise(absent: list[str], cache: FeatureCache, *, listed_in: Path, lacks_all: bool) -> str:
     """Names a clip that is not in the cache, and says what to do."""
-    exists = cache.manifest_path.exists()
-    listed = {x.clip_id for x in read_manifest(cache.manifest_path)} if exists else {*absent}
+    listed = {clip.clip_id for clip in read_listed(cache)} or {*absent}
     unlisted = [clip_id for clip_id in absent if clip_id not in listed]
     if unlisted:  # another extraction would not make them
         go_on = "train a new run on those that are left"

@@ -7,9 +7,9 @@ from absl import logging
 from lrcn.common.clip import Clip
 from lrcn.common.csv_table import read_utf8
 from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
 from lrcn.common.run_dir import RunDir
 from lrcn.common.wording import name_count
+from train_head.run_clips import read_listed
 
 
 def digest_run_sources(cache: FeatureCache, clips: Sequence[Clip], *, labels_frames: bool) -> str:
@@ -71,7 +71,7 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             run.path,
         )
     known = {clip.clip_id: clip for clip in clips}
-    listed = read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
+    listed = read_listed(cache)
     new = [clip.clip_id for clip in listed if clip.split == "test" and clip.clip_id not in known]
     if new:
         logging.warning(
