@@ -7,6 +7,7 @@ stands where no clip is of the class, or none was called so.
 
 from absl import flags, logging
 
+from lrcn.common.clip import SPLITS
 from lrcn.common.program import adopt_flags, run_program
 from train_head import cache_flag
 
@@ -14,7 +15,7 @@ adopt_flags(cache_flag)
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _SPLIT = flags.DEFINE_enum(
-    "split", "test", ["train", "val", "test"], "Clips to score, as the run's manifest has them."
+    "split", "test", SPLITS, "Clips to score, as the run's manifest has them."
 )
 _WINDOWS = flags.DEFINE_integer(
     "windows",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
+from lrcn.common.clip import SPLITS
 from lrcn.common.program import check_output, run_program
 
 _RUN_DIRS = flags.DEFINE_list(
@@ -14,9 +15,7 @@ _WEIGHTS = flags.DEFINE_list(
     None,
     "A weight for each run, such as 2,1; their sum does not matter. Default: equal.",
 )
-_SPLIT = flags.DEFINE_enum(
-    "split", "test", ["train", "val", "test"], "Whose predictions to average."
-)
+_SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "Whose predictions to average.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "CSV file to write, in the format of predictions.csv.", required=True
 )
