@@ -97,8 +97,8 @@ def compare_models(
         clips of the split are), `num_groups` (over which intervals are; None where they are over
         clips), `num_clips`, `seeds`, `models` ({name, title, top1 (one a seed),
         mean, std, difference}, where the difference to mean pool has mean, low and high, and is
-        None for mean pool itself; std is None for a single seed) and `verdict`. Scores are in
-        [0, 1].
+        None for mean pool itself; std is None for a single seed), `verdict` and `data`, see
+        `describe_data`. Scores are in [0, 1].
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.

@@ -32,6 +32,7 @@ def train_run(
 
     Raises:
         FileNotFoundError: If clips are missing from the cache, or the weights.
+        MemoryError: If weights, or a batch, are larger than the memory.
         RuntimeError: If another process trains the run.
         ValueError: If the clips, labels or devices do not allow training, the folder holds a run of
             other settings, clips or labels, the weights are not the cache's, or the loss stops

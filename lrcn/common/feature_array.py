@@ -124,6 +124,7 @@ def _open_npy(path: Path) -> _NpyRows:
 
 
 def npy_path(folder: Path, clip_id: str) -> Path:
+    """Where a clip's array lies in a folder of `.npy` files."""
     return folder / f"{clip_id}.npy"
 
 

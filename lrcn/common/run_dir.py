@@ -11,8 +11,8 @@ manifest.csv       its clips and their splits
 frame_labels.csv   with --labels=frame, the label of every frame of these clips
 versions.json      the packages it was trained with
 history.csv        a row for each epoch; of a fine-tuned run, both phases
-head/              of a fine-tuned run, the run of its first phase: the head on frozen features
 logs/              the same for TensorBoard
+head/              of a fine-tuned run, the run of its first phase: the head on frozen features
 checkpoints/       what training needs to go on after a kill
 metrics.json       the score on the test clips (metrics_val.json: on another split, as where there
                    are none; metrics_windows4.json: evaluated in another way than training ends
