@@ -27,7 +27,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import timing
-from benchmarks.synthetic_cache import ZERO_PART
+from benchmarks.synthetic_cache import ZERO_PART, make_contract
 from lrcn.common.program import adopt_flags, run_program
 
 adopt_flags(timing)
@@ -183,25 +183,11 @@ def _extract(
     from extract_features.progress import ExtractionProgress
     from extract_features.worklist import Job
     from lrcn.common.clip import Clip
-    from lrcn.common.contract import Contract
     from lrcn.common.feature_cache import FeatureCache
     from lrcn.common.source_stat import read_source_stat
 
     shutil.rmtree(cache_dir, ignore_errors=True)
-    contract = Contract(
-        backbone="vgg16",
-        cut="block5_pool",
-        weights_sha256="",
-        preprocessing="",
-        resize="",
-        image_size_px=_IMAGE_SIZE.value,
-        frame_selection="all",
-        views="one",
-        compute_dtype="",
-        storage_dtype="float16",
-        feature_shape=bottom.output.shape[1:],
-        weights="random",
-    )
+    contract = make_contract(bottom.output.shape[1:], image_size=_IMAGE_SIZE.value)
     jobs = [
         Job(Clip(source.name, source.name, "a"), source, read_source_stat(source))
         for source in sources

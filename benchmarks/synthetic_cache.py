@@ -12,7 +12,7 @@ from lrcn.common.feature_cache import FeatureCache
 ZERO_PART = 0.9
 
 
-def make_contract(feature_shape: tuple[int, ...]) -> Contract:
+def make_contract(feature_shape: tuple[int, ...], *, image_size: int = 224) -> Contract:
     """Returns a contract of whatever features, for files that only a benchmark reads."""
     return Contract(
         backbone="vgg16",
@@ -20,7 +20,7 @@ def make_contract(feature_shape: tuple[int, ...]) -> Contract:
         weights_sha256="",
         preprocessing="",
         resize="",
-        image_size_px=224,
+        image_size_px=image_size,
         frame_selection="all",
         views="one",
         compute_dtype="",
@@ -30,9 +30,9 @@ def make_contract(feature_shape: tuple[int, ...]) -> Contract:
     )
 
 
-def make_maps(num_maps: int, feature_shape: tuple[int, ...], *, seed: int = 0) -> np.ndarray:
+def make_maps(num_maps: int, feature_shape: tuple[int, ...]) -> np.ndarray:
     """Makes feature maps [N, ...] float16 that have as many zeros and bytes as real ones."""
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(0)
     maps = np.maximum(random.standard_normal((num_maps, *feature_shape)), 0) * 20
     return (maps * (random.random_sample(maps.shape) < 2 * (1 - ZERO_PART))).astype(np.float16)
 
