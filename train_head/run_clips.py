@@ -117,9 +117,9 @@ def check_classes(clips: list[Clip], class_names: list[str], data: TrainingData)
     missing = [repr(name) for name in class_names if name not in trained]
     if missing:
         raise ValueError(
-            f"Expected train clips of every class. Received none of {name_some(missing)}. Add "
-            "clips, move some to the train split, or take the class out, also of "
-            f"{data.cache.classes_path}."
+            f"{data.manifest_path}: expected train clips of every class. Received none of "
+            f"{name_some(missing)}. Add clips, move some to the train split, or take the class "
+            f"out, also of {data.cache.classes_path}."
         )
 
 
