@@ -31,7 +31,7 @@ def test_a_contract_that_was_changed_is_told(name):
     value = getattr(change(name), name) if name in COMPARED_FIELDS else "f" * 64
     value = "flip" if name == "views" else value
     fields = {**CONTRACT.to_json(), name: value}
-    with refusal("x/cache.json: expected the contract that was written there. Received: one of"):
+    with refusal("x/cache.json: expected the contract that was written there. Received: one that"):
         Contract.from_json(fields, where="x/cache.json")
     moved = {**CONTRACT.to_json(), "weights": "/moved.h5"}  # which changes no feature
     assert Contract.from_json(moved, where="x/cache.json").weights == "/moved.h5"

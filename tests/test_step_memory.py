@@ -40,7 +40,7 @@ def test_a_step_that_takes_half_of_the_memory(
     for memory_bytes, is_told in ((enough_bytes, False), (enough_bytes - 1, True)):
         monkeypatch.setattr(machine, "find_memory_bytes", lambda size=memory_bytes: size)
         step_memory.check_batch(reader, config)
-        assert (f" {num_frames} frames in one batch" in caplog.text) == is_told
+        assert (f"({num_frames} frames in one batch" in caplog.text) == is_told
     least_bytes = 3 * (copy_bytes + 4 * num_padding * 3 * 8)
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: least_bytes - 1)
     padding = f", with {num_padding} of padding," if num_padding else ""

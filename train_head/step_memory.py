@@ -113,10 +113,10 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     step_bytes += _COPIES_OF_VECTOR * num_padding * vector_bytes
     if not has_gpu() and step_bytes > _PART_OF_MEMORY * memory_bytes:
         logging.warning(
-            "A step over the longest clips, %s takes some %.0f GiB, of %.0f that there are. If the "
-            "program is ended without a word, lower --batch_size, or read fewer frames "
+            "A step over the longest clips (%s) takes some %.0f GiB, of %.0f that there are. If "
+            "the program is ended without a word, lower --batch_size, or read fewer frames "
             "(--sequence=fixed, --seq_len; --fps or --frame_stride at extraction)",
-            what,
+            what.removesuffix(","),
             step_bytes / machine.GIB,
             memory_bytes / machine.GIB,
         )

@@ -120,9 +120,9 @@ class Contract:
         contract = cls(**values)
         if fields.get("digest", contract.digest) != contract.digest:
             raise ValueError(
-                f"{where}: expected the contract that was written there. Received: one of another "
-                "digest than is beside it. It is damaged or was changed by hand: put it back as it "
-                "was, since what it is the contract of is as it was."
+                f"{where}: expected the contract that was written there. Received: one that does "
+                "not fit the digest beside it, as in a file that is damaged or was changed by "
+                "hand. Undo the change, or copy the file again: the features are what it said."
             )
         FrameSelection.parse(contract.frame_selection, where=where)
         return contract
