@@ -27,9 +27,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = {
-            "one short clip": _make_data(folder / "short", clips=2, frames=8),
+            "one short clip": _make_data(folder / "short", clips=1, frames=8),
             f"one video of {_FRAMES.value} frames": _make_data(
-                folder / "long", clips=2, frames=_FRAMES.value
+                folder / "long", clips=1, frames=_FRAMES.value
             ),
             f"{_CLIPS.value} clips": _make_data(folder / "many", clips=_CLIPS.value, frames=4),
         }
