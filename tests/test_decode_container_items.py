@@ -171,6 +171,19 @@ def test_zeros_in_place_of_frames_that_never_came_are_noticed(
         decode(path)
 
 
+def test_zeros_in_place_of_what_a_camcorder_sent_are_noticed(tmp_path):
+    path = tmp_path / "clip.avi"
+    write_video(path, make_noise(6, height=576, width=720), codec="dvvideo")
+    # Pictures and sound are one stream of DV, whose chunks have a name of their own (type 1).
+    content = path.read_bytes().replace(b"vidsdvsd", b"iavsdvsd").replace(b"00dc", b"00__")
+    path.write_bytes(content)
+    assert count_frames(path) == 6
+    fourth = content.rindex(b"00__", 0, content.index(b"idx1") - 2 * 144_000)
+    path.write_bytes(content[:fourth] + bytes(len(content) - fourth))
+    with pytest.raises(UnreadableClipError, match=r"from byte \d+ on, zeros stand"):
+        decode(path)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt", "container_options", "item", "size_before"),
     [

@@ -104,7 +104,7 @@ def _read_avi(head: bytes) -> _Item | None:
         return _Item(12, 0)
     if kind == b"LIST" and form in (b"movi", b"rec "):
         return _Item(12, 8 + size_bytes if 0 < size_bytes < 0xFFFFFFFF else 12)
-    if re.fullmatch(rb"[0-9]{2}[a-z]{2}", kind):
+    if re.fullmatch(rb"[0-9]{2}[a-z_]{2}", kind):
         return _Item(step_bytes, 8 + size_bytes)
     # An index may lack; one ends each segment.
     is_other = kind in (b"LIST", b"JUNK", b"idx1") or re.fullmatch(rb"ix[0-9]{2}", kind)
