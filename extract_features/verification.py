@@ -23,6 +23,7 @@ from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.clip_folder import is_hidden
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.natural_sort import natural_key
 from lrcn.common.progress import Progress
 from lrcn.common.unreadable import UnreadableClipError
 
@@ -85,7 +86,7 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
     expected = {cache.clip_path(clip.clip_id) for clip in clips}
     failed = {cache.clip_path(clip_id) for clip_id in read_failures(cache)}
     clips_dir = cache.cache_dir / "clips"
-    for path in sorted(clips_dir.rglob("*.h5")):
+    for path in sorted(clips_dir.rglob("*.h5"), key=lambda path: natural_key(str(path))):
         name_in_clips = path.relative_to(clips_dir)
         if path in expected or any(map(is_hidden, name_in_clips.parts)):
             continue

@@ -106,4 +106,4 @@ def find_alike_path(path: str) -> str | None:
 @functools.lru_cache(maxsize=128)
 def _list_folded(folder: str, _mtime_ns: int) -> dict[str, str]:
     # Kept, as a manifest of another case has every clip looked for.
-    return {fold_name(name): name for name in os.listdir(folder)}
+    return {fold_name(name): name for name in sorted(os.listdir(folder))}
