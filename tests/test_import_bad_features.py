@@ -57,6 +57,7 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
     reasons["missing"] = r"features\.h5: expected a dataset named 'missing', found none"
     reasons["damaged"] = r"^damaged: damaged \("
     reasons["around"] = r"dataset named 'around', received: .*too many links"
+    reasons["foreign"] = r"features\.h5: dataset 'foreign': .* received filter 300 \(of no name\)"
     bad_manifest(reasons)
     path = write_features(
         tmp_path / "features.h5",
@@ -67,10 +68,21 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
         damaged = file.create_dataset("damaged", data=np.ones((4, 5)), chunks=True, fletcher32=True)
         file.flush()
         offset = damaged.id.get_chunk_info(0).byte_offset
+        _write_with_filter(file, b"foreign", 300)  # one of those that are kept for tests
     with open(path, "r+b") as file:
         file.seek(offset)
         file.write(b"bits")
     check_failures(run_import(path, status=1), tmp_path, reasons)
+
+
+def _write_with_filter(file, name, number):
+    """Writes [4, 5] float32 as a plugin of HDF5 leaves it that is not here."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_chunk((4, 5))
+    settings.set_filter(number, h5py.h5z.FLAG_OPTIONAL, ())
+    shape = h5py.h5s.create_simple((4, 5))
+    dataset = h5py.h5d.create(file.id, name, h5py.h5t.IEEE_F32LE, shape, settings)
+    dataset.write_direct_chunk((0, 0), bytes(80))
 
 
 def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest, tmp_path):

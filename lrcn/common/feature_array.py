@@ -65,9 +65,24 @@ def open_features(features: Path) -> Iterator[Callable]:
                     f"{features}: expected a dataset named {clip_id!r}, found "
                     + ("none." if found is None else "a group.")
                 )
+            _check_filters(found, f"{features}: dataset {clip_id!r}")
             return found
 
         yield read_dataset
+
+
+def _check_filters(dataset: h5py.Dataset, name: str) -> None:
+    """Checks that what it is compressed with is here, without which it seems damaged."""
+    stored = dataset.id.get_create_plist()
+    for i in range(stored.get_nfilters()):
+        number, _, _, title = stored.get_filter(i)
+        if not h5py.h5z.filter_avail(number):
+            raise ValueError(
+                f"{name}: expected a compression that HDF5 has here, received filter {number} "
+                f"({title.decode() or 'of no name'}). Write it with gzip or none, or install "
+                "hdf5plugin and set HDF5_PLUGIN_PATH to what `python -c 'import hdf5plugin; "
+                "print(hdf5plugin.PLUGIN_PATH)'` prints."
+            )
 
 
 class _NpyRows:
