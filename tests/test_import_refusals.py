@@ -2,6 +2,7 @@
 
 import os
 
+import h5py
 import numpy as np
 import pytest
 from commands import SMALL_BACKBONE, run_program
@@ -52,6 +53,14 @@ def test_a_features_file_that_is_none(run_import, tmp_path, content, text):
     assert f"error: {path}: {text}" in log
     assert ("Save each clip's array by numpy.save('<clip_id>.npy', array)" in log) == bool(content)
     assert not (tmp_path / "cache").exists()
+
+
+def test_features_that_another_program_writes_are_not_said_to_be_none(run_import, tmp_path):
+    path = write_features(tmp_path / "features.h5", make_features())
+    with h5py.File(path, "r+"):
+        log = run_import(path, status=1)
+    assert f"error: {path}: expected a file that nobody writes to. Received: one that anoth" in log
+    run_import(path)
 
 
 def test_another_shape_into_the_same_cache_is_refused(run_import, tmp_path):

@@ -43,6 +43,12 @@ def open_features(features: Path) -> Iterator[Callable]:
             f"{features}: no such file or folder. Expected an HDF5 file with a dataset for each "
             "clip_id, or a folder of <clip_id>.npy files."
         ) from None
+    except BlockingIOError as error:
+        raise ValueError(
+            f"{features}: expected a file that nobody writes to. Received: one that another "
+            "program has open for writing, such as a notebook. Close it there (file.close()), and "
+            "run the same command again."
+        ) from error
     except OSError as error:
         raise_if_machine_lacks(error)
         raise ValueError(
