@@ -63,6 +63,13 @@ def test_features_that_another_program_writes_are_not_said_to_be_none(run_import
     run_import(path)
 
 
+def test_features_that_the_system_does_not_open_are_not_said_to_be_none(run_import, tmp_path):
+    path = tmp_path / "features.h5"
+    path.symlink_to(path)
+    log = run_import(path, status=1)
+    assert f"Too many levels of symbolic links: '{path}'. Correct the link that leads to it" in log
+
+
 def test_another_shape_into_the_same_cache_is_refused(run_import, tmp_path):
     path = tmp_path / "a.h5"
     run_import(write_features(path, make_features((5,))))

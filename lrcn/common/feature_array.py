@@ -4,6 +4,7 @@ import collections
 import contextlib
 import functools
 import math
+import os
 import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from lrcn.common.clip_file import STORAGE_DTYPE, are_finite
 from lrcn.common.contract import Contract
-from lrcn.common.unreadable import check_is_file, raise_if_machine_lacks
+from lrcn.common.unreadable import check_is_file
 
 _ROWS_AT_ONCE = 256
 # float16 has 11 bits for a value from here on, and fewer the smaller it is.
@@ -50,7 +51,8 @@ def open_features(features: Path) -> Iterator[Callable]:
             "run the same command again."
         ) from error
     except OSError as error:
-        raise_if_machine_lacks(error)
+        if error.errno is not None:  # as of permissions: it may well be HDF5
+            raise OSError(error.errno, os.strerror(error.errno), str(features)) from error
         raise ValueError(
             f"{features}: expected an HDF5 file with a dataset for each clip_id, or a folder of "
             f"<clip_id>.npy files. Received: a file that is not HDF5 ({error}). Save each clip's "
