@@ -1,5 +1,6 @@
 """Features of another tool of which some clips cannot be taken: listed, and the rest goes on."""
 
+import errno
 import os
 import re
 
@@ -7,9 +8,12 @@ import h5py
 import numpy as np
 import pytest
 from commands import read_failures
+from refusals import refusal
 from small_imports import CLIP_IDS, make_features, write_features
 
+from lrcn.common import feature_array
 from lrcn.common.clip import Clip
+from lrcn.common.feature_array import iter_maps, open_features
 from lrcn.common.manifest import read_manifest, write_manifest
 
 
@@ -55,7 +59,7 @@ def check_failures(log, tmp_path, reasons):
 def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, tmp_path):
     reasons = {name: reason for name, (_, reason) in BAD_ARRAYS.items()}
     reasons["missing"] = r"features\.h5: expected a dataset named 'missing', found none"
-    reasons["damaged"] = r"^damaged: damaged \("
+    reasons["damaged"] = r"^damaged: cannot be read \(.*\)\. Compute it again\.$"
     reasons["around"] = r"dataset named 'around', received: .*too many links"
     reasons["foreign"] = r"features\.h5: dataset 'foreign': .* received filter 300 \(of no name\)"
     bad_manifest(reasons)
@@ -173,6 +177,19 @@ def test_skip_unreadable_keeps_the_features_of_files_that_are_away(run_import, t
     assert "0 clips done, 4 skipped (already there), 2 failed" in run_import(folder)
     clips = read_manifest(tmp_path / "cache" / "manifest.csv")
     assert [clip.clip_id for clip in clips] == CLIP_IDS[:-1]
+
+
+def test_of_a_disk_that_fails_features_are_not_said_to_be_damaged(tmp_path, monkeypatch):
+    folder = write_features(tmp_path / "features", {"a": np.ones((4, 5))})
+
+    def fail(*_arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with open_features(folder) as read_array:
+        array = read_array("a")
+        monkeypatch.setattr(feature_array, "open", fail, raising=False)
+        with refusal("a: cannot be read (Input/output error). Its disk, or the way to it, fa"):
+            next(iter_maps(array, "a"))
 
 
 def test_one_odd_clip_does_not_decide_the_shape(run_import, tmp_path):

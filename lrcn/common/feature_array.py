@@ -14,7 +14,7 @@ import numpy as np
 
 from lrcn.common.clip_file import STORAGE_DTYPE, are_finite
 from lrcn.common.contract import Contract
-from lrcn.common.unreadable import check_is_file
+from lrcn.common.unreadable import check_is_file, choose_remedy, raise_if_machine_lacks
 
 _ROWS_AT_ONCE = 256
 # float16 has 11 bits for a value from here on, and fewer the smaller it is.
@@ -192,8 +192,8 @@ def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, collections.Counte
         alone (`empty`).
 
     Raises:
-        ValueError: If rows are damaged, or a value is not finite in float16; at the end, if it has
-            turned all values into 0.
+        ValueError: If rows cannot be read, or a value is not finite in float16; at the end, if it
+            has turned all values into 0.
     """
     total = collections.Counter()
     for start in range(0, len(array), _ROWS_AT_ONCE):
@@ -222,8 +222,12 @@ def iter_maps(array, name: str) -> Iterator[tuple[np.ndarray, collections.Counte
 
 
 def _read_rows(array, rows: slice, name: str) -> np.ndarray:
-    """Reads rows of a clip's array. Raises ValueError if they are damaged."""
+    """Reads rows of a clip's array. Raises ValueError if they cannot be read."""
     try:
         return np.asarray(array[rows])
     except OSError as error:  # of this clip alone, unlike one of the cache
-        raise ValueError(f"{name}: damaged ({error}). Compute it again.") from error
+        raise_if_machine_lacks(error)
+        # HDF5 says of the system's errors where it was in its file, too.
+        reason = error if error.errno is None else os.strerror(error.errno)
+        remedy = choose_remedy(error, "Compute it again.")
+        raise ValueError(f"{name}: cannot be read ({reason}). {remedy}") from error
