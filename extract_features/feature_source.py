@@ -43,8 +43,19 @@ def read_feature_stat(source: Path) -> SourceStat:
 
 
 def list_contents(features: Path) -> list[str]:
-    """Lists the names at the top of a folder or an HDF5 file."""
+    """Lists the names at the top of a folder or an HDF5 file.
+
+    Raises:
+        ValueError: If the file's list of them is damaged.
+    """
     if features.is_dir():
         return sorted(os.listdir(features), key=natural_key)
     with h5py.File(features, "r") as file:
-        return sorted(file, key=natural_key)
+        try:
+            # What is not UTF-8 is given as bytes.
+            return sorted(map(os.fsdecode, file), key=natural_key)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{features}: expected a list of datasets, received a damaged one ({error}). Write "
+                "the file again."
+            ) from error

@@ -36,6 +36,16 @@ def test_what_lies_in_place_of_a_clips_features_is_named(run_import, tmp_path):
     inner = {f"{x}/features": array for x, array in make_features().items()}
     log = run_import(write_features(tmp_path / "groups.h5", inner), status=1)
     assert f"expected a dataset named {CLIP_IDS[0]!r}, found a group.). In it: " in log
+    with h5py.File(tmp_path / "latin.h5", "w") as file:
+        file[b"caf\xe9"] = np.ones((3, 5))
+    assert r"). In it: caf\udce9. Its names must be" in run_import(tmp_path / "latin.h5", status=1)
+
+
+def test_a_features_file_whose_list_of_clips_is_damaged_is_named(run_import, tmp_path):
+    path = write_features(tmp_path / "features.h5", make_features())
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"gone"))
+    log = run_import(path, status=1)
+    assert f"error: {path}: expected a list of datasets, received a damaged one (" in log
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ def test_all_datasets_of_a_file_and_npy_files_of_a_folder_are_clips(feature_run,
     path = write_features(tmp_path / "new.h5", {"a 10": frame, "a 2": frame, "b/c/d.npy": frame})
     with h5py.File(path, "r+") as file:
         file["b/back"] = file["b"]
+        file[b"caf\xe9"] = frame  # as of a tool that does not write UTF-8
     folder = write_features(tmp_path / "new", {"x/y": frame, "x/z": 0 * frame})
     (folder / "x" / "notes.txt").touch()
     (folder / "x" / "back").symlink_to(folder)
@@ -174,6 +175,7 @@ def test_all_datasets_of_a_file_and_npy_files_of_a_folder_are_clips(feature_run,
         f"{path}/a 2",
         f"{path}/a 10",
         f"{path}/b/c/d.npy",
+        rf"{path}/caf\udce9",
         f"{path}/b/c/d.npy",
         f"{folder}/x/y.npy",
         f"{folder}/x/z.npy",

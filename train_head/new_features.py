@@ -1,5 +1,6 @@
 """New clips that are known by the features of another tool, as the run's clips were."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def iter_datasets(source: Path) -> Iterator[Path]:
     path, name = locate_features(source)
     try:
         with h5py.File(path, "r") as file:
-            names = [*_iter_names(file.get(name), name, within=())]
+            names = [*_iter_names(file.get(os.fsencode(name)), name, within=())]
     except (OSError, RuntimeError, KeyError):
         names = [name]
     yield from (path / name for name in names)
@@ -46,8 +47,10 @@ def _iter_names(item, name: str, *, within: tuple) -> Iterator[str]:
     if not isinstance(item, h5py.Group):
         yield name
     elif item not in within:  # a link may lead back
-        for key in sorted(item, key=natural_key):
-            yield from _iter_names(item.get(key), f"{name}/{key}", within=(*within, item))
+        # What is not UTF-8 is given as bytes.
+        for key in sorted(map(os.fsdecode, item), key=natural_key):
+            found = item.get(os.fsencode(key))
+            yield from _iter_names(found, f"{name}/{key}", within=(*within, item))
 
 
 class NewFeatures:

@@ -62,7 +62,7 @@ def open_features(features: Path) -> Iterator[Callable]:
 
         def read_dataset(clip_id: str) -> h5py.Dataset:
             try:
-                found = file.get(clip_id)
+                found = file.get(os.fsencode(clip_id))  # h5py takes no name that is not UTF-8
             except RuntimeError as error:  # as of a link around to itself
                 raise ValueError(
                     f"{features}: expected a dataset named {clip_id!r}, received: {error}. Write "
