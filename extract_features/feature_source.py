@@ -54,7 +54,7 @@ def list_contents(features: Path) -> list[str]:
         try:
             # What is not UTF-8 is given as bytes.
             return sorted(map(os.fsdecode, file), key=natural_key)
-        except RuntimeError as error:
+        except (RuntimeError, KeyError) as error:
             raise ValueError(
                 f"{features}: expected a list of datasets, received a damaged one ({error}). Write "
                 "the file again."
