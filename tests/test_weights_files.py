@@ -102,6 +102,15 @@ def test_a_truncated_weights_file_is_refused(weights_dir, tmp_path):
         build_vgg16(path)
 
 
+@pytest.mark.parametrize("name", ["vgg16.weights.h5", "model.h5"])
+def test_a_weights_file_whose_lists_of_layers_are_damaged_is_named(weights_dir, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes((weights_dir / name).read_bytes().replace(b"SNOD", b"gone"))
+    with refuse_file(path):
+        build_vgg16(path)
+    path.unlink()
+
+
 def test_weights_that_are_not_finite_are_refused(weights_dir, tmp_path):
     path = tmp_path / "diverged.h5"
     shutil.copy(weights_dir / "notop.h5", path)

@@ -90,8 +90,9 @@ def load_weights_file(vgg16, path: Path) -> None:
             # The features of such weights may be zeros, which look like any others.
             if not all(np.isfinite(x).all() for x in layer.get_weights()):
                 raise ValueError(f"{layer.name} has weights that are not finite")
-    # h5py raises the last two where it finds numbers in place of a group.
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+    # h5py raises the last two where it finds numbers in place of a group, and nearly anything where
+    # the file is damaged.
+    except (ValueError, OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).strip().split("\n", maxsplit=1)[0]
         raise ValueError(
             f"{path}: does not hold the weights of VGG16 up to {vgg16.layers[-1].name} "
