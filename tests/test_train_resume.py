@@ -18,6 +18,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
 from train_head.evaluation import evaluate_run
 from train_head.history import read_history
+from train_head.run_model import load_model
 from train_head.train import train_run
 from train_head.training_data import TrainingData
 
@@ -136,19 +137,36 @@ print(interrupt.is_interrupted())
     assert "KeyboardInterrupt" not in done.stderr and "ValueError: of its own" in done.stderr
 
 
-def test_an_interrupt_that_is_lost_stops_training_at_the_next_step(ramps, tmp_path, monkeypatch):
+@pytest.fixture
+def watched(monkeypatch):
+    """Has Ctrl-C remembered in this process, as programs do."""
     monkeypatch.setattr(interrupt, "_is_asked", False)  # and so it is afterwards
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        interrupt.watch_interrupts()
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            train(ramps, tmp_path / "run", epochs=2)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    interrupt.watch_interrupts()
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("watched")
+def test_an_interrupt_that_is_lost_stops_training_at_the_next_step(ramps, tmp_path):
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(ramps, tmp_path / "run", epochs=2)
     assert count_rows(RunDir(tmp_path / "run")) == 0
+
+
+@pytest.mark.usefixtures("watched")
+def test_an_interrupt_while_keras_reads_weights_is_not_lost(scored, monkeypatch):
+    from keras.src.saving import saving_lib
+
+    def press(_model):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(saving_lib, "is_memory_sufficient", press)
+    with pytest.raises(KeyboardInterrupt):
+        load_model(scored)
 
 
 def test_stopped_training_says_where_it_goes_on(ramps, tmp_path):

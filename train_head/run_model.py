@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 
 from lrcn.common.atomic_file import name_zip_file
+from lrcn.common.interrupt import raise_if_interrupted
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 
@@ -30,6 +31,8 @@ def load_model(run: RunDir):
         if damaged is not None:
             raise zipfile.BadZipFile(f"damaged: {damaged}")
         model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
+    # While it reads the weights, Keras drops a Ctrl-C and reads them in another way.
+    raise_if_interrupted()
     num_classes, num_names = model.output.shape[-1], len(read_class_names(run.classes_path))
     if num_classes != num_names:
         raise ValueError(
