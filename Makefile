@@ -34,9 +34,15 @@ refuse_empty = $(if $(filter-out undefined,$(origin $(1))),$(if $(strip $($(1)))
 $(call refuse_empty,DATA,Name a folder or a .csv$(COMMA) or leave DATA out for the sample)
 $(foreach name,CACHE RUN COMPARE AUDIT,$(call refuse_empty,$(name),Name a folder$(COMMA) or leave $(name) out))
 
+# Make drops a `$` of theirs with the sign behind it, such as the quote that ends a regular expression.
+BRACKET := (
+DOLLAR := $$
+raw = $(subst $(DOLLAR){,,$(subst $(DOLLAR)$(BRACKET),,$(subst $(DOLLAR)$(DOLLAR),,$(value $(1)))))
+$(foreach name,$(VARIABLES),$(if $(findstring $(DOLLAR),$(call raw,$(name))),$(error \
+  $(name)=$(value $(name)): make reads $(DOLLAR) itself. Write $(DOLLAR)$(DOLLAR) for it)))
+
 # Bash would tell of a syntax error, and not of what it misses. Quotes, escapes and `$$` are meant for
 # it.
-BRACKET := (
 QUOTED := $(strip $(foreach sign,' " \ $$,$(findstring $(sign),$(FLAGS))))
 $(if $(findstring $(BRACKET),$(FLAGS)),$(if $(QUOTED),,$(error FLAGS=$(FLAGS): the shell reads brackets itself. \
   Put a flag that has them in quotes of its own$(COMMA) such as FLAGS="'--group_regex=s([0-9]+)'")))

@@ -98,6 +98,17 @@ def test_brackets_that_the_shell_would_read_are_told_of():
     assert list_flags("features", "DATA=clips", f"FLAGS={shlex.split(remedy)[0]}")[-1] == regex
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("FLAGS", "'--group_regex=s[0-9]+$'"), ("DATA", "my$clips")]
+)
+def test_a_dollar_that_make_would_drop_is_told_of(name, value):
+    done = run_make("features", "DATA=clips", f"{name}={value}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"*** {name}={value}: make reads $ itself. Write $$ for it.  Stop." in done.stderr
+    flags = list_flags("features", "DATA=clips", f"{name}={value.replace('$', '$$')}")
+    assert shlex.split(value)[0] in [flag.removeprefix("--data=") for flag in flags]
+
+
 @pytest.mark.parametrize("data", ["", " "])
 def test_an_empty_name_is_not_the_sample(data):
     done = run_make("train", f"DATA={data}")
