@@ -84,7 +84,7 @@ class RunDir:
         if self.config_path.exists():
             raise FileNotFoundError(
                 f"{self.path}: training has not ended, there is no model.keras yet. Run the same "
-                "training command again; it goes on from its last epoch."
+                "training command again; it goes on from its last checkpoint."
             )
         within = sorted(path.parent for path in self.path.glob(f"*/{self.model_path.name}"))
         raise FileNotFoundError(
