@@ -159,7 +159,9 @@ def test_a_damaged_model_is_named(run_dir, tmp_path, damage):
             x.header_offset + 30 + len(x.filename) + x.compress_size // 2
             for x in archive.infolist()
         ]
-    changed = [content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :] for i in middles]
+    # Of the list of files at the end, what version and what compression one has.
+    places = [*middles, *(content.rindex(b"PK\1\2") + x for x in (6, 10))]
+    changed = [content[:i] + bytes([content[i] ^ 65]) + content[i + 1 :] for i in places]
     damaged = {"cut_off": [content[:-100]], "changed": changed, "another": [b"no model"]}
     for content in damaged[damage]:
         run.model_path.write_bytes(content)

@@ -119,7 +119,10 @@ def name_file(path: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def name_zip_file(path: str | Path) -> Iterator[None]:
-    """As `name_file`. Where the disk fails, raises its error, and not that it is no zip file."""
+    """As `name_file`. Where the disk fails, raises its error, and not that it is no zip file.
+
+    Of a file that is damaged, `zipfile` also says that it does not know such a kind: a bad one too.
+    """
     with name_file(path):
         try:
             yield
@@ -127,6 +130,8 @@ def name_zip_file(path: str | Path) -> Iterator[None]:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+        except NotImplementedError as error:
+            raise zipfile.BadZipFile(str(error)) from error
 
 
 def make_temporary_path(path: Path) -> Path:
