@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from small_scores import CLASS_IDS, NAMES, PROBABILITIES, SIX_PROBABILITIES
 
-from train_head.confidence_intervals import find_exact_interval, find_mean_interval
+from train_head.confidence_intervals import (
+    find_exact_interval,
+    find_mean_interval,
+    find_ratio_interval,
+)
 from train_head.metrics import compute_metrics, measure_calibration
 
 
@@ -98,6 +102,12 @@ def test_clips_that_are_right_or_wrong_together_are_worth_one():
     assert many["by_group"]["num_groups"] == 20 and few["by_group"] is None
     assert many["by_group"]["top1_interval"] == pytest.approx(few["top1_interval"], abs=0.03)
     assert np.ptp(many["top1_interval"]) < 0.5 * np.ptp(few["top1_interval"])
+    # Of groups that are all alike, the interval is by their clips.
+    half_right = np.tile(np.eye(3)[:2], (10, 1))
+    groups = [str(i // 2) for i in range(20)]
+    scores = compute_metrics(half_right, np.zeros(20, int), NAMES, groups=groups)
+    expected = find_ratio_interval(np.ones(10), np.full(10, 2))
+    assert scores["by_group"]["top1_interval"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("is_right", [True, False])
@@ -148,6 +158,12 @@ def test_ties_never_count_twice():
     assert scores["top1"] == pytest.approx(1 / 6)
     assert scores["top5"] == pytest.approx(5 / 6)
     assert scores["confusion_matrix"][3] == [1, 0, 0, 0, 0, 0]
+    # Of sixteen that are as probable, the first five, whichever sort NumPy takes.
+    is_likely = np.arange(64) % 4 == 0
+    scores = compute_metrics(
+        np.tile(is_likely / 16, (6, 1)), np.arange(0, 24, 4), [f"class {k}" for k in range(64)]
+    )
+    assert scores["top5"] == pytest.approx(5 / 6)
 
 
 def test_scores_are_plain_numbers_that_json_can_hold():

@@ -29,10 +29,10 @@ def test_a_step_that_takes_half_of_the_memory(
 ):
     features = {
         Clip(str(length), str(length), "walk", "train"): np.zeros((length, 2, 5))
-        for length in (3, 8, 4)
+        for length in (8, 3, 4)
     }
     cache = write_cache(tmp_path / "cache", features)
-    reader, config = ClipReader(cache, ["3", "8", "4"], memory_bytes=0), make_config(**settings)
+    reader, config = ClipReader(cache, ["8", "3", "4"], memory_bytes=0), make_config(**settings)
     # Features, the FC layer's 16 units and the GRU's two gates and candidate, of 8 units.
     copy_bytes = 4 * num_frames * (10 + 16 + 3 * 8)
     # Of padding there are the FC layer's vectors, with their gradient, and what the GRU makes.
