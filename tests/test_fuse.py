@@ -192,7 +192,7 @@ def test_only_the_proportion_of_weights_matters():
         fuse_predictions({"rgb": RGB, "flow": FLOW}, [0.5, 0.25]).probabilities, fused
     )
     np.testing.assert_allclose(
-        fuse_predictions({"rgb": RGB, "flow": FLOW}, [1e308, 0.5e308]).probabilities, fused
+        fuse_predictions({"rgb": RGB, "flow": FLOW}, [1.6e308, 0.8e308]).probabilities, fused
     )
     np.testing.assert_allclose(fused.sum(axis=1), 1)
     twice = fuse_predictions({"rgb": RGB, "again": RGB, "flow": FLOW}, [1, 1, 1]).probabilities
@@ -230,7 +230,11 @@ def test_runs_of_which_one_has_fewer_clips_are_refused():
             fuse_predictions({"rgb": first, "flow": second}, [1, 1])
 
 
-@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")]], ids=str)
+@pytest.mark.parametrize(
+    "weights",
+    [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")], [1, float("inf")]],
+    ids=str,
+)
 def test_weights_that_are_not_one_positive_a_run_are_refused(weights):
     with pytest.raises(ValueError, match="Expected a positive weight for each of the 2 runs"):
         fuse_predictions({"rgb": RGB, "flow": FLOW}, weights)
