@@ -57,10 +57,12 @@ def test_leaking_groups_are_said(tmp_path):
 
 def test_clips_that_changed_between_two_scores_are_told(tmp_path):
     runs = [write_run(tmp_path / x, RGB) for x in ("old", "new", "flow")]
-    for run, cache_dir, sources in zip(runs, ("/rgb", "/rgb", "/flow"), "aba", strict=True):
+    runs.append(write_run(tmp_path / "in_other_order", FLOW))
+    cache_dirs = ("/rgb", "/rgb", "/flow", "/rgb")
+    for run, cache_dir, sources in zip(runs, cache_dirs, "abac", strict=True):
         provenance = {"cache_dir": cache_dir, "sources": sources}
         write_json(RunDir(run).metrics_path("test"), {"provenance": provenance})
-    (old, new, flow) = runs
+    old, new, flow, in_other_order = runs
 
     def fuse(*runs):
         output = tmp_path / "fused.csv"
@@ -69,7 +71,7 @@ def test_clips_that_changed_between_two_scores_are_told(tmp_path):
         return run_program("train_head.fuse", f"--run_dirs={names}", f"--output={output}").stderr
 
     assert f"{old} and {new} were scored on other contents of these clips" in fuse(old, flow, new)
-    assert "contents" not in fuse(new, flow)
+    assert "contents" not in fuse(new, flow, in_other_order)
 
 
 def test_a_run_without_its_manifest_is_refused_before_anything_is_written(tmp_path):
