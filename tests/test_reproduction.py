@@ -77,7 +77,13 @@ def test_the_commands_find_clips_where_they_are_now(run_dir, cache_copy, data, t
     data.rename(tmp_path / "moved")
     write_manifest(tmp_path / "clips.csv", moved)
     extract(tmp_path / "clips.csv", cache_copy)
-    command, *_ = list_commands(RunDir(run_dir), read_cache(cache_copy))
+    run = RunDir(run_dir)
+    command, *_ = list_commands(run, read_cache(cache_copy))
     _, _, module, *flags = shlex.split(command)
     run_program(module, *flags, cwd=tmp_path)
     assert_same_features(tmp_path / "new_cache", cache_copy)
+    # Of other spans, the list is not that of the run's clips.
+    spans = [dataclasses.replace(x, start_sec=0.0, end_sec=0.1) for x in moved]
+    write_manifest(cache_copy / "manifest.csv", spans)
+    command, *_ = list_commands(run, read_cache(cache_copy))
+    assert f"--data={run.manifest_path}" in shlex.split(command)

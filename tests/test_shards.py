@@ -172,17 +172,24 @@ def test_failures_and_the_manifest_are_of_all_shards(cache_dir, clips_dir, tmp_p
     assert read_state() == ({bad[1]}, {bad[1]})
 
 
-def test_a_shard_leaves_the_list_of_one_that_began_later_on_other_clips(data, tmp_path):
+@pytest.mark.parametrize("is_more", [True, False])
+def test_a_shard_leaves_the_list_of_one_that_began_later_on_other_clips(data, tmp_path, is_more):
     cache = tmp_path / "cache"
     folders = sorted(path.parent for path in data.glob("*/*/0.png"))
-    held = next(x for x in folders if Shard(0, 2).holds(x.relative_to(data).as_posix()))
-    other = next(x for x in folders if x != held)
-    flags = (f"--data={data}", f"--cache_dir={cache}", "--num_shards=2", "--skip_unreadable")
+    held, other = (
+        next(x for x in folders if Shard(index, 2).holds(x.relative_to(data).as_posix()))
+        for index in range(2)
+    )
+    flags = [f"--data={data}", f"--cache_dir={cache}", "--num_shards=2", "--skip_unreadable"]
+    flags += ["--val_fraction=0", "--test_fraction=0"]  # or other clips would draw other splits
     with contextlib.ExitStack() as held_back:
         held_back.enter_context(hold_back(held / "0.png"))
         with start_program("extract_features", *flags, *SMALL_BACKBONE) as extraction:
             extraction.wait_for_text("clips to extract")
-            shutil.copytree(other, other.with_name("clip_new"))
+            if is_more:
+                shutil.copytree(other, other.with_name("clip_new"))
+            else:
+                shutil.rmtree(other)
             extract(data, cache, shard=Shard(1, 2))
             listed = read_manifest(cache / "manifest.csv")
             held_back.close()
