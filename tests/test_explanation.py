@@ -77,14 +77,19 @@ def test_a_frame_that_is_not_looked_at_has_no_influence():
     np.testing.assert_allclose(influence, [0, 0, 0, gain], atol=1e-5)
 
 
-def test_influences_add_up_where_a_maximum_changes_its_frame():
+@pytest.mark.parametrize(("strength", "adds_up"), [(4, True), (16, False)])
+def test_influences_add_up_where_a_maximum_changes_its_frame(strength, adds_up, caplog):
     head = build_random_head(rnn="lstm", output="max_pool", rnn_units=32)
     for weight in head.trainable_variables:
-        weight.assign(4 * weight)
+        weight.assign(strength * weight)
     maps = make_frames_of_one_length(12)
     influence, class_id = Explainer(head).measure_influence([maps])
     gain = np.log(predict(head, maps)[class_id] / predict(head, 0 * maps)[class_id])
-    assert influence.sum() == pytest.approx(gain, abs=0.01)
+    assert (abs(influence.sum() - gain) < 0.01) == adds_up
+    warnings = [x.getMessage() for x in caplog.records if x.levelname == "WARNING"]
+    assert ["influences of a clip's frames add up but for " in x for x in warnings] == (
+        [] if adds_up else [True]
+    )
 
 
 def test_influences_of_a_long_clip_add_up_as_well():
