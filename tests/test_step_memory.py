@@ -1,5 +1,7 @@
 """What memory may be, or is, too small for is told of before the first step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
@@ -20,8 +22,8 @@ from train_head.prediction import Predictor
     ("settings", "num_frames", "num_padding"),
     [
         ({"sequence": "ragged", "batch_size": 2}, 12, 4),  # of the longest clips
-        ({"sequence": "ragged", "batch_size": 9}, 15, 9),
-        ({"sequence": "fixed", "batch_size": 2, "seq_len": 100}, 200, 0),
+        ({"sequence": "ragged", "batch_size": 9, "fc_units": 0}, 15, 9),
+        ({"sequence": "fixed", "batch_size": 2, "seq_len": 100, "rnn_layers": 2}, 200, 0),
     ],
 )
 def test_a_step_that_takes_half_of_the_memory(
@@ -34,19 +36,55 @@ def test_a_step_that_takes_half_of_the_memory(
     cache = write_cache(tmp_path / "cache", features)
     reader, config = ClipReader(cache, ["8", "3", "4"], memory_bytes=0), make_config(**settings)
     # Features, the FC layer's 16 units and the GRU's two gates and candidate, of 8 units.
-    copy_bytes = 4 * num_frames * (10 + 16 + 3 * 8)
-    # Of padding there are the FC layer's vectors, with their gradient, and what the GRU makes.
-    enough_bytes = 14 * copy_bytes + 2 * 4 * num_padding * (2 * 16 + 7 * 3 * 8)
+    num_made = 3 * 8 * config.rnn_layers
+    copy_bytes = 4 * num_frames * (10 + config.fc_units + num_made)
+    # Of padding there are the vectors that the GRU reads, with their gradient, and what it makes.
+    num_read = config.fc_units or 10
+    enough_bytes = 14 * copy_bytes + 2 * 4 * num_padding * (2 * num_read + 7 * num_made)
     for memory_bytes, is_told in ((enough_bytes, False), (enough_bytes - 1, True)):
         monkeypatch.setattr(machine, "find_memory_bytes", lambda size=memory_bytes: size)
         step_memory.check_batch(reader, config)
         assert (f"({num_frames} frames in one batch" in caplog.text) == is_told
-    least_bytes = 3 * (copy_bytes + 4 * num_padding * 3 * 8)
+    least_bytes = 3 * (copy_bytes + 4 * num_padding * num_made)
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: least_bytes - 1)
     padding = f", with {num_padding} of padding," if num_padding else ""
     told = f"{num_frames} frames in one batch{padding} take 0 GiB, of 0 that there are"
     with refusal(told, MemoryError):
         step_memory.check_batch(reader, config)
+    # The rest is in a GPU's memory, which has an error of its own.
+    monkeypatch.setattr(step_memory, "has_gpu", lambda: True)
+    features_bytes = 4 * num_frames * 10
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: features_bytes - 1)
+    with refusal(told, MemoryError):
+        step_memory.check_memory(reader, config)
+    caplog.clear()
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: features_bytes)
+    step_memory.check_memory(reader, config)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_weights", "told"),
+    [
+        ({"rnn": "none", "fc_units": 900}, 10 * 900, "FC layer, .*: --fc_units=900$"),
+        (
+            {"rnn": "none", "fc_units": 900, "frame_pooling": "average"},
+            5 * 900,
+            "FC layer, .*: --fc_units=900$",
+        ),
+        ({"rnn": "lstm", "fc_units": 0, "rnn_units": 90}, 36_000, "RNN, .*: --rnn_units=90$"),
+        ({"fc_units": 100}, 2_592, "RNN, .*: --rnn_units=8, --fc_units=100$"),
+    ],
+)
+def test_weights_that_take_more_than_the_memory(tmp_path, monkeypatch, settings, num_weights, told):
+    cache = write_cache(tmp_path / "cache", {Clip("a", "a", "walk", "train"): np.zeros((1, 2, 5))})
+    reader, config = ClipReader(cache, ["a"], memory_bytes=0), make_config(**settings)
+    taken_bytes = 3 * 4 * num_weights
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes - 1)
+    with pytest.raises(MemoryError, match=f"^the {num_weights:,} weights of the {told}"):
+        step_memory.check_memory(reader, config)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
+    step_memory.check_memory(reader, config)
 
 
 @pytest.mark.parametrize(
@@ -117,18 +155,29 @@ def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch
         Predictor(RunDir(run_dir), num_windows=1000)
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
     Predictor(RunDir(run_dir), num_windows=1000)
+    # Each view of a window is read.
+    config = read_config(RunDir(run_dir))
+    contract = dataclasses.replace(RunDir(run_dir).read_contract(), views="flip")
+    step_memory.check_new_clip(config, contract, num_windows=500)
+    with refusal("4,008 frames of a clip's windows take", MemoryError):
+        step_memory.check_new_clip(config, contract, num_windows=501)
 
 
 def test_a_held_out_clip_that_is_longer_than_the_memory_is_refused(tmp_path, monkeypatch):
-    features = {Clip(x, x, "walk", "val"): np.zeros((len(x), 2, 5)) for x in ("a", "long", "b")}
+    names = ("a", "longest", "b")  # of so many frames
+    features = {Clip(x, x, "walk", "val"): np.zeros((len(x), 2, 5)) for x in names}
     cache = write_cache(tmp_path / "cache", features)
-    reader, config = ClipReader(cache, ["a", "long", "b"], memory_bytes=0), make_config()
+    reader, config = ClipReader(cache, [*names], memory_bytes=0), make_config()
     ragged = make_config(sequence="ragged")
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: 3 * 10 * 8)
-    with refusal("The clip long: expected at most the 3 frames that memory holds. Received: 4 or"):
-        step_memory.check_longest_clip(reader, ragged)
-    step_memory.check_longest_clip(reader, ragged, num_windows=2)
+    told = "The clip longest: expected at most the 3 frames that memory holds. Received:"
+    for num_windows, num_frames in ((1, 7), (2, 4)):
+        with refusal(f"{told} {num_frames} or more. Divide it"):
+            step_memory.check_longest_clip(reader, ragged, num_windows=num_windows)
+    step_memory.check_longest_clip(reader, ragged, num_windows=3)
     step_memory.check_longest_clip(reader, config)
+    monkeypatch.setattr(step_memory, "has_gpu", lambda: True)
+    step_memory.check_longest_clip(reader, ragged)
 
 
 def test_a_new_clip_that_is_longer_than_the_memory_is_told_of(
