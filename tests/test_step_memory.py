@@ -155,12 +155,15 @@ def test_windows_that_take_more_than_the_memory_are_refused(run_dir, monkeypatch
         Predictor(RunDir(run_dir), num_windows=1000)
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: taken_bytes)
     Predictor(RunDir(run_dir), num_windows=1000)
-    # Each view of a window is read.
-    config = read_config(RunDir(run_dir))
-    contract = dataclasses.replace(RunDir(run_dir).read_contract(), views="flip")
+    # Each view of a window is read, with all of its features.
+    config, contract = read_config(RunDir(run_dir)), RunDir(run_dir).read_contract()
+    contract = dataclasses.replace(contract, views="flip", feature_shape=(2, 256))
     step_memory.check_new_clip(config, contract, num_windows=500)
     with refusal("4,008 frames of a clip's windows take", MemoryError):
         step_memory.check_new_clip(config, contract, num_windows=501)
+    # Of whole clips, a frame at least.
+    ragged = dataclasses.replace(config, sequence="ragged")
+    step_memory.check_new_clip(ragged, contract, num_windows=2000)
 
 
 def test_a_held_out_clip_that_is_longer_than_the_memory_is_refused(tmp_path, monkeypatch):
