@@ -1,13 +1,14 @@
 """A score is of the clips that the cache has now, and of the model that the run has now."""
 
 import copy
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 from refusals import limited_files, refusal
 from small_cache import SOURCE, write_clip
-from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train
+from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train, write_cache
 
 from lrcn.common.clip import SourceStat
 from lrcn.common.open_cache import read_cache
@@ -17,6 +18,7 @@ from train_head.fusion import warn_of_changed_clips
 from train_head.held_out import score_run
 from train_head.near_duplicates import find_near_duplicates
 from train_head.prediction_file import read_run_predictions
+from train_head.provenance import describe_data
 from train_head.report_data import describe_run, read_audit
 from train_head.reporting import write_report
 from train_head.score_table import format_metrics
@@ -84,6 +86,13 @@ def test_an_audit_of_other_clips_of_the_same_names_is_not_in_the_report(trained,
     write_json(tmp_path / "audit.json", audit)
     assert read_audit(tmp_path, describe_run(run, cache))["num_pairs"] == audit["num_pairs"]
     assert not caplog.messages
+    clips = run.read_clips()
+    relabelled = [dataclasses.replace(clips[0], label="another"), *clips[1:]]
+    assert read_audit(tmp_path, describe_data(cache, relabelled)) is None
+    # Of the same sources, other features.
+    other = write_cache(tmp_path / "other", {clip: np.zeros((1, 5)) for clip in clips})
+    assert read_audit(tmp_path, describe_run(run, other)) is None
+    caplog.clear()
     changed = play_backwards(cache, "train", SourceStat(1, 0))
     assert read_audit(tmp_path, describe_run(run, changed)) is None
     text = f"{tmp_path}/audit.json: is of other features, clips or splits than the run"
