@@ -126,6 +126,10 @@ def test_overlaps_are_told_apart():
     assert scores["segment_f1_50"] == 0
 
 
+def test_a_frame_without_a_label_ends_a_predicted_segment_too():
+    assert score(("a-a", "aaa"))["segment_f1_50"] == 1
+
+
 def test_each_predicted_segment_looks_for_a_true_one_and_not_the_other_way_around():
     scores = score(("aaaabaaaaa", "aaaaaaaaba"))
     # The long a takes the first true one, by 4/8, and the last the second, by 1/5, although that

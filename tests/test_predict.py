@@ -96,8 +96,9 @@ def test_clips_are_predicted_as_evaluated(
     predictions = predictor.predict_clips(iter(sources))  # as of `Path.glob`, not only a list
     found = [prediction.probabilities[0] for prediction in predictions]
     assert found == pytest.approx([expected[clip.clip_id] for clip in clips], abs=1e-3)
-    with refusal(f"Expected a list of paths. Received: {str(sources[0])!r}", TypeError):
-        next(predictor.predict_clips(str(sources[0])))
+    for source in (sources[0], str(sources[0])):
+        with refusal(f"Expected a list of paths. Received: {source!r}", TypeError):
+            next(predictor.predict_clips(source))
 
 
 @pytest.fixture(scope="module")
