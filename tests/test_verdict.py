@@ -66,3 +66,17 @@ def test_few_clips_are_said_to_be_few():
         r"tell whether order plays a part \(0\.0 \[-.*\]\)\.$",
         find_verdict(is_right),
     )
+    one = {name: x[:, :1] for name, x in is_right.items()}
+    assert "; 1 clip is too few to tell whether order plays a part (100.0 [" in find_verdict(one)
+
+
+def test_that_order_misleads_may_be_left_open():
+    clips = np.arange(200)
+    is_right = {
+        "gru": (clips >= 7)[None],
+        "mean_pool": answer(150, num_seeds=1),
+        "gru_shuffled": ((clips < 7) | (clips >= 9))[None],
+    }
+    assert find_verdict(is_right).endswith(
+        "; 200 clips are too few to tell whether order plays a part (-2.5 [-5.4, 0.4])."
+    )
