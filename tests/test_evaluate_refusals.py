@@ -92,8 +92,9 @@ def test_a_clip_that_left_the_data_is_not_said_to_come_by_another_extraction(
     assert text in done.stderr and "or take such clips out of the manifest that" in done.stderr
 
 
-def test_more_windows_than_the_longest_clip_has_frames_are_refused(run_dir, cache_dir):
-    run, cache = RunDir(run_dir), read_cache(cache_dir)
+def test_more_windows_than_the_longest_clip_has_frames_are_refused(run_dir, cache_dir, tmp_path):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    cache = read_cache(cache_dir)
     clips = read_manifest(run.manifest_path)
     longest = max(cache.count_frames(x.clip_id) for x in clips if x.split == "test")
     with refusal(
@@ -101,6 +102,7 @@ def test_more_windows_than_the_longest_clip_has_frames_are_refused(run_dir, cach
         f"these. Received: --windows={longest + 1}. Lower it."
     ):
         evaluate_run(run, cache, split="test", num_windows=longest + 1)
+    evaluate_run(run, cache, split="test", num_windows=longest)
 
 
 def test_a_run_on_a_read_only_disk_is_refused_at_once(run_dir, cache_dir, make_small_disk):

@@ -92,6 +92,11 @@ def test_table_of_many_classes_names_what_is_confused_and_fits_a_terminal():
     assert sum(line.startswith("class ") for line in lines) == 102
     perfect = compute_metrics(np.eye(101)[class_ids], class_ids, names)
     assert format_metrics(add_origin(perfect)).splitlines()[-1] == "No class is taken for another."
+    # Of ten there is a matrix.
+    for num_classes in (10, 11):
+        scores = compute_metrics(np.eye(num_classes), np.arange(num_classes), names[:num_classes])
+        text = format_metrics(add_origin(scores))
+        assert ("% of the true class" in text) == (num_classes == 10)
 
 
 def test_confusions_are_by_number_then_share_then_in_the_order_of_classes():
