@@ -188,7 +188,8 @@ def test_windows_are_the_mean_of_spans_scored_by_themselves(tmp_path, sequence):
     span_cache = write_cache(tmp_path / "spans", spans)
     span_run = RunDir(shutil.copytree(run.path, tmp_path / "span_run"))
     shutil.copy(span_cache.manifest_path, span_run.manifest_path)
-    evaluate_run(span_run, span_cache, split="test")
+    scores = evaluate_run(span_run, span_cache, split="test")
+    assert scores["by_group"]["num_groups"] == 6, "parts of one source are a group"
     span_rows = read_rows(span_run.predictions_path("test"))
     assert len(span_rows) == 3 * len(rows) == 18
     for i, row in enumerate(rows):
