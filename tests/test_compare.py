@@ -147,6 +147,11 @@ def test_models_differ_from_the_gru_in_what_their_titles_say():
         "gru_reversed": {"frame_order"},
         "gru_shuffled": {"frame_order"},
     }
+    settings = {model.name: model.settings for model in MODELS}
+    assert settings["middle_frame"]["seq_len"] == 1
+    assert settings["gru_attention"]["frame_pooling"] == "attention"
+    for order in ("reversed", "shuffled"):
+        assert settings[f"gru_{order}"]["frame_order"] == order
 
 
 def test_other_splits_of_the_cache_are_compared_on(folder):
