@@ -80,6 +80,8 @@ HEAD_LIST = $(if $(call exists,$(CACHE)/manifest.csv),$(CACHE)/manifest.csv)
 HEAD_IS_VGG16 = $(if $(HEAD_LIST),$(shell grep -s '"backbone": "vgg16"' $(call quote,$(CACHE)/cache.json)))
 else
 TUNE_CACHE := $(CACHE)
+# What is named is fine-tuned as it is, and made by `features` of another cut.
+TUNE_CUT := $(COMMA) and FLAGS=--cut=block4_pool
 endif
 # What uses a run trains one first. One that was named is there, or its name is wrong.
 ifeq ($(origin RUN),undefined)
@@ -176,7 +178,7 @@ define check_flags
 @{ problem=$$($(RUN_PYTHON) $(1) --only_check_args 2>&1 >&3); } 3>&1 || { echo "$$problem" >&2; \
   name=$$(sed -n "s/.*Unknown command line flag '\([a-z0-9_]*\)'.*/\1/p" <<< "$$problem"); \
   if [ "$$name" ] && grep -Eq -- "^ +--(\[no\])?$$name:" <<< "$$($(RUN_PYTHON) -m extract_features --help)"; then \
-    echo "error: --$$name is a flag of stage 1. Give it to make features (with the same DATA and CACHE), then run this again without it." >&2; \
+    echo "error: --$$name is a flag of stage 1. Give it to make features (with the same DATA and CACHE$(2)), then run this again without it." >&2; \
   fi; exit 1; }
 endef
 
@@ -189,7 +191,7 @@ train: $(SETUP_DONE) $(SAMPLE_TARGET)
 	@$(RUN_PYTHON) $(TRAIN)
 
 finetune: $(SETUP_DONE) $(SAMPLE_TARGET)
-	$(call check_flags,$(TUNE))
+	$(call check_flags,$(TUNE),$(TUNE_CUT))
 	@$(if $(HEAD_IS_VGG16),$(FILL_CACHE))
 	@$(if $(HEAD_IS_VGG16),recut=$$($(RUN_PYTHON) $(RECUT)); eval "$(RUN_PYTHON) $${recut#python }" || $(TUNE_REMEDY),\
 	  $(EXTRACT) --cache_dir=$(call quote,$(TUNE_CACHE)) --cut=block4_pool)

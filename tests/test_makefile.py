@@ -173,6 +173,9 @@ def test_a_wrong_flag_is_told_as_the_program_tells_it(make):
     assert "Flags parsing error" in done.stderr
     done = make("train", "FLAGS=--verbosity=0 --image_size=1", status=2)
     assert "error: --image_size is a flag of stage 1. Give it to make features" in done.stderr
+    # A cache that is named is not cut anew.
+    done = make("finetune", "CACHE=mine", "FLAGS=--image_size=64", status=2)
+    assert "(with the same DATA and CACHE, and FLAGS=--cut=block4_pool), then run" in done.stderr
 
 
 def test_the_benchmarks_share_their_flags(make):
