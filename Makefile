@@ -37,6 +37,7 @@ $(foreach name,CACHE RUN COMPARE AUDIT,$(call refuse_empty,$(name),Name a folder
 # Make drops a `$` of theirs with the sign behind it, such as the quote that ends a regular expression.
 BRACKET := (
 DOLLAR := $$
+# What a variable has beside those that are meant for make.
 raw = $(subst $(DOLLAR){,,$(subst $(DOLLAR)$(BRACKET),,$(subst $(DOLLAR)$(DOLLAR),,$(value $(1)))))
 $(foreach name,$(VARIABLES),$(if $(findstring $(DOLLAR),$(call raw,$(name))),$(error \
   $(name)=$(value $(name)): make reads $(DOLLAR) itself. Write $(DOLLAR)$(DOLLAR) for it)))

@@ -47,7 +47,7 @@ def test_a_step_that_takes_half_of_the_memory(
         assert (f"({num_frames} frames in one batch" in caplog.text) == is_told
     least_bytes = 3 * (copy_bytes + 4 * num_padding * num_made)
     monkeypatch.setattr(machine, "find_memory_bytes", lambda: least_bytes - 1)
-    padding = f", with {num_padding} of padding," if num_padding else ""
+    padding = f" and {num_padding} of padding" if num_padding else ""
     told = f"{num_frames} frames in one batch{padding} take 0 GiB, of 0 that there are"
     with refusal(told, MemoryError):
         step_memory.check_batch(reader, config)

@@ -103,7 +103,7 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
     memory_bytes = machine.find_memory_bytes()
     what = f"{num_frames:,} frames in one batch"
     if num_padding:
-        what += f", with {num_padding:,} of padding,"
+        what += f" and {num_padding:,} of padding"
     least_bytes = _COPIES_AT_LEAST * (num_frames * frame_bytes + num_padding * rnn_bytes)
     if has_gpu():  # this memory holds the features alone
         least_bytes = num_frames * num_features * 4
@@ -116,7 +116,7 @@ def check_batch(reader: ClipReader, config: TrainConfig) -> None:
             "A step over the longest clips (%s) takes some %.0f GiB, of %.0f that there are. If "
             "the program is ended without a word, lower --batch_size, or read fewer frames "
             "(--sequence=fixed, --seq_len; --fps or --frame_stride at extraction)",
-            what.removesuffix(","),
+            what,
             step_bytes / machine.GIB,
             memory_bytes / machine.GIB,
         )

@@ -13,7 +13,7 @@ COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 # What /proc/cpuinfo calls the instructions that multiply bfloat16 natively.
 _NATIVE_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 # Half the bits must gain a fifth. TensorFlow's convolution is timed; with fewer multiplications
-# (`winograd`) VGG16 is a third faster in float32, and a ninth in bfloat16.
+# (`winograd`) VGG16 is a third faster in float32, and a sixth in bfloat16.
 _MIN_BFLOAT16_SPEEDUP = 1.4
 
 
@@ -88,7 +88,9 @@ def has_amx() -> bool:
 
 
 def has_bfloat16_vectors() -> bool:
-    """Whether it computes on one that multiplies bfloat16 in vectors, and not in tiles."""
+    """Whether TensorFlow computes on an x86 processor here that multiplies bfloat16 in vectors
+    alone, and not in tiles.
+    """
     return not has_gpu() and not has_amx() and "avx512_bf16" in _read_cpu_flags()
 
 
