@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from train_head.batch_memory import take_memory
 from train_head.clip_reader import ClipReader
 from train_head.frame_targets import FrameTargets
 from train_head.padding import allocate_padded
@@ -65,7 +66,9 @@ class BatchLoader:
             for clip_number, frames, _ in chosen
         ]
         num_rows, num_filled = len(draws), round_up(len(draws), self.num_devices)
-        maps, mask = allocate_padded(np.resize(lengths, num_filled), self.reader.feature_shape)
+        maps, mask = allocate_padded(
+            np.resize(lengths, num_filled), self.reader.feature_shape, allocate=take_memory
+        )
         self.reader.read_many(chosen, [maps[row, :x] for row, x in enumerate(lengths)])
         for row in range(num_rows, num_filled):
             maps[row] = maps[row - num_rows]
