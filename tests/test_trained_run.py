@@ -84,3 +84,15 @@ def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
     encoder = model.get_layer("per_frame").model
     assert {layer.dtype_policy.name for layer in (*model.layers, *encoder.layers)} == {"float32"}
     assert evaluate_run(run, ramps, split="test")["top1"] > 0.5
+
+
+def test_mixed_precision_changes_no_head_without_an_fc_layer(ramps, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("train_head.fitting.choose_training_policy", lambda: "mixed_bfloat16")
+    settings = {"fc_units": 0, "output": "mean_pool", "epochs": 1}
+    with caplog.at_level("INFO", logger="absl"):
+        runs = [
+            train(ramps, tmp_path / str(x), mixed_precision=x, **settings) for x in (False, True)
+        ]
+    assert "Mixed precision" not in caplog.text
+    rows = [read_history(run.history_path) for run in runs]
+    assert rows[0] == rows[1]

@@ -131,8 +131,9 @@ def save_model(model, recorder: RunRecorder) -> None:
 
 
 def choose_policy(config: TrainConfig) -> str:
-    """Chooses Keras' dtype policy of the FC layer."""
-    return choose_training_policy() if config.mixed_precision else "float32"
+    """Chooses Keras' dtype policy of the FC layer; without one there is nothing to choose."""
+    is_mixed = config.mixed_precision and config.fc_units
+    return choose_training_policy() if is_mixed else "float32"
 
 
 def _tell_if_unlearnt(recorder: RunRecorder, config: TrainConfig, *, num_classes: int) -> None:
@@ -161,7 +162,7 @@ def _compile(model, config: TrainConfig, *, num_clips: int) -> None:
     if config.recurrent_dropout and config.rnn != "none":
         logging.info("Recurrent dropout switches the fused cuDNN kernel off: slower on a GPU")
     policy = choose_policy(config)
-    if config.mixed_precision:
+    if config.mixed_precision and config.fc_units:
         slower = "" if policy != "float32" else ": this CPU is not faster with less"
         logging.info("Mixed precision: the FC layer computes in %s%s", policy, slower)
     if config.batch_size > num_clips:

@@ -138,5 +138,5 @@ def _build_frame_encoder(config, feature_shape, statistics, dtype_policy):
         )(x)
         x = keras.layers.Dropout(config.dropout, dtype=dtype_policy, name="fc_dropout")(x)
     else:  # without a product to save, each frame has a mask of its own
-        x = keras.layers.Dropout(config.input_dropout, dtype=dtype_policy, name="input_dropout")(x)
+        x = keras.layers.Dropout(config.input_dropout, name="input_dropout")(x)
     return keras.Model(maps, x, name="frame_encoder")
