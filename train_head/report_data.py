@@ -1,5 +1,6 @@
 """What the report of a run shows, but for pictures: numbers, lists of clips, commands."""
 
+import collections
 import dataclasses
 from pathlib import Path
 
@@ -65,10 +66,16 @@ class ScoredClips:
         class, confusions before what is right and the frequent before the rare, then a second of
         each, and so on.
         """
-        places = []
-        for rank, (true, predicted, _) in enumerate(self._count_cells()):
-            found = np.flatnonzero((self.class_ids == true) & (self.predicted_ids == predicted))
-            places += [(turn, rank, int(i)) for turn, i in enumerate(found[:MAX_SHOWN])]
+        cells = collections.defaultdict(list)
+        pairs = zip(self.class_ids.tolist(), self.predicted_ids.tolist(), strict=True)
+        for i, pair in enumerate(pairs):
+            cells[pair].append(i)
+        in_order = sorted(cells, key=lambda pair: (pair[0] == pair[1], -len(cells[pair]), pair))
+        places = [
+            (turn, rank, i)
+            for rank, pair in enumerate(in_order)
+            for turn, i in enumerate(cells[pair])
+        ]
         examples = [i for _, _, i in sorted(places)]
         chosen = [*self.find_most_wrong(), *self.find_least_sure(), *examples]
         return list(dict.fromkeys(chosen))[:MAX_SHOWN]
@@ -77,13 +84,6 @@ class ScoredClips:
     def chance(self) -> float:
         """The share of the most frequent class: the top-1 of who always says that one."""
         return float(np.bincount(self.class_ids).max() / len(self.class_ids))
-
-    def _count_cells(self) -> list[tuple[int, int, int]]:
-        """True class, predicted class and number of clips, confusions and the frequent first."""
-        pairs = np.stack([self.class_ids, self.predicted_ids], axis=1)
-        cells, counts = np.unique(pairs, axis=0, return_counts=True)
-        rows = [(*cell, n) for cell, n in zip(cells.tolist(), counts.tolist(), strict=True)]
-        return sorted(rows, key=lambda row: (row[0] == row[1], -row[2], row))
 
 
 def round_probabilities(values: np.ndarray) -> list:
