@@ -167,6 +167,25 @@ def test_bands_of_the_clips_with_most_mistakes_first():
     assert [(x["left"], x["span"]) for x in second["wrong"]] == [(50, "1.00 s to 1.00 s")]
 
 
+def test_clips_that_a_page_has_no_room_for_take_no_memory():
+    num_clips, num_frames = 30, 1000
+    clock = ClipClock(np.arange(num_frames, dtype=np.int32), np.arange(num_frames) / 25)
+    class_ids = np.arange(num_frames) % 2
+    predictions = FramePredictions(
+        [str(i) for i in range(num_clips)],
+        ["x", "y"],
+        [clock] * num_clips,
+        [class_ids] * num_clips,
+        [np.eye(2)[1 - class_ids]] * num_clips,
+    )
+    tracemalloc.start()
+    shown = find_least_right(predictions)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [clip["clip_id"] for clip in shown] == ["0"]  # a band for each frame
+    assert peak_bytes < 5e6
+
+
 def test_predictions_are_read_as_they_were_written(tmp_path):
     path, written = tmp_path / "predictions.csv", make_predictions()
     write_frame_predictions(path, written)

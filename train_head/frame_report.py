@@ -70,16 +70,25 @@ def find_least_right(predictions: FramePredictions) -> list[dict]:
         `true`, `predicted` and `wrong`: bands of {class_id, left and width in percent, span as
         text, has_room for its name}. Only as many clips as a page can hold.
     """
+    clips = list(predictions.iter_clips())
+    accuracies = [_measure_accuracy(class_ids, found) for *_, class_ids, found in clips]
     shown, num_bands = [], 0
-    described = [
-        _describe_clip(*clip, predictions.class_names) for clip in predictions.iter_clips()
-    ]
-    for clip in sorted(described, key=lambda clip: clip["accuracy"])[:_MAX_CLIPS]:
+    for i in np.argsort(accuracies, kind="stable")[:_MAX_CLIPS]:
+        clip = _describe_clip(*clips[i], predictions.class_names)
         num_bands += sum(len(clip[row]) for row in ("true", "predicted", "wrong"))
         if shown and num_bands > _MAX_BANDS:
             break
-        shown.append(clip)
+        shown.append({"accuracy": accuracies[i], **clip})
     return shown
+
+
+def _find_wrong(class_ids: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return (class_ids != UNLABELLED) & (probabilities.argmax(axis=1) != class_ids)
+
+
+def _measure_accuracy(class_ids: np.ndarray, probabilities: np.ndarray) -> float:
+    num_labelled = max(1, np.count_nonzero(class_ids != UNLABELLED))
+    return float(1 - _find_wrong(class_ids, probabilities).sum() / num_labelled)
 
 
 def _describe_clip(
@@ -89,18 +98,15 @@ def _describe_clip(
     probabilities: np.ndarray,
     class_names: list[str],
 ) -> dict:
-    predicted = probabilities.argmax(axis=1)
-    is_labelled = class_ids != UNLABELLED
-    is_wrong = is_labelled & (predicted != class_ids)
+    is_wrong = _find_wrong(class_ids, probabilities)
     moments = format_moments(clock)
     return {
         "clip_id": clip_id,
-        "num_frames": int(is_labelled.sum()),
-        "accuracy": float(1 - is_wrong.sum() / max(1, is_labelled.sum())),
+        "num_frames": np.count_nonzero(class_ids != UNLABELLED),
         "start": moments[0],
         "end": moments[-1],
         "true": _make_bands(class_ids, moments, class_names),
-        "predicted": _make_bands(predicted, moments, class_names),
+        "predicted": _make_bands(probabilities.argmax(axis=1), moments, class_names),
         "wrong": _make_bands(np.where(is_wrong, 0, UNLABELLED), moments, class_names),
     }
 
