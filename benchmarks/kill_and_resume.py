@@ -48,17 +48,16 @@ def main() -> int:
             process.send_signal(signal.SIGKILL)
             process.wait()
             written = _find_modification_times(killed)
-            redone += sum(written[x] != mtime for x, mtime in kept.items())
+            redone += _count_changed(kept, written)
             kept = written
             logging.info("kill %d: %d of %d clips are there", number + 1, len(kept), len(whole))
         subprocess.run(_command(manifest, killed), check=True, stderr=subprocess.PIPE)
-        written = _find_modification_times(killed)
-        redone += sum(written[x] != mtime for x, mtime in kept.items())
+        redone += _count_changed(kept, _find_modification_times(killed))
         wrong += _count_differences(whole, killed)
         stray = list(killed.rglob("*.tmp"))
     print(
         f"{_KILLS.value} kills of an extraction of {len(whole)} clips: {wrong} not equal bit by "
-        f"bit to those of an unbroken one, {redone} done again, {len(stray)} stray files"
+        f"bit to those of an unbroken one, {redone} done again or lost, {len(stray)} stray files"
     )
     return int(wrong + redone + len(stray) > 0)
 
@@ -74,6 +73,11 @@ def _command(manifest: Path, cache_dir: Path) -> list[str]:
 def _find_modification_times(cache_dir: Path) -> dict[str, int]:
     files = (cache_dir / "clips").rglob("*.h5")
     return {str(path.relative_to(cache_dir)): path.stat().st_mtime_ns for path in files}
+
+
+def _count_changed(before: dict[str, int], now: dict[str, int]) -> int:
+    """Counts clips that were there and were written anew, or are gone."""
+    return sum(now.get(x) != mtime for x, mtime in before.items())
 
 
 def _count_differences(whole: dict[str, list[bytes]], cache_dir: Path) -> int:
