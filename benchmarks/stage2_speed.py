@@ -78,7 +78,8 @@ def _build_rows(folder: Path) -> list[_Row]:
     from_zstd = ClipReader(zstd_cache, clip_ids, memory_bytes=0)
     decoded = ClipReader(cache, clip_ids, memory_bytes=2**40)
 
-    large = TrainConfig(batch_size=_LARGE_BATCH_SIZE)
+    def make_dataset(reader, config):
+        return make_train_dataset(reader, class_ids, config, epoch=0)
 
     def make_fixed_row(name, dataset, steps, *, model=fixed_model):
         return _Row(
@@ -89,7 +90,8 @@ def _build_rows(folder: Path) -> list[_Row]:
             _FIXED_PASSES * len(lengths) * fixed.seq_len,
         )
 
-    def make_ragged_row(name, dataset, steps):
+    def make_ragged_row(name, reader):
+        dataset, steps = make_dataset(reader, ragged)
         shapes = [inputs["frame_mask"].shape for inputs, _ in dataset.take(steps)]
         return _Row(
             name,
@@ -98,38 +100,23 @@ def _build_rows(folder: Path) -> list[_Row]:
             sum(b * t for b, t in shapes) - lengths.sum(),
         )
 
-    dataset, steps = make_train_dataset(from_disk, class_ids, fixed, epoch=0)
+    dataset, steps = make_dataset(from_disk, fixed)
     held = dataset.take(steps).cache().repeat()
+    large = TrainConfig(batch_size=_LARGE_BATCH_SIZE)
     return [
         make_fixed_row("fixed, batches held in memory", held, steps),
+        make_fixed_row("fixed, from the cache", *make_dataset(from_disk, fixed)),
+        make_fixed_row("fixed, from a cache of zstd", *make_dataset(from_zstd, fixed)),
+        make_fixed_row("fixed, clips kept decoded", *make_dataset(decoded, fixed)),
         make_fixed_row(
-            "fixed, from the cache", *make_train_dataset(from_disk, class_ids, fixed, epoch=0)
-        ),
-        make_fixed_row(
-            "fixed, from a cache of zstd", *make_train_dataset(from_zstd, class_ids, fixed, epoch=0)
-        ),
-        make_fixed_row(
-            "fixed, clips kept decoded", *make_train_dataset(decoded, class_ids, fixed, epoch=0)
+            "the same, --mixed_precision", *make_dataset(decoded, fixed), model=half_model
         ),
         make_fixed_row(
-            "the same, --mixed_precision",
-            *make_train_dataset(decoded, class_ids, fixed, epoch=0),
-            model=half_model,
+            f"clips kept decoded, --batch_size={_LARGE_BATCH_SIZE}", *make_dataset(decoded, large)
         ),
-        make_fixed_row(
-            f"clips kept decoded, --batch_size={_LARGE_BATCH_SIZE}",
-            *make_train_dataset(decoded, class_ids, large, epoch=0),
-        ),
-        make_ragged_row(
-            "ragged, from the cache", *make_train_dataset(from_disk, class_ids, ragged, epoch=0)
-        ),
-        make_ragged_row(
-            "ragged, from a cache of zstd",
-            *make_train_dataset(from_zstd, class_ids, ragged, epoch=0),
-        ),
-        make_ragged_row(
-            "ragged, clips kept decoded", *make_train_dataset(decoded, class_ids, ragged, epoch=0)
-        ),
+        make_ragged_row("ragged, from the cache", from_disk),
+        make_ragged_row("ragged, from a cache of zstd", from_zstd),
+        make_ragged_row("ragged, clips kept decoded", decoded),
         _make_article_row(fixed),
     ]
 
