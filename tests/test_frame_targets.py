@@ -8,6 +8,7 @@ from small_heads import make_head, make_maps, make_ragged_inputs
 
 from train_head.clip_reader import ClipReader
 from train_head.counted_accuracy import CountedAccuracy
+from train_head.frame_choice import ChosenFrames
 from train_head.frame_prediction import answer_all_frames
 from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
@@ -50,8 +51,8 @@ def test_padding_and_frames_without_label_change_neither_loss_nor_gradient(rnn):
     clips = [make_maps(1, length, seed=length)[0] for length in (3, 5)]
     class_ids = [np.array([0, -1, 2]), np.array([1, 1, -1, 0, -1])]
     targets = FrameTargets(class_ids, count_epoch=lambda _: (2, 5))
-    draws, chosen = np.array([0, 1]), [(0, None), (1, None)]
-    wanted, weights = targets.make_batch(0, draws, chosen)
+    chosen = [ChosenFrames(0, None), ChosenFrames(1, None)]
+    wanted, weights = targets.make_batch(0, chosen)
     inputs = make_ragged_inputs(clips, num_frames=5)
     loss, *gradients = found = find_gradients(head, inputs, wanted, weights)
     # The mean over the five labelled frames, one by one.
@@ -70,7 +71,7 @@ def test_padding_and_frames_without_label_change_neither_loss_nor_gradient(rnn):
         find_gradients(
             head,
             make_ragged_inputs(clips[::-1], num_frames=5),
-            *targets.make_batch(0, draws[::-1], chosen[::-1]),
+            *targets.make_batch(0, chosen[::-1]),
         ),
     ]
     for other in others:
@@ -99,8 +100,8 @@ def test_accuracy_counts_each_clip_once():
 def test_targets_of_a_batch():
     class_ids = [np.array([0, -1, 2, 2], np.int32), np.array([1, 1], np.int32)]
     targets = FrameTargets(class_ids, count_epoch={7: (4, 8)}.get)
-    chosen = [(0, np.array([3, 1, 0])), (1, None)]
-    wanted, weights = targets.make_batch(7, np.array([0, 1]), chosen)
+    chosen = [ChosenFrames(0, np.array([3, 1, 0])), ChosenFrames(1, None)]
+    wanted, weights = targets.make_batch(7, chosen)
     np.testing.assert_array_equal(wanted, [[2, 0, 0], [1, 1, 0]])
     # T * N / n = 3 * 4 / 8.
     np.testing.assert_array_equal(weights, [[1.5, 0, 1.5], [1.5, 1.5, 0]])
@@ -138,7 +139,7 @@ def test_the_weights_of_an_epoch_add_up_to_its_rows(walks, sequence, settings):
 
 def test_an_epoch_that_reads_no_labelled_frame_has_no_loss():
     targets = FrameTargets([np.array([0, -1, -1])], count_epoch=lambda _: (1, 0))
-    _, weights = targets.make_batch(0, np.array([0]), [(0, np.array([1, 2]))])
+    _, weights = targets.make_batch(0, [ChosenFrames(0, np.array([1, 2]))])
     assert weights.tolist() == [[0, 0]]
 
 
@@ -147,7 +148,7 @@ def test_balanced_weights_are_by_frames():
     weights = balance_classes(class_ids)
     np.testing.assert_allclose(weights, [7 / 3, 7 / 3, 7 / (3 * 5)])
     targets = FrameTargets(class_ids, count_epoch=lambda _: (2, 7), class_weights=weights)
-    _, found = targets.make_batch(0, np.array([0]), [(0, None)])
+    _, found = targets.make_batch(0, [ChosenFrames(0, None)])
     np.testing.assert_allclose(found[0], np.array([7 / 3, 0, 7 / 15, 7 / 15]) * 4 * 2 / 7)
 
 

@@ -1,33 +1,35 @@
 """One batch: its clips read into one array, and what they are trained and scored against."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from train_head.batch_memory import take_memory
 from train_head.clip_reader import ClipReader
+from train_head.frame_choice import ChosenFrames
 from train_head.frame_targets import FrameTargets
 from train_head.padding import allocate_padded
 
 
 class ClipTargets:
-    """Gives batches the class ids of their draws, and weights if any: draw d is of clip d % N.
+    """Gives batches the class ids of their clips, and weights if any.
 
     Attributes:
         arrays: The dtype and the number of axes of each array of a batch.
     """
 
     def __init__(self, class_ids: np.ndarray, weights: np.ndarray | None):
-        """Takes [N] class ids, and their [N] weights in the loss."""
+        """Takes the [N] class ids of all clips, and their [N] weights in the loss."""
         self._values = [np.asarray(class_ids, np.int32)]
         if weights is not None:
             self._values.append(weights.astype(np.float32))
         self.arrays = [(x.dtype, x.ndim) for x in self._values]
 
-    def make_batch(self, _epoch: int, draws: np.ndarray, _chosen) -> list[np.ndarray]:
-        """Makes the targets of a batch of [b] draws: [b] int32, and weights [b] float32."""
-        return [x[draws % len(x)] for x in self._values]
+    def make_batch(self, _epoch: int, chosen: Sequence[ChosenFrames]) -> list[np.ndarray]:
+        """Makes the targets of a batch of b rows: [b] int32, and weights [b] float32."""
+        clip_numbers = [x.clip_number for x in chosen]
+        return [values[clip_numbers] for values in self._values]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,7 @@ class BatchLoader:
 
     Attributes:
         reader: The clips.
-        choose_frames: Says of an epoch and a draw which clip it is, which of its frames are taken,
-            None for all, and which view of them.
+        choose_frames: From an epoch and a draw to what is read for it.
         targets: What the draws are trained and scored against; of several devices with weights.
         num_devices: How many share a batch.
         find_scale: From the rows of a batch, and to how many it is filled up, to what its weights
@@ -48,7 +49,7 @@ class BatchLoader:
     """
 
     reader: ClipReader
-    choose_frames: Callable[[int, int], tuple[int, np.ndarray | None, int]]
+    choose_frames: Callable[[int, int], ChosenFrames]
     targets: ClipTargets | FrameTargets
     num_devices: int
     find_scale: Callable[[int, int], float]
@@ -62,8 +63,8 @@ class BatchLoader:
         """
         chosen = [self.choose_frames(int(epoch), int(draw)) for draw in draws]
         lengths = [
-            int(self.reader.num_frames[clip_number]) if frames is None else len(frames)
-            for clip_number, frames, _ in chosen
+            int(self.reader.num_frames[x.clip_number]) if x.frames is None else len(x.frames)
+            for x in chosen
         ]
         num_rows, num_filled = len(draws), round_up(len(draws), self.num_devices)
         maps, mask = allocate_padded(
@@ -72,7 +73,7 @@ class BatchLoader:
         self.reader.read_many(chosen, [maps[row, :x] for row, x in enumerate(lengths)])
         for row in range(num_rows, num_filled):
             maps[row] = maps[row - num_rows]
-        targets = self.targets.make_batch(int(epoch), draws, [x[:2] for x in chosen])
+        targets = self.targets.make_batch(int(epoch), chosen)
         if self.num_devices > 1:
             scale = self.find_scale(num_rows, num_filled)
             targets = _fill_targets(*targets, num_filled=num_filled, scale=scale)

@@ -11,6 +11,7 @@ import numpy as np
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.machine import count_cores
 from lrcn.common.tensorflow_start import import_tensorflow
+from train_head.frame_choice import ChosenFrames
 from train_head.vgg16 import FrozenTop
 
 tf = import_tensorflow()
@@ -83,10 +84,8 @@ class ClipReader:
             self.error = error
             raise
 
-    def read_many(
-        self, chosen: Sequence[tuple[int, np.ndarray | None, int]], outs: Sequence[np.ndarray]
-    ) -> None:
-        """Reads b times a clip, its frames and the view, as `read` takes them, into b arrays."""
+    def read_many(self, chosen: Sequence[ChosenFrames], outs: Sequence[np.ndarray]) -> None:
+        """Reads the b rows of a batch into b arrays."""
         # The top has threads of its own, and needs memory for all that it computes at once.
         num_threads = _THREADS_A_BATCH if self._top is None else 1
 

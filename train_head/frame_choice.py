@@ -1,11 +1,26 @@
 """Which frames of a clip a model reads, and in which order."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from lrcn.common import sampling
 from train_head.config import TrainConfig
+
+
+class ChosenFrames(NamedTuple):
+    """What is read of a clip for one row of a batch.
+
+    Attributes:
+        clip_number: The clip's place among those of its reader.
+        frames: [T] int64, None for all as they are.
+        view: Which view of them.
+    """
+
+    clip_number: int
+    frames: np.ndarray | None
+    view: int = 0
 
 
 def sample_frames(

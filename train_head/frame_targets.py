@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from train_head.frame_choice import ChosenFrames
 from train_head.frame_labels import UNLABELLED
 
 
@@ -40,13 +41,13 @@ class FrameTargets:
         self._class_weights = class_weights
 
     def make_batch(
-        self, epoch: int, _draws: np.ndarray, chosen: Sequence[tuple[int, np.ndarray | None]]
+        self, epoch: int, chosen: Sequence[ChosenFrames]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Makes the targets of a batch.
 
         Args:
             epoch: Which it is of.
-            chosen: For each of the b draws the clip's number and its frames, or None for all.
+            chosen: What is read for each of the b rows.
 
         Returns:
             [b, T] int32 class ids, and [b, T] float32 weights, 0 for frames that do not count.
@@ -66,7 +67,7 @@ class FrameTargets:
 
 
 def count_labelled(
-    class_ids: Sequence[np.ndarray], chosen: Iterable[tuple[int, np.ndarray | None]]
+    class_ids: Sequence[np.ndarray], chosen: Iterable[ChosenFrames]
 ) -> tuple[int, int]:
     """Counts rows of an epoch, and the labelled frames that they read; arguments as above."""
     counts = [np.count_nonzero(read != UNLABELLED) for read in _iter_read(class_ids, chosen)]
@@ -74,10 +75,10 @@ def count_labelled(
 
 
 def _iter_read(
-    class_ids: Sequence[np.ndarray], chosen: Iterable[tuple[int, np.ndarray | None]]
+    class_ids: Sequence[np.ndarray], chosen: Iterable[ChosenFrames]
 ) -> Iterator[np.ndarray]:
     """Yields the class ids of the frames that each row reads, [T]."""
-    for clip_number, frames in chosen:
+    for clip_number, frames, _ in chosen:
         yield class_ids[clip_number] if frames is None else class_ids[clip_number][frames]
 
 

@@ -17,7 +17,7 @@ from train_head.batch_loader import BatchLoader, ClipTargets, round_up
 from train_head.batch_plan import count_batches, plan_epoch, plan_evaluation
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
-from train_head.frame_choice import sample_frames, sample_window
+from train_head.frame_choice import ChosenFrames, sample_frames, sample_window
 from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
 
 tf = import_tensorflow()
@@ -61,11 +61,11 @@ def make_train_dataset(
             for draws in plan_epoch(reader.num_frames, class_ids, config, epoch=number):
                 yield number, draws
 
-    def choose_frames(epoch: int, draw: int) -> tuple[int, np.ndarray | None, int]:
+    def choose_frames(epoch: int, draw: int) -> ChosenFrames:
         rng = np.random.default_rng([config.seed, epoch, draw])
         clip_number = draw % len(reader)
         frames = sample_frames(int(reader.num_frames[clip_number]), config, rng=rng)
-        return clip_number, frames, int(rng.integers(reader.num_views))
+        return ChosenFrames(clip_number, frames, int(rng.integers(reader.num_views)))
 
     is_balanced = config.class_weights == "balanced"
     if config.labels == "frame":
@@ -73,7 +73,7 @@ def make_train_dataset(
         @functools.lru_cache(maxsize=2)
         def count_epoch(number: int) -> tuple[int, int]:
             # Each clip is drawn once: labels of frames go with no balanced sampling.
-            read = (choose_frames(number, draw)[:2] for draw in range(len(reader)))
+            read = (choose_frames(number, draw) for draw in range(len(reader)))
             return count_labelled(class_ids, read)
 
         targets = FrameTargets(
@@ -126,20 +126,20 @@ def make_eval_dataset(
         for rows in plan:
             yield 0, rows
 
-    def choose_frames(_epoch: int, row: int) -> tuple[int, np.ndarray | None, int]:
+    def choose_frames(_epoch: int, row: int) -> ChosenFrames:
         clip_and_window, view = divmod(row, num_views)
         clip_number, window = divmod(clip_and_window, num_windows)
         num_frames = int(reader.num_frames[clip_number])
         frames = sample_window(num_frames, config, num_windows=num_windows, window=window)
-        return clip_number, frames, view
+        return ChosenFrames(clip_number, frames, view)
 
     if config.labels == "frame":
-        read = (choose_frames(0, row)[:2] for row in range(num_rows))
+        read = (choose_frames(0, row) for row in range(num_rows))
         counts = count_labelled(class_ids, read)
         targets = FrameTargets(class_ids, count_epoch=lambda _: counts)
     else:
-        weights = np.ones(num_rows) if num_devices > 1 else None
-        targets = ClipTargets(np.repeat(class_ids, num_windows * num_views), weights)
+        weights = np.ones(len(class_ids)) if num_devices > 1 else None
+        targets = ClipTargets(class_ids, weights)
     # Keras averages the loss over all rows of all batches, also those of weight 0.
     scale = sum(round_up(len(rows), num_devices) for rows in plan) / num_rows
     loader = BatchLoader(
