@@ -45,7 +45,8 @@ def test_loss_that_is_not_finite_ends_training_at_its_step_with_its_clips(
 def test_a_batch_of_no_more_clips_than_are_named_is_named_whole(loss):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(optimizer="sgd")
-    guard = LossGuard(lambda epoch, step: [f"c{i}" for i in range(16)], steps_per_epoch=1)
+    guard = LossGuard(lambda epoch, step: [f"c{i}" for i in range(16)])
+    guard.set_params({"steps": 1})
     guard.set_model(model)
     guard.on_train_batch_end(0, {"loss": 1e30})
     with refusal("c13, c14, c15.") as error:

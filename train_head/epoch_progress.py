@@ -7,9 +7,8 @@ from train_head.layers import keras
 class EpochProgress(keras.callbacks.Callback):
     """Steps done and the time left. Use as a context manager, around what it is a callback of."""
 
-    def __init__(self, steps_per_epoch: int):
+    def __init__(self):
         super().__init__()
-        self._steps_per_epoch = steps_per_epoch
         self._shown = None
 
     def __enter__(self):
@@ -21,7 +20,7 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         part = f"epoch {epoch + 1} of {self.params['epochs']}"
-        self._shown = Progress(self._steps_per_epoch, "step", part=part)
+        self._shown = Progress(self.params["steps"], "step", part=part)
 
     def on_train_batch_end(self, batch, logs=None):
         self._shown.show(batch + 1)

@@ -85,13 +85,13 @@ def fit_model(
         draws = plan_epoch(train.reader.num_frames, train.class_ids, config, epoch=epoch)[step]
         return [train.reader.clip_ids[draw % len(train.reader)] for draw in draws]
 
-    guard = LossGuard(find_batch, steps_per_epoch=steps_per_epoch)
+    guard = LossGuard(find_batch)
     # At least one epoch is left to do, as a checkpoint is never of the last one.
     with raise_read_errors(train.reader, val.reader), recorder.report_stop():
         if summary:
             inputs = next(iter(dataset))[0]
             logging.info("Layers, for the first batch:\n%s", format_layers(model, inputs))
-        with EpochProgress(steps_per_epoch) as progress:
+        with EpochProgress() as progress:
             model.fit(
                 dataset,
                 initial_epoch=first_epoch,

@@ -23,16 +23,10 @@ class LossGuard(keras.callbacks.Callback):
     fetches that number after every step in any case, for the callback of TensorBoard.
     """
 
-    def __init__(self, find_batch: Callable[[int, int], list[str]], *, steps_per_epoch: int):
-        """Makes the callback.
-
-        Args:
-            find_batch: Gives the clip_ids of the batch of an epoch and a step, both from 0.
-            steps_per_epoch: Steps of an epoch.
-        """
+    def __init__(self, find_batch: Callable[[int, int], list[str]]):
+        """Takes what gives the clip_ids of the batch of an epoch and a step, both from 0."""
         super().__init__()
         self._find_batch = find_batch
-        self._steps_per_epoch = steps_per_epoch
         self._epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -44,7 +38,7 @@ class LossGuard(keras.callbacks.Callback):
         clip_ids = self._find_batch(self._epoch, batch)
         learning_rate = read_learning_rate(self.model.optimizer)
         raise ValueError(
-            f"epoch {self._epoch + 1}, step {batch + 1} of {self._steps_per_epoch}: the loss is "
+            f"epoch {self._epoch + 1}, step {batch + 1} of {self.params['steps']}: the loss is "
             f"{logs['loss']}, at a learning rate of {learning_rate:.3g}. Expected a finite number. "
             f"{self._find_remedy()} Clips of this batch: {name_some(clip_ids, _MAX_NAMED_CLIPS)}."
         )
