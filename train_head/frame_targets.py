@@ -11,10 +11,10 @@ from train_head.frame_labels import UNLABELLED
 class FrameTargets:
     """Gives batches the class ids of their frames, and what each frame weighs in the loss.
 
-    Keras divides the weighted losses of a batch by its b * T frames, padding among them, and the
-    sum over an epoch by its N rows. Weights of T * N / n, where n of all frames that are read have
-    a label, undo both: each labelled frame counts 1 / n of the epoch, whatever shares its batch,
-    and frames without a label, and padding, count nothing.
+    Each of the n labelled frames that an epoch reads is to count 1 / n, whatever shares its batch.
+    Keras does otherwise: it divides the losses of a batch by its b * T frames, padding among them,
+    and the mean over an epoch counts a batch by its b of the N rows. A weight of T * N / n undoes
+    both. Padding, and frames without a label, have the weight 0.
 
     Attributes:
         arrays: The dtype and the number of axes of each array of a batch.

@@ -13,23 +13,24 @@ from lrcn.common.unreadable import UnreadableClipError
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 
-# What a step takes at its peak, in float32 copies of what its frames are computed as: batches that
-# wait, normalisation, dropout, and what the gradients need. Seven were measured at 25,088 features;
-# the batches that wait, the input of the FC layer and its gradient are there at once in any case.
+# A frame is held as its features and as what the layers make of it, in float32. So many copies of
+# that are in memory at the peak of a step: batches that wait, normalisation, dropout, and what the
+# gradients need. Seven were measured at 25,088 features. Three are there in any case: batches that
+# wait, the input of the FC layer, and the gradient of that.
 _COPIES, _COPIES_AT_LEAST = 7, 3
-# Padding is first there in the vectors that the RNN reads, and in their gradient; from there on it
-# takes what frames take.
+# Below the RNN there is no padding. It comes with the vectors that the RNN reads, and with their
+# gradient. From there on it takes what frames take.
 _COPIES_OF_VECTOR = 2
-# Bytes of each feature of a held-out clip: as it is read, without padding, and in float32. Of a new
-# one it is there once more, as it was gathered.
+# Bytes of a feature of a held-out clip: float16 as it is read, float16 again without padding, and
+# float32. A new clip takes one float16 more, the list in which its frames were gathered.
 _BYTES_OF_HELD_OUT = 2 + 2 + 4
 _BYTES_OF_NEW = 2 + _BYTES_OF_HELD_OUT
 # The rest is for the weights and for clips that are kept decoded.
 _PART_OF_MEMORY = 0.5
 # Itself, its gradient, and what an optimizer keeps of each weight at least.
 _COPIES_OF_WEIGHTS = 3
-# Vectors of --rnn_units that an RNN computes of a frame: a gate each, and the candidate. Of an RNN
-# that is not here, one at least.
+# Vectors of --rnn_units that an RNN computes for each frame: one for each gate, and the candidate.
+# An RNN that is not in the table counts as one vector, which is the least it can be.
 _NUM_VECTORS = {"gru": 3, "lstm": 4, "bigru": 6, "none": 0}
 
 
