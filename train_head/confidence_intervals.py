@@ -79,8 +79,10 @@ def find_mean_interval(
 def find_grouped_mean_interval(right: np.ndarray, total: np.ndarray) -> list[float]:
     """Returns [low, high] of the mean recall of K classes, whose clips come in groups.
 
-    The wider one, to each side, of two: that of classes which few groups have, and that of groups
-    which are good or bad at all classes alike.
+    Two intervals are made, and to each side the wider one is taken. The first joins those of the
+    classes, and is wide where few groups have a class. It takes classes as independent. The second
+    adds up the errors of each group over all classes, and is wide where a group that is bad at one
+    class is bad at others.
 
     Args:
         right: [G, K] float, the right clips of each group and class.
@@ -112,9 +114,10 @@ def measure_difference(
     models share the clips, so one that is hard for both does not widen it. Its degrees of freedom
     are Satterthwaite's (1946, "An Approximate Distribution of Estimates of Variance Components").
 
-    What no clip shows has no variance, however few they are. So where none differs to one side, or
-    all differ alike, as many as may be unseen (`find_exact_interval`) are taken to differ as much
-    as can be, and that distance is joined as in `find_mean_interval`.
+    A variance tells only of what was seen. Where no clip differs to one side, or all differ alike,
+    there may be others all the same: a share up to the upper limit of `find_exact_interval` for
+    none of so many. That share is taken to differ as much as it can, and this distance is joined
+    with the other as in `find_mean_interval`.
 
     Args:
         first: [S, N] bool, whether the first model is right; a row a seed, a column a clip.
@@ -178,10 +181,10 @@ def is_one_group(groups: Sequence[str] | None) -> bool:
 def _find_variance(errors: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     """Returns the variance of a mean over rows of unlike size, and its degrees of freedom.
 
-    The jackknife's, which leaves each row out in turn: a large row draws the mean towards itself,
-    so its own error looks small. And as many rows as Kish 1965 ("Survey Sampling") counts of equal
-    size, less one: a large row beside many small ones is hardly more than one. Of equal rows both
-    are the usual ones.
+    The variance is the jackknife's, which leaves each row out in turn: a large row draws the mean
+    towards itself, so its own error looks too small. The degrees of freedom are Kish's effective
+    number of rows (1965, "Survey Sampling"), less one: a large row beside many small ones is hardly
+    more than one. For rows of equal size, both are the usual ones.
 
     Args:
         errors: [G], what each row adds to the mean's error, to first order.
