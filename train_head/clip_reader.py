@@ -95,7 +95,7 @@ class ClipReader:
                 self.read(clip_number, frames, view=view, out=outs[row])
 
         others = [_open_pool().submit(read_some, first) for first in range(1, num_threads)]
-        # This thread reads a part too: of kept clips, to hand over all cost a fifth of the time.
+        # This thread reads a part too: to hand over all took a fifth of the time of kept clips.
         read_some(0)
         for other in others:
             other.result()

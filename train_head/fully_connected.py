@@ -67,8 +67,9 @@ def _multiply_kept(rows, kernel, kept):
     kept_kernel = tf.gather(kernel, kept)
 
     def find_gradients(upstream):
-        # What was dropped takes its gradient from one place behind all others, which is zero. The
-        # gradient of `tf.gather` would add up rows one by one, for as long as a product.
+        # `tf.pad` puts zeros behind the gradients of what was kept, and all that was dropped is
+        # gathered from there. The gradient of `tf.gather` would add up rows one by one, and take as
+        # long as a product.
         num_kept = tf.size(kept)
         places = tf.tensor_scatter_nd_update(
             tf.fill([kernel.shape[0]], num_kept), kept[:, None], tf.range(num_kept)

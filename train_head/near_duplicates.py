@@ -58,14 +58,17 @@ def find_near_duplicates(
         manifest_path: The clips and their splits, as `TrainingData` has them.
 
     Returns:
-        What `audit.json` holds: `num_clips`, `threshold`, `num_pairs` (how many reach it, those
-        that are not listed by the estimate) and `pairs`, the closest 50 whether or not they reach
-        it: {clip_a, split_a, label_a, clip_b, split_b, label_b, similarity, frame_similarity,
-        frame_a, frame_b}. Similarities are cosines; the last three say which frames of the two,
-        each scaled by itself and numbered as in `frame_index`, are closest. A listed pair that has
-        a frame in common counts whatever its similarity, since the one may be a part of the other;
-        pairs that count come first, then the closest. And `data`, what was searched, see
-        `describe_data`.
+        What `audit.json` holds: `num_clips`, `threshold`, `num_pairs` (how many count), `pairs`
+        (the closest 50, whether or not they count) and `data` (what was searched, see
+        `describe_data`).
+
+        A pair is {clip_a, split_a, label_a, clip_b, split_b, label_b, similarity, frame_similarity,
+        frame_a, frame_b}. Both similarities are cosines. The last three fields are of the two
+        frames that are closest, each scaled by itself and numbered as in `frame_index`.
+
+        A pair counts if its similarity reaches the threshold. A listed pair with a frame in common
+        counts at any similarity, since one clip may be a part of the other. Pairs beyond the listed
+        ones count by the estimate. Pairs that count are listed first, then the closest.
 
     Raises:
         FileNotFoundError: If clips are missing from the cache.

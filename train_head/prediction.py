@@ -40,9 +40,9 @@ class Prediction:
             could not be read.
         clock: When its T frames are, which are those that the run's cache would have. None if the
             clip could not be read.
-        sequences: What the head saw: each view of each window, 0.8 MB where it is 16 frames of
-            224 px, which whoever keeps many predictions keeps too. Empty if the clip could not be
-            read.
+        sequences: What the head saw: each view of each window. Of 16 frames of 224 px that is
+            0.8 MB, which stays in memory for as long as the prediction does. Empty if the clip
+            could not be read.
         failure: Why it could not be read.
     """
 

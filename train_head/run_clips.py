@@ -52,8 +52,10 @@ def read_run_clips(data: TrainingData) -> list[Clip]:
 
 
 def read_listed(cache: FeatureCache) -> list[Clip]:
-    """Reads the clips that a cache lists now, none where it has no list: it may have been filled
-    since a run was trained, and knows where sources lie that have moved.
+    """Reads the clips that a cache lists now, none where it has no list.
+
+    They may be others than those of a run, which has a list of its own: since it was trained, the
+    cache may have got clips, or been told where sources are that have moved.
     """
     return read_manifest(cache.manifest_path) if cache.manifest_path.exists() else []
 

@@ -30,10 +30,11 @@ NAME_ANOTHER = (
 def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: str) -> Iterator:
     """Starts a run, or has it go on; none other may train it within the block.
 
-    All that is known before the first step is written, if everything allows training. What ends
-    before an epoch is done, as where memory is too small, leaves no run: who then lowers what was
-    asked for would be told that the folder holds a run of other settings. What a kill leaves of
-    such a run is begun anew by other settings.
+    If everything allows training, all that is known before the first step is written. Where an
+    error then ends the block before an epoch is done, the run is removed again. Else somebody who
+    was told to lower a setting, as where memory is too small, would be refused, since the folder
+    held a run of other settings. A kill removes nothing. What it leaves without an epoch is no run
+    to go on with if other settings are given: these start anew.
 
     Args:
         run: Where the run goes, made where there is none.
