@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from commands import ROOT
+from commands import ROOT, SMALL_BACKBONE, start_program
 from refusals import refusal
 from small_cache import list_files, write_clip
 
@@ -100,6 +100,15 @@ def test_a_lock_that_another_removed_before_it_was_held_is_made_anew(tmp_path, m
     monkeypatch.setattr(fcntl, "lockf", lock_late)
     with lock_cache(tmp_path):
         assert (tmp_path / ".lock").exists()
+
+
+def test_a_lock_that_is_a_link_to_nothing_is_refused(clips_dir, tmp_path):
+    lock_path = tmp_path / ".lock"
+    lock_path.symlink_to("missing/folder")
+    flags = (f"--data={clips_dir}", f"--cache_dir={tmp_path}", *SMALL_BACKBONE)
+    with start_program("extract_features", *flags) as program:
+        program.wait_for_text(f"error: {lock_path}: expected a file or nothing there. Received: a ")
+        assert program.wait() == 1
 
 
 def test_shards_write_the_files_of_the_whole_cache_one_after_the_other(tmp_path):

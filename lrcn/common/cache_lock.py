@@ -101,7 +101,7 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
         shard: What is written.
 
     Raises:
-        OSError: If it is no folder, or cannot be written.
+        OSError: If it is no folder, or cannot be written, or its lock is a link to nothing.
         RuntimeError: If another process is writing to this cache, or to this shard of it.
     """
     cache_dir = Path(cache_dir)
@@ -126,6 +126,11 @@ def _holds_cache(cache_dir: Path) -> bool:
 
 def _open_locked(cache_dir: Path, shard: Shard) -> TextIO:
     lock_path = cache_dir / _LOCK_NAME
+    if lock_path.is_symlink() and not lock_path.exists():  # it would be missing for ever
+        raise FileNotFoundError(
+            f"{lock_path}: expected a file or nothing there. Received: a link that leads nowhere. "
+            "Remove it."
+        )
     while True:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
