@@ -2,10 +2,13 @@
 
 import copy
 import dataclasses
+import errno
 import functools
+import os
 
 import numpy as np
 import pytest
+from commands import read_state
 from refusals import limited_files, refusal
 from small_cache import SOURCE, write_clip
 from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train, write_cache
@@ -116,15 +119,35 @@ def test_a_half_of_a_score_is_made_anew(trained, lost):
     assert path.exists()
 
 
-def test_a_score_is_never_of_other_predictions_than_lie_beside_it(trained, tmp_path):
+def test_a_new_score_that_finds_no_room_leaves_the_old_one(trained):
+    cache, run = trained
+    before = read_state(run.path)
+    sizes = [x("test").stat().st_size for x in (run.predictions_path, run.metrics_path)]
+    changed = play_backwards(cache, "test", SourceStat(1, 0))
+    assert sizes[0] < sizes[1]
+    for size in sizes:  # the predictions find none either, or the scores alone
+        with limited_files(max_bytes=size - 100), refusal("too large", OSError):
+            evaluate_run(run, changed, split="test")
+        assert read_state(run.path) == before
+
+
+def test_a_score_is_never_of_other_predictions_than_lie_beside_it(trained, tmp_path, monkeypatch):
     cache, run = trained
     before = copy_cache(cache, tmp_path / "before")
-    content, scores = (x("test").read_bytes() for x in (run.predictions_path, run.metrics_path))
-    assert len(content) < len(scores)
+    content = run.predictions_path("test").read_bytes()
     changed = play_backwards(cache, "test", SourceStat(1, 0))
-    # The scores find no room, as on a disk that fills up between the two.
-    with limited_files(max_bytes=len(scores) - 100), pytest.raises(OSError, match="too large"):
+    replace = os.replace
+
+    def fail_at_scores(source, target):
+        if target == run.metrics_path("test"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_at_scores)
+    with refusal("Input/output error", OSError):
         evaluate_run(run, changed, split="test")
+    monkeypatch.undo()
+    assert not run.metrics_path("test").exists()
     assert run.predictions_path("test").read_bytes() != content
     score_run(run, before)
     assert run.predictions_path("test").read_bytes() == content

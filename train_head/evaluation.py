@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lrcn.common.atomic_file import check_can_write
+from lrcn.common.atomic_file import check_can_write, replace_file
 from lrcn.common.clip import Clip
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import find_group_leaks
 from lrcn.common.manifest import find_class_ids, read_class_names
-from lrcn.common.run_dir import RunDir, write_json
+from lrcn.common.run_dir import RunDir, format_json
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig, read_config
 from train_head.frame_choice import check_windows
@@ -126,14 +126,18 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
+    scores_path = run.metrics_path(split, **how)
     check_model_version(run, model_version)  # before the lock, which a training may hold for hours
     # Of two that score at once, one would leave its scores beside predictions of the other.
     with lock_run(run, waits=True):
         check_model_version(run, model_version)
-        # Whoever is stopped between the two files leaves no score of other predictions.
-        run.metrics_path(split, **how).unlink(missing_ok=True)
-        write(run.predictions_path(split, **how), predictions)
-        write_json(run.metrics_path(split, **how), scores)
+        with replace_file(scores_path) as new_scores:
+            new_scores.write_text(format_json(scores), encoding="utf-8")
+            with replace_file(run.predictions_path(split, **how)) as new_predictions:
+                write(new_predictions, predictions)
+                # Not before both found room, and whoever is stopped between the two names leaves
+                # no score of other predictions.
+                scores_path.unlink(missing_ok=True)
     return scores
 
 

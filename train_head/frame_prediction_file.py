@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip_features import ClipClock
 from train_head.class_columns import find_column_classes, name_columns
 from train_head.frame_labels import UNLABELLED
@@ -45,7 +44,8 @@ def write_frame_predictions(path: Path, predictions: FramePredictions) -> None:
     probability. Times and labels that there are none of are empty.
     """
     names = predictions.class_names
-    with replace_csv(path) as writer:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
         writer.writerow([*COLUMNS, *name_columns(names)])
         for clip_id, clock, class_ids, probabilities in predictions.iter_clips():
             for when, class_id, row in zip(

@@ -38,6 +38,7 @@ def main() -> None:
             "run, such as 2,1."
         ) from None
 
+    from lrcn.common.atomic_file import replace_file
     from lrcn.common.group_leaks import find_group_leaks
     from lrcn.common.manifest import read_manifest
     from lrcn.common.run_dir import RunDir
@@ -52,7 +53,8 @@ def main() -> None:
     warn_of_changed_clips(named, split=_SPLIT.value)
     manifests = [RunDir(name).manifest_path for name in named]
     leaking_groups = max(len(find_group_leaks(read_manifest(x))) for x in manifests)
-    write_predictions(output, fused)
+    with replace_file(output) as temporary:
+        write_predictions(temporary, fused)
     print(format_fusion(named, weights, fused))
     if leaking_groups:
         print(format_leaks(leaking_groups))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.atomic_file import replace_csv
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.class_columns import find_column_classes, name_columns
@@ -47,7 +46,8 @@ class Predictions:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Writes a row for each clip: its label, the class predicted, and every class's probability."""
-    with replace_csv(path) as writer:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
         writer.writerow([*_COLUMNS, *name_columns(predictions.class_names)])
         rows = zip(predictions.clip_ids, predictions.labels, predictions.probabilities, strict=True)
         for clip_id, label, row in rows:

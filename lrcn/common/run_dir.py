@@ -183,10 +183,15 @@ def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
 
 
 def write_json(path: Path, content) -> None:
-    """Writes a dictionary or a dataclass; the file appears whole or not at all."""
+    """Writes what `format_json` makes; the file appears whole or not at all."""
+    write_text(path, format_json(content))
+
+
+def format_json(content) -> str:
+    """Renders a dictionary or a dataclass as the text of a file."""
     if dataclasses.is_dataclass(content):
         content = dataclasses.asdict(content)
     text = json.dumps(content, indent=2, ensure_ascii=False)
     # A list of numbers is a line, so that a matrix can be read. No string has a line break.
     text = re.sub(r'\[\n[^][{}"]*\]', lambda found: json.dumps(json.loads(found[0])), text)
-    write_text(path, text + "\n")
+    return text + "\n"
