@@ -154,7 +154,8 @@ def test_a_run_that_is_named_twice_is_refused(tmp_path):
 
 
 def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
-    run = RunDir(write_run(tmp_path / "rgb", RGB, split="val"))
+    other = Clip("b/2", "b/2", "b", "test")
+    run = RunDir(write_run(tmp_path / "rgb", RGB, split="val", more_clips=[other]))
     assert read_run_predictions(run, split="val").clip_ids == RGB.clip_ids
     with pytest.raises(FileNotFoundError, match=r"rgb: there is no run here\. Expected the --run"):
         read_run_predictions(run, split="test")  # which nobody could score
@@ -163,6 +164,16 @@ def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
     text = r"rgb/predictions\.csv: missing\. Score the run first: .* --split=test"
     with pytest.raises(FileNotFoundError, match=text):
         read_run_predictions(run, split="test")
+
+
+def test_a_split_that_a_run_has_no_clips_of_is_not_to_be_scored(tmp_path):
+    runs = [write_run(tmp_path / x, RGB, split="val") for x in ("rgb", "flow")]
+    for name in ("model.keras", "config.json", "contract.json"):
+        (runs[0] / name).touch()
+    flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}")
+    done = run_program("train_head.fuse", *flags, check=False)
+    text = f"error: {runs[0]}/manifest.csv: has no clips of the split test, but of val."
+    assert done.returncode == 1 and text in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from train_head.input_pipeline import make_eval_dataset
 from train_head.metrics import compute_metrics
 from train_head.prediction_file import Predictions, write_predictions
 from train_head.provenance import find_git_commit, list_versions
-from train_head.run_clips import check_cached
+from train_head.run_clips import check_cached, take_split
 from train_head.run_lock import lock_run
 from train_head.run_model import (
     check_model_version,
@@ -67,13 +67,7 @@ def evaluate_run(
     check_can_write(run.path)
     all_clips = run.read_clips()
     warn_of_other_data(run, all_clips, cache)
-    clips = [clip for clip in all_clips if clip.split == split]
-    if not clips:
-        others = " and ".join(sorted({clip.split for clip in all_clips}))
-        raise ValueError(
-            f"{run.manifest_path}: has no clips of the split {split}, but of {others}. Name "
-            "another --split."
-        )
+    clips = take_split(all_clips, split, listed_in=run.manifest_path)
     check_cached(clips, cache, listed_in=run.manifest_path)
     config = read_config(run)
     check_windows(config, num_windows)

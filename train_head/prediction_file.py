@@ -9,6 +9,7 @@ import numpy as np
 from lrcn.common.manifest import read_class_names
 from lrcn.common.run_dir import RunDir
 from train_head.class_columns import find_column_classes, name_columns
+from train_head.run_clips import take_split
 
 _COLUMNS = ["clip_id", "label", "predicted"]
 # A sum may be so far from 1, also where somebody left two decimals of many classes.
@@ -85,12 +86,13 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
     Raises:
         FileNotFoundError: If it is no run, or has not been scored on the split, or files of it are
             missing.
-        ValueError: If the file is no table of predictions, or not of these clips, labels and
-            classes, all in their order.
+        ValueError: If the run has no clips of the split, or the file is no table of predictions, or
+            not of these clips, labels and classes, all in their order.
     """
     path = run.predictions_path(split)
     if not path.exists():
         run.check_trained()
+        take_split(run.read_clips(), split, listed_in=run.manifest_path)
         raise FileNotFoundError(
             f"{path}: missing. Score the run first: python -m train_head.evaluate "
             f"--run_dir={run.path} --cache_dir=... --split={split}"

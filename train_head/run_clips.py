@@ -51,6 +51,18 @@ def read_run_clips(data: TrainingData) -> list[Clip]:
     return clips
 
 
+def take_split(clips: list[Clip], split: str, *, listed_in: Path) -> list[Clip]:
+    """Returns the clips of a split. Raises ValueError if there are none."""
+    taken = [clip for clip in clips if clip.split == split]
+    if not taken:
+        others = " and ".join(sorted({clip.split for clip in clips}))
+        raise ValueError(
+            f"{listed_in}: has no clips of the split {split}, but of {others}. Name another "
+            "--split."
+        )
+    return taken
+
+
 def read_listed(cache: FeatureCache) -> list[Clip]:
     """Reads the clips that a cache lists now, none where it has no list.
 
