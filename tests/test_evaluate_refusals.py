@@ -46,6 +46,25 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
         evaluate_run(run, read_cache(cache_dir), split="val")
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ({"label": "hop"}, "clip '{}': unknown label 'hop'. The classes are 'left', 'right'."),
+        ({"split": ""}, "expected a split for every clip. Received: '{}' without. Give it"),
+    ],
+)
+def test_a_clip_of_the_run_that_somebody_changed_is_refused(
+    run_dir, cache_dir, tmp_path, field, text
+):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    name = next(x.clip_id for x in run.read_clips() if x.split == "test")
+    change_manifest(run, lambda x: dataclasses.replace(x, **field) if x.clip_id == name else x)
+    flags = (f"--cache_dir={cache_dir}", f"--run_dir={run.path}")
+    done = run_program("train_head.evaluate", *flags, check=False)
+    assert done.returncode == 1
+    assert f"error: {run.manifest_path}: {text.format(name)}" in done.stderr
+
+
 def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(
     run_dir, cache_copy, tmp_path
 ):
@@ -84,7 +103,7 @@ def test_a_clip_that_left_the_data_is_not_said_to_come_by_another_extraction(
         flags = (f"--cache_dir={cache_copy}", f"--run_dir={run.path}")
         done = run_program(f"train_head.{program}", *flags, check=False)
         assert done.returncode == 1 and text in done.stderr
-        assert "or train a new run on those that are left." in done.stderr
+        assert f"or train a new run on those left of {run.manifest_path}." in done.stderr
         assert "scored all the same" not in done.stderr
     flags = (f"--cache_dir={cache_copy}", f"--run_dir={tmp_path}/new", *SMALL_HEAD)
     named = f"--manifest={run.manifest_path}"

@@ -147,7 +147,10 @@ def _predict_clips(
 ) -> Predictions:
     """Predicts each of the reader's clips once: the mean over its windows and their views."""
     class_names = read_class_names(run.classes_path)
-    class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+    try:
+        class_ids = np.array(find_class_ids(clips, class_names), np.int32)
+    except ValueError as error:
+        raise ValueError(f"{run.manifest_path}: {error}") from None
     dataset = make_eval_dataset(
         reader, class_ids, config, num_windows=num_windows, num_views=num_views
     )

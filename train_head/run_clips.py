@@ -179,7 +179,7 @@ def _advise(absent: list[str], cache: FeatureCache, *, listed_in: Path, lacks_al
     listed = {clip.clip_id for clip in read_listed(cache)} or {*absent}
     unlisted = [clip_id for clip_id in absent if clip_id not in listed]
     if unlisted:  # another extraction would not make them
-        go_on = "train a new run on those that are left"
+        go_on = f"train a new run on those left of {listed_in}"
         if listed_in == cache.manifest_path:
             go_on = "take such clips out of the manifest that was named"
         return (

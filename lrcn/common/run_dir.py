@@ -114,7 +114,14 @@ class RunDir:
     def read_clips(self) -> list[Clip]:
         """Reads its clips and their splits. Raises ValueError if the file is damaged."""
         try:
-            return read_manifest(self.manifest_path)
+            clips = read_manifest(self.manifest_path)
+            for clip in clips:
+                if not clip.split:
+                    raise ValueError(
+                        f"{self.manifest_path}: expected a split for every clip. Received: "
+                        f"{clip.clip_id!r} without. Give it train, val or test."
+                    )
+            return clips
         except ValueError as error:
             # The error's own remedy is for who wrote the table, which here was the training.
             raise ValueError(f"{error} Where nobody changed it: {_REMEDY.lower()}.") from error
