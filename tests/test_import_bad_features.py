@@ -62,12 +62,14 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
     reasons["damaged"] = r"^damaged: cannot be read \(.*\)\. Compute it again\.$"
     reasons["around"] = r"dataset named 'around', received: .*too many links"
     reasons["foreign"] = r"features\.h5: dataset 'foreign': .* received filter 300 \(of no name\)"
+    reasons["unwritten"] = r"unwritten: .*a dataset of shape \[1000000000, 5\] that nothing was"
     bad_manifest(reasons)
     path = write_features(
         tmp_path / "features.h5",
         {"good": np.zeros((4, 5)), **{name: array for name, (array, _) in BAD_ARRAYS.items()}},
     )
     with h5py.File(path, "r+") as file:
+        file.create_dataset("unwritten", (10**9, 5), "f4", chunks=(256, 5))
         file["around"] = h5py.SoftLink("/around")
         damaged = file.create_dataset("damaged", data=np.ones((4, 5)), chunks=True, fletcher32=True)
         file.flush()
@@ -97,6 +99,7 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
     reasons["missing"] = r"missing\.npy: expected features to import, received: No such .*\. Check"
     reasons["appended"] = r"appended\.npy: expected one array, received 288 bytes behind it"
     reasons["pipe"] = r"pipe\.npy: expected a file, received a pipe, device or socket\."
+    reasons["folder"] = r"folder\.npy: expected an \.npy file, received: Is a directory\. Check"
     bad_manifest(reasons)
     folder = write_features(
         tmp_path / "features",
@@ -113,6 +116,7 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
         for _ in range(2):
             np.save(file, np.zeros((4, 5)))
     os.mkfifo(folder / "pipe.npy")
+    (folder / "folder.npy").mkdir()
     check_failures(run_import(folder, status=1), tmp_path, reasons)
 
 

@@ -14,7 +14,12 @@ import numpy as np
 
 from lrcn.common.clip_file import STORAGE_DTYPE, are_finite
 from lrcn.common.contract import Contract
-from lrcn.common.unreadable import check_is_file, choose_remedy, raise_if_machine_lacks
+from lrcn.common.unreadable import (
+    check_is_file,
+    choose_remedy,
+    make_missing_error,
+    raise_if_machine_lacks,
+)
 
 _ROWS_AT_ONCE = 256
 # float16 has 11 bits for a value from here on, and fewer the smaller it is.
@@ -131,6 +136,8 @@ def _open_npy(path: Path) -> _NpyRows:
     try:
         # Unlike np.load, it takes nothing but .npy; neither loads a pickle.
         array = np.lib.format.open_memmap(path, mode="r")
+    except (IsADirectoryError, PermissionError) as error:
+        raise make_missing_error(path, error, expected="an .npy file") from error
     # Its header is a line of Python to NumPy, which tells of a damaged one as Python does.
     except (ValueError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(
@@ -152,7 +159,7 @@ def npy_path(folder: Path, clip_id: str) -> Path:
 
 
 def check_array(array, name: str) -> None:
-    """Checks that these are numbers for frames. Raises ValueError if not."""
+    """Checks that these are numbers for frames, and written. Raises ValueError if not."""
     # An empty dataset of HDF5 has no shape at all.
     shape = array.shape or ()
     try:
@@ -167,6 +174,13 @@ def check_array(array, name: str) -> None:
             + (", as which numpy saves bfloat16" if dtype == np.dtype("V2") else "")
             + ". Save them so, as float32"
             + (": one vector for a whole clip as array[None]." if len(shape) == 1 else ".")
+        )
+    # Of one that was made and never written, the shape may be any, and HDF5 reads zeros.
+    is_stored = isinstance(array, h5py.Dataset) and not array.is_virtual
+    if is_stored and not array.id.get_storage_size():
+        raise ValueError(
+            f"{name}: expected features. Received: a dataset of shape {list(shape)} that nothing "
+            "was written to. Compute it again."
         )
 
 
