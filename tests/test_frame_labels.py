@@ -24,8 +24,10 @@ from train_head.frame_labels import find_runs, format_frame_labels, read_run_lab
         (["walk/a,0,0.30000000000000004,sit", "walk/a,0.3,0.4,run"], "sssr--"),  # 3 * 0.1
         (['walk/a,0,1,"sit, or lie"'], "ssssss"),
         (["walk/a,0,0.1,sit", ",,,", "walk/a,0.5,0.6,run", ",,,"], "s----r"),
+        (["walk/a,0.3,1.7976931348623157e308,sit"], "---sss"),  # to the end, as programs write it
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_intervals_in_seconds(timed, tmp_path, rows, expected):
     path = write_csv(tmp_path, *rows)
     labels = read(path, timed)
@@ -74,6 +76,8 @@ def test_label_files_have_a_line_for_each_frame(untimed, tmp_path):
     labels = read(folder, untimed)
     assert show(labels) == "s-rr--"
     assert show(labels, "b") == "sssr"
+    write_files(tmp_path, {"walk/a": "sit\r\rrun\rrun\r\r\r"})
+    assert show(read(folder, untimed)) == "s-rr--"
 
 
 def test_labels_of_a_cache_with_some_frames_are_those_of_its_frames(strided, tmp_path):

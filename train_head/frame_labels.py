@@ -170,7 +170,7 @@ def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
             "line: unlabelled). Write it, or name a manifest without the clip (--manifest, of "
             "cross_validate --manifests)."
         ) from None
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     num_needed = int(clock.frame_index.max()) + 1
     if len(lines) < num_needed:
         raise ValueError(

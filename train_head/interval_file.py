@@ -82,11 +82,12 @@ def _parse(
     check_label(row["label"], place=place)
     start_text, end_text = (row[column] for column in columns)
     try:
-        start, end = (float(round_sec(parse_number(text))) for text in (start_text, end_text))
+        numbers = [parse_number(text) for text in (start_text, end_text)]
     except ValueError:
-        start = end = math.nan
-    # NaN is neither more nor less, so it is refused as well.
-    if not (0 <= start < end < math.inf):
+        numbers = [math.nan, math.nan]
+    start, end = map(float, round_sec(numbers))
+    # NaN is neither more nor less, so it is refused as well. What is rounded may be infinite.
+    if not (0 <= start < end and math.isfinite(numbers[1])):
         raise ValueError(
             f"{place}: expected numbers {columns[0]} from 0 on and {columns[1]} behind it, which "
             f"is not part of the interval. Received: {start_text!r} and {end_text!r}. Correct "

@@ -13,9 +13,10 @@ def round_sec(time_sec):
     """Rounds a time, or an array of times, in seconds to what spans are compared at.
 
     Halves go up, as in Matroska and in spreadsheets, and not to the even: of 16 frames a second, a
-    frame at 62.5 ms would be before its own time of 63 ms.
+    frame at 62.5 ms would be before its own time of 63 ms. The largest numbers become infinite.
     """
-    return np.floor(np.multiply(time_sec, _PER_SEC) + _HALF_MS) / _PER_SEC
+    with np.errstate(over="ignore"):
+        return np.floor(np.multiply(time_sec, _PER_SEC) + _HALF_MS) / _PER_SEC
 
 
 def find_borders(start_sec: float | None, end_sec: float | None) -> tuple[float, float]:
