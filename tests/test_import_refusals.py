@@ -92,8 +92,8 @@ def test_features_of_another_tool_are_refused_by_their_name(run_import, tmp_path
     run_import(write_features(tmp_path / "a.h5", make_features((5,))))
     log = run_import(write_features(tmp_path / "b.h5", make_features((5,))), status=1)
     assert (
-        "made with cut=a.h5, but this command needs cut=b.h5. Give the features that it was made "
-        "of, under the name that they had, or name another --cache_dir"
+        "made with features=a.h5, but this command needs features=b.h5. Give the features "
+        "that it was made of, under the name that they had, or name another --cache_dir"
     ) in log
 
 

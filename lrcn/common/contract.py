@@ -132,7 +132,12 @@ class Contract:
         names = [x for x in COMPARED_FIELDS if getattr(self, x) != getattr(wanted, x)]
         found, needed = (
             # Most fields of imported features are empty, or 0.
-            [f"{x}={_shorten(getattr(one, x))}" for x in names if getattr(one, x) not in ("", 0)]
+            [
+                # The flag that names imported features is `--features`.
+                f"{'features' if x == 'cut' and one.is_imported else x}={_shorten(getattr(one, x))}"
+                for x in names
+                if getattr(one, x) not in ("", 0)
+            ]
             for one in (self, wanted)
         )
         return f"made with {', '.join(found)}, but {wanted_by} needs {', '.join(needed)}"
