@@ -1,8 +1,8 @@
 """What is computed for a frame: the settings, the contract that they make, and the backbone."""
 
 import dataclasses
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import Contract
@@ -133,7 +133,7 @@ def build_backbone(
         storage_dtype=STORAGE_DTYPE,
         feature_shape=bottom.output.shape[1:],
         # A file is found again from wherever the next command is run.
-        weights=weights if weights in _WEIGHTS_BY_NAME else os.path.abspath(weights),
+        weights=weights if weights in _WEIGHTS_BY_NAME else str(Path(weights).absolute()),
     )
     if batch_size is None:
         batch_size = find_batch_size(bottom)

@@ -170,5 +170,5 @@ def _make_contract(features: Path, feature_shape: tuple[int, ...]) -> Contract:
         compute_dtype="",
         storage_dtype=STORAGE_DTYPE,
         feature_shape=feature_shape,
-        weights=os.path.abspath(features),
+        weights=str(features.absolute()),
     )

@@ -1,7 +1,6 @@
 """The data that is given for a cache: which clips, read, and split."""
 
 import dataclasses
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -72,7 +71,8 @@ class DataSettings:
 
     def to_remember(self) -> dict:
         """What the cache keeps, ready for JSON."""
-        root = None if self.data_root is None else os.path.abspath(self.data_root)
+        # With its `..` as it is: behind a link, it does not lead back to where the link lies.
+        root = None if self.data_root is None else str(Path(self.data_root).absolute())
         return {name: getattr(self, name) for name in _REMEMBERED} | {"data_root": root}
 
 

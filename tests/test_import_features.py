@@ -8,7 +8,7 @@ import subprocess
 import h5py
 import numpy as np
 import pytest
-from commands import read_state
+from commands import read_state, run_program
 from refusals import refusal
 from small_extraction import snapshot_clips
 from small_imports import CLIP_IDS, SPLITS, make_features, write_features
@@ -37,6 +37,18 @@ def test_features_of_any_shape(run_import, tmp_path, name, shape, dtype):
         np.testing.assert_array_equal(read.feature_maps, expected.astype(np.float16))
         assert read.frame_index.tolist() == list(range(len(expected)))
         assert np.isnan(read.timestamp_sec).all()
+
+
+def test_folders_behind_a_link_and_two_dots_are_found_again(run_import, tmp_path):
+    write_features(tmp_path / "real" / "features", make_features())
+    for folder in ("real/within", "real/videos", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "other" / "link").symlink_to(tmp_path / "real" / "within")
+    behind = f"{tmp_path}/other/link/.."
+    run_import(f"{behind}/features", f"--data_root={behind}/videos")
+    done = run_program("extract_features.verify", f"--cache_dir={tmp_path}/cache")
+    assert "0 source missing" in done.stderr
+    run_import(f"{behind}/features")
 
 
 def test_a_long_clip_is_copied_in_order(run_import, tmp_path):
