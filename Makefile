@@ -27,8 +27,10 @@ exists = $(shell test -e $(call quote,$(1)) && echo yes)
 EMPTY :=
 COMMA := ,
 BLANK := $(EMPTY) $(EMPTY)
+TAB := $(EMPTY)	$(EMPTY)
 # The path as a whole, as `..` and `.` are no names; make's own folder may have blanks too.
-whole = $(subst $(BLANK),?,$(abspath $(subst $(BLANK),?,$(1))))
+tie = $(subst $(TAB),?,$(subst $(BLANK),?,$(1)))
+whole = $(call tie,$(abspath $(call tie,$(1))))
 # An empty folder would be the current one.
 refuse_empty = $(if $(filter-out undefined,$(origin $(1))),$(if $(strip $($(1))),,$(error $(1) is empty. $(2))))
 $(call refuse_empty,DATA,Name a folder or a .csv$(COMMA) or leave DATA out for the sample)
@@ -42,11 +44,16 @@ raw = $(subst $(DOLLAR){,,$(subst $(DOLLAR)$(BRACKET),,$(subst $(DOLLAR)$(DOLLAR
 $(foreach name,$(VARIABLES),$(if $(findstring $(DOLLAR),$(call raw,$(name))),$(error \
   $(name)=$(value $(name)): make reads $(DOLLAR) itself. Write $(DOLLAR)$(DOLLAR) for it)))
 
-# Bash would tell of a syntax error, and not of what it misses. Quotes, escapes and `$$` are meant for
-# it.
-QUOTED := $(strip $(foreach sign,' " \ $$,$(findstring $(sign),$(FLAGS))))
-$(if $(findstring $(BRACKET),$(FLAGS)),$(if $(QUOTED),,$(error FLAGS=$(FLAGS): the shell reads brackets itself. \
-  Put a flag that has them in quotes of its own$(COMMA) such as FLAGS="'--group_regex=s([0-9]+)'")))
+# Bash would run what stands behind such a sign, make two words of one, or tell of a syntax error, and
+# not of what it misses. Quotes, escapes and `$$` are meant for it.
+READ_BY_SHELL := ( ) { ; & | < >
+QUOTING := ' " \ $$
+EXAMPLE_FLAGS := --group_regex=s([0-9]+)
+EXAMPLE_CLIPS := a (1).mp4
+find_signs = $(strip $(foreach sign,$($(1)),$(findstring $(sign),$($(2)))))
+$(foreach name,FLAGS CLIPS,$(if $(call find_signs,READ_BY_SHELL,$(name)),$(if $(call find_signs,QUOTING,$(name)),,$(error \
+  $(name)=$($(name)): the shell reads $(call find_signs,READ_BY_SHELL,$(name)) itself. Put what has it in quotes of its \
+  own$(COMMA) such as $(name)="'$(EXAMPLE_$(name))'"))))
 
 # Without DATA, everything runs on the built-in sample, which needs no download.
 WORK := work

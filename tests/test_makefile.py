@@ -17,6 +17,7 @@ from make_commands import list_flags, run_make
         ("/a b/my  clips/", "my  clips"),
         ("it's.csv", "it's"),
         ('"so" `x`;y', '"so" `x`;y'),
+        ("my\tclips", "my clips"),
     ],
 )
 def test_what_users_name_stays_one_word(data, name):
@@ -89,13 +90,24 @@ def test_weights_that_moved_reach_what_reads_them(target):
     assert not any(flag.startswith("--weights") for flag in list_flags(target, "CLIPS=new.mp4"))
 
 
-def test_brackets_that_the_shell_would_read_are_told_of():
-    regex = "--group_regex=s([0-9]+)"
-    done = run_make("features", "DATA=clips", f"FLAGS={regex}")
+@pytest.mark.parametrize(
+    ("name", "value", "signs"),
+    [
+        ("FLAGS", "--group_regex=s([0-9]+)", "( )"),
+        ("FLAGS", "--group_regex=s[0-9]{1,2}", "{"),
+        ("FLAGS", "--manifest=a;b.csv", ";"),
+        ("FLAGS", "--manifest=a&b.csv", "&"),
+        ("CLIPS", "new(1).mp4", "( )"),
+    ],
+)
+def test_signs_that_the_shell_would_read_are_told_of(name, value, signs):
+    done = run_make("predict", "DATA=clips", f"{name}={value}")
     assert done.returncode == 2 and done.stdout == ""
-    assert f"""*** FLAGS={regex}: the shell reads brackets itself. Put""" in done.stderr
-    (remedy,) = re.findall("""such as FLAGS=(".*")""", done.stderr)
-    assert list_flags("features", "DATA=clips", f"FLAGS={shlex.split(remedy)[0]}")[-1] == regex
+    assert f"*** {name}={value}: the shell reads {signs} itself. Put what has it" in done.stderr
+    (remedy,) = re.findall(f"""such as {name}=(".*")""", done.stderr)
+    (example,) = shlex.split(remedy)
+    assert list_flags("predict", "DATA=clips", f"{name}={example}")[-1] == shlex.split(example)[0]
+    assert list_flags("predict", "DATA=clips", f"{name}={shlex.quote(value)}")[-1] == value
 
 
 @pytest.mark.parametrize(
