@@ -24,6 +24,16 @@ def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
     assert "by the sizes and times of their files. If these are no copies" in text
 
 
+def test_train_clips_that_somebody_took_out_of_the_run_are_told(trained, caplog):
+    cache, run = trained
+    first, *left = run.read_clips()
+    assert first.split == "train"
+    write_manifest(run.manifest_path, left)
+    evaluate_run(run, cache, split="test")
+    (text,) = caplog.messages
+    assert f"Where somebody took clips out of {run.manifest_path} or gave them other" in text
+
+
 def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):
     cache, run = trained
     clips = read_manifest(run.manifest_path)
