@@ -49,7 +49,11 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
 @pytest.mark.parametrize(
     ("field", "text"),
     [
-        ({"label": "hop"}, "clip '{}': unknown label 'hop'. The classes are 'left', 'right'."),
+        (
+            {"label": "hop"},
+            "clip '{}': unknown label 'hop'. The classes are 'left', 'right'. Correct the label. "
+            "Or undo what was changed in {run}/classes.txt.",
+        ),
         ({"split": ""}, "expected a split for every clip. Received: '{}' without. Give it"),
     ],
 )
@@ -62,7 +66,7 @@ def test_a_clip_of_the_run_that_somebody_changed_is_refused(
     flags = (f"--cache_dir={cache_dir}", f"--run_dir={run.path}")
     done = run_program("train_head.evaluate", *flags, check=False)
     assert done.returncode == 1
-    assert f"error: {run.manifest_path}: {text.format(name)}" in done.stderr
+    assert f"error: {run.manifest_path}: {text.format(name, run=run.path)}" in done.stderr
 
 
 def test_clips_that_the_cache_lacks_or_has_of_another_span_are_not_scored(

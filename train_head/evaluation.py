@@ -150,7 +150,9 @@ def _predict_clips(
     try:
         class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     except ValueError as error:
-        raise ValueError(f"{run.manifest_path}: {error}") from None
+        raise ValueError(
+            f"{run.manifest_path}: {error} Or undo what was changed in {run.classes_path}."
+        ) from None
     dataset = make_eval_dataset(
         reader, class_ids, config, num_windows=num_windows, num_views=num_views
     )
