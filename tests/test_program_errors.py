@@ -80,6 +80,19 @@ def test_a_stdout_that_takes_no_name_is_told(tmp_path):
     assert "Expected a stdout of UTF-8, as names are: set PYTHONIOENCODING=utf-8." in done.stderr
 
 
+def test_a_path_that_is_not_utf_8_is_printed_as_it_is(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    cache = write_cache(folder, {Clip("clip", "clip", "walk", "train"): np.zeros((1, 2))})
+    cache.clip_path("clip").unlink()
+    command = make_command("extract_features.verify", f"--cache_dir={folder}")
+    # As where the locale is en_US.UTF-8.
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True)
+    path = os.fsencode(cache.clip_path("clip"))
+    assert done.stdout == b"missing\tclip\t" + path + b": no such file\n"
+    assert b"1 missing" in done.stderr and done.returncode == 1
+
+
 def test_flags_that_do_nothing_beside_another_are_told():
     flags = ["--cache_dir=a", "--run_dir=b", "--sequence=ragged", "--rnn=none", "--only_check_args"]
     # All of them stand in the flags.txt of a run.

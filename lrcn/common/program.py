@@ -78,6 +78,8 @@ def run_program(
 
     own_process()
     _open_closed_streams()
+    # The name of a file need not be UTF-8: its bytes are printed as they are.
+    sys.stdout.reconfigure(errors="surrogateescape")
     watch_interrupts()
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
