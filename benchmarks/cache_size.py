@@ -29,8 +29,8 @@ _TIMES = 9
 
 def main() -> None:
     from lrcn.common.clip import SourceStat
-    from lrcn.common.clip_file import COMPRESSIONS
     from lrcn.common.feature_cache import FeatureCache
+    from lrcn.common.frame_chunk import COMPRESSIONS
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     maps = _read_maps()

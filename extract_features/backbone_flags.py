@@ -2,7 +2,9 @@
 
 from absl import flags
 
+from lrcn.common.contract import CUTS
 from lrcn.common.devices import COMPUTE_DTYPES
+from lrcn.common.frame_chunk import COMPRESSIONS
 from lrcn.common.views import VIEWS
 
 _WEIGHTS = flags.DEFINE_string(
@@ -14,7 +16,7 @@ _WEIGHTS = flags.DEFINE_string(
 _CUT = flags.DEFINE_enum(
     "cut",
     None,
-    ["block4_pool", "block5_pool", "fc1", "fc2"],
+    list(CUTS),
     "VGG16 layer whose output is cached; what lies above it can be trained in stage 2. fc1 and "
     "fc2 need 224 px and weights with the classifier. Default: what the cache has, else "
     "block5_pool.",
@@ -78,7 +80,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _COMPRESSION = flags.DEFINE_enum(
     "compression",
     "gzip",
-    ["gzip", "zstd"],
+    list(COMPRESSIONS),
     "How new clip files are compressed, without loss. zstd is a little smaller and several times "
     "faster to write, but whoever reads the files needs the package hdf5plugin. One cache may mix "
     "both.",

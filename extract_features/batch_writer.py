@@ -40,7 +40,7 @@ def write_batches(
     Args:
         computed: Of (future of `ComputedMaps`, items), see `iter_batches`.
         cache: Where the clips go.
-        compression: One of `clip_file.COMPRESSIONS`.
+        compression: One of `frame_chunk.COMPRESSIONS`.
         result: Counts, failures and waiting times are added to it.
         progress: Told of frames and clips.
 

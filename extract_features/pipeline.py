@@ -45,7 +45,7 @@ class PipelineSettings:
             or with processes three for four cores, as the others pack and write.
         batch_size: Views of frames that the backbone sees at once, of one or several clips. The
             largest whole number of frames is taken, at least one; None is what suits the machine.
-        compression: One of `clip_file.COMPRESSIONS`, for the clips that are written now.
+        compression: One of `frame_chunk.COMPRESSIONS`, for the clips that are written now.
         keep_partial: Keep the frames of a video up to where it breaks off. Such a clip is current
             for later runs too.
         decode_in_processes: Whether each of the threads has a process decode for it; None is on a

@@ -57,7 +57,7 @@ def measure_rates(jobs: list[Job], backbone: Backbone, *, compression: str) -> R
     Args:
         jobs: The clips; some of them, spread evenly, are taken.
         backbone: What computes them.
-        compression: One of `clip_file.COMPRESSIONS`.
+        compression: One of `frame_chunk.COMPRESSIONS`.
 
     Returns:
         None if no frame could be read.

@@ -7,6 +7,7 @@ from small_vgg16 import FLOAT16_TOLERANCE, RANDOM_SHA256, build_vgg16
 
 from lrcn.common import backbone
 from lrcn.common.backbone_weights import fingerprint_weights
+from lrcn.common.contract import CUTS
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +84,8 @@ def test_bottom_and_top_are_the_network(vgg16, frames):
     ]
     assert tuple(bottom(frames).shape) == (8, 2, 2, 512)
     # Whether a cut has a top is told by its place in CUTS, without the network.
-    in_order = [layer.name for layer in vgg16.layers if layer.name in backbone.CUTS]
-    assert list(backbone.CUTS[: len(in_order)]) == in_order
+    in_order = [layer.name for layer in vgg16.layers if layer.name in CUTS]
+    assert list(CUTS[: len(in_order)]) == in_order
     for cut in filter(backbone.has_top, in_order):
         bottom, top = (f(vgg16, cut) for f in (backbone.build_bottom, backbone.build_top))
         np.testing.assert_allclose(top(bottom(frames)), whole(frames), rtol=1e-4, atol=1e-3)

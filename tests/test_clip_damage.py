@@ -11,7 +11,7 @@ from small_cache import SOURCE, damage_frame, write_clip
 
 from lrcn.common import clip_features, feature_cache
 from lrcn.common.clip_features import is_damage, read_text
-from lrcn.common.clip_file import COMPRESSIONS
+from lrcn.common.frame_chunk import COMPRESSIONS
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", None])

@@ -13,7 +13,8 @@ from commands import ROOT
 from refusals import limited_files, refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
-from lrcn.common.clip_file import COMPRESSIONS, MissingFilterError, identify
+from lrcn.common.clip_file import MissingFilterError, identify
+from lrcn.common.frame_chunk import COMPRESSIONS
 from lrcn.common.open_cache import create_cache, read_cache
 from lrcn.common.unfailing_file import UnfailingFile
 

@@ -9,6 +9,7 @@ from lrcn.common.backbone_weights import (
     load_weights_file,
     set_random_weights,
 )
+from lrcn.common.contract import CUTS
 from lrcn.common.frozen_convolutions import use_frozen_convolutions
 from lrcn.common.tensorflow_start import import_tensorflow, set_keras
 
@@ -16,7 +17,6 @@ tf = import_tensorflow()
 
 import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
 
-CUTS = ("block4_pool", "block5_pool", "fc1", "fc2")  # in the network's order
 PREPROCESSING = "keras_vgg16_caffe"  # RGB to BGR, minus ImageNet's mean, no scaling
 _IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)  # of keras.applications.vgg16
 _CLASSIFIER_CUTS = ("fc1", "fc2")

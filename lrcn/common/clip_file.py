@@ -14,7 +14,6 @@ from lrcn.common.contract import Contract
 from lrcn.common.frame_chunk import GZIP_LEVEL, PackedFrame, pack_maps
 from lrcn.common.unfailing_file import UnfailingFile
 
-COMPRESSIONS = ("gzip", "zstd")
 STORAGE_DTYPE = "float16"
 _ZSTD_LEVEL = 1
 # Of float16: the bits behind the sign, which from these on stand for infinity and NaN.
@@ -43,7 +42,7 @@ class ClipWriter:
             path: Where the clip appears.
             clip_id: Its name.
             contract: What its features are made of.
-            compression: One of `COMPRESSIONS`; it changes size and speed, not the values.
+            compression: One of `frame_chunk.COMPRESSIONS`; it changes size and speed, not values.
 
         Raises:
             OSError: If the folder cannot be written.

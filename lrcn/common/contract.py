@@ -13,6 +13,8 @@ import math
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.views import VIEWS
 
+# The layers of VGG16 whose output may be cached, in the network's order.
+CUTS = ("block4_pool", "block5_pool", "fc1", "fc2")
 IMPORTED_BACKBONE = "imported"
 _REMEDY = "It was written by another version of this project, or by hand: rebuild it."
 
@@ -23,7 +25,8 @@ class Contract:
 
     Attributes:
         backbone: `vgg16`, or `imported` for features that another tool computed.
-        cut: The layer whose output is cached; of imported features, the name of their file.
+        cut: The layer whose output is cached, of `CUTS`; of imported features, the name of their
+            file.
         weights_sha256: Fingerprint of the weights, see `backbone_weights.fingerprint_weights`.
         preprocessing: How pixels become the network's input.
         resize: How a decoded frame becomes a square of `image_size_px`.

@@ -15,6 +15,7 @@ import numpy as np
 
 from lrcn.common.machine import count_cores
 
+COMPRESSIONS = ("gzip", "zstd")
 # At this level libdeflate takes as long as zlib at level 4, for chunks that are 3 % smaller.
 GZIP_LEVEL = 6
 PackedFrame = list[bytes]  # its views, one after the other
@@ -33,7 +34,7 @@ def pack_maps(
     Args:
         feature_maps: [N, ...] float16, one or several views of each frame.
         feature_shape: The shape of a view.
-        compression: One of `clip_file.COMPRESSIONS`.
+        compression: One of `COMPRESSIONS`.
 
     Returns:
         N frames, or None where HDF5 compresses.
