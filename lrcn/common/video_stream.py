@@ -107,12 +107,12 @@ class Clock:
         """Checks, when all is read, that it went on for as long as the header says.
 
         Raises:
-            DamageError: If not, or if there was no frame. Whoever sought behind the end has seen
-                none, and knows nothing.
+            DamageError: If not, or if there was no frame. After a seek that is no damage, since it
+                may have led behind the end.
         """
-        if is_from_start and self._last_sec is None:
-            raise DamageError("no frame can be decoded")
-        if not self._end_sec and not is_from_start:
+        if self._last_sec is None:
+            if is_from_start:
+                raise DamageError("no frame can be decoded")
             return
         # Of a variable rate, how long the last frame is shown need not be known.
         tolerance_sec = max(stated.tolerance_sec, 2 * self._longest_gap_sec)
