@@ -18,7 +18,7 @@ class ClipQueue:
     def __init__(self, size: int, stop: threading.Event):
         """Makes room for `size` frames of the first clip, and for as many of later ones together.
 
-        What is left of clips that have ended takes the room of the first.
+        Frames of clips that have ended, and that nobody took yet, fill the room of the first.
         """
         self._size = size
         self._stop = stop
@@ -63,7 +63,8 @@ class ClipQueue:
             return item
 
     def _may_put(self, number: int) -> bool:
-        # With what has ended: of clips that are short, each would find its room empty.
+        # Clips that have ended count too. Else each of many short clips would find the room of the
+        # first empty, and the queue would have no bound.
         early_size = sum(size for i, size in self._sizes.items() if i <= self._first)
         if number == self._first:
             return early_size < self._size

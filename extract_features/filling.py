@@ -92,9 +92,12 @@ def _check_path_lengths(clips: list[Clip], cache_dir: Path) -> None:
 def _find_finished(
     data: GivenData, maker: FeatureMaker, existing: FeatureCache | None
 ) -> tuple[ExtractionResult, int] | None:
-    """Returns what is to be told of a finished cache, and how many clips it has; None of another.
+    """Looks at a cache that cannot be written: is there nothing to do?
 
-    Where unreadable clips are skipped, those that have failed before are done. Raises as `prepare`.
+    Where unreadable clips are skipped, those that have failed before count as done.
+
+    Returns:
+        As `_fill_locked`; None if the cache lacks clips or lists others. Raises as `prepare`.
     """
     if existing is None or not existing.manifest_path.exists():
         return None
@@ -105,7 +108,7 @@ def _find_finished(
     lost = _find_lost(work.undone, maker.sources, existing)
     if read_manifest(existing.manifest_path) != [x for x in data.clips if x.clip_id not in lost]:
         return None
-    maker.prepare([], data.clips, existing)  # of these settings too, or it says what differs
+    maker.prepare([], data.clips, existing)  # raises where the cache is of other settings
     logging.info("%s: cannot be written, and is finished", existing.cache_dir)
     failures = [(clip, known[clip.clip_id]) for clip in work.undone]
     return ExtractionResult(kept=work.kept, failures=failures), work.num_current
@@ -125,8 +128,8 @@ def _fill_locked(
     contract = maker.prepare(work.pending, clips, existing)
     warn_of_changes(listed, clips, where=cache_dir / "manifest.csv")
     with lock.hold_shared_files():
-        # Another shard's, which came meanwhile, decides what is left out here too: how fast a dtype
-        # is may be measured otherwise there.
+        # Another shard may have made the cache meanwhile. Then settings that are left out here are
+        # what that one has: the machine it runs on may have chosen another dtype.
         found = find_cache(cache_dir) if existing is None else None
         if found is not None and found.contract != contract:
             contract = maker.prepare(work.pending, clips, found)
@@ -149,7 +152,7 @@ def _fill_locked(
             cache, result.failures + result.kept, kept_clip_ids={clip.clip_id for clip in others}
         )
         if data.settings.skip_unreadable and not _is_listed_anew(clips, cache, failed):
-            # Of all shards alike, or the last would bring back what others left out.
+            # Also the failed clips of other shards: else the last shard would list them again.
             lost = _find_lost([x for x in clips if x.clip_id in failed], maker.sources, cache)
             leave_out_clips(cache, clips, lost, result.failures)
     _warn_of_changed_sources(others, maker.sources, cache)
@@ -159,7 +162,7 @@ def _fill_locked(
 def _is_listed_anew(clips: list[Clip], cache: FeatureCache, failed: set[str]) -> bool:
     """Whether another shard, of data that changed meanwhile, has listed other clips than these.
 
-    Its list stays, as it would where no clip is left out; that it is another is logged.
+    If so its list stays, and a warning tells of it.
     """
     listed = set(read_manifest(cache.manifest_path))
     left_out = {x.clip_id for x in set(clips) - listed}

@@ -90,6 +90,7 @@ def run_pipeline(
         in_processes = has_gpu()
     start_sec = time.monotonic()
     stop = threading.Event()
+    # Half of it for the first clip, half for later ones.
     decoded = ClipQueue(_QUEUED_BATCHES * backbone.frames_per_batch // 2, stop)
     computed = BoundedQueue(_QUEUED_BATCHES, stop)
     decode = functools.partial(

@@ -45,7 +45,10 @@ class Rates:
     stored_bytes: float
 
     def estimate_sec(self, count: FrameCount, *, on_gpu: bool) -> float:
-        """The time of all: a GPU computes beside the cores, which else do it all."""
+        """Estimates the time of all frames.
+
+        A GPU computes while the cores decode and write. Without one, the cores do it all.
+        """
         on_cores_sec = count.decoded * self.decode_sec + count.frames * self.write_sec
         forward_sec = count.frames * self.forward_sec
         return max(on_cores_sec, forward_sec) if on_gpu else on_cores_sec + forward_sec

@@ -72,8 +72,8 @@ def write_text(path: Path, text: str) -> None:
 def write_texts(texts: Mapping[Path, str]) -> None:
     """Writes UTF-8 files that belong together, each of which appears whole or not at all.
 
-    All are written before one gets its name, so what a kill leaves shows which others belong to it:
-    by their temporary files. Errors as `replace_file`.
+    All are written before the first gets its name. So where a kill comes between two names, the
+    temporary files of the others show that they belong to it. Errors as `replace_file`.
     """
     with contextlib.ExitStack() as stack:
         for path, text in texts.items():

@@ -137,8 +137,8 @@ def make_forward(part, *, batch_size: int | None, many_batches: bool = False):
 def make_padded_forward(part, *, max_batch_size: int):
     """Compiles bottom or top for clips by themselves, whose last batch may have few rows.
 
-    Few are padded to a power of two and not to a whole batch, in which a clip of one frame would
-    take the time of 16; and not left as they are, since a GPU tries its kernels for each number.
+    A batch of few rows is padded to a power of two. Padded to a whole batch, a clip of one frame
+    would take the time of 16; left as it is, each new number of rows has a GPU try its kernels.
 
     Returns:
         A function from an array of [N, S, S, 3] uint8, for a top [N, ...] float32, N at most

@@ -23,11 +23,11 @@ class _Item(NamedTuple):
     """What the first bytes of an item say.
 
     Attributes:
-        step_bytes: From here to the next item, be it inside this one.
-        needed_bytes: From here to the end of what must be there.
-        packet_bytes: The size of the packets inside, which is one for all and not stated in them.
-        goes_on: Whether more follows, though how much is not stated; None where that is not known
-            better than before.
+        step_bytes: From the start of this item to the next one to look at, which may lie inside it.
+        needed_bytes: From the start of this item to the end of what the file must have.
+        packet_bytes: The size of the packets inside, where all have one that they do not state.
+        goes_on: Whether another item must follow, though nothing states its bytes yet; None leaves
+            that as the items before had it.
     """
 
     step_bytes: int
@@ -44,8 +44,8 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
         format_name: Of the container, as FFmpeg calls it. Others are not looked at.
 
     Raises:
-        DamageError: If bytes are missing that pictures may lie in, or never came and are zeros in a
-            file of full size. Where a file ends between two items that know nothing of each other,
+        DamageError: If bytes that pictures may lie in are missing, or are zeros since they never
+            came. A file that ends between two items, of which neither states the other, passes:
             nobody can tell.
     """
     read_item = _READERS.get(format_name)
@@ -57,7 +57,8 @@ def check_items_are_whole(path: Path, format_name: str) -> None:
         while place < file_bytes:
             file.seek(place)
             head = file.read(_HEAD_BYTES)
-            # No item begins with eight, but behind all that is stated some may fill a sector.
+            # No item begins with eight zeros. But behind all that is stated zeros may fill up a
+            # sector, so there it takes more of them.
             is_stated = place < stated_bytes
             is_expected = is_stated or (goes_on and place < file_bytes - _SECTOR_BYTES)
             num_zeros = 8 if is_stated else _HEAD_BYTES

@@ -61,8 +61,9 @@ def iter_frames(
     read_pixels = None
 
     def iter_times():
-        # Not by way of the selection, which would hold on to the last frame that it kept. FFmpeg
-        # reuses pictures that nobody holds, and leaves of a damaged one what was there before.
+        # The reader must not go through the selection, which would hold the last frame it kept.
+        # FFmpeg decodes into pictures that nobody holds, and where data is damaged it leaves what
+        # was in them: which frames are selected would change the pixels of others.
         nonlocal read_pixels
         for timestamp_sec, reader in iter_readers():
             read_pixels = reader

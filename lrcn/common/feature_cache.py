@@ -165,8 +165,10 @@ class FeatureCache:
         return self._read_source(clip_id).span == span
 
     def read_clock(self, clip_id: str) -> ClipClock:
-        """Reads when a clip's frames are, without their features; once, as it takes milliseconds
-        and labels of frames are read for each of many splits. Raises as `read_clip`.
+        """Reads the numbers and times of a clip's frames, without their features.
+
+        They are kept, since reading takes milliseconds, and labels of frames need them for each of
+        many splits. Raises as `read_clip`.
         """
         if clip_id not in self._clocks:
             with self._open_clip(clip_id) as file:

@@ -105,12 +105,14 @@ def _read_numbers(name: str) -> tuple[str, ...]:
 
 
 def _read_decimals(stems: Sequence[str]) -> list[tuple]:
-    """Reads the numbers that names end with, and what stands before them; none where they are whole
-    and without a sign.
+    """Reads the numbers that names end with, and what stands before them.
 
-    What stands behind all of them alike, such as a unit, plays no part.
+    What stands behind the numbers, such as a unit, is the same in all names.
+
+    Returns:
+        Nothing where the numbers are whole and have no sign, or some names are of another form.
     """
-    # In natural order, those with a sign come last. Where the first has one too, it is a dash.
+    # In natural order names with a minus sign come last. If the first has one, it is a dash.
     ends = [_NUMBER_AT_END.fullmatch(stem) for stem in (stems[0], stems[-1])]
     has_sign = None not in ends and not ends[0][2] and bool(ends[1][2])
     if not has_sign and not any("." in stem or "," in stem for stem in stems):
@@ -118,18 +120,18 @@ def _read_decimals(stems: Sequence[str]) -> list[tuple]:
     matches = [_NUMBER_AT_END.fullmatch(stem) for stem in stems]
     if None in matches:
         return []
-    # Of several cameras or minutes, what stands before differs by numbers alone.
+    # What stands before may differ by numbers, as of several cameras or minutes.
     starts = [match[1] if has_sign else match[1] + match[2] for match in matches]
     ends = [match[4] for match in matches]
     if len({(_DIGITS.sub("#", start), end) for start, end in zip(starts, ends, strict=True)}) > 1:
         return []
     numbers = [(match[2] if has_sign else "") + match[3].replace(",", ".") for match in matches]
-    # Without the text itself, by which 01_0.5 would come before 1_0.1.
+    # Not `natural_key`, which ends with the text itself: 01_0.5 would come before 1_0.1.
     values = [
         (natural_parts(start), Decimal(number))
         for start, number in zip(starts, numbers, strict=True)
     ]
-    # Of equal values, such as 1.1 and 1.10, the numbers are whole ones.
+    # Where two values are equal, such as 1.1 and 1.10, the points separate whole numbers.
     return values if len(set(values)) == len(values) else []
 
 

@@ -22,10 +22,10 @@ _MIN_PIXELS = 17 * 17
 
 @contextlib.contextmanager
 def use_frozen_convolutions(model, *, many_batches: bool) -> Iterator[bool]:
-    """Has the convolutions of a model computed so inside the block, where that is faster.
+    """Within the block, has a model's convolutions computed in a faster way, where there is one.
 
-    A function that is traced inside stays so. It keeps the kernels that the model has now. What
-    constant kernels compute is the same bit by bit.
+    A function that is traced inside keeps that way, and the kernels that the model has now. With
+    constant kernels it gives the same values bit by bit; Winograd's method rounds otherwise.
 
     Args:
         model: A Keras model, whose layers may be models.

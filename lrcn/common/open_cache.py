@@ -58,7 +58,7 @@ def find_cache(cache_dir: Path) -> FeatureCache | None:
     """
     path = cache_dir / "cache.json"
     if not path.exists():
-        # Whoever was killed before the first `cache.json` has left half of it.
+        # A program that was killed as it wrote the first `cache.json` left a temporary file of it.
         if not list_final_names(cache_dir) - {path.name}:
             return None
         if not path.exists():  # by now another shard may have made the cache
