@@ -13,6 +13,7 @@ from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
 from lrcn.common.decode import UnreadableClipError, estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.progress import Progress
 
 # Of float16 as it is: real block5_pool maps take 18 % compressed, and less sparse layers more.
 _EXPECTED_STORED_PART = 0.25
@@ -52,25 +53,27 @@ def count_frames_of(
     """
     sample = jobs if num_counted is None else take_evenly(jobs, num_counted)
     clips, frames, decoded, unreadable = 0, 0, 0, []
-    for job in sample:
-        clip = job.clip
-        try:
-            num_source, rate_fps = estimate_num_frames(
-                job.source, start_sec=clip.start_sec, end_sec=clip.end_sec
-            )
-        except UnreadableClipError as error:
-            unreadable.append((clip, str(error)))
-            continue
-        if selection.fps is not None and math.isnan(rate_fps):
-            unreadable.append((clip, f"{job.source}: a folder of images has no times for --fps"))
-            continue
-        num_selected = selection.count(i / rate_fps for i in range(num_source))
-        clips += 1
-        frames += num_selected
-        if job.source.is_dir():  # images that are not selected are not opened
-            decoded += num_selected
-        else:
-            decoded += num_source if selection.max_frames is None else 2 * num_source
+    with Progress(len(sample), "clip", part="counting frames") as progress:
+        for job in progress.track(sample):
+            clip = job.clip
+            try:
+                num_source, rate_fps = estimate_num_frames(
+                    job.source, start_sec=clip.start_sec, end_sec=clip.end_sec
+                )
+            except UnreadableClipError as error:
+                unreadable.append((clip, str(error)))
+                continue
+            if selection.fps is not None and math.isnan(rate_fps):
+                reason = f"{job.source}: a folder of images has no times for --fps"
+                unreadable.append((clip, reason))
+                continue
+            num_selected = selection.count(i / rate_fps for i in range(num_source))
+            clips += 1
+            frames += num_selected
+            if job.source.is_dir():  # images that are not selected are not opened
+                decoded += num_selected
+            else:
+                decoded += num_source if selection.max_frames is None else 2 * num_source
     scale = len(jobs) / max(1, len(sample))
     return FrameCount(*(round(scale * x) for x in (clips, frames, decoded)), unreadable)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from lrcn.common.clip import Clip, SourceStat
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.progress import Progress
 from lrcn.common.source_stat import read_clip_stat
 from lrcn.common.unreadable import UnreadableClipError
 
@@ -86,19 +87,21 @@ def find_work(
         OSError: If a cached clip's file cannot be read now.
     """
     jobs, unreadable = [], []
-    for clip in clips:
-        try:
-            jobs.append(Job(clip, sources.find(clip), sources.read_stat(clip)))
-        except UnreadableClipError as error:
-            unreadable.append((clip, str(error)))
+    with Progress(len(clips), "clip", part="looking at sources") as progress:
+        for clip in progress.track(clips):
+            try:
+                jobs.append(Job(clip, sources.find(clip), sources.read_stat(clip)))
+            except UnreadableClipError as error:
+                unreadable.append((clip, str(error)))
     # In a second loop: sources and the cache in turn take a third more time.
     pending, kept = [], []
-    for job in jobs:
-        broken_off = None
-        if existing is not None:
-            broken_off = existing.read_broken_off(job.clip.clip_id, job.source_stat)
-        if broken_off is None:
-            pending.append(job)
-        elif broken_off:
-            kept.append((job.clip, broken_off))
+    with Progress(len(jobs), "clip", part="looking into the cache") as progress:
+        for job in progress.track(jobs):
+            broken_off = None
+            if existing is not None:
+                broken_off = existing.read_broken_off(job.clip.clip_id, job.source_stat)
+            if broken_off is None:
+                pending.append(job)
+            elif broken_off:
+                kept.append((job.clip, broken_off))
     return Worklist(pending, len(jobs) - len(pending), kept, unreadable)

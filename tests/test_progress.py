@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from commands import run_program
 from small_data import make_ramps, train, write_cache
+from small_extraction import SMALL_SETTINGS
 from small_imports import write_features
 
 from extract_features.feature_import import import_features
 from extract_features.given_data import DataSettings
+from extract_features.planning import make_plan
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from extract_features.verification import iter_findings
@@ -83,8 +85,9 @@ def test_imports_audits_verifications_and_evaluations_are_followed(tmp_path, mon
     counted = find_counted(
         lambda: import_features(settings, features=features, cache_dir=cache_dir)
     )
+    looked = [*count("looking at sources", 12), *count("looking into the cache", 12)]
     # First at once, then after the frames of each clip and when it is whole.
-    assert list(dict.fromkeys(counted)) == [("", "0", "12"), *count("", 12)]
+    assert list(dict.fromkeys(counted)) == [*looked, ("", "0", "12"), *count("", 12)]
     cache = read_cache(cache_dir)
     found = find_counted(lambda: list(iter_findings(cache)))
     assert found == count("verification", 12)
@@ -100,6 +103,19 @@ def test_imports_audits_verifications_and_evaluations_are_followed(tmp_path, mon
         *count("evaluation", 4),
         *count(sources, 4),
     ]
+
+
+def test_what_a_plan_looks_at_is_followed(clips_dir, monkeypatch, caplog):
+    # Of 13,500 folders of 180 images it said nothing for a minute and more.
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SEC", 0.0)
+    settings = DataSettings(data=clips_dir)
+    with caplog.at_level("INFO", logger="absl"):
+        make_plan(settings, SMALL_SETTINGS, cache_dir=None, batch_size=16, compression="gzip")
+    told = "\n".join(caplog.messages)
+    counted = re.findall(r"^(.*): ([0-9]+) of 16 clips, .* left$", told, re.MULTILINE)
+    parts = ("looking at sources", "looking into the cache", "counting frames")
+    assert counted == [(part, str(i + 1)) for part in parts for i in range(16)]
 
 
 def test_what_is_found_is_printed_to_stdout_between_live_lines(tmp_path, monkeypatch, capsys):
