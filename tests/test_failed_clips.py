@@ -250,3 +250,23 @@ def test_a_clip_that_the_system_does_not_let_read_is_not_said_to_be_damaged(
         told = str(caught.value)
         assert told.startswith(str(broken)) and told.endswith("un the same command again.")
         assert "may be whole" in told and "damaged" not in told and "Replace" not in told
+
+
+@pytest.mark.parametrize("name", ["stat", "scandir"])
+def test_a_folder_that_its_disk_does_not_give_is_not_said_to_be_missing(
+    tmp_path, monkeypatch, name
+):
+    """As where a server was started anew: its folders are stale until they are looked up again."""
+    write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
+    of_system = getattr(os, name)
+
+    def fail(path, *arguments, **options):
+        if str(path) == str(tmp_path / "clip"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return of_system(path, *arguments, **options)
+
+    monkeypatch.setattr(os, name, fail)
+    for step in (decode, read_source_stat):
+        with pytest.raises(UnreadableClipError, match="received: Stale file handle") as caught:
+            step(tmp_path / "clip")
+        assert str(caught.value).endswith("it may be whole. Run the same command again.")

@@ -23,6 +23,7 @@ from lrcn.common.unreadable import (
     UnreadableClipError,
     check_is_file,
     choose_remedy,
+    make_missing_error,
     raise_if_machine_lacks,
 )
 from lrcn.common.wording import name_count
@@ -56,11 +57,7 @@ def find_frame_files(folder: Path) -> list[os.DirEntry]:
     try:
         files, videos, folders, others = contents = list_clip_folder(folder)
     except OSError as error:
-        raise_if_machine_lacks(error)
-        raise UnreadableClipError(
-            f"{folder}: expected a folder of images, received: {error.strerror}. Check that it "
-            "exists and that its permissions let you list it."
-        ) from error
+        raise make_missing_error(folder, error, expected="a folder of images") from error
     if videos and not contents.is_clip:
         raise UnreadableClipError(
             f"{folder}: expected a folder of frames, received {name_count(len(files), 'image')} "

@@ -79,6 +79,8 @@ def make_missing_error(
     raise_if_machine_lacks(error)
     received = getattr(error, "strerror", None) or error
     remedy = "Check the path and its permissions."
+    if getattr(error, "errno", None) not in _LOSSES:
+        remedy = choose_remedy(error, remedy)
     if isinstance(error, FileNotFoundError):
         if link := _find_link_to_nothing(Path(path)):
             received = f"a link to nothing, {link} -> {os.readlink(link)}"
