@@ -159,6 +159,8 @@ def _run(arguments: list[str], streams: list[int], connection: socket.socket) ->
     for number, descriptor in enumerate(streams, start=1):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    # The one that it was born with takes a pipe for a file in which it can go back.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors=sys.stdout.errors, closefd=False)
     cwd, option, program, *flags = arguments
     os.chdir(cwd)
     sys.argv = [program if option == "-m" else option, *flags]
