@@ -44,6 +44,14 @@ raw = $(subst $(DOLLAR){,,$(subst $(DOLLAR)$(BRACKET),,$(subst $(DOLLAR)$(DOLLAR
 $(foreach name,$(VARIABLES),$(if $(findstring $(DOLLAR),$(call raw,$(name))),$(error \
   $(name)=$(value $(name)): make reads $(DOLLAR) itself. Write $(DOLLAR)$(DOLLAR) for it)))
 
+# Make cuts a command there, and does not miss a flag that stands behind it.
+define NEWLINE
+
+
+endef
+$(foreach name,$(VARIABLES),$(if $(findstring $(NEWLINE),$(value $(name))),$(error \
+  $(name) has several lines, of which make reads the first. Write it in one)))
+
 # Bash would run what stands behind such a sign, make two words of one, or tell of a syntax error, and
 # not of what it misses. Quotes, escapes and `$$` are meant for it.
 READ_BY_SHELL := ( ) { ; & | < >

@@ -121,6 +121,12 @@ def test_a_dollar_that_make_would_drop_is_told_of(name, value):
     assert shlex.split(value)[0] in [flag.removeprefix("--data=") for flag in flags]
 
 
+@pytest.mark.parametrize("name", ["FLAGS", "DATA"])
+def test_a_line_at_which_make_would_cut_a_command_is_told_of(make, name):
+    done = make("features", f"{name}=--seed=1\n  --val_fraction=0", status=2)
+    assert f"*** {name} has several lines, of which make reads the first. Write" in done.stderr
+
+
 @pytest.mark.parametrize("data", ["", " "])
 def test_an_empty_name_is_not_the_sample(data):
     done = run_make("train", f"DATA={data}")
