@@ -98,7 +98,7 @@ def test_unsafe_clip_ids(tmp_path, clip_id):
         ("a,a.mp4,wa\x02lk,,,,", "received 'wa\\x02lk'. Rename it"),
         ("a,a.mp4,walk,Train,,,", "received 'Train'. Correct it, or at extraction leave it empty"),
         ("a,a.mp4,walk,,g\x03,,", "expected a group without white space around it or control ch"),
-        ("a,a.mp4,walk,,s0 ,,", "or control characters, received 's0 '. Rename it."),
+        ("a,a.mp4,walk,,s0 ,,", "or control characters, received 's0 '. Rename it, or have"),
         ("a,a.mp4,walk,,\u00a0,,", "expected a group without white space around it"),
         ("a,a.mp4,walk,,,now,", "expected start_sec in seconds, such as 1.5, received 'now'"),
         ("a,a.mp4,walk,,,1_0,", "expected start_sec in seconds, such as 1.5, received '1_0'"),

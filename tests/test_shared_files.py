@@ -173,4 +173,5 @@ def test_a_group_that_the_expression_finds_is_checked_too(tmp_path):
     )
     assert done.returncode == 1
     assert "clips.csv: clip 's0 /0': expected a group without white space around" in done.stderr
+    assert "received 's0 '. Rename it, or have --group_regex leave these out.\n" in done.stderr
     assert not (tmp_path / "cache").exists()

@@ -178,7 +178,7 @@ def _check_clip(clip: Clip, *, place: str) -> None:
     if clip.group != clip.group.strip() or _CONTROL.search(clip.group):
         raise ValueError(
             f"{place}: expected a group without white space around it or control characters, "
-            f"received {clip.group!r}. Rename it."
+            f"received {clip.group!r}. Rename it, or have --group_regex leave these out."
         )
     _check_span(clip, place=place)
 
