@@ -11,9 +11,10 @@ from absl import logging
 from extract_features.worklist import Job
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
-from lrcn.common.decode import UnreadableClipError, estimate_num_frames
+from lrcn.common.decode import estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.progress import Progress
+from lrcn.common.unreadable import UnreadableClipError
 
 # Of float16 as it is: real block5_pool maps take 18 % compressed, and less sparse layers more.
 _EXPECTED_STORED_PART = 0.25

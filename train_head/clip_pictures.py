@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError, read_frames
+from lrcn.common.decode import read_frames
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.source_stat import read_clip_stat
+from lrcn.common.unreadable import UnreadableClipError
 from lrcn.common.views import VIEWS
 
 _IF_MOVED = (

@@ -8,8 +8,10 @@ import numpy as np
 from lrcn.common import backbone
 from lrcn.common.batch_size import limit_batch_size
 from lrcn.common.clip_features import ClipClock
-from lrcn.common.decode import Frame, UnreadableClipError, count_frames, iter_frames
+from lrcn.common.decode import count_frames, iter_frames
+from lrcn.common.frame import Frame
 from lrcn.common.run_dir import RunDir
+from lrcn.common.unreadable import UnreadableClipError
 from lrcn.common.views import VIEWS
 from train_head.step_memory import check_new_frames
 from train_head.vgg16 import rebuild_vgg16
