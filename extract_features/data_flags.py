@@ -49,13 +49,14 @@ _TEST_FRACTION = flags.DEFINE_float(
 _SKIP_UNREADABLE = flags.DEFINE_bool(
     "skip_unreadable",
     None,
-    "Go on without the clips that cannot be read (listed in failures.csv) and end with status 0.",
+    "Go on without the clips that cannot be read (listed in failures.csv) and end with status 0. "
+    "Default: what was given for the cache, else off.",
 )
 _ALLOW_GROUP_LEAK = flags.DEFINE_bool(
     "allow_group_leak",
     None,
     "Take given splits also where clips of one group stand in several of them, which makes scores "
-    "better than they should be. Refused by default.",
+    "better than they should be. Default: what was given for the cache, else refused.",
 )
 
 

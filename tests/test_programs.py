@@ -88,6 +88,14 @@ def test_help_says_which_flags_are_required(module):
     assert sorted(said) == sorted(asked) != []
 
 
+@pytest.mark.parametrize("name", ["data_root", "skip_unreadable", "allow_group_leak"])
+def test_help_says_that_a_cache_remembers_what_was_given(name):
+    # Who leaves the flag out of a later command would not expect its effect, such as status 0.
+    help_text = " ".join(read_help("extract_features").split())
+    flag_text = re.search(rf" --(?:\[no\])?{name}: (.*?) --", help_text)[1]
+    assert "Default: what was given for the cache, else " in flag_text
+
+
 @pytest.mark.parametrize(
     ("module", "refused"),
     [
