@@ -155,16 +155,17 @@ def test_bands_of_the_clips_with_most_mistakes_first():
     second, first = find_least_right(make_predictions())[::-1]
     assert (first["clip_id"], first["num_frames"]) == ("b", 3)
     assert first["accuracy"] == pytest.approx(1 / 3)
-    assert (first["start"], first["end"]) == ("frame 0", "frame 6")
+    assert (first["start"], first["end"]) == ("frame 0", "frame 7")
     shown = [(x["class_id"], x["left"], x["width"], x["span"]) for x in first["true"]]
-    assert shown == [(0, 0, 25, "frame 0 to frame 0"), (1, 50, 50, "frame 4 to frame 6")]
+    assert shown == [(0, 0, 25, "frame 0 to frame 2"), (1, 50, 50, "frame 4 to frame 7")]
     assert [(x["class_id"], x["left"], x["width"]) for x in first["predicted"]] == [
         (1, 0, 75),
         (0, 75, 25),
     ]
     # A frame without a label is not wrong.
     assert [(x["left"], x["width"]) for x in first["wrong"]] == [(0, 25), (75, 25)]
-    assert [(x["left"], x["span"]) for x in second["wrong"]] == [(50, "1.00 s to 1.00 s")]
+    assert [(x["left"], x["span"]) for x in second["wrong"]] == [(50, "1.00 s to 1.50 s")]
+    assert (second["start"], second["end"]) == ("0.00 s", "2.00 s")
 
 
 def test_clips_that_a_page_has_no_room_for_take_no_memory():

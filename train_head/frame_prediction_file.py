@@ -64,11 +64,16 @@ def format_clock(clock: ClipClock) -> list[tuple[int, str]]:
     ]
 
 
-def format_moments(clock: ClipClock) -> list[str]:
-    """Returns when each frame is as readers are told, by its number where there are no times."""
-    if np.isnan(clock.timestamp_sec).any():
-        return [f"frame {x}" for x in clock.frame_index]
-    return [f"{x:.2f} s" for x in clock.timestamp_sec]
+def format_borders(clock: ClipClock) -> list[str]:
+    """Returns the T + 1 borders of T frames as readers are told: when each begins, by its number
+    where there are no times, and when the last ends.
+    """
+    frame_index, timestamp_sec = clock
+    if np.isnan(timestamp_sec).any():
+        return [f"frame {x}" for x in [*frame_index, frame_index[-1] + 1]]
+    # The last frame lasts as long as the others do on average.
+    frame_sec = np.diff(timestamp_sec).mean() if len(timestamp_sec) > 1 else 0.0
+    return [f"{x:.2f} s" for x in [*timestamp_sec, timestamp_sec[-1] + frame_sec]]
 
 
 def read_frame_predictions(path: Path) -> FramePredictions:

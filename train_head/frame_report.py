@@ -7,7 +7,7 @@ from lrcn.common.run_dir import RunDir
 from train_head.frame_labels import OVERLAPS, UNLABELLED, find_runs
 from train_head.frame_prediction_file import (
     FramePredictions,
-    format_moments,
+    format_borders,
     read_frame_predictions,
 )
 from train_head.prediction_file import check_is_of_run
@@ -99,19 +99,19 @@ def _describe_clip(
     class_names: list[str],
 ) -> dict:
     is_wrong = _find_wrong(class_ids, probabilities)
-    moments = format_moments(clock)
+    borders = format_borders(clock)
     return {
         "clip_id": clip_id,
         "num_frames": np.count_nonzero(class_ids != UNLABELLED),
-        "start": moments[0],
-        "end": moments[-1],
-        "true": _make_bands(class_ids, moments, class_names),
-        "predicted": _make_bands(probabilities.argmax(axis=1), moments, class_names),
-        "wrong": _make_bands(np.where(is_wrong, 0, UNLABELLED), moments, class_names),
+        "start": borders[0],
+        "end": borders[-1],
+        "true": _make_bands(class_ids, borders, class_names),
+        "predicted": _make_bands(probabilities.argmax(axis=1), borders, class_names),
+        "wrong": _make_bands(np.where(is_wrong, 0, UNLABELLED), borders, class_names),
     }
 
 
-def _make_bands(values: np.ndarray, moments: list[str], class_names: list[str]) -> list[dict]:
+def _make_bands(values: np.ndarray, borders: list[str], class_names: list[str]) -> list[dict]:
     percent = 100 / len(values)
     bands = []
     for start, end in find_runs(values):
@@ -124,7 +124,7 @@ def _make_bands(values: np.ndarray, moments: list[str], class_names: list[str]) 
                     "width": round(width, 3),
                     "has_room": width
                     > _PERCENT_BESIDE + _PERCENT_A_LETTER * len(class_names[class_id]),
-                    "span": f"{moments[start]} to {moments[end - 1]}",
+                    "span": f"{borders[start]} to {borders[end]}",
                 }
             )
     return bands

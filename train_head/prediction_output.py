@@ -6,14 +6,11 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from lrcn.common.atomic_file import name_file
-from lrcn.common.clip_features import ClipClock
 from lrcn.common.wording import name_count, pad_names
 from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs
-from train_head.frame_prediction_file import format_clock, format_moments
+from train_head.frame_prediction_file import format_borders, format_clock
 from train_head.prediction import Prediction
 from train_head.prediction_file import format_probabilities
 
@@ -33,22 +30,14 @@ def _format_segments(prediction: Prediction, class_names: list[str]) -> list[str
     """Returns a line for each run of frames of one class: from where to where, class, and the mean
     of its probability. A segment reaches to the frame with which the next one begins.
     """
-    frame_index, timestamp_sec = prediction.clock
-    # The last frame lasts as long as the others do on average.
-    frame_sec = np.diff(timestamp_sec).mean() if len(timestamp_sec) > 1 else 0.0
-    moments = format_moments(
-        ClipClock(
-            np.append(frame_index, frame_index[-1] + 1),
-            np.append(timestamp_sec, timestamp_sec[-1] + frame_sec),
-        )
-    )
-    width = len(moments[-1])
+    borders = format_borders(prediction.clock)
+    width = len(borders[-1])
     predicted = prediction.probabilities.argmax(axis=1)
     names = pad_names(class_names)
     lines = []
     for start, end in find_runs(predicted):
         mean = prediction.probabilities[start:end, predicted[start]].mean()
-        span = f"{moments[start]:>{width}} to {moments[end]:>{width}}"
+        span = f"{borders[start]:>{width}} to {borders[end]:>{width}}"
         lines.append(f"{span}   {names[predicted[start]]} {mean:.3f}")
     return lines
 
