@@ -28,7 +28,7 @@ def predict(head, maps):
     ],
     ids=lambda settings: settings["rnn"],
 )
-def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
+def test_influences_add_up_to_the_answer(settings):
     # With a mean, the vector of an empty frame is not zero.
     head, maps = build_random_head(mean=0.1, **settings), make_frames_of_one_length(5)
     explainer = Explainer(head)
@@ -39,16 +39,31 @@ def test_influences_add_up_and_the_last_probability_is_the_answer(settings):
     assert abs(gain) > 0.01
     assert influence.sum() == pytest.approx(gain, abs=1e-4)
 
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rnn": "gru", "sequence": "fixed"},
+        {"rnn": "lstm", "sequence": "ragged", "rnn_layers": 2},
+        {"rnn": "gru", "sequence": "ragged", "output": "mean_pool"},
+        {"rnn": "bigru", "sequence": "ragged"},
+        {"rnn": "none", "output": "last"},
+        {"rnn": "none", "output": "mean"},
+    ],
+    ids=str,
+)
+def test_probabilities_after_a_frame_are_those_of_a_clip_that_ends_there(settings):
+    head, maps = build_random_head(**settings), make_frames_of_one_length(5)
+    explainer = Explainer(head)
     over_time = explainer.predict_over_time([maps], after=np.arange(len(maps)))
-    if settings["rnn"] == "none":
-        np.testing.assert_allclose(over_time.mean(axis=0), answer, atol=1e-5)
-        alone = [predict(head, maps[t : t + 1]) for t in range(5)]
-        np.testing.assert_allclose(over_time, alone, atol=1e-5)
-    else:
-        ended = [predict(head, maps[: t + 1]) for t in range(5)]
-        np.testing.assert_allclose(over_time, ended, atol=1e-5)
-        chosen = explainer.predict_over_time([maps], after=np.array([1, 4]))
-        np.testing.assert_allclose(chosen, [ended[1], ended[4]], atol=1e-5)
+    # A mean over the softmax of all frames is told by these.
+    starts = range(5) if settings.get("output") == "mean" else [0] * 5
+    ended = [predict(head, maps[start : end + 1]) for end, start in enumerate(starts)]
+    np.testing.assert_allclose(over_time, ended, atol=1e-5)
+    chosen = explainer.predict_over_time([maps], after=np.array([1, 4]))
+    np.testing.assert_allclose(chosen, [ended[1], ended[4]], atol=1e-5)
+    if settings.get("output") == "mean":
+        np.testing.assert_allclose(over_time.mean(axis=0), predict(head, maps), atol=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{"rnn": "gru"}, {"rnn": "none", "output": "mean"}], ids=str)

@@ -52,9 +52,7 @@ class Explainer:
     def __init__(self, head):
         """Takes the head of a run of `check_explainable`, as `run_model.load_model` gives it."""
         encoded = head.get_layer("per_frame")
-        logits = head.get_layer("logits").output
         self._is_ragged = isinstance(head.input, dict)
-        self._every_frame = len(logits.shape) == 3
         encoder = keras.Model(head.input, encoded.output)
         self._encode = tf.function(  # clips differ in length
             lambda inputs: encoder(inputs, training=False), reduce_retracing=True, autograph=False
@@ -64,9 +62,8 @@ class Explainer:
         self._empty = encoded.model(empty, training=False)[None]
         inputs = [encoded.output, head.input["frame_mask"]] if self._is_ragged else encoded.output
         self._decide = _compile(keras.Model(inputs, head.output))
-        self._classify = self._decide
-        if self._every_frame:
-            self._classify = _compile(keras.Model(inputs, logits))
+        every_frame = _build_for_every_frame(head, inputs)
+        self._classify = None if every_frame is None else _compile(every_frame)
         names = {layer.name for layer in encoded.model.layers}
         self._attention = None
         if "attention" in names:
@@ -107,19 +104,17 @@ class Explainer:
 
         Args:
             views: One clip's frames in order, [T, ...], in each view.
-            after: [N] positions in [0, T). But for `--output=mean`, the time it takes grows with
-                their sum.
+            after: [N] positions in [0, T). The time it takes grows with their sum, but for an RNN
+                that reads forward with `--output=last`, and for `--output=mean`.
 
         Returns:
             [N, K] float32.
         """
         vectors = self._encode_views(views)
-        if self._every_frame:
+        if self._classify is not None:
             logits = tf.gather(self._classify(vectors), after, axis=1)
         else:
-            # Each beginning anew, not one pass that returns sequences: after frame t, a backward
-            # RNN of a clip that ends there has not seen what follows.
-            logits = tf.stack([self._classify(vectors[:, : end + 1]) for end in after], axis=1)
+            logits = tf.stack([self._decide(vectors[:, : end + 1]) for end in after], axis=1)
         return tf.reduce_mean(tf.nn.softmax(logits), axis=0).numpy()
 
     def measure_influence(self, views: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
@@ -168,6 +163,28 @@ class Explainer:
         if self._is_ragged:
             return {"feature_maps": maps, "frame_mask": np.ones(maps.shape[:2], bool)}
         return maps
+
+
+def _build_for_every_frame(head, inputs):
+    """Builds what gives the logits after every frame, [b, T, K], from one pass over the vectors.
+
+    Returns:
+        A Keras model. None where what a clip says that ends at a frame is no part of what it says
+        that goes on: a backward RNN would have seen what follows, a pooling has one answer.
+    """
+    logits = head.get_layer("logits")
+    if len(logits.output.shape) == 3:
+        return keras.Model(inputs, logits.output)
+    rnns = [layer for layer in head.layers if isinstance(layer, keras.layers.RNN)]
+    if not rnns or rnns[-1].return_sequences:
+        return None
+    vectors, mask = inputs if isinstance(inputs, list) else (inputs, None)
+    for rnn in rnns[:-1]:
+        vectors = rnn(vectors, mask=mask)
+    last = rnns[-1].from_config({**rnns[-1].get_config(), "return_sequences": True})
+    states = last(vectors, mask=mask)
+    last.set_weights(rnns[-1].get_weights())
+    return keras.Model(inputs, logits(states))
 
 
 def _compile(model):
