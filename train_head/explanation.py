@@ -63,7 +63,7 @@ class Explainer:
         inputs = [encoded.output, head.input["frame_mask"]] if self._is_ragged else encoded.output
         self._decide = _compile(keras.Model(inputs, head.output))
         every_frame = _build_for_every_frame(head, inputs)
-        self._classify = None if every_frame is None else _compile(every_frame)
+        self._decide_every_frame = None if every_frame is None else _compile(every_frame)
         names = {layer.name for layer in encoded.model.layers}
         self._attention = None
         if "attention" in names:
@@ -111,8 +111,8 @@ class Explainer:
             [N, K] float32.
         """
         vectors = self._encode_views(views)
-        if self._classify is not None:
-            logits = tf.gather(self._classify(vectors), after, axis=1)
+        if self._decide_every_frame is not None:
+            logits = tf.gather(self._decide_every_frame(vectors), after, axis=1)
         else:
             logits = tf.stack([self._decide(vectors[:, : end + 1]) for end in after], axis=1)
         return tf.reduce_mean(tf.nn.softmax(logits), axis=0).numpy()
