@@ -25,6 +25,7 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.frame import Frame, FrameBlock
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.machine import count_cores
+from lrcn.common.span import WHOLE, Span
 from lrcn.common.workers import POLL_SEC, StoppedError, raise_if_stopped
 
 _ROOT = Path(__file__).parents[1]
@@ -66,9 +67,7 @@ class DecodeProcess:
         self._connection = Connection(ours.detach())
         self._connection.send((image_size, selection))
 
-    def iter_blocks(
-        self, source: Path, *, start_sec: float | None, end_sec: float | None
-    ) -> Iterator[FrameBlock]:
+    def iter_blocks(self, source: Path, *, span: Span = WHOLE) -> Iterator[FrameBlock]:
         """Yields a clip's frames, those of `lrcn.common.decode.iter_frames`, with its errors.
 
         Raises:
@@ -76,7 +75,7 @@ class DecodeProcess:
             StoppedError: If all is to end.
         """
         try:
-            self._connection.send((source, start_sec, end_sec))
+            self._connection.send((source, span))
             number = 0
             while (message := self._receive()) is not None:
                 if isinstance(message, Exception):
@@ -145,7 +144,7 @@ def open_decoder(
         decode = functools.partial(
             iter_frames, image_size=image_size, selection=selection, on_decoded=on_decoded
         )
-        yield lambda source, **span: _iter_single(decode(source, **span))
+        yield lambda source, span: _iter_single(decode(source, span=span))
 
 
 def _iter_single(frames: Iterator[Frame]) -> Iterator[FrameBlock]:

@@ -53,9 +53,8 @@ def _serve(connection: Connection, memory: int) -> None:
     while True:
         clip = connection.recv()
         if clip != ENOUGH:  # of a clip that had ended by itself
-            source, start_sec, end_sec = clip
-            frames = decode(source, start_sec=start_sec, end_sec=end_sec)
-            connection.send(_send_frames(frames, connection, blocks))
+            source, span = clip
+            connection.send(_send_frames(decode(source, span=span), connection, blocks))
 
 
 def _send_frames(

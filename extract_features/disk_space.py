@@ -58,9 +58,7 @@ def count_frames_of(
         for job in progress.track(sample):
             clip = job.clip
             try:
-                num_source, rate_fps = estimate_num_frames(
-                    job.source, start_sec=clip.start_sec, end_sec=clip.end_sec
-                )
+                num_source, rate_fps = estimate_num_frames(job.source, span=clip.span)
             except UnreadableClipError as error:
                 unreadable.append((clip, str(error)))
                 continue

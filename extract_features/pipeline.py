@@ -148,7 +148,7 @@ def _decode_clips(
         for number, job in jobs:
             clip, num_frames, last_sec = job.clip, 0, 0.0
             try:
-                for frames in decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec):
+                for frames in decode(job.source, span=clip.span):
                     num_frames += len(frames.index)
                     last_sec = frames.timestamp_sec[-1]
                     decoded.put(number, Item(job, frames))

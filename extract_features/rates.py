@@ -102,8 +102,7 @@ def _time_decoding(
     def read(decode: Callable, part: list[Job], count: int) -> list[np.ndarray]:
         frames = []
         for job in part:
-            clip = job.clip
-            blocks = decode(job.source, start_sec=clip.start_sec, end_sec=clip.end_sec)
+            blocks = decode(job.source, span=job.clip.span)
             with contextlib.closing(blocks), contextlib.suppress(UnreadableClipError):
                 pictures = itertools.chain.from_iterable(block.pixels for block in blocks)
                 frames += itertools.islice(pictures, count)

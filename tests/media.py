@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lrcn.common.decode import iter_frames
+from lrcn.common.span import WHOLE
 
 # Side of what `decode` gives, in pixels.
 SIZE = 32
@@ -24,9 +25,9 @@ def make_numbered_frames(num_frames: int, *, height: int = 64, width: int = 64) 
     )
 
 
-def decode(source, **span):
+def decode(source, span=WHOLE, **options):
     """Decodes a clip, or a span of it, to a list of frames."""
-    return list(iter_frames(source, image_size=SIZE, **span))
+    return list(iter_frames(source, image_size=SIZE, span=span, **options))
 
 
 def read_frame_numbers(pictures: Iterable[np.ndarray]) -> list[int]:

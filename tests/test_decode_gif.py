@@ -8,6 +8,7 @@ from lrcn.common.decode import (
     UnreadableClipError,
     count_frames,
 )
+from lrcn.common.span import Span
 
 
 def test_gif_is_a_clip(tmp_path):
@@ -21,12 +22,12 @@ def test_gif_is_a_clip(tmp_path):
 
 def test_time_span_of_a_gif(tmp_path):
     path = write_gif(tmp_path / "clip.gif", 6, duration=100)
-    frames = decode(path, start_sec=0.2, end_sec=0.4)
+    frames = decode(path, Span(0.2, 0.4))
     assert read_frame_numbers(frame.pixels for frame in frames) == [2, 3]
     assert [frame.index for frame in frames] == [0, 1]
-    assert count_frames(path, start_sec=0.2, end_sec=0.4) == 2
+    assert count_frames(path, span=Span(0.2, 0.4)) == 2
     with pytest.raises(UnreadableClipError, match=r"clip\.gif: .*animation of 0\.6 s"):
-        decode(path, start_sec=0.6)
+        decode(path, Span(0.6))
 
 
 @pytest.mark.parametrize("kept", [0, 0.3, 0.9])
@@ -36,7 +37,7 @@ def test_cut_off_gif_is_an_error(tmp_path, kept):
     with pytest.raises(UnreadableClipError, match=r"clip\.gif \(frame \d\)"):
         decode(path)
     if kept == 0.9:  # what lies behind a span does not count, as in videos
-        assert len(decode(path, end_sec=0.3)) == 3
+        assert len(decode(path, Span(end_sec=0.3))) == 3
 
 
 def test_gif_that_is_cut_off_between_two_pictures_is_an_error(tmp_path):

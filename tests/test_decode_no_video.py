@@ -7,6 +7,7 @@ from refusals import refusal
 from video_data import write_song
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.span import Span
 
 
 @pytest.mark.parametrize("has_cover", [False, True])
@@ -48,7 +49,7 @@ def test_a_video_whose_index_has_no_frame(tmp_path, start_sec):
             "decoded. The file is damaged",
             UnreadableClipError,
         ):
-            call(path, start_sec=start_sec)
+            call(path, span=Span(start_sec))
 
 
 @pytest.mark.parametrize(

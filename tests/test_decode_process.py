@@ -23,6 +23,7 @@ from extract_features.decode_process import DecodeProcess
 from lrcn.common.decode import UnreadableClipError, iter_frames
 from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.span import WHOLE, Span
 from lrcn.common.workers import StoppedError
 
 PROCESSES = dataclasses.replace(SMALL_PIPELINE, decode_in_processes=True)
@@ -40,16 +41,16 @@ def open_process():
         yield open_one
 
 
-def iter_process_frames(process, source, **span):
-    for block in process.iter_blocks(source, **span):
+def iter_process_frames(process, source, span=WHOLE):
+    for block in process.iter_blocks(source, span=span):
         yield from map(Frame, block.index, block.timestamp_sec, block.pixels)
 
 
-def read_whole(decode, source, **span):
+def read_whole(decode, source, span=WHOLE):
     """Returns the frames of a clip, and the reason why there are no more."""
     frames = []
     try:
-        for frame in decode(source, **{"start_sec": None, "end_sec": None, **span}):
+        for frame in decode(source, span=span):
             frames.append(frame)
     except UnreadableClipError as error:
         return frames, str(error)
@@ -71,18 +72,18 @@ def test_frames_and_errors_are_those_of_a_thread(open_process, tmp_path, num_fra
     cut_off.write_bytes(video.read_bytes()[:-200])
     damaged = write_frame_folder(tmp_path / "damaged", pictures)
     (damaged / sorted(os.listdir(damaged))[-1]).write_bytes(b"no image")
-    clips = [(video, {}), (folder, {}), (cut_off, {}), (damaged, {}), (tmp_path / "none", {})]
-    clips.append((video, {"start_sec": 0.35, "end_sec": 2.0}))
+    sources = [video, folder, cut_off, damaged, tmp_path / "none"]
+    clips = [*zip(sources, itertools.repeat(WHOLE)), (video, Span(0.35, 2.0))]
     for selection in (ALL_FRAMES, FrameSelection(frame_stride=3)):
         # All of one process, which must be in step after each.
         decode_there = functools.partial(iter_process_frames, open_process(selection=selection))
-        found = [read_whole(decode_there, x, **y) for x, y in clips]
+        found = [read_whole(decode_there, x, y) for x, y in clips]
         for (source, span), (frames, reason) in zip(clips, found, strict=True):
 
-            def decode(source, **span):
-                return iter_frames(source, image_size=32, selection=selection, **span)  # noqa: B023
+            def decode(source, span):
+                return iter_frames(source, image_size=32, selection=selection, span=span)  # noqa: B023
 
-            expected_frames, expected_reason = read_whole(decode, source, **span)
+            expected_frames, expected_reason = read_whole(decode, source, span)
             assert reason == expected_reason
             times, expected_times = ([x[:2] for x in y] for y in (frames, expected_frames))
             np.testing.assert_array_equal(times, expected_times)
@@ -98,7 +99,7 @@ def test_a_clip_that_is_left_early_does_not_disturb_the_next(open_process, tmp_p
     short = write_frame_folder(tmp_path / "short", make_numbered_frames(3))
     process = open_process()
     for source in (long, damaged):
-        frames = iter_process_frames(process, source, start_sec=None, end_sec=None)
+        frames = iter_process_frames(process, source)
         taken = list(itertools.islice(frames, num_taken))
         assert [x.index for x in taken] == list(range(num_taken))
         frames.close()
@@ -109,7 +110,7 @@ def test_a_clip_that_is_left_early_does_not_disturb_the_next(open_process, tmp_p
 def test_a_process_that_dies_is_told_with_the_clip(open_process, tmp_path):
     folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
     process = open_process()
-    frames = process.iter_blocks(folder, start_sec=None, end_sec=None)
+    frames = process.iter_blocks(folder)
     next(frames)
     process._process.kill()
     with pytest.raises(RuntimeError, match=r"folder: the process that decodes it .* status -9"):
@@ -123,7 +124,7 @@ def test_who_waits_for_frames_is_told_to_stop(open_process, tmp_path):
     os.kill(process._process.pid, signal.SIGSTOP)
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(StoppedError):
-        list(process.iter_blocks(tmp_path / "never.mp4", start_sec=None, end_sec=None))
+        list(process.iter_blocks(tmp_path / "never.mp4"))
 
 
 def test_no_process_outlives_a_kill(tmp_path):
@@ -134,7 +135,7 @@ from pathlib import Path
 from extract_features.decode_process import DecodeProcess
 from lrcn.common.frame_selection import ALL_FRAMES
 process = DecodeProcess(threading.Event(), image_size=32, selection=ALL_FRAMES)
-frames = process.iter_blocks(Path(sys.argv[1]), start_sec=None, end_sec=None)
+frames = process.iter_blocks(Path(sys.argv[1]))
 next(frames)
 print(process._process.pid, flush=True)
 sys.stdin.read()
@@ -168,7 +169,7 @@ def test_a_clip_may_be_left_while_all_ends(open_process, tmp_path, is_closed):
     folder = write_frame_folder(tmp_path / "folder", make_numbered_frames(40))
     stop = threading.Event()
     process = open_process(stop)
-    frames = process.iter_blocks(folder, start_sec=None, end_sec=None)
+    frames = process.iter_blocks(folder)
     next(frames)
     os.kill(process._process.pid, signal.SIGSTOP)
     stop.set()

@@ -15,14 +15,15 @@ from video_data import cut, make_noise
 
 from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.span import WHOLE, Span
 
 
-def decode(source, selection, *, first=0, **span):
+def decode(source, selection, *, first=0, span=WHOLE):
     """Decodes numbered frames, the first of which has the number `first`."""
-    frames = list(iter_frames(source, image_size=32, selection=selection, **span))
+    frames = list(iter_frames(source, image_size=32, selection=selection, span=span))
     numbers = read_frame_numbers(frame.pixels for frame in frames)
     assert numbers == [first + frame.index for frame in frames]
-    assert count_frames(source, selection=selection, **span) == len(frames)
+    assert count_frames(source, selection=selection, span=span) == len(frames)
     return frames
 
 
@@ -104,10 +105,10 @@ def test_fps_of_variable_rate(tmp_path, name):
 
 def test_fps_counts_from_the_first_frame_of_a_span(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_numbered_frames(25))
-    frames = decode(path, FrameSelection(fps=5), first=7, start_sec=0.28, end_sec=0.8)
+    frames = decode(path, FrameSelection(fps=5), first=7, span=Span(0.28, 0.8))
     assert [round(25 * x.timestamp_sec) for x in frames] == [7, 12, 17]
     assert get_indices(frames) == [0, 5, 10]
-    frames = decode(path, FrameSelection(max_frames=2), first=10, start_sec=0.4)
+    frames = decode(path, FrameSelection(max_frames=2), first=10, span=Span(0.4))
     assert [round(25 * x.timestamp_sec) for x in frames] == [13, 21]
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.span import Span
 
 
 def make_16_bit():
@@ -44,7 +45,7 @@ def test_a_still_image_has_the_pixels_that_it_has_in_a_folder(tmp_path, name, im
     np.testing.assert_array_equal(frame.pixels, expected)
     assert count_frames(path) == estimate_num_frames(path)[0] == 1
     assert len(decode(path, selection=FrameSelection(fps=5))) == 1
-    assert len(decode(path, start_sec=0, end_sec=1)) == 1
+    assert len(decode(path, Span(0, 1))) == 1
 
 
 def test_a_still_image_that_does_not_decode(tmp_path):
@@ -56,7 +57,7 @@ def test_a_still_image_that_does_not_decode(tmp_path):
     NOISE.save(tmp_path / "whole.png")
     for call in (decode, count_frames, estimate_num_frames):
         with pytest.raises(UnreadableClipError, match=r"png: .* a still image, whose one frame is"):
-            call(tmp_path / "whole.png", start_sec=0.5)
+            call(tmp_path / "whole.png", span=Span(0.5))
 
 
 def test_an_animated_png_is_a_video(tmp_path):

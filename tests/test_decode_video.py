@@ -14,6 +14,7 @@ from video_data import read_numbers
 
 from lrcn.common.decode import count_frames, iter_frames
 from lrcn.common.source_stat import read_source_stat
+from lrcn.common.span import Span
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_files_are_closed(tmp_path):
     assert str(path) in find_open_files()
     frames.close()
     assert str(path) not in find_open_files()
-    decode(path, end_sec=0.2)
+    decode(path, Span(end_sec=0.2))
     assert str(path) not in find_open_files()
 
 

@@ -8,6 +8,7 @@ from media import decode, make_numbered_frames, read_frame_numbers, write_video
 from video_data import copy_packets, make_noise, read_numbers
 
 from lrcn.common.decode import UnreadableClipError, count_frames
+from lrcn.common.span import Span
 
 OPEN_GROUPS = {"g": "10", "x264-params": "open-gop=1:bframes=3:b-adapt=0:keyint=10:scenecut=0"}
 
@@ -20,13 +21,13 @@ def test_time_span_is_exact_to_the_frame(tmp_path, name, options):
     seconds = [frame.timestamp_sec for frame in decode(path)]
     for first, last in [(0, 10), (34, 35), (45, 75), (100, 120)]:
         end_sec = None if last == 120 else seconds[last]
-        span = decode(path, start_sec=seconds[first], end_sec=end_sec)
+        span = decode(path, Span(seconds[first], end_sec))
         assert [frame.index for frame in span] == list(range(last - first))
         assert [frame.timestamp_sec for frame in span] == seconds[first:last]
         assert read_frame_numbers(frame.pixels for frame in span) == [
             i % 30 for i in range(first, last)
         ]
-        assert count_frames(path, start_sec=seconds[first], end_sec=end_sec) == last - first
+        assert count_frames(path, span=Span(seconds[first], end_sec)) == last - first
 
 
 @pytest.mark.parametrize("name", ["clip.mov", "clip.mkv", "clip.ts"])
@@ -37,7 +38,7 @@ def test_a_span_begins_and_ends_at_times_as_they_are_written(tmp_path, name, dec
     offset_sec = decode(path)[0].timestamp_sec
     for first in range(8):
         start_sec, end_sec = (round(offset_sec + i / 30, decimals) for i in (first, first + 1))
-        (frame,) = decode(path, start_sec=start_sec, end_sec=end_sec)
+        (frame,) = decode(path, Span(start_sec, end_sec))
         assert read_frame_numbers([frame.pixels]) == [first]
 
 
@@ -47,7 +48,7 @@ def test_a_time_of_half_a_millisecond_may_be_rounded_up_or_down(tmp_path, name, 
     path = write_video(tmp_path / name, make_numbered_frames(9), fps=16)
     for first in range(8):
         start_sec, end_sec = (int(i * 62.5 + added_ms) / 1000 for i in (first, first + 1))
-        (frame,) = decode(path, start_sec=start_sec, end_sec=end_sec)
+        (frame,) = decode(path, Span(start_sec, end_sec))
         assert read_frame_numbers([frame.pixels]) == [first]
 
 
@@ -58,8 +59,8 @@ def test_half_a_millisecond_that_binary_numbers_lack(tmp_path, name, written_sec
     """Of 29.97 frames a second, frame 15 is at 0.5005 s, for which the float is a little less."""
     frames = np.concatenate([make_numbered_frames(30)] * 2)
     path = write_video(tmp_path / name, frames, fps=Fraction(rate, 1001))
-    before = decode(path, end_sec=written_sec)
-    behind = decode(path, start_sec=written_sec)
+    before = decode(path, Span(end_sec=written_sec))
+    behind = decode(path, Span(written_sec))
     assert (len(before), len(behind)) == (first, 60 - first)
 
 
@@ -70,25 +71,25 @@ def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):
     path.write_bytes(content)
     for start_sec in (None, 2.0):
         with pytest.raises(UnreadableClipError, match="it ended"):
-            decode(path, start_sec=start_sec)
-    assert len(decode(path, start_sec=25.0)) == 10
+            decode(path, Span(start_sec))
+    assert len(decode(path, Span(25.0))) == 10
 
 
 def test_span_of_a_stream_whose_key_frames_are_far_apart(tmp_path):
     # Without an index, a reader that seeks meets the next key frame, which is behind the span.
     frames = np.concatenate([make_numbered_frames(30)] * 4)
     path = write_video(tmp_path / "clip.ts", frames, options={"g": "100"})
-    assert read_numbers(path, start_sec=1.6, end_sec=2.0) == list(range(10, 20))
+    assert read_numbers(path, Span(1.6, 2.0)) == list(range(10, 20))
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.avi"])
 def test_span_without_frames_names_the_end_of_the_video(tmp_path, name):
     path = write_video(tmp_path / name, make_numbered_frames(30))
-    for span in ({"start_sec": 17.0}, {"start_sec": 17.0, "end_sec": 19.0}):
+    for span in (Span(17.0), Span(17.0, 19.0)):
         with pytest.raises(UnreadableClipError, match=r"clip\.\w+: .*17 <= .*1\.\d+ s\. Correct"):
-            decode(path, **span)
+            decode(path, span)
     with pytest.raises(UnreadableClipError, match=r"0\.11 <= time < 0\.115"):
-        decode(path, start_sec=0.11, end_sec=0.115)
+        decode(path, Span(0.11, 0.115))
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
@@ -97,7 +98,7 @@ def test_span_in_which_nothing_moves_names_the_frames_around_it(tmp_path, name):
     pts = [*range(10), *range(400, 410)]
     path = write_video(tmp_path / name, make_numbered_frames(20), pts=pts)
     with pytest.raises(UnreadableClipError, match=r"frames at 0\.360 s and next at 16\.000 s\. "):
-        decode(path, start_sec=5, end_sec=10)
+        decode(path, Span(5, 10))
 
 
 # Amid the first group, at the second key frame, and behind it.
@@ -114,5 +115,5 @@ def test_span_of_a_program_stream_that_states_the_time_of_few_frames(tmp_path):
     path = write_video(tmp_path / "clip.vob", frames, options={"g": "10"})
     seconds = [frame.timestamp_sec for frame in decode(path)]
     for first in range(0, 130, 10):
-        span = {"start_sec": seconds[first], "end_sec": seconds[first + 20]}
-        assert read_numbers(path, **span) == [i % 30 for i in range(first, first + 20)]
+        span = Span(seconds[first], seconds[first + 20])
+        assert read_numbers(path, span) == [i % 30 for i in range(first, first + 20)]

@@ -8,6 +8,8 @@ import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_video
 from video_data import read_numbers
 
+from lrcn.common.span import Span
+
 
 @pytest.mark.parametrize(
     ("name", "codec"),
@@ -20,7 +22,7 @@ def test_an_elementary_stream_begins_at_0_also_where_the_decoder_holds_frames_ba
     path = write_video(tmp_path / name, frames, codec=codec, options={"bf": "2"})
     whole = decode(path)
     assert np.allclose([frame.timestamp_sec for frame in whole], np.arange(60) / 25)
-    span = decode(path, start_sec=1.6, end_sec=1.72)
+    span = decode(path, Span(1.6, 1.72))
     assert len(span) == 3
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(span, whole[40:], strict=False))
 
@@ -48,7 +50,7 @@ def test_h264_in_asf_has_the_times_of_its_own_frames(tmp_path, b_frames):
     path = write_video(tmp_path / "clip.asf", make_numbered_frames(30), pts=pts, options=options)
     seconds = [frame.timestamp_sec for frame in decode(path)]
     assert np.allclose(seconds, (np.array(pts) - 3) / 25)
-    assert read_numbers(path, start_sec=seconds[26], end_sec=seconds[29]) == [26, 27, 28]
+    assert read_numbers(path, Span(seconds[26], seconds[29])) == [26, 27, 28]
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
@@ -68,4 +70,4 @@ def test_times_count_from_the_start_of_the_stream(tmp_path, name):
         assert stream.start_time * stream.time_base >= Fraction(10)
     seconds = [frame.timestamp_sec for frame in decode(path)]
     assert np.allclose(seconds, np.arange(30) / 25)
-    assert read_numbers(path, start_sec=0.4, end_sec=0.48) == [10, 11]
+    assert read_numbers(path, Span(0.4, 0.48)) == [10, 11]

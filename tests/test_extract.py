@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from small_cache import list_files
@@ -97,6 +98,7 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
     clips = [
         Clip("start", "left/clip_7.mp4", "left", "train", end_sec=0.35),
         Clip("middle", "right/clip_7.mp4", "right", "train", start_sec=0.3, end_sec=0.8),
+        Clip("whole", "right/clip_6", "right", "train"),
     ]
     write_manifest(tmp_path / "spans.csv", clips)
     extract(tmp_path / "spans.csv", tmp_path / "new", data_root=clips_dir, val_fraction=0)
@@ -109,10 +111,16 @@ def test_a_clip_may_be_a_time_span(cache_dir, clips_dir, tmp_path):
         np.testing.assert_array_equal(spans[clip_id].timestamp_sec, expected.timestamp_sec[rows])
         np.testing.assert_array_equal(spans[clip_id].feature_maps, expected.feature_maps[rows])
         assert spans[clip_id].frame_index.tolist() == list(range(rows.stop - rows.start))
+    # In other words, caches of earlier versions would no longer be those of their clips.
+    for clip_id, text in (("start", b":0.35"), ("middle", b"0.3:0.8"), ("whole", b"")):
+        with h5py.File(tmp_path / "new" / "clips" / f"{clip_id}.h5") as file:
+            assert file.attrs["source_span"] == text
 
-    write_manifest(tmp_path / "spans.csv", [dataclasses.replace(clips[0], end_sec=0.25), clips[1]])
+    write_manifest(
+        tmp_path / "spans.csv", [dataclasses.replace(clips[0], end_sec=0.25), *clips[1:]]
+    )
     summary = extract(tmp_path / "spans.csv", tmp_path / "new")  # the cache remembers the rest
-    assert (summary.result.clips_done, summary.skipped) == (1, 1)
+    assert (summary.result.clips_done, summary.skipped) == (1, 2)
     assert read_cache(tmp_path / "new").count_frames("start") == 3
 
 

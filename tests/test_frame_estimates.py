@@ -16,6 +16,7 @@ from extract_features.worklist import DataSources, find_work
 from lrcn.common.clip import Clip
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.span import Span
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.h264", "a.gif"])
@@ -27,8 +28,7 @@ def test_the_frames_of_a_video_are_known_without_decoding_it(tmp_path, name):
     assert num_frames == pytest.approx(count_frames(path), rel=0.25)
     if name != "a.h264":  # which states no rate
         assert rate_fps == pytest.approx(20, rel=0.05)
-        span = {"start_sec": 0.5, "end_sec": 1.5}
-        assert estimate_num_frames(path, **span)[0] == pytest.approx(20, abs=2)
+        assert estimate_num_frames(path, span=Span(0.5, 1.5))[0] == pytest.approx(20, abs=2)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.flv", "flv1")])
@@ -49,8 +49,8 @@ def test_one_frame_tells_no_rate(tmp_path):
 
 def test_a_span_that_ends_behind_its_video_is_estimated_to_have_what_there_is(tmp_path):
     path = write_video(tmp_path / "a.mp4", make_numbered_frames(30), fps=10)
-    assert estimate_num_frames(path, start_sec=2.0, end_sec=600.0) == (10, 10)
-    assert estimate_num_frames(path, start_sec=600.0) == (1, 10)
+    assert estimate_num_frames(path, span=Span(2.0, 600.0)) == (10, 10)
+    assert estimate_num_frames(path, span=Span(600.0)) == (1, 10)
 
 
 def test_what_is_plainly_no_clip_is_not_estimated(tmp_path):

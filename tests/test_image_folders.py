@@ -9,6 +9,7 @@ from refusals import refusal
 
 from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
 from lrcn.common.source_stat import read_source_stat
+from lrcn.common.span import Span
 
 
 def test_folder_without_images_names_the_suffixes(tmp_path):
@@ -137,9 +138,9 @@ def test_a_pipe_among_frames_is_refused_without_waiting_for_it(tmp_path):
 
 def test_time_span_of_a_folder_is_refused(tmp_path):
     folder = write_frame_folder(tmp_path / "clip", make_numbered_frames(1))
-    for span in ({"start_sec": 0.0}, {"end_sec": 1.0}):
+    for span in (Span(0.0), Span(None, 1.0)):
         with pytest.raises(UnreadableClipError, match=r"clip: .*no times\. Leave both empty"):
-            decode(folder, **span)
+            decode(folder, span)
 
 
 def test_source_stat_changes_with_the_source(tmp_path):

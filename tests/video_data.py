@@ -8,9 +8,11 @@ import numpy as np
 from media import decode, read_frame_numbers
 from PIL import Image
 
+from lrcn.common.span import WHOLE
 
-def read_numbers(source, **span):
-    return read_frame_numbers(frame.pixels for frame in decode(source, **span))
+
+def read_numbers(source, span=WHOLE):
+    return read_frame_numbers(frame.pixels for frame in decode(source, span))
 
 
 def make_noise(num_frames, *, height=64, width=64):

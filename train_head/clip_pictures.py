@@ -37,8 +37,7 @@ def read_pictures(
             frame_indices,
             image_size=size_px,
             views=VIEWS[cache.contract.views],
-            start_sec=clip.start_sec,
-            end_sec=clip.end_sec,
+            span=clip.span,
         )
     except UnreadableClipError as error:
         return None, str(error) if os.path.exists(source) else f"{error} {_IF_MOVED}"

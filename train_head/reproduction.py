@@ -9,6 +9,7 @@ from lrcn.common.failure_list import read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import find_class_names, read_class_names
 from lrcn.common.run_dir import RunDir
+from lrcn.common.span import Span
 from train_head.config import read_config
 from train_head.run_clips import read_listed
 
@@ -94,7 +95,7 @@ def _find_manifest(run: RunDir, cache: FeatureCache) -> Path | None:
     return None if is_same and is_moved else run.manifest_path
 
 
-def _describe(clip: Clip) -> tuple[str, str, str]:
+def _describe(clip: Clip) -> tuple[str, str, Span]:
     return clip.clip_id, clip.label, clip.span
 
 

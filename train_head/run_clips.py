@@ -8,6 +8,7 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.group_leaks import check_group_leaks, join_groups
 from lrcn.common.manifest import find_class_ids, read_manifest
 from lrcn.common.progress import Progress
+from lrcn.common.span import WHOLE
 from lrcn.common.wording import name_some
 from train_head.training_data import TrainingData
 
@@ -91,11 +92,11 @@ def check_unchanged(before: object, now: object, *, where: object) -> None:
 
 def _fill_in(clip: Clip, cached: Clip, data: TrainingData) -> Clip:
     """Returns the clip with the cache's path, and its group and span where it has none."""
-    if clip.span not in ("", cached.span):
+    if clip.span not in (WHOLE, cached.span):
         raise ValueError(
             f"{data.manifest_path}: clip {clip.clip_id!r}: expected start_sec and end_sec of the "
-            f"cached features, {_name_span(cached)} ({data.cache.manifest_path}). Received: "
-            f"{_name_span(clip)}. Correct or empty both, or extract the clips of this manifest "
+            f"cached features, {cached.span} ({data.cache.manifest_path}). Received: "
+            f"{clip.span}. Correct or empty both, or extract the clips of this manifest "
             "into a cache of their own."
         )
     return dataclasses.replace(
@@ -105,10 +106,6 @@ def _fill_in(clip: Clip, cached: Clip, data: TrainingData) -> Clip:
         start_sec=cached.start_sec,
         end_sec=cached.end_sec,
     )
-
-
-def _name_span(clip: Clip) -> str:
-    return f"start_sec={clip.start_sec} and end_sec={clip.end_sec}"
 
 
 def check_classes(clips: list[Clip], class_names: list[str], data: TrainingData) -> None:

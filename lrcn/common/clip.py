@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lrcn.common.alike_names import check_one_form, iter_alike
+from lrcn.common.span import Span
 
 SPLITS = ("train", "val", "test")
 
@@ -42,12 +43,9 @@ class Clip:
         return self.group or posixpath.normpath(self.path)
 
     @property
-    def span(self) -> str:
-        """Start and end as text, such as `1.5:3.0` or `:3.0`; empty for the whole source."""
-        if self.start_sec is None and self.end_sec is None:
-            return ""
-        start, end = ("" if x is None else repr(float(x)) for x in (self.start_sec, self.end_sec))
-        return f"{start}:{end}"
+    def span(self) -> Span:
+        """Which part of its source it is."""
+        return Span(self.start_sec, self.end_sec)
 
 
 class SourceStat(NamedTuple):
@@ -56,7 +54,7 @@ class SourceStat(NamedTuple):
     Attributes:
         size_bytes: Size of the file, or of a folder's image files together.
         mtime_ns: When the file, or the latest of the image files, was last written.
-        span: Which part of the file the clip is, see `Clip.span`.
+        span: Which part of the file the clip is, see `Span.text`.
         listing: Digest of a folder's file names, sizes and times in order, so that renamed or
             swapped frames count as a change; empty for a file.
     """
@@ -194,6 +192,6 @@ def _check_span(clip: Clip, *, place: str) -> None:
     # A clip that ends at 0 is empty even where its start is left out.
     if clip.end_sec is not None and clip.end_sec <= (clip.start_sec or 0):
         raise ValueError(
-            f"{place}: expected end_sec after start_sec, received start_sec={clip.start_sec} and "
-            f"end_sec={clip.end_sec}. Correct them, or leave end_sec empty for the video's end."
+            f"{place}: expected end_sec after start_sec, received {clip.span}. "
+            "Correct them, or leave end_sec empty for the video's end."
         )

@@ -17,6 +17,7 @@ import numpy as np
 from lrcn.common import images
 from lrcn.common.frame import Frame
 from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.span import WHOLE, Span
 from lrcn.common.unreadable import UnreadableClipError, check_is_file, make_missing_error
 from lrcn.common.views import Views
 
@@ -26,8 +27,7 @@ def iter_frames(
     *,
     image_size: int,
     selection: FrameSelection = ALL_FRAMES,
-    start_sec: float | None = None,
-    end_sec: float | None = None,
+    span: Span = WHOLE,
     positions: Collection[int] | None = None,
     on_decoded: Callable[[], None] | None = None,
 ) -> Iterator[Frame]:
@@ -40,8 +40,7 @@ def iter_frames(
         image_size: S, in pixels; see `resize_picture` for how a frame becomes [S, S, 3] uint8.
         selection: Which frames to yield; `Frame.index` counts the others too. With `max_frames`, a
             video is decoded once more to count its frames.
-        start_sec: Frames before it are left out; None for the beginning. Only for files.
-        end_sec: Frames at or after it are left out; None for the end. Only for files.
+        span: Frames outside are left out. Only for files.
         positions: Of the selected frames, counted from 0, those to convert; the others come with
             None for pixels. None for all.
         on_decoded: Called at each frame, also where it is only counted or not selected, which may
@@ -53,9 +52,7 @@ def iter_frames(
     """
 
     def iter_readers():
-        readers = _iter_readers(
-            Path(source), selection=selection, start_sec=start_sec, end_sec=end_sec
-        )
+        readers = _iter_readers(Path(source), selection=selection, span=span)
         return _tell_each(readers, on_decoded)
 
     read_pixels = None
@@ -81,8 +78,7 @@ def read_frames(
     *,
     image_size: int,
     views: Views,
-    start_sec: float | None = None,
-    end_sec: float | None = None,
+    span: Span = WHOLE,
 ) -> dict[int, np.ndarray]:
     """Reads the first view of some frames by their number, as far as the last of them.
 
@@ -91,7 +87,7 @@ def read_frames(
         frame_indices: Values of `Frame.index`.
         image_size: S, in pixels, the side of a view.
         views: Which views a frame has.
-        start_sec: As `iter_frames`, and so is `end_sec`.
+        span: As `iter_frames`.
 
     Returns:
         {frame index: [S, S, 3] uint8}.
@@ -103,9 +99,7 @@ def read_frames(
     wanted = set(frame_indices)
     frames = {}
     resized_px = views.find_resized_px(image_size)
-    for frame in iter_frames(
-        source, image_size=resized_px, start_sec=start_sec, end_sec=end_sec, positions=wanted
-    ):
+    for frame in iter_frames(source, image_size=resized_px, span=span, positions=wanted):
         if frame.pixels is not None:
             frames[frame.index] = views.cut(frame.pixels, image_size)[0]
         if len(frames) == len(wanted):
@@ -120,21 +114,18 @@ def count_frames(
     source: Path,
     *,
     selection: FrameSelection = ALL_FRAMES,
-    start_sec: float | None = None,
-    end_sec: float | None = None,
+    span: Span = WHOLE,
     on_decoded: Callable[[], None] | None = None,
 ) -> int:
     """Counts the frames that `iter_frames` yields; images are not opened, videos are decoded.
 
     Arguments and errors as `iter_frames`.
     """
-    readers = _iter_readers(Path(source), selection=selection, start_sec=start_sec, end_sec=end_sec)
+    readers = _iter_readers(Path(source), selection=selection, span=span)
     return selection.count(timestamp_sec for timestamp_sec, _ in _tell_each(readers, on_decoded))
 
 
-def estimate_num_frames(
-    source: Path, *, start_sec: float | None = None, end_sec: float | None = None
-) -> tuple[int, float]:
+def estimate_num_frames(source: Path, *, span: Span = WHOLE) -> tuple[int, float]:
     """Estimates how many frames a clip has, and how many a second, without decoding a video.
 
     Arguments as `iter_frames`. The rate of a folder is NaN, that of a still image 1.
@@ -143,26 +134,26 @@ def estimate_num_frames(
         UnreadableClipError: If the clip is missing, or plainly none.
     """
     source = Path(source)
-    if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
+    if _is_folder(source, span):
         return len(images.find_frame_files(source)), math.nan
     if _is_gif(source):
-        readers = images.iter_gif_readers(source, start_sec=start_sec, end_sec=end_sec)
+        readers = images.iter_gif_readers(source, span)
         times = [time_sec for time_sec, _ in readers]
         num_gaps, shown_sec = len(times) - 1, times[-1] - times[0]
         return len(times), num_gaps / shown_sec if num_gaps else images.GIF_DEFAULT_FPS
     if images.is_still(source):
-        _check_span_of_still(source, start_sec)
+        _check_span_of_still(source, span)
         return 1, 1.0
     from lrcn.common import video_estimate  # late, as below
 
-    return video_estimate.estimate_num_frames(source, start_sec=start_sec, end_sec=end_sec)
+    return video_estimate.estimate_num_frames(source, span)
 
 
 def _iter_readers(
-    source: Path, *, selection: FrameSelection, start_sec: float | None, end_sec: float | None
+    source: Path, *, selection: FrameSelection, span: Span
 ) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
     """Yields time in seconds, and what turns S into pixels [S, S, 3] before the next is taken."""
-    if _is_folder(source, start_sec=start_sec, end_sec=end_sec):
+    if _is_folder(source, span):
         if selection.fps is not None:
             raise UnreadableClipError(
                 f"{source}: expected a video file, as fps={selection.fps:g} goes by the times of "
@@ -172,15 +163,15 @@ def _iter_readers(
         for index, entry in enumerate(images.find_frame_files(source)):
             yield math.nan, functools.partial(images.read_pixels, entry.path, index)
     elif _is_gif(source):
-        yield from images.iter_gif_readers(source, start_sec=start_sec, end_sec=end_sec)
+        yield from images.iter_gif_readers(source, span)
     elif images.is_still(source):
-        _check_span_of_still(source, start_sec)
+        _check_span_of_still(source, span)
         yield 0.0, functools.partial(images.read_pixels, source, 0)
     else:
         # Late: PyAV loads FFmpeg's libraries, which a clip of images does not need.
         from lrcn.common import video
 
-        yield from video.iter_readers(source, start_sec=start_sec, end_sec=end_sec)
+        yield from video.iter_readers(source, span)
 
 
 def _tell_each(readers: Iterator, on_decoded: Callable[[], None] | None) -> Iterator:
@@ -197,7 +188,7 @@ def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterat
             yield timestamp_sec
 
 
-def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) -> bool:
+def _is_folder(source: Path, span: Span) -> bool:
     try:
         mode = os.stat(source).st_mode
     except (OSError, ValueError) as error:
@@ -205,11 +196,10 @@ def _is_folder(source: Path, *, start_sec: float | None, end_sec: float | None) 
     if not stat.S_ISDIR(mode):
         check_is_file(source, mode)
         return False
-    if start_sec is not None or end_sec is not None:
+    if span != WHOLE:
         raise UnreadableClipError(
-            f"{source}: expected a video file, as the clip has start_sec={start_sec} and "
-            f"end_sec={end_sec}, received a folder of images, which have no times. Leave "
-            "both empty."
+            f"{source}: expected a video file, as the clip has {span}, received a folder of "
+            "images, which have no times. Leave both empty."
         )
     return True
 
@@ -218,9 +208,9 @@ def _is_gif(source: Path) -> bool:
     return source.suffix.lower() == ".gif"
 
 
-def _check_span_of_still(source: Path, start_sec: float | None) -> None:
-    if start_sec is not None and start_sec > 0:
+def _check_span_of_still(source: Path, span: Span) -> None:
+    if span.start_sec is not None and span.start_sec > 0:
         raise UnreadableClipError(
-            f"{source}: expected a video file, as the clip has start_sec={start_sec}, received a "
-            "still image, whose one frame is at 0 s. Leave start_sec and end_sec empty."
+            f"{source}: expected a video file, as the clip has start_sec={span.start_sec}, "
+            "received a still image, whose one frame is at 0 s. Leave start_sec and end_sec empty."
         )

@@ -36,6 +36,7 @@ from lrcn.common.clip_file import ClipWriter, identify
 from lrcn.common.contract import Contract
 from lrcn.common.frame_table import FrameTable, locate_frames
 from lrcn.common.progress import Progress
+from lrcn.common.span import Span
 
 
 class FeatureCache:
@@ -92,10 +93,10 @@ class FeatureCache:
         """Whether the clip is whole, of this contract, and of this unchanged source."""
         return self.read_broken_off(clip_id, source) is not None
 
-    def holds(self, clip_id: str, span: str) -> bool:
+    def holds(self, clip_id: str, span: Span) -> bool:
         """Whether the clip is current as far as is known where its source is away.
 
-        That is: whole, of this contract and of this part of the source, see `Clip.span`.
+        That is: whole, of this contract and of this part of the source.
         """
         try:
             recorded = self._read_source(clip_id)
@@ -155,14 +156,14 @@ class FeatureCache:
                 digest.update(repr((clip_id, *self._read_source(clip_id))).encode())
         return digest.hexdigest()
 
-    def is_of_span(self, clip_id: str, span: str) -> bool:
-        """Whether a clip's features are of this part of its source, see `Clip.span`.
+    def is_of_span(self, clip_id: str, span: Span) -> bool:
+        """Whether a clip's features are of this part of its source.
 
         Imported features are taken to be what the manifest says. Raises as `read_clip`.
         """
         if self.contract.is_imported:
             return True
-        return self._read_source(clip_id).span == span
+        return self._read_source(clip_id).span == span.text
 
     def read_clock(self, clip_id: str) -> ClipClock:
         """Reads the numbers and times of a clip's frames, without their features.

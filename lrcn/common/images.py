@@ -18,7 +18,7 @@ from lrcn.common.frame import resize_picture
 from lrcn.common.frame_names import check_frame_names
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.rgb import convert_to_rgb
-from lrcn.common.span import find_borders
+from lrcn.common.span import Span
 from lrcn.common.unreadable import (
     UnreadableClipError,
     check_is_file,
@@ -139,18 +139,16 @@ def read_pixels(path: str | os.PathLike, frame_index: int, image_size: int) -> n
     return resize_picture(rgb, image_size)
 
 
-def iter_gif_readers(
-    path: Path, *, start_sec: float | None, end_sec: float | None
-) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
-    """Yields the frames of an animated GIF in [start_sec, end_sec), as `video.iter_readers` does.
+def iter_gif_readers(path: Path, span: Span) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
+    """Yields the frames of an animated GIF in a span, as `video.iter_readers` does.
 
     A frame without a duration counts as 0.1 s.
 
     Raises:
-        UnreadableClipError: As `read_pixels`, if it is cut off before `end_sec`, or if no frame
-            lies in the span.
+        UnreadableClipError: As `read_pixels`, if it is cut off before the span's end, or if no
+            frame lies in it.
     """
-    start, end = find_borders(start_sec, end_sec)
+    start_sec, end_sec = span.borders_sec
     time_ms = 0
     frame_index = 0
     num_frames = 0
@@ -163,9 +161,9 @@ def iter_gif_readers(
                 except EOFError:
                     _check_trailer(image)
                     break
-                if num_frames and time_ms / 1000 >= end:
+                if num_frames and time_ms / 1000 >= end_sec:
                     break
-                if start <= time_ms / 1000 < end:
+                if start_sec <= time_ms / 1000 < end_sec:
                     num_frames += 1
                     # A copy, because the conversion must not meddle with the decoder's state.
                     yield time_ms / 1000, functools.partial(_resize_gif_frame, image.copy(), path)
@@ -176,8 +174,9 @@ def iter_gif_readers(
         raise _make_error(error, place=f"{path} (frame {frame_index})") from error
     if num_frames == 0:
         raise UnreadableClipError(
-            f"{path}: expected a frame with start_sec={start_sec} <= time < end_sec={end_sec}, "
-            f"received an animation of {time_ms / 1000:g} s. Correct the span, or remove the clip."
+            f"{path}: expected a frame with start_sec={span.start_sec} <= time < "
+            f"end_sec={span.end_sec}, received an animation of {time_ms / 1000:g} s. "
+            "Correct the span, or remove the clip."
         )
 
 

@@ -72,7 +72,7 @@ def _format_manifest(clips: Sequence[Clip], path: Path) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for clip in clips:
-        span = ["" if sec is None else repr(float(sec)) for sec in (clip.start_sec, clip.end_sec)]
+        span = ["" if sec is None else repr(float(sec)) for sec in clip.span]
         writer.writerow([clip.clip_id, clip.path, clip.label, clip.split, clip.group, *span])
     return text.getvalue()
 

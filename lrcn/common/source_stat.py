@@ -39,7 +39,7 @@ def sum_stats(stats: list[os.stat_result]) -> SourceStat:
 
 def read_clip_stat(source: Path, clip: Clip) -> SourceStat:
     """Reads the state of a clip's source, or of a span of it; errors as `read_source_stat`."""
-    return read_source_stat(source)._replace(span=clip.span)
+    return read_source_stat(source)._replace(span=clip.span.text)
 
 
 def _digest_listing(entries: list[os.DirEntry], stats: list[os.stat_result]) -> str:

@@ -1,4 +1,6 @@
-"""Which moments of a source lie in a span of seconds."""
+"""A part of a source in seconds, and which moments lie in it."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +21,33 @@ def round_sec(time_sec):
         return np.floor(np.multiply(time_sec, _PER_SEC) + _HALF_MS) / _PER_SEC
 
 
-def find_borders(start_sec: float | None, end_sec: float | None) -> tuple[float, float]:
-    """Returns the rounded borders of the half-open span [start, end), infinite where None."""
-    start = -np.inf if start_sec is None else start_sec
-    end = np.inf if end_sec is None else end_sec
-    return round_sec(start), round_sec(end)
+class Span(NamedTuple):
+    """The part of a source with start_sec <= time < end_sec.
+
+    Attributes:
+        start_sec: In seconds; None at the beginning.
+        end_sec: In seconds; None at the end.
+    """
+
+    start_sec: float | None = None
+    end_sec: float | None = None
+
+    @property
+    def borders_sec(self) -> tuple[float, float]:
+        """Start and end, rounded as times are to be that are compared; infinite where None."""
+        start_sec = -np.inf if self.start_sec is None else self.start_sec
+        end_sec = np.inf if self.end_sec is None else self.end_sec
+        return round_sec(start_sec), round_sec(end_sec)
+
+    @property
+    def text(self) -> str:
+        """Start and end as a file keeps them, `1.5:3.0` or `:3.0`; empty for the whole source."""
+        if self == WHOLE:
+            return ""
+        return ":".join("" if sec is None else repr(float(sec)) for sec in self)
+
+    def __str__(self) -> str:
+        return f"start_sec={self.start_sec} and end_sec={self.end_sec}"
+
+
+WHOLE = Span()

@@ -13,7 +13,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from lrcn.common.container_items import check_items_are_whole
-from lrcn.common.span import find_borders, round_sec
+from lrcn.common.span import Span, round_sec
 from lrcn.common.ts_file import check_packets_are_whole
 from lrcn.common.unreadable import (
     UnreadableClipError,
@@ -37,43 +37,36 @@ class _StartsAmidGroupError(Exception):
     """The first pictures refer to ones that are not there, as after a cut without re-encoding."""
 
 
-def iter_readers(
-    path: Path, *, start_sec: float | None, end_sec: float | None
-) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
-    """Yields the frames with start_sec <= timestamp < end_sec, upright, in display order.
-
-    Args:
-        path: Video file.
-        start_sec: None for the beginning.
-        end_sec: None for the end.
+def iter_readers(path: Path, span: Span) -> Iterator[tuple[float, Callable[[int], np.ndarray]]]:
+    """Yields the frames of a video file that lie in a span, upright, in display order.
 
     Yields:
         Time in seconds, and a function that turns the side S in pixels into [S, S, 3] uint8. A
         frame is converted only where that is called.
 
     Raises:
-        UnreadableClipError: If the file is no video, damaged or cut off before `end_sec`, or if no
-            frame lies in the span.
+        UnreadableClipError: If the file is no video, damaged or cut off before the span's end, or
+            if no frame lies in it.
     """
-    start, end = find_borders(start_sec, end_sec)
+    start_sec, end_sec = span.borders_sec
     # One for the clip: making one starts threads, which costs ten times the conversion.
     reformatter = VideoReformatter()
     last_sec = next_sec = None
     num_frames = 0
-    for timestamp_sec, frame in _iter_from(path, start):
-        if round_sec(timestamp_sec) >= end:
+    for timestamp_sec, frame in _iter_from(path, start_sec):
+        if round_sec(timestamp_sec) >= end_sec:
             next_sec = timestamp_sec
             break
         last_sec = timestamp_sec
-        if round_sec(timestamp_sec) >= start:
+        if round_sec(timestamp_sec) >= start_sec:
             num_frames += 1
             place = f"{path}: expected pixels that convert to RGB at {timestamp_sec:.3f} s"
             yield timestamp_sec, functools.partial(read_pixels, frame, reformatter, place)
     if num_frames == 0:
         raise UnreadableClipError(
-            f"{path}: expected a frame with {max(start, 0):g} <= time < {end:g} s, received "
-            f"{_describe_around(last_sec, next_sec)}. Correct start_sec and end_sec, or remove the "
-            "clip."
+            f"{path}: expected a frame with {max(start_sec, 0):g} <= time < {end_sec:g} s, "
+            f"received {_describe_around(last_sec, next_sec)}. Correct start_sec and end_sec, or "
+            "remove the clip."
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 
+from lrcn.common.span import Span
 from lrcn.common.unreadable import UnreadableClipError, choose_remedy, raise_if_machine_lacks
 from lrcn.common.video_stream import DEFAULT_RATE_FPS, find_stated_duration, find_stream
 
@@ -15,9 +16,7 @@ _NUM_PACKETS = 200
 _HIGH_RATE_FPS = 120.0
 
 
-def estimate_num_frames(
-    path: Path, *, start_sec: float | None, end_sec: float | None
-) -> tuple[int, float]:
+def estimate_num_frames(path: Path, span: Span) -> tuple[int, float]:
     """Estimates the frames in a span, and the frames a second, from what the header states.
 
     Where it states neither frames nor a duration, they are taken from the size of the file and of
@@ -36,8 +35,8 @@ def estimate_num_frames(
             f"{path}: expected a video, received: {error.strerror}. "
             + choose_remedy(error, "Replace or remove the clip.")
         ) from error
-    first = 0 if start_sec is None else round(start_sec * rate_fps)
-    last = num_frames if end_sec is None else min(num_frames, round(end_sec * rate_fps))
+    first = 0 if span.start_sec is None else round(span.start_sec * rate_fps)
+    last = num_frames if span.end_sec is None else min(num_frames, round(span.end_sec * rate_fps))
     return max(1, last - first), rate_fps
 
 
