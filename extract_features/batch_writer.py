@@ -9,6 +9,7 @@ import numpy as np
 from extract_features.batches import Item
 from extract_features.summary import ExtractionResult
 from lrcn.common.clip_file import ClipWriter
+from lrcn.common.failure_list import Failure
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.frame_chunk import PackedFrame
 from lrcn.common.wording import name_count
@@ -117,7 +118,7 @@ def _append_frames(
 def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult) -> None:
     clip, source_stat = end.job.clip, end.job.source_stat
     if end.failure and not (end.keep and writer is not None):
-        result.failures.append((clip, end.failure))
+        result.failures.append(Failure(clip, end.failure))
         if writer is not None:
             writer.discard()
         return
@@ -126,4 +127,4 @@ def _finish_clip(end: Item, writer: ClipWriter | None, result: ExtractionResult)
     result.size_bytes += writer.commit(source_stat, broken_off=broken_off)
     result.clips_done += 1
     if broken_off:
-        result.kept.append((clip, broken_off))
+        result.kept.append(Failure(clip, broken_off))

@@ -6,7 +6,7 @@ from absl import logging
 
 from lrcn.common.atomic_file import replace_csv
 from lrcn.common.clip import Clip, escape_control
-from lrcn.common.failure_list import COLUMNS, read_failure_rows
+from lrcn.common.failure_list import COLUMNS, Failure, read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (
     find_class_ids,
@@ -34,7 +34,7 @@ def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:
 
 
 def leave_out_clips(
-    cache: FeatureCache, clips: list[Clip], clip_ids: Set[str], failures: list[tuple[Clip, str]]
+    cache: FeatureCache, clips: list[Clip], clip_ids: Set[str], failures: list[Failure]
 ) -> None:
     """Writes the list of clips anew, without those that could not be read.
 
@@ -42,8 +42,8 @@ def leave_out_clips(
         cache: Whose list.
         clips: All clips.
         clip_ids: Those to leave out.
-        failures: (clip, reason), of which the first is named where no clip is left; those of
-            another shard are not known here.
+        failures: Why, of which the first is named where no clip is left; those of another shard
+            are not known here.
 
     Raises:
         ValueError: If none is left. The list stays as it is.
@@ -73,13 +73,13 @@ def leave_out_clips(
 
 
 def write_failures(
-    cache: FeatureCache, failures: list[tuple[Clip, str]], *, kept_clip_ids: Set[str]
+    cache: FeatureCache, failures: list[Failure], *, kept_clip_ids: Set[str]
 ) -> set[str]:
     """Writes `failures.csv`, and removes an old one if there is nothing to list.
 
     Args:
         cache: Where to.
-        failures: (clip, reason).
+        failures: What to list.
         kept_clip_ids: Clips whose rows in an old file stay, being another shard's.
 
     Returns:

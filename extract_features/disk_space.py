@@ -9,9 +9,9 @@ import numpy as np
 from absl import logging
 
 from extract_features.worklist import Job
-from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
 from lrcn.common.decode import estimate_num_frames
+from lrcn.common.failure_list import Failure
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.progress import Progress
 from lrcn.common.unreadable import UnreadableClipError
@@ -33,13 +33,13 @@ class FrameCount:
         clips: Clips that could be counted.
         frames: Frames that are extracted.
         decoded: Frames that are decoded for them.
-        unreadable: (clip, reason) of each clip that could not be counted.
+        unreadable: The clips that could not be counted.
     """
 
     clips: int
     frames: int
     decoded: int
-    unreadable: list[tuple[Clip, str]]
+    unreadable: list[Failure]
 
 
 def count_frames_of(
@@ -60,11 +60,11 @@ def count_frames_of(
             try:
                 num_source, rate_fps = estimate_num_frames(job.source, span=clip.span)
             except UnreadableClipError as error:
-                unreadable.append((clip, str(error)))
+                unreadable.append(Failure(clip, str(error)))
                 continue
             if selection.fps is not None and math.isnan(rate_fps):
                 reason = f"{job.source}: a folder of images has no times for --fps"
-                unreadable.append((clip, reason))
+                unreadable.append(Failure(clip, reason))
                 continue
             num_selected = selection.count(i / rate_fps for i in range(num_source))
             clips += 1

@@ -20,6 +20,7 @@ from extract_features.worklist import Job, Worklist
 from lrcn.common.clip import Clip
 from lrcn.common.clip_file import STORAGE_DTYPE
 from lrcn.common.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.failure_list import Failure
 from lrcn.common.feature_array import (
     SCALE,
     SMALLEST_NORMAL,
@@ -89,7 +90,7 @@ class _Import:
                     array = self.read_array(clip_id)
                     check_shape(array, clip_id, self.contract, others="most clips")
                 except (ValueError, OSError) as error:
-                    result.failures.append((job.clip, str(error)))
+                    result.failures.append(Failure(job.clip, str(error)))
                 else:
                     of_clip = _copy_clip(array, job, cache, result, progress)
                     counts += of_clip
@@ -126,7 +127,7 @@ def _copy_clip(
                 )
             result.size_bytes += writer.commit(job.source_stat)
     except ValueError as error:
-        result.failures.append((clip, str(error)))
+        result.failures.append(Failure(clip, str(error)))
         return collections.Counter()
     result.clips_done += 1
     result.frames += len(array)

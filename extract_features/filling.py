@@ -22,6 +22,7 @@ from lrcn.common.atomic_file import make_temporary_path
 from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
 from lrcn.common.clip import Clip
 from lrcn.common.contract import Contract
+from lrcn.common.failure_list import Failure
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import create_cache, find_cache
@@ -110,7 +111,7 @@ def _find_finished(
         return None
     maker.prepare([], data.clips, existing)  # raises where the cache is of other settings
     logging.info("%s: cannot be written, and is finished", existing.cache_dir)
-    failures = [(clip, known[clip.clip_id]) for clip in work.undone]
+    failures = [Failure(clip, known[clip.clip_id]) for clip in work.undone]
     return ExtractionResult(kept=work.kept, failures=failures), work.num_current
 
 

@@ -17,8 +17,8 @@ from extract_features.pipeline import PipelineSettings
 from extract_features.rates import measure_rates
 from extract_features.same_data import check_data_root, check_same_data
 from extract_features.worklist import DataSources, find_work
-from lrcn.common.clip import Clip
 from lrcn.common.devices import has_gpu
+from lrcn.common.failure_list import Failure
 from lrcn.common.open_cache import find_cache
 from lrcn.common.wording import name_duration
 
@@ -34,7 +34,7 @@ class Plan:
     Attributes:
         clips: Clips to extract.
         skipped: Clips that the cache already has.
-        unreadable: (clip, reason) of each clip that plainly cannot be read.
+        unreadable: Clips that plainly cannot be read.
         skip_unreadable: Whether an extraction goes on without these.
         folder: On whose disk they go.
         frames: Frames to extract.
@@ -47,7 +47,7 @@ class Plan:
 
     clips: int
     skipped: int
-    unreadable: list[tuple[Clip, str]]
+    unreadable: list[Failure]
     skip_unreadable: bool
     folder: Path
     frames: int = 0

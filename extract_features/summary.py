@@ -6,6 +6,7 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.clip import Clip
+from lrcn.common.failure_list import Failure
 from lrcn.common.wording import name_count
 
 _NAMED_FAILURES = 5
@@ -21,8 +22,8 @@ class ExtractionResult:
         clips_done: Clips committed to the cache.
         frames: Frames that passed the backbone.
         size_bytes: Bytes of the committed clip files.
-        failures: (clip, reason) of each clip that could not be read.
-        kept: (clip, reason) of each clip in the cache that is the first part of a broken video.
+        failures: The clips that could not be read.
+        kept: Clips in the cache that are the first part of a broken video.
         short: (clip, time of its last frame in seconds) of each clip whose video ends before half
             of its span.
         elapsed_sec: Seconds from the first frame decoded to the last clip written.
@@ -35,8 +36,8 @@ class ExtractionResult:
     clips_done: int = 0
     frames: int = 0
     size_bytes: int = 0
-    failures: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
-    kept: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    kept: list[Failure] = dataclasses.field(default_factory=list)
     short: list[tuple[Clip, float]] = dataclasses.field(default_factory=list)
     elapsed_sec: float = 0.0
     forward_sec: float = 0.0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lrcn.common.clip import Clip, SourceStat
+from lrcn.common.failure_list import Failure
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.progress import Progress
 from lrcn.common.source_stat import read_clip_stat
@@ -53,14 +54,14 @@ class Worklist:
     Attributes:
         pending: Those to extract.
         num_current: How many the cache has.
-        kept: (clip, reason) of these whose features are of the first part of a broken video.
-        unreadable: (clip, reason) of those that plainly cannot be read.
+        kept: Those of them whose features are of the first part of a broken video.
+        unreadable: Those that plainly cannot be read.
     """
 
     pending: list[Job]
     num_current: int
-    kept: list[tuple[Clip, str]]
-    unreadable: list[tuple[Clip, str]]
+    kept: list[Failure]
+    unreadable: list[Failure]
 
     @property
     def num_clips(self) -> int:
@@ -70,7 +71,7 @@ class Worklist:
     @property
     def undone(self) -> list[Clip]:
         """Those of which the cache has no features that are of their source as it is."""
-        return [*(job.clip for job in self.pending), *(clip for clip, _ in self.unreadable)]
+        return [*(job.clip for job in self.pending), *(x.clip for x in self.unreadable)]
 
 
 def find_work(
@@ -92,7 +93,7 @@ def find_work(
             try:
                 jobs.append(Job(clip, sources.find(clip), sources.read_stat(clip)))
             except UnreadableClipError as error:
-                unreadable.append((clip, str(error)))
+                unreadable.append(Failure(clip, str(error)))
     # In a second loop: sources and the cache in turn take a third more time.
     pending, kept = [], []
     with Progress(len(jobs), "clip", part="looking into the cache") as progress:
@@ -103,5 +104,5 @@ def find_work(
             if broken_off is None:
                 pending.append(job)
             elif broken_off:
-                kept.append((job.clip, broken_off))
+                kept.append(Failure(job.clip, broken_off))
     return Worklist(pending, len(jobs) - len(pending), kept, unreadable)

@@ -1,10 +1,19 @@
-"""The list of a cache's clips that failed, `failures.csv`, which users open and may save anew."""
+"""Clips that failed, and a cache's list of them, `failures.csv`, which users may save anew."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+from lrcn.common.clip import Clip
 from lrcn.common.csv_table import read_table
 
 COLUMNS = ["clip_id", "path", "reason"]
+
+
+class Failure(NamedTuple):
+    """A clip that could not be read, or only in part, and why."""
+
+    clip: Clip
+    reason: str
 
 
 def read_failure_rows(path: Path) -> list[list[str]]:
