@@ -92,28 +92,25 @@ def check_disk_space(jobs: list[Job], contract: Contract, cache_dir: Path) -> No
         OSError: If they are sure not to.
     """
     count = count_frames_of(jobs, contract.selection, num_counted=CLIPS_COUNTED)
-    message = describe_lack_of_space(estimate_stored_bytes(count, contract), cache_dir)
-    if message is not None:
-        logging.warning("%s", message)
+    needed_bytes = estimate_stored_bytes(count, contract)
+    message = describe_lack_of_space(needed_bytes, cache_dir)
+    if message is None:
+        return
+    if find_free_bytes(cache_dir) < _HOPELESS_PART * needed_bytes:
+        raise OSError(message)
+    logging.warning("%s", message)
 
 
 def describe_lack_of_space(needed_bytes: int, folder: Path) -> str | None:
-    """Returns what is to be said about a disk that is too small, None if it is not.
-
-    Raises:
-        OSError: If it is hopelessly small.
-    """
+    """Returns what is to be said about a disk that is too small, None if it is not."""
     free_bytes = find_free_bytes(folder)
     if free_bytes >= needed_bytes:
         return None
-    message = (
+    return (
         f"{folder}: about {needed_bytes / 1e6:,.1f} MB are needed, but {free_bytes / 1e6:,.1f} MB "
         "are free. Make room, name a --cache_dir on another disk, or extract less (--cut, "
         "--image_size, --frame_stride, --max_frames, --views)."
     )
-    if free_bytes < _HOPELESS_PART * needed_bytes:
-        raise OSError(message)
-    return message
 
 
 def find_free_bytes(folder: Path) -> float:
