@@ -27,7 +27,7 @@ from train_head.run_model import (
     read_model_version,
     release_variables,
 )
-from train_head.run_sources import warn_of_other_data
+from train_head.run_sources import check_fits_cache, warn_of_other_data
 from train_head.step_memory import check_longest_clip
 
 
@@ -160,20 +160,3 @@ def _predict_clips(
     return Predictions(
         reader.clip_ids, [clip.label for clip in clips], class_names, np.stack(probabilities)
     )
-
-
-def check_fits_cache(run: RunDir, cache: FeatureCache) -> None:
-    """Checks that the run is trained, and that the cache holds such features as it reads.
-
-    Raises:
-        FileNotFoundError: If the run is missing.
-        ValueError: If the cache carries another contract; the fields that differ are named.
-    """
-    run.check_trained()
-    contract = run.read_contract()
-    if cache.contract != contract:
-        raise ValueError(
-            f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
-            "--cache_dir that the run was trained on (with make: CACHE=...), or make one with "
-            "these settings."
-        )

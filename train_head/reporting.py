@@ -9,13 +9,13 @@ from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head import report_data
 from train_head.config import read_config
-from train_head.evaluation import check_fits_cache
 from train_head.explanation import Explainer
 from train_head.frame_report import render_frame_page
 from train_head.held_out import score_run
 from train_head.report_page import render_page
 from train_head.report_strips import make_cards, make_pair_pictures
 from train_head.run_model import check_model_version, load_model, read_model_version
+from train_head.run_sources import check_fits_cache
 
 
 def write_report(

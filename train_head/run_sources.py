@@ -12,6 +12,23 @@ from lrcn.common.wording import name_count
 from train_head.run_clips import read_listed
 
 
+def check_fits_cache(run: RunDir, cache: FeatureCache) -> None:
+    """Checks that the run is trained, and that the cache holds such features as it reads.
+
+    Raises:
+        FileNotFoundError: If the run is missing.
+        ValueError: If the cache carries another contract; the fields that differ are named.
+    """
+    run.check_trained()
+    contract = run.read_contract()
+    if cache.contract != contract:
+        raise ValueError(
+            f"{cache.cache_dir}: {cache.contract.describe_differences(contract)}. Name the "
+            "--cache_dir that the run was trained on (with make: CACHE=...), or make one with "
+            "these settings."
+        )
+
+
 def digest_run_sources(cache: FeatureCache, clips: Sequence[Clip], *, labels_frames: bool) -> str:
     """Returns the content of `sources.sha256`: a line of what train and val clips were made of and,
     if their frames have labels, one of test clips, which training does not read otherwise.
