@@ -61,6 +61,15 @@ def test_programs_about_clips_refuse_labels_of_frames(program, flags, message, t
     assert f"error: {message}" in done.stderr
 
 
+def test_runs_that_label_frames_are_not_fused_and_nobody_is_sent_to_score_them(walks, tmp_path):
+    run = train(walks[0], tmp_path / "run", frame_labels_path=walks[1], **SETTINGS)
+    flags = (f"--run_dirs={run.path},{tmp_path}/other", f"--output={tmp_path}/fused.csv")
+    for split in ("train", "test"):  # of which only the other is scored when training ends
+        done = run_program("train_head.fuse", *flags, f"--split={split}", check=False)
+        assert done.returncode == 1
+        assert f"error: {run.path}: expected a run that gives each clip one label. " in done.stderr
+
+
 def test_labels_of_frames_need_a_head_that_learns_them(tmp_path):
     flags = (f"--cache_dir={tmp_path}", f"--run_dir={tmp_path / 'run'}", "--frame_labels=x.csv")
     done = run_program("train_head", *flags, check=False)

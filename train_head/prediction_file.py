@@ -86,9 +86,14 @@ def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
     Raises:
         FileNotFoundError: If it is no run, or has not been scored on the split, or files of it are
             missing.
-        ValueError: If the run has no clips of the split, or the file is no table of predictions, or
-            not of these clips, labels and classes, all in their order.
+        ValueError: If the run labels frames or has no clips of the split, or the file is no table
+            of predictions, or not of these clips, labels and classes, all in their order.
     """
+    if run.frame_labels_path.exists():  # before anybody scores it for nothing
+        raise ValueError(
+            f"{run.path}: expected a run that gives each clip one label. Received: one with "
+            "--labels=frame. Name another."
+        )
     path = run.predictions_path(split)
     if not path.exists():
         run.check_trained()
@@ -151,11 +156,6 @@ def read_predictions(path: Path) -> Predictions:
         probabilities = np.array([row[len(_COLUMNS) :] for row in rows], np.float64)
         check_probabilities(probabilities)
     except (ValueError, csv.Error) as error:
-        if header[1:2] == ["frame_index"]:
-            raise ValueError(
-                f"{path}: expected a row for each clip. Received: one for each frame, of a run "
-                "with --labels=frame. Name a run that gives each clip one label."
-            ) from None
         raise ValueError(
             f"{path}: expected a table of clips with the columns {', '.join(_COLUMNS)} and one of "
             f"probabilities for each class. Received: {error}. Score the run again: "
