@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from commands import ROOT, SMALL_BACKBONE, start_program
+from commands import ROOT, SMALL_BACKBONE, run_program, start_program
 from refusals import refusal
 from small_cache import list_files, write_clip
 
@@ -109,6 +109,14 @@ def test_a_lock_that_is_a_link_to_nothing_is_refused(clips_dir, tmp_path):
     with start_program("extract_features", *flags) as program:
         program.wait_for_text(f"error: {lock_path}: expected a file or nothing there. Received: a ")
         assert program.wait() == 1
+
+
+def test_a_lock_that_is_a_pipe_is_refused_by_name(clips_dir, tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    flags = (f"--data={clips_dir}", f"--cache_dir={tmp_path}", *SMALL_BACKBONE)
+    done = run_program("extract_features", *flags, check=False)
+    assert done.returncode == 1
+    assert f"error: {tmp_path}/.lock: expected a file, received a pipe, device or" in done.stderr
 
 
 def test_shards_write_the_files_of_the_whole_cache_one_after_the_other(tmp_path):

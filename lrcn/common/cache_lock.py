@@ -17,6 +17,7 @@ from typing import TextIO
 
 from lrcn.common.atomic_file import make_temporary_path, name_file
 from lrcn.common.made_folders import find_missing, remove_empty
+from lrcn.common.unreadable import check_is_file
 
 _LOCK_NAME = ".lock"
 _NUM_PLACES = 1 << 48
@@ -102,6 +103,7 @@ def lock_cache(cache_dir: str | Path, shard: Shard = ALL_CLIPS) -> Iterator[Cach
 
     Raises:
         OSError: If it is no folder, or cannot be written, or its lock is a link to nothing.
+        ValueError: If its lock is a pipe, device or socket.
         RuntimeError: If another process is writing to this cache, or to this shard of it.
     """
     cache_dir = Path(cache_dir)
@@ -131,6 +133,8 @@ def _open_locked(cache_dir: Path, shard: Shard) -> TextIO:
             f"{lock_path}: expected a file or nothing there. Received: a link that leads nowhere. "
             "Remove it."
         )
+    with contextlib.suppress(FileNotFoundError):
+        check_is_file(lock_path, os.stat(lock_path).st_mode)
     while True:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
