@@ -22,8 +22,12 @@ def test_class_names_and_ids(tmp_path):
     write_class_names(tmp_path / "classes.txt", names)
     assert (tmp_path / "classes.txt").read_bytes() == "3_walk\n10_run\nÄrger\n".encode()
     assert read_class_names(tmp_path / "classes.txt") == names
-    (tmp_path / "classes.txt").write_bytes("\ufeff3_walk\r\n10_run\r\nÄrger".encode())
-    assert read_class_names(tmp_path / "classes.txt") == names
+    for text in ("\ufeff3_walk\r\n10_run\r\nÄrger", "3_walk\r10_run\rÄrger\r"):
+        (tmp_path / "classes.txt").write_bytes(text.encode())
+        assert read_class_names(tmp_path / "classes.txt") == names
+    (tmp_path / "classes.txt").write_bytes("3_walk\r10_run\rÄrger\r".encode("mac-roman"))
+    with refusal("classes.txt:3: expected UTF-8 text, received byte 0x80."):
+        read_class_names(tmp_path / "classes.txt")
 
 
 def test_an_unknown_label_lists_the_known_ones():

@@ -24,7 +24,7 @@ import numpy as np
 from lrcn.common.alike_names import check_one_form, warn_of_alike
 from lrcn.common.clip import Clip, check_label
 from lrcn.common.clip_features import ClipClock
-from lrcn.common.csv_table import read_utf8
+from lrcn.common.csv_table import read_lines
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import read_class_names
 from lrcn.common.natural_sort import natural_key
@@ -163,14 +163,13 @@ def find_runs(class_ids: np.ndarray) -> list[tuple[int, int]]:
 def _read_label_file(path: Path, clock: ClipClock) -> list[str]:
     """Returns the label of each frame in the file, empty where there is none."""
     try:
-        text = read_utf8(path)
+        lines = read_lines(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: missing. Expected a class name a line for each frame of the clip (an empty "
             "line: unlabelled). Write it, or name a manifest without the clip (--manifest, of "
             "cross_validate --manifests)."
         ) from None
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     num_needed = int(clock.frame_index.max()) + 1
     if len(lines) < num_needed:
         raise ValueError(

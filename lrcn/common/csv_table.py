@@ -109,11 +109,19 @@ def read_utf8(path: str | os.PathLike) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         content, place = error.object, error.start  # both without the mark
-        line = content.count(b"\n", 0, place) + 1
+        line = len(re.findall(b"\r\n?|\n", content[:place])) + 1
         raise ValueError(
             f"{path}:{line}: expected UTF-8 text, received byte 0x{content[place]:02x}. "
             "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')."
         ) from error
+
+
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """Reads the lines of a text file, which end as on any system (old Macs': `\\r`). Errors as
+    `read_utf8`.
+    """
+    text = read_utf8(path).replace("\r\n", "\n").replace("\r", "\n")
+    return text.removesuffix("\n").split("\n")
 
 
 def _drop_empty_cells(cells: list[str], *, num_kept: int) -> None:

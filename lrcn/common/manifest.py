@@ -14,7 +14,7 @@ from pathlib import Path
 from lrcn.common.alike_names import check_one_form
 from lrcn.common.atomic_file import write_text, write_texts
 from lrcn.common.clip import Clip, check_clips, check_label
-from lrcn.common.csv_table import Table, read_table, read_utf8
+from lrcn.common.csv_table import Table, read_lines, read_table
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.wording import name_some
 
@@ -121,14 +121,13 @@ def read_class_names(path: str | os.PathLike) -> list[str]:
     Raises:
         ValueError: If it is empty or a line is blank, repeated or no class name.
     """
-    text = read_utf8(path)
-    if not text.strip():
+    lines = read_lines(path)
+    if not any(map(str.strip, lines)):
         raise ValueError(
             f"{path}: expected a class name a line. Received: an empty file. Copy it anew. That of "
             "a cache may be deleted: the same extract_features (or import_features) command "
             "writes it again."
         )
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     _check_class_names(lines, path)
     return lines
 
