@@ -84,7 +84,7 @@ def test_a_cache_of_another_version_or_hand(cache, change, text):
         read_cache(cache.cache_dir)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_cache_json_that_is_none(cache, content):
     (cache.cache_dir / "cache.json").write_bytes(content)
     with refusal("cache.json: not valid JSON ("):

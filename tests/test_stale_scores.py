@@ -217,10 +217,11 @@ def test_what_is_no_json_is_said_with_what_mends_it(trained):
             assert str(caught.value).endswith("Delete it, and run train_head.evaluate again.")
     path.unlink()
     assert score_run(run, cache)["confusion_matrix"] == wanted["confusion_matrix"]
-    run.config_path.write_text("{")
     text = "Copy the run again, or delete its folder and train it again."
-    with refusal(text):
-        evaluate_run(run, cache, split="test")
+    for content in ("{", "[" * 100_000):
+        run.config_path.write_text(content)
+        with refusal(text):
+            evaluate_run(run, cache, split="test")
     run.config_path.unlink()
     with refusal(text, FileNotFoundError):
         read_json(run.config_path)

@@ -32,7 +32,7 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
             f"`python -m extract_features --data=... --cache_dir={cache_dir}`, or name the "
             "folder that holds it as --cache_dir (with make: CACHE=...)."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error}). Rebuild the cache.") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:

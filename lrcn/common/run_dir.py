@@ -180,7 +180,7 @@ def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
             content = json.loads(path.read_text(encoding="utf-8"), object_hook=Part)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: missing. {_REMEDY}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of what is nested deep
         raise ValueError(f"{path}: not valid JSON ({error}). {remedy}.") from error
     if not isinstance(content, Part):
         raise ValueError(
