@@ -113,8 +113,8 @@ def test_what_a_plan_looks_at_is_followed(clips_dir, monkeypatch, caplog):
     with caplog.at_level("INFO", logger="absl"):
         make_plan(settings, SMALL_SETTINGS, cache_dir=None, batch_size=16, compression="gzip")
     told = "\n".join(caplog.messages)
-    counted = re.findall(r"^(.*): ([0-9]+) of 16 clips, .* left$", told, re.MULTILINE)
-    parts = ("looking at sources", "looking into the cache", "counting frames")
+    counted = re.findall(r"^(.*): ([0-9]+) of 16 (?:clip|source)s, .* left$", told, re.MULTILINE)
+    parts = ("listing folders", "looking at sources", "looking into the cache", "counting frames")
     assert counted == [(part, str(i + 1)) for part in parts for i in range(16)]
 
 

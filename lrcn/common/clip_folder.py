@@ -1,7 +1,8 @@
 """What a folder is, in both stages: one clip, of the images in it, or a place of other clips."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from absl import logging
 
 from lrcn.common.clip import escape_control
 from lrcn.common.natural_sort import natural_key
+from lrcn.common.progress import Progress
 
 IMAGE_SUFFIXES = {
     ".bmp",
@@ -163,20 +165,14 @@ def is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def warn_of_passed_over(sources: Iterable[Path]) -> None:
+def warn_of_passed_over(sources: Collection[Path]) -> None:
     """Warns, once for all clips, of what lies beside the frames of one and may be clips or frames.
 
     Args:
         sources: Of all clips; files are left out, and so is a folder that the decoder will refuse.
     """
     with_clips, with_images = [], []
-    for source in sources:
-        try:
-            contents = list_clip_folder(source)
-        except OSError:  # a file, or what the decoder will name
-            continue
-        if not contents.is_clip:
-            continue
+    for source, contents in _iter_clip_folders(sources):
         if contents.videos or contents.folders:
             with_clips.append((source, len(contents.images), contents.folders + contents.videos))
         other_images = [
@@ -194,6 +190,15 @@ def warn_of_passed_over(sources: Iterable[Path]) -> None:
         "images of formats that are not read, which are passed over",
         "Convert those that are frames to JPEG or PNG, or move them out of there",
     )
+
+
+def _iter_clip_folders(sources: Collection[Path]) -> Iterator[tuple[Path, FolderContents]]:
+    with Progress(len(sources), "source", part="listing folders") as progress:
+        for source in progress.track(sources):
+            with contextlib.suppress(OSError):  # a file, or what the decoder will name
+                contents = list_clip_folder(source)
+                if contents.is_clip:
+                    yield source, contents
 
 
 def _warn_of(found: list[tuple[Path, int, list[str]]], what: str, remedy: str) -> None:
