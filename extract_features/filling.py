@@ -125,6 +125,13 @@ def _fill_locked(
     own = [clip for clip in clips if shard.holds(clip.clip_id)]
     others = [clip for clip in clips if not shard.holds(clip.clip_id)]
     work = find_work(own, maker.sources, existing)
+    if existing is None and len(work.unreadable) == len(clips):
+        clip, reason = work.unreadable[0]
+        raise ValueError(
+            f"{data.settings.data}: expected a clip that can be read. Received {len(clips):,} that "
+            f"cannot, such as {clip.clip_id}: {reason}\nMend them, or name where they are now "
+            "(--data, of a manifest --data_root)."
+        )
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
     contract = maker.prepare(work.pending, clips, existing)
     warn_of_changes(listed, clips, where=cache_dir / "manifest.csv")

@@ -184,6 +184,17 @@ def test_skipping_what_is_unreadable_keeps_cached_clips_whose_sources_are_away(d
     assert len(read_manifest(cache_copy / "manifest.csv")) == len(manifest) - 4
 
 
+def test_where_no_source_is_a_clip_it_is_said_before_vgg16_is_built(clips_dir, tmp_path):
+    for label in ("left", "right"):  # folders of subjects, one level too many
+        shutil.copytree(clips_dir / label, tmp_path / "data" / label / "subject")
+    flags = (f"--data={tmp_path}/data", f"--cache_dir={tmp_path}/cache", "--weights=missing.h5")
+    done = run_program("extract_features", *flags, "--test_fraction=0", check=False)
+    assert done.returncode == 1
+    text = "data: expected a clip that can be read. Received 2 that cannot, such as left/subject: "
+    assert f"error: {tmp_path}/{text}{tmp_path}/data/left/subject: " in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
 def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
     for path in data.glob("*/*/*.png"):
         path.write_bytes(b"")
