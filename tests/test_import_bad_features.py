@@ -63,6 +63,7 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
     reasons["around"] = r"dataset named 'around', received: .*too many links"
     reasons["foreign"] = r"features\.h5: dataset 'foreign': .* received filter 300 \(of no name\)"
     reasons["unwritten"] = r"unwritten: .*a dataset of shape \[1000000000, 5\] that nothing was"
+    reasons["begun"] = r"begun: .*a dataset of shape \[100000, 5\] .* or less than a hundredth"
     bad_manifest(reasons)
     path = write_features(
         tmp_path / "features.h5",
@@ -70,6 +71,7 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
     )
     with h5py.File(path, "r+") as file:
         file.create_dataset("unwritten", (10**9, 5), "f4", chunks=(256, 5))
+        file.create_dataset("begun", (10**5, 5), "f4", chunks=(256, 5))[:256] = 1
         file["around"] = h5py.SoftLink("/around")
         damaged = file.create_dataset("damaged", data=np.ones((4, 5)), chunks=True, fletcher32=True)
         file.flush()

@@ -175,13 +175,22 @@ def check_array(array, name: str) -> None:
             + ". Save them so, as float32"
             + (": one vector for a whole clip as array[None]." if len(shape) == 1 else ".")
         )
-    # Of one that was made and never written, the shape may be any, and HDF5 reads zeros.
+    # Of one that was made and never written, the shape may be any, and HDF5 reads zeros, for hours
+    # where there are a billion rows.
     is_stored = isinstance(array, h5py.Dataset) and not array.is_virtual
-    if is_stored and not array.id.get_storage_size():
+    if is_stored and not _is_written(array):
         raise ValueError(
             f"{name}: expected features. Received: a dataset of shape {list(shape)} that nothing "
-            "was written to. Compute it again."
+            "was written to, or less than a hundredth of it. Compute it again, or cut it to the "
+            "frames that it has."
         )
+
+
+def _is_written(dataset: h5py.Dataset) -> bool:
+    if dataset.chunks is None:
+        return dataset.id.get_storage_size() > 0
+    counts = (-(-n // of_chunk) for n, of_chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    return dataset.id.get_num_chunks() >= math.prod(counts) / 100
 
 
 def check_shape(array, name: str, contract: Contract, *, others: str) -> None:
