@@ -105,6 +105,15 @@ def test_other_clips_or_features_are_refused(ramps, tmp_path):
         train(cache, run.path, epochs=1)
 
 
+def test_a_run_whose_name_is_not_utf_8_is_refused_before_training(ramps, tmp_path):
+    path = tmp_path / os.fsdecode(b"\xe9t\xe9")
+    flags = (f"--cache_dir={ramps.cache_dir}", f"--run_dir={path}", *SMALL_HEAD, "--rnn=none")
+    done = run_program("train_head", *flags, check=False)
+    text = rf"error: {tmp_path}/\udce9t\udce9: expected a folder whose name is UTF-8, as TensorFlow"
+    assert done.returncode == 1 and text in done.stderr
+    assert not path.exists()
+
+
 def test_folder_of_somebody_else_is_left_alone(ramps, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"holds files, but no run\. .* Name another folder "):

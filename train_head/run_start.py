@@ -70,6 +70,7 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
             shutil.rmtree(run.checkpoints_path, ignore_errors=True)
             yield None
             return
+        _check_name(run)
         # TensorFlow comes with it: who is refused, or done, does not wait for that.
         from train_head.fitting import make_checked_strategy
 
@@ -89,6 +90,16 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
                 run.remove_scores()
             with set_keras():
                 yield strategy
+
+
+def _check_name(run: RunDir) -> None:
+    try:
+        str(run.path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{run.path}: expected a folder whose name is UTF-8, as TensorFlow, which writes the "
+            f"logs for TensorBoard, takes no other. {NAME_ANOTHER}."
+        ) from None
 
 
 def _find_difference(
