@@ -15,6 +15,7 @@ from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
 from train_head.history import read_history
 from train_head.normalization import measure_features
+from train_head.reporting import write_report
 from train_head.run_model import load_model
 
 
@@ -53,6 +54,15 @@ def test_stdout_is_one_result_line(run_dir):
     low, high = (100 * x for x in scores["top1_interval"])
     expected = f"top-1 {scores['top1']:.1%} [{low:.1f}, {high:.1f}] of {scores['num_clips']} test "
     assert (run_dir.parent / "stdout.txt").read_text() == f"{expected}clips, run in {run_dir}\n"
+
+
+def test_a_score_and_a_report_name_a_cache_whose_name_is_not_utf_8(trained, tmp_path):
+    cache_dir = trained[0].cache_dir.rename(tmp_path / os.fsdecode(b"Vid\xe9os"))
+    cache, run = read_cache(cache_dir), trained[1]
+    evaluate_run(run, cache, split="test")
+    assert read_json(run.metrics_path("test"))["provenance"]["cache_dir"] == str(cache_dir)
+    write_report(run, cache)
+    assert r"/Vid\udce9os" in run.report_path.read_text(encoding="utf-8")
 
 
 def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):

@@ -82,4 +82,5 @@ def write_report(
             scored=scored, cards=cards, failures=failures, compare=compare, **content
         )
     check_model_version(run, model_version)
-    write_text(run.report_path, page)
+    # Paths may have bytes that are not UTF-8.
+    write_text(run.report_path, page.encode(errors="backslashreplace").decode())

@@ -201,4 +201,5 @@ def format_json(content) -> str:
     text = json.dumps(content, indent=2, ensure_ascii=False)
     # A list of numbers is a line, so that a matrix can be read. No string has a line break.
     text = re.sub(r'\[\n[^][{}"]*\]', lambda found: json.dumps(json.loads(found[0])), text)
-    return text + "\n"
+    # A path may have bytes that are not UTF-8: they are escaped as JSON has it, `\udcff`.
+    return text.encode(errors="backslashreplace").decode() + "\n"
