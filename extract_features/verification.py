@@ -142,8 +142,12 @@ def _check_file(
 ) -> tuple[str, str] | None:
     """Returns kind and reason, or None if all is well."""
     path = cache.clip_path(clip.clip_id)
-    if not os.path.lexists(path):
-        return "missing", f"{path}: no such file"
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if is_damage(error):
+            return "missing", f"{path}: no such file"
+        return "unreadable", str(error)  # as of a folder that may not be entered
     try:
         with name_system_error(path), h5py.File(path, "r") as file:
             for name, expected in (

@@ -1,5 +1,6 @@
 """No damage to a clip's file goes unseen, and what is whole is not taken for damaged."""
 
+import errno
 import os
 import shutil
 import sys
@@ -103,6 +104,19 @@ def test_a_whole_file_on_a_disk_that_fails_for_a_moment_stays(cache_copy, monkey
     finding = next(iter_findings(cache))
     assert finding.kind == "unreadable" and "Input/output error" in finding.reason
     assert not remove_file(cache, finding)
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(
+    cache_copy, monkeypatch
+):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    cache = read_cache(cache_copy)
+    monkeypatch.setattr(os, "lstat", refuse)
+    finding = next(iter_findings(cache))
+    assert finding.kind == "unreadable"
+    assert finding.reason.endswith(f"denied: '{cache.clip_path(finding.clip_id)}'")
 
 
 def test_what_only_a_missing_package_reads_is_not_said_to_be_whole(cache, monkeypatch):
