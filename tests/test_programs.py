@@ -196,6 +196,13 @@ def test_a_number_that_no_machine_counts_to_is_answered_by_name():
         assert done.stderr == f"error: --{flag}={10**24}: expected {2**53} at most. Lower it.\n"
 
 
+def test_a_number_that_nothing_is_computed_with_is_answered_by_name():
+    flags = ("--cache_dir=a", "--run_dir=b", "--learning_rate=1e39", "--only_check_args")
+    done = run_program("train_head", *flags, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: --learning_rate=1e+39: expected 3.4e+38 at most. Lower it.\n"
+
+
 @pytest.mark.parametrize("module", ["train_head.evaluate", "train_head.predict"])
 def test_more_windows_than_lists_can_hold_are_refused(module):
     done = run_program(module, "--run_dir=a", "--windows=1000001", "--only_check_args", check=False)

@@ -18,7 +18,8 @@ from lrcn.common.tensorflow_start import own_process
 
 # Text flags that are no paths. An empty value has a meaning of its own.
 _NO_PATHS = ("group_regex",)
-_MAX_NUMBER = 2**53
+# What is counted, or a product with it, has 64 bits, and what is computed float32.
+_LARGEST = {int: 2**53, float: 3.4e38}
 # 128 + the signal's number, as shells count.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -226,9 +227,9 @@ def _check_values() -> None:
         # The bounds of absl's flags let `nan` through.
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"--{name}={value}: expected a finite number. Correct it.")
-        # It, or a product with it, would not fit in the 64 bits that are counted with.
-        if isinstance(value, int) and value > _MAX_NUMBER:
-            raise ValueError(f"--{name}={value}: expected {_MAX_NUMBER} at most. Lower it.")
+        largest = _LARGEST.get(type(value))
+        if largest is not None and value > largest:
+            raise ValueError(f"--{name}={value}: expected {largest} at most. Lower it.")
         # An empty path would be the current folder. absl's own flags may be empty by default.
         if not isinstance(value, str) or name in _NO_PATHS:
             continue
