@@ -6,7 +6,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from commands import read_rows, run_program
+from commands import read_rows, run_program, run_python
 from PIL import Image
 from refusals import no_more_open_files
 from small_data import make_ramps, train, write_cache
@@ -159,6 +159,18 @@ def test_new_features_are_explained_without_pictures(imported, feature_run, tmp_
     with Image.open(tmp_path / "why" / "test_0.npy.png") as picture:
         picture.load()
         assert picture.width > 1000
+
+
+def test_pictures_are_drawn_where_a_notebook_would_show_its_own(imported, feature_run, tmp_path):
+    """Notebooks of another environment hand down what draws in theirs."""
+    program = (
+        "import os, runpy\n"
+        "os.environ['MPLBACKEND'] = 'module://matplotlib_inline.backend_inline'\n"
+        "runpy.run_module('train_head.predict', run_name='__main__', alter_sys=True)"
+    )
+    flags = (f"--run_dir={feature_run.path}", f"--explain={tmp_path / 'why'}")
+    run_python(program, *flags, imported / "new" / "rise" / "test_0.npy")
+    assert (tmp_path / "why" / "test_0.npy.png").exists()
 
 
 def test_all_datasets_of_a_file_and_npy_files_of_a_folder_are_clips(feature_run, tmp_path):

@@ -87,6 +87,9 @@ def run_program(
     handler = logging.get_absl_handler()
     handler.use_absl_log_file = False
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    # Pictures go to files. A notebook hands down what shows them in its own pages, without which
+    # matplotlib, here of another environment, cannot be imported.
+    os.environ["MPLBACKEND"] = "agg"
     # It tells of the list of fonts that it makes when it draws for the first time.
     python_logging.getLogger("matplotlib").setLevel(python_logging.WARNING)
     _wrap_description()
