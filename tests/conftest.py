@@ -144,6 +144,23 @@ def make_small_disk(tmp_path):
 
 
 @pytest.fixture
+def dead_disk(tmp_path):
+    """The folder of a disk whose program, such as sshfs, has ended, where this user may."""
+    folder = tmp_path / "dead"
+    folder.mkdir()
+    try:
+        program = os.open("/dev/fuse", os.O_RDWR)
+        options = f"fd={program},rootmode=40000,user_id=0,group_id=0"
+        command = ["mount", "-i", "-t", "fuse", "-o", options, "dead", folder]
+        subprocess.run(command, check=True, capture_output=True, pass_fds=[program])
+        os.close(program)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only a user who may mount can make such a disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
 def make(tmp_path):
     """Runs make in earnest, see `prepare_make`."""
     return prepare_make(tmp_path)

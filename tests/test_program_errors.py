@@ -45,6 +45,14 @@ def test_a_disk_that_fails_amid_a_file_is_told_with_the_file(cache_copy, name):
     assert done.returncode == 1 and told in done.stderr
 
 
+def test_a_disk_that_is_no_longer_there_is_told_as_that(dead_disk):
+    done = run_program("extract_features.verify", f"--cache_dir={dead_disk}/cache", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(
+        f"not connected: '{dead_disk}/cache/cache.json'. Check the disk, or the way to it.\n"
+    )
+
+
 def test_no_room_for_temporary_files_is_told_as_that(clips_dir):
     """Where TensorFlow starts it looks for a folder of them; Python says that there is none."""
     command = make_command("extract_features.plan", f"--data={clips_dir}", *SMALL_BACKBONE)

@@ -58,6 +58,18 @@ def test_a_clip_that_the_system_does_not_let_read_is_not_said_to_be_damaged(
         assert "may be whole" in told and "damaged" not in told and "Replace" not in told
 
 
+@pytest.mark.parametrize("name", ["clip", "clip.mp4"])
+def test_a_clip_on_a_disk_that_is_no_longer_there_may_be_whole(tmp_path, dead_disk, name):
+    source = lost = tmp_path / name
+    if name == "clip":
+        source.mkdir()
+        lost = source / "0.png"
+    lost.symlink_to(dead_disk / "file")
+    with pytest.raises(UnreadableClipError, match="is not connected") as caught:
+        decode(source)
+    assert str(caught.value).endswith("it may be whole. Run the same command again.")
+
+
 @pytest.mark.parametrize("name", ["stat", "scandir"])
 def test_a_folder_that_its_disk_does_not_give_is_not_said_to_be_missing(
     tmp_path, monkeypatch, name

@@ -5,16 +5,20 @@ import os
 import re
 from collections.abc import Container
 
+# Those of a disk that fails, or that the network or a program like sshfs no longer gives.
+DISK_FAILURES = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+)
 # What the system's own errors leave unsaid.
 _NO_PERMISSION = "Check the permissions there, or name another place."
 _NO_SPACE = "Make room there, and run the same command again."
 _REMEDIES = {
+    **dict.fromkeys(DISK_FAILURES, "Check the disk, or the way to it."),
     errno.EACCES: _NO_PERMISSION,
     errno.EPERM: _NO_PERMISSION,
     errno.EROFS: _NO_PERMISSION,
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
-    errno.EIO: "Check the disk, or the way to it.",
     errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or name another place.",
     errno.ENOLCK: "This disk locks no files. Name a folder on another.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`).",

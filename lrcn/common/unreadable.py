@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lrcn.common.alike_names import find_alike_path
 from lrcn.common.clip import escape_control
+from lrcn.common.expected_errors import DISK_FAILURES
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
-_DISK_FAILURES = {errno.EIO, errno.ESTALE}
 _REFUSALS = {errno.EACCES, errno.EPERM}
 _LOSSES = {errno.ENOENT, errno.ENOTDIR}
 # More than a decoder takes for pictures of 8K.
@@ -54,7 +54,7 @@ def raise_if_machine_lacks(error: Exception) -> None:
 def choose_remedy(error: Exception, of_file: str) -> str:
     """Returns what to do: `of_file`, unless the file may be whole and just cannot be read."""
     number = getattr(error, "errno", None)
-    if number in _DISK_FAILURES:
+    if number in DISK_FAILURES:
         return "Its disk, or the way to it, fails, and it may be whole. Run the same command again."
     if number in _REFUSALS:
         return "It may be whole: check its permissions, and run the same command again."
