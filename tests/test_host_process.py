@@ -47,7 +47,7 @@ print(tf.config.experimental.tensor_float_32_execution_enabled())
 def test_a_host_process_stays_as_it_is(tmp_path):
     (tmp_path / "keras.json").write_text(
         '{"backend": "numpy", "floatx": "float16", "image_data_format": "channels_first", '
-        '"epsilon": 0.5}'
+        '"epsilon": 0.5, "nnx_enabled": true}'
     )
     done = subprocess.run(
         [sys.executable, "-c", HOST_PROGRAM],

@@ -15,6 +15,7 @@ from small_data import (
     write_cache,
 )
 
+from lrcn.common.run_dir import RunDir
 from train_head.evaluation import evaluate_run
 from train_head.history import read_history
 from train_head.layers import keras
@@ -67,6 +68,16 @@ def test_train_clips_that_are_not_learnt_are_told(ramps, tmp_path, caplog, setti
     found = [message for message in caplog.messages if "not learnt yet" in message]
     assert len(found) == (advice is not None)
     assert all(message.startswith(told) for message in found)
+
+
+def test_what_keras_has_for_debugging_shortens_no_training(ramps, tmp_path):
+    flags = (f"--cache_dir={ramps.cache_dir}", "--batch_size=8", "--rnn=none", *SMALL_HEAD)
+    shortening = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
+    runs = [RunDir(tmp_path / name) for name in ("whole", "run")]
+    for run, env in zip(runs, (None, shortening), strict=True):
+        run_program("train_head", *flags, f"--run_dir={run.path}", env=env)
+    assert len(read_history(runs[0].history_path)) == 3
+    assert_equal_training(*runs)
 
 
 def test_order_is_learnt_where_a_frame_tells_nothing(ramps, tmp_path):

@@ -45,6 +45,11 @@ def import_tensorflow():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Our layers are TensorFlow's, whatever Keras is to use elsewhere.
         os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ["KERAS_NNX_ENABLED"] = "false"  # of JAX; without Flax Keras fails at it
+        if _is_own_process:
+            # For debugging: a training left steps out that a run says it had, without a word.
+            for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+                os.environ.pop(name, None)
         if platform.machine() in _X86:
             # By itself TensorFlow leaves oneDNN out on processors that have AVX2 alone, as those of
             # most laptops: VGG16 then takes a tenth longer, fine-tuning two fifths.
