@@ -1,5 +1,6 @@
 """What a run holds when its training has ended: all that it takes to use and to repeat it."""
 
+import importlib.metadata
 import os
 import re
 
@@ -10,6 +11,7 @@ from small_data import train
 from lrcn.common.manifest import read_class_names, read_manifest
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir, read_json
+from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
@@ -47,6 +49,18 @@ def test_run_holds_all_that_is_needed(run_dir, cache_dir):
     names = {"epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate", "phase"}
     assert set(history[0]) == names
     assert {path.parent.name for path in run.logs_path.rglob("*.v2")} == {"train", "validation"}
+
+
+def test_tensorflow_may_come_from_a_package_of_another_name(ramps, tmp_path, monkeypatch):
+    def find(package):
+        if package == "tensorflow":  # tensorflow-cpu and tensorflow-rocm have the same modules
+            raise importlib.metadata.PackageNotFoundError(package)
+        return find_version(package)
+
+    find_version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", find)
+    run = train(ramps, tmp_path / "run", epochs=1)
+    assert read_json(run.versions_path)["tensorflow"] == import_tensorflow().__version__
 
 
 def test_stdout_is_one_result_line(run_dir):

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +33,15 @@ def describe_data(cache: FeatureCache, clips: Sequence[Clip]) -> dict[str, str]:
 
 def list_versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that decide a result."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    versions = {name: _find_version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **versions}
+
+
+def _find_version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # as where tensorflow-cpu has its modules
+        return getattr(sys.modules.get(package), "__version__", "unknown")
 
 
 def find_git_commit() -> str | None:
