@@ -1,5 +1,6 @@
 """The files of an explanation: named safely, whole or not there, and nothing else touched."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -132,3 +133,20 @@ def test_a_file_that_another_made_meanwhile_stays(clips_dir, tmp_path, ending):
     with refusal(f"{path}: another program has made it meanwhile. The clips before are explained"):
         folder.write(0, explanation, class_names=["a"] * 3)
     assert {x.name: x.read_text() for x in path.parent.iterdir()} == {path.name: "of another run"}
+
+
+def test_a_picture_shows_each_of_many_frames_and_the_class_of_a_long_path(clips_dir, tmp_path):
+    """A bar of less than a pixel was not drawn, and the end of a long title was outside."""
+    influence = np.zeros(4_000)
+    influence[[100, 1234, 2500, 3700, 3999]] = 1
+    explanation = explain_frames(range(len(influence)))
+    explanation = dataclasses.replace(explanation, influence=influence)
+    source = tmp_path / ("folder/" * 30) / "clip.mp4"
+    folder = ExplanationFolder(tmp_path / "why", [source], views=None)
+    folder.write(0, explanation, class_names=["$", "_", "<b>"])
+    picture = np.asarray(Image.open(tmp_path / "why" / "clip.mp4.png").convert("RGB")).astype(int)
+    is_blue = picture[..., 2] > picture[..., 0] + 40
+    in_bars = is_blue[60:180].mean(axis=0) > 0.9
+    assert np.diff(np.concatenate([[0], in_bars])).clip(0).sum() == np.count_nonzero(influence)
+    title = picture[:25]
+    assert (title < 128).any() and (title[:, -20:] == 255).all()
