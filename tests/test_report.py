@@ -131,6 +131,10 @@ def test_a_phone_has_nothing_to_scroll_sideways(hostile_report, page, scheme):
     page.call("Emulation.setEmulatedMedia", features=features)
     page.open(hostile_report.report_path)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.chart text')].map(x => x.getBoundingClientRect().height)"
+    )
+    assert min(heights) > 10, "as large as letters can be read"
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = np.mean([int(x) for x in colour[4:-1].split(",")])
     assert (brightness < 60) if scheme == "dark" else (brightness > 200)

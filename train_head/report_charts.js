@@ -114,11 +114,13 @@ function drawReliability() {
 
 function drawCompare() {
   const { models } = data.compare;
-  const [left, height] = [225, 26 * models.length + 30];
-  const svg = picture(640, height, models.map((m) => `${m.title} ${percent(m.mean)}`).join(", "));
+  // As wide as there is room, so that names keep their size on a phone.
+  const width = Math.min(640, byId("compare-plot").clientWidth - 16);
+  const [left, height] = [20 + Math.max(...models.map((m) => measure(m.title))), 26 * models.length + 30];
+  const svg = picture(width, height, models.map((m) => `${m.title} ${percent(m.mean)}`).join(", "));
   const lowest = Math.floor(Math.min(...models.flatMap((m) => m.top1)) * 10) / 10;
   const low = Math.min(lowest, 0.9);
-  const x = (value) => left + ((value - low) / (1 - low)) * (640 - left - 24);
+  const x = (value) => left + ((value - low) / (1 - low)) * (width - left - 24);
   for (const value of [low, (1 + low) / 2, 1]) {
     svg.append(draw("line", { x1: x(value), x2: x(value), y1: 4, y2: height - 24, class: "grid" }));
     svg.append(draw("text", { x: x(value), y: height - 8, "text-anchor": "middle" }, percent(value)));
