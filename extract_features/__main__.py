@@ -17,8 +17,8 @@ _KEEP_PARTIAL = flags.DEFINE_bool(
 _NUM_DECODE_THREADS = flags.DEFINE_integer(
     "num_decode_threads",
     None,
-    "Threads that decode frames, each a clip of its own, beside a GPU by a process of its own. "
-    "Default: one for each core, beside a GPU three for four cores.",
+    "Threads that decode frames, each those of one clip; beside a GPU each has a process for it. "
+    "Default: one for each core; beside a GPU three for every four cores.",
     lower_bound=1,
 )
 _NUM_SHARDS = flags.DEFINE_integer(

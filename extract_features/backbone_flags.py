@@ -40,14 +40,14 @@ _COMPUTE_DTYPE = flags.DEFINE_enum(
 _FRAME_STRIDE = flags.DEFINE_integer(
     "frame_stride",
     None,
-    "Keep every how many frames one, from the first on; 1 keeps all. Default: what the cache has, "
-    "else 1.",
+    "Keep one of every so many frames, from the first on; 1 keeps all. Default: what the cache "
+    "has, else 1.",
     lower_bound=1,
 )
 _FPS = flags.DEFINE_float(
     "fps",
     None,
-    "Keep so many frames for a second of video, by their times: for each tick of that rate the "
+    "Keep so many frames of a second of video, by their times: for each tick of that rate the "
     "first frame at or after it, and none twice. Instead of --frame_stride; not for folders of "
     "images, which have no times. Default: what the cache has, else all frames.",
 )

@@ -18,9 +18,9 @@ _OUTPUT_DIR = flags.DEFINE_string(
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     None,
-    "Similarity from which a pair counts as near duplicate, 1 for the same frames; of the closest "
-    "50, pairs with a frame in common count at any. Where it is given, the program fails (status "
-    "1) if a pair counts; left out, 0.95 counts and nothing fails.",
+    "Similarity from which a pair counts as near-duplicate; that of the same frames is 1. Of the "
+    "closest 50 pairs, those with a frame in common count at any similarity. Where it is given, "
+    "the program fails (status 1) if a pair counts; left out, it is 0.95, and nothing fails.",
     lower_bound=-1.0,
     upper_bound=1.0,
 )

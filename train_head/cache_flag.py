@@ -5,7 +5,7 @@ from absl import flags
 _CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     None,
-    "Feature cache that extract_features made: the one that a run is, or was, trained on.",
+    "Feature cache that an extraction or import made; of a run, the one that it was trained on.",
     required=True,
 )
 

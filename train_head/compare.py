@@ -1,8 +1,8 @@
 """Trains the head beside simpler ones, several seeds each: does the RNN earn its place?
 
 Prints a table and a verdict, and writes compare.json and compare.png. Each model and seed is an
-ordinary run; a comparison that was cut off goes on. Flags that train_head has hold for all models,
-but for those in which the models differ.
+ordinary run; a comparison that was cut off goes on. Flags of train_head hold for all models, but
+for the settings that make a model what it is.
 """
 
 from absl import flags, logging

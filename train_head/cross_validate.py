@@ -21,7 +21,7 @@ _FOLDS = flags.DEFINE_integer(
     "folds",
     None,
     "Instead of --manifests: parts of all clips, drawn by group and --seed, each tested by a head "
-    "trained on the others. As many as there are groups leave one out in turn.",
+    "trained on the others. With as many as there are groups, each is left out in turn.",
     lower_bound=2,
 )
 _OUTPUT_DIR = flags.DEFINE_string(

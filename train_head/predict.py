@@ -38,9 +38,9 @@ _WINDOWS = flags.DEFINE_integer(
 _EXPLAIN = flags.DEFINE_string(
     "explain",
     None,
-    "Folder to write for each clip how much each frame moved the decision and the probabilities "
-    "after it: a CSV file and a picture named after the clip, which of imported features is "
-    "without the frames. Existing files are refused.",
+    "Folder in which a CSV file and a picture, named after each clip, tell how much each frame "
+    "moved the decision, and the probabilities after it. Pictures show the frames, but of imported "
+    "features. Existing files are refused. Not with --windows.",
 )
 _TOP = flags.DEFINE_integer(
     "top",

@@ -16,9 +16,9 @@ RUN_DIR = flags.DEFINE_string(
 _DEVICES = flags.DEFINE_string(
     "devices",
     "1",
-    "GPUs of this machine that share each batch, or all. --batch_size stays that of the whole "
-    "batch and must be a multiple. Changes the result by rounding and by dropout's draws, and "
-    "counts an uneven last batch as more in the training loss of history.csv.",
+    "How many GPUs of this machine share each batch, or all. --batch_size stays that of the whole "
+    "batch, and must be a multiple of it. Changes the result by rounding and by dropout's draws, "
+    "and counts an uneven last batch as more in the training loss of history.csv.",
 )
 _SUMMARY = flags.DEFINE_bool(
     "summary",

@@ -22,7 +22,7 @@ class FrameSelection:
     """Which frames of a clip are extracted; all, unless something is set.
 
     Attributes:
-        frame_stride: Every how many frames one is kept, beginning with the first.
+        frame_stride: One of every so many frames is kept, beginning with the first.
         fps: Frames kept for a second, by their times: for each tick k / fps seconds (k = 0, 1, ...)
             after the clip's first frame, the first frame at or after it. A frame that several ticks
             lead to, as in a video of a lower rate, is kept once. Not together with `frame_stride`.
