@@ -70,10 +70,11 @@ class Plan:
         if self.expected_sec is None:
             needed_mb, duration = "?", "? as no frame could be read of the clips that were tried"
         else:
-            rate_fps = self.frames / self.expected_sec if self.expected_sec else 0.0
             needed_mb = f"{self.needed_bytes / 1e6:,.1f}"
-            duration = f"{name_duration(self.expected_sec)} at {rate_fps:,.1f} frames/s, "
-            duration += "start-up apart"
+            duration = name_duration(self.expected_sec)
+            if self.expected_sec:  # else nothing was there to be measured
+                rate_fps = self.frames / self.expected_sec
+                duration += f" at {rate_fps:,.1f} frames/s, start-up apart"
         # A disk that does not tell its size has infinitely many.
         free_mb = f"{self.free_bytes / 1e6:,.1f}" if math.isfinite(self.free_bytes) else "?"
         lines = [

@@ -80,6 +80,7 @@ def test_a_plan_beside_a_gpu_has_processes_decode(data, monkeypatch):
 def test_the_plan_counts_what_is_missing_and_selected(clips_dir, cache_dir, tmp_path):
     found = plan(clips_dir, cache_dir)
     assert (found.clips, found.skipped, found.frames, found.needed_bytes) == (0, 16, 0, 0)
+    assert str(found).endswith("\ntime    0:00:00"), "no rate, as none was measured"
     assert not found.has_failures
     with pytest.raises(ValueError, match="made with frame_selection=all, but this command needs"):
         plan(clips_dir, cache_dir, max_frames=4)
