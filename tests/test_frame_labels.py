@@ -155,7 +155,7 @@ SEC_COLUMNS = "clip_id,start_sec,end_sec,label"
             SEC_COLUMNS,
             ["walk/a,0,300,sit", "walk/a,300,600,run", "b,0,400,sit"],
             r"1 of 3 intervals lie before or behind all .*labels\.csv:3: 300 to 600, where the "
-            r"frames are from 0 to 0\.5\. .* they are seconds from the start of the source",
+            r"frames are from 0 to 0\.5\. .* they are seconds from the first frame of the",
         ),
         (SEC_COLUMNS, ["walk/a,0,0.3,sit", "b,0.4,0.5,run"], r":3: 0\.4 to 0\.5, .* to 0\.3\."),
         (

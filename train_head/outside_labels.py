@@ -46,7 +46,7 @@ def warn_of_outside(
             interval.end,
             first,
             last,
-            "seconds from the start of the source, also of a clip that is a span of it"
+            "seconds from the first frame of the source, also of a clip that is a span of it"
             if in_sec
             else "numbers of frames in the clip, from 0",
         )

@@ -22,7 +22,8 @@ class Clip:
         label: Class name.
         split: One of `SPLITS`, or empty where it is still to be drawn.
         group: What must not straddle splits, such as a subject; empty where it is the source alone.
-        start_sec: Where the clip starts in its video, in seconds; None at the beginning.
+        start_sec: Where the clip starts in its video, in seconds from the video's first frame;
+            None at the beginning.
         end_sec: Where it ends, in seconds; None at the end.
     """
 

@@ -37,7 +37,7 @@ class ClipFeatures(NamedTuple):
         feature_maps: [T, ...] float16, of one view.
         frame_index: [T] int32, number of the frame in its clip, from 0, counting those that are
             not selected.
-        timestamp_sec: [T] float64 from the start of the source, NaN where it has no clock.
+        timestamp_sec: [T] float64 from the first frame of the source, NaN where it has no clock.
     """
 
     feature_maps: np.ndarray

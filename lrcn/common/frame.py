@@ -14,8 +14,8 @@ class Frame(NamedTuple):
 
     Attributes:
         index: Position in the clip, from 0.
-        timestamp_sec: Seconds from the start of the source file, also where the clip is a span of
-            it; NaN in a folder of images.
+        timestamp_sec: Seconds from the first frame of the source file, also where the clip is a
+            span of it; NaN in a folder of images.
         pixels: [S, S, 3] uint8 RGB; None where they are not wanted.
     """
 
