@@ -1,7 +1,7 @@
 """Trains the head beside simpler ones, several seeds each: does the RNN earn its place?
 
 Prints a table and a verdict, and writes compare.json and compare.png. Each model and seed is an
-ordinary run; a comparison that was cut off goes on. Flags of train_head hold for all models, but
+ordinary run; a comparison that was cut off goes on. Flags of train_head hold for all models, except
 for the settings that make a model what it is.
 """
 

@@ -39,8 +39,8 @@ _EXPLAIN = flags.DEFINE_string(
     "explain",
     None,
     "Folder in which a CSV file and a picture, named after each clip, tell how much each frame "
-    "moved the decision, and the probabilities after it. Pictures show the frames, but of imported "
-    "features. Existing files are refused. Not with --windows.",
+    "moved the decision, in nats, and the probabilities after it. Pictures show the frames, except "
+    "those of imported features. Existing files are refused. Not with --windows.",
 )
 _TOP = flags.DEFINE_integer(
     "top",
