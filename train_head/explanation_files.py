@@ -177,6 +177,7 @@ def _draw(
     ys = np.multiply.outer(explanation.influence, [0, 1, 1, 0])
     # As one artist: as a patch each, the bars of 4,000 frames take seconds.
     bars.add_collection(PolyCollection(np.stack([xs, ys], axis=-1), facecolors=colours))
+    bars.autoscale_view()  # which earlier versions of matplotlib leave to us
     bars.axhline(0, color="0.3", linewidth=0.8)
     bars.set_ylabel("influence (nats)")
 
