@@ -155,3 +155,10 @@ def test_the_frames_shown_are_those_that_the_cache_has(clips_dir, tmp_path):
     expected = [np.pad(x, ((0, 0), (0, 2), (0, 0)), constant_values=255) for x in pictures]
     expected.append(np.full((112, 5 * 114, 3), 255))
     np.testing.assert_array_equal(strip, np.concatenate(expected, axis=1))
+
+
+def test_two_long_names_of_classes_stand_in_the_picture(cache_dir, tmp_path):
+    doubts = [DoubtedLabel("left/clip_0", "a long name " * 6, "another " * 9, 0.4, 0.6, -0.2)]
+    assert draw_doubts(tmp_path / "sheet.png", doubts, cache=read_cache(cache_dir))
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+    assert pixels.min() < 128 and pixels[:, -5:].min() == 255

@@ -36,8 +36,9 @@ def draw_doubts(path: Path, doubts: list[DoubtedLabel], *, cache: FeatureCache) 
     rows = figure.subplots(len(doubts), 1, squeeze=False)[:, 0]
     failures = []
     for rank, (axes, doubt) in enumerate(zip(rows, doubts, strict=True), start=1):
+        # In two lines, as one of long names would end outside of the picture.
         title = (
-            f"{rank}. {doubt.clip_id}: labelled {doubt.label} ({doubt.label_probability:.0%}), "
+            f"{rank}. {doubt.clip_id}: labelled {doubt.label} ({doubt.label_probability:.0%}),\n"
             f"predicted {doubt.predicted} ({doubt.predicted_probability:.0%})"
         )
         families = find_font_families(title)
