@@ -28,6 +28,8 @@ _MAX_CLASSES = 5
 _FRAME_SIZE_PX = 112
 # Of the width of all bars: one or two pixels. Of less than one, a bar may not be drawn at all.
 _MIN_BAR_WIDTH = 1 / 600
+# Dots of more would be one thick line.
+_MAX_DOTS = 200
 # A title of more columns would end outside of the picture.
 _MAX_TITLE_COLUMNS = 110
 # Wong 2011, "Points of view: Color blindness", Nature Methods 8.
@@ -182,10 +184,11 @@ def _draw(
     bars.set_ylabel("influence (nats)")
 
     best = np.argsort(-explanation.probabilities.max(axis=0), kind="stable")[:_MAX_CLASSES]
+    style = ".-" if num_frames <= _MAX_DOTS else "-"
     for colour, k in zip(_CLASS_COLOURS, best, strict=False):
         # The blank keeps a name that begins with _ in the legend.
         label = " " + escape_formula(class_names[k])
-        lines.plot(positions, explanation.probabilities[:, k], ".-", color=colour, label=label)
+        lines.plot(positions, explanation.probabilities[:, k], style, color=colour, label=label)
     lines.set(ylim=(-0.03, 1.03), ylabel="probability after it", xlabel="frame")
     place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
     lines.legend(**place, frameon=False, prop={"family": families})
