@@ -107,7 +107,7 @@ def test_without_such_a_flag_none_is_named(tmp_path):
     manifest.write_text("clip_id,path,label,split\na,a,x,train\nb,b,y,test\n")
     with h5py.File(features, "w") as file:
         for clip_id in ("a", "b"):  # as little is written, they take no disk
-            file.create_dataset(clip_id, (1, 2**28), "float32", chunks=(1, 2**20))[0, 0] = 1
+            file.create_dataset(clip_id, (1, 2**28), "float32", chunks=(1, 2**22))[0, 0] = 1
     error = run_with_memory(
         2**30,
         "extract_features.import_features",

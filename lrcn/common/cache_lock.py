@@ -133,7 +133,7 @@ def _open_locked(cache_dir: Path, shard: Shard) -> TextIO:
             f"{lock_path}: expected a file or nothing there. Received: a link that leads nowhere. "
             "Remove it."
         )
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # what is yet to be made
         check_is_file(lock_path, os.stat(lock_path).st_mode)
     while True:
         cache_dir.mkdir(parents=True, exist_ok=True)
