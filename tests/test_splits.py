@@ -110,6 +110,17 @@ def test_few_groups_are_shared_out(sizes, splits, seed):
         # One that another class needs in train goes to test, and another comes in its place.
         ([{"c": 1}, {"a": 1}, {"b": 1, "c": 2}, {"a": 2, "b": 2}], 0.15),
         ([{"d": 2, "c": 2}, {"b": 1}, {"d": 1, "b": 2}, {"c": 2}], 0.15),
+        # What comes in its place is of both classes that need one.
+        (
+            [
+                {"d": 1},
+                {"c": 2, "a": 1, "b": 1},
+                {"e": 1},
+                {"d": 1, "e": 2, "a": 1},
+                {"b": 1, "c": 2, "e": 1},
+            ],
+            0.15,
+        ),
     ],
 )
 def test_groups_of_several_classes_are_shared_out(groups, val_fraction):

@@ -191,9 +191,11 @@ class _Draw:
 
         Each group is tried once, so what could be drawn is not always found; returns whether it is.
         """
+        if self._split_counts[label, split]:  # by what came in exchange for another class
+            return True
         for group in groups_of[label]:
             old = self.split_of[group]
-            if old == split or group in tried:
+            if group in tried:
                 continue
             tried.add(group)
             before = dict(self.split_of)
