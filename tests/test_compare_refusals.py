@@ -89,14 +89,24 @@ def test_runs_of_other_settings_are_refused(folder):
 
 
 @pytest.mark.parametrize("more", [(), ("--only_check_args",)])
-def test_flags_in_which_the_models_differ_are_refused(more):
-    flags = ("--cache_dir=a", "--output_dir=b", "--frame_order=forward", *more)
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        (
+            "--frame_order=forward",
+            "--frame_order: the models of the comparison differ in it. Leave it out.",
+        ),
+        (
+            "--seed=4294967294",  # but one more is a seed, and three are taken
+            "--seed=4294967294: expected 3 seeds from it below 2^32. Lower it.",
+        ),
+    ],
+)
+def test_flags_in_which_the_models_differ_and_too_few_seeds_are_refused(flag, text, more):
+    flags = ("--cache_dir=a", "--output_dir=b", flag, *more)
     done = run_program("train_head.compare", *flags, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        "error: --frame_order: the models of the comparison differ in it. Leave it out."
-        in done.stderr
-    )
+    assert f"error: {text}" in done.stderr
 
 
 def test_clips_that_move_while_it_trains_are_the_same(folder, when_logged):

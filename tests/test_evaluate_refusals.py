@@ -17,7 +17,7 @@ from small_extraction import extract
 from lrcn.common.clip import Clip
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.config import read_config
 from train_head.evaluation import evaluate_run
 from train_head.report_data import describe_origin
@@ -44,6 +44,11 @@ def test_split_without_clips_is_refused(run_dir, cache_dir, tmp_path):
     run.manifest_path.write_text("".join(line for line in lines if ",val," not in line))
     with refusal("manifest.csv: has no clips of the split val, but of test and train. Name"):
         evaluate_run(run, read_cache(cache_dir), split="val")
+    run.manifest_path.write_text(
+        "".join(line for line in lines if ",val," not in line and ",test," not in line)
+    )
+    with refusal("manifest.csv: expected test or val clips to report on. Received: train clips"):
+        write_report(run, read_cache(cache_dir))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +166,18 @@ def test_files_of_a_run_that_are_no_text_are_named(run_dir, cache_dir, tmp_path)
         path.write_bytes(b"\xff")
         with refusal(f"{path}:1: expected UTF-8 text, received byte 0xff."):
             use()
+
+
+def test_a_run_of_another_version_is_not_read_with_settings_of_this_one(
+    run_dir, cache_dir, tmp_path
+):
+    run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
+    settings = read_json(run.config_path)
+    del settings["sampling"]
+    write_json(run.config_path, settings)
+    with refusal(f"{run.config_path}: expected the settings [") as caught:
+        evaluate_run(run, read_cache(cache_dir), split="test")
+    assert "made by another version of this project: use that one, or" in str(caught.value)
 
 
 def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):

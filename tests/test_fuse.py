@@ -136,14 +136,19 @@ def test_output_into_a_missing_folder_is_refused_before_anything_is_read(tmp_pat
     assert f"error: {output}: expected --output in a folder that exists." in done.stderr
 
 
-def test_weights_of_a_variable_that_is_not_set_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        # Of a variable that is not set.
+        ("", "Expected a positive weight for each of the 2 runs. Received: []. Give as many, such"),
+        ("2;1", "--weights: expected numbers. Received: ['2;1']. Give one for each run, such as"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(weights, text, tmp_path):
     runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
-    flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}", "--weights=")
-    done = run_program("train_head.fuse", *flags, check=False)
-    text = (
-        "error: Expected a positive weight for each of the 2 runs. Received: []. Give as many, such"
-    )
-    assert (done.returncode, done.stdout) == (1, "") and text in done.stderr
+    flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}")
+    done = run_program("train_head.fuse", *flags, f"--weights={weights}", check=False)
+    assert (done.returncode, done.stdout) == (1, "") and f"error: {text}" in done.stderr
 
 
 def test_a_run_that_is_named_twice_is_refused(tmp_path):

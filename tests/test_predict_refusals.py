@@ -31,6 +31,14 @@ def test_no_clips_are_asked_for(run_dir):
     assert "error: Expected videos or frame folders as arguments, or features where" in done.stderr
 
 
+def test_several_windows_are_not_explained(run_dir, clips_dir, tmp_path):
+    flags = (f"--run_dir={run_dir}", f"--explain={tmp_path / 'why'}", "--windows=2")
+    done = run_program("train_head.predict", *flags, clips_dir / "left" / "clip_0", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: Expected --windows=1 with --explain, since each window is a" in done.stderr
+    assert not (tmp_path / "why").exists()
+
+
 def test_a_path_is_no_run():
     with refusal("Expected a RunDir. Received: 'run'. Write RunDir('run').", TypeError):
         Predictor("run")

@@ -59,3 +59,10 @@ def test_a_manifest_of_other_spans_than_the_features_is_refused(tmp_path):
     left_out = {"start_sec": None, "end_sec": None, "path": "elsewhere"}
     write_manifest(path, [dataclasses.replace(x, **left_out) for x in features])
     assert read_run_clips(TrainingData(cache, path)) == list(features)
+
+
+def test_a_manifest_that_is_not_there_is_named(tmp_path):
+    cache = write_pairs(tmp_path / "cache", 2)
+    path = tmp_path / "gone.csv"
+    with refusal(f"{path}: no such manifest. Expected a .csv with the", FileNotFoundError):
+        read_run_clips(TrainingData(cache, path))

@@ -21,7 +21,12 @@ from small_data import (
 )
 
 from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.manifest import (
+    read_class_names,
+    read_manifest,
+    write_class_names,
+    write_manifest,
+)
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.config import FineTuneConfig, TrainConfig, read_config
@@ -98,6 +103,13 @@ def test_other_clips_or_features_are_refused(ramps, tmp_path):
     # Batches are drawn by place in the list.
     write_manifest(cache.manifest_path, read_manifest(ramps.manifest_path)[::-1])
     with refusal(text):
+        train(cache, run.path, epochs=1)
+    cache = copy_cache(ramps, tmp_path / "of_other_classes")
+    names = read_class_names(cache.classes_path)
+    write_class_names(cache.classes_path, names[::-1])
+    with refusal(
+        f"{run.path}: made with other classes, or in another order, than {cache.cache_dir}"
+    ):
         train(cache, run.path, epochs=1)
     other = {clip: maps[:, :4] for clip, maps in make_ramps(2, split="train").items()}
     cache = write_cache(tmp_path / "other", other)
