@@ -17,6 +17,7 @@ from small_data import (
     train,
 )
 
+from lrcn.common import machine
 from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import RunDir
 from train_head.config import read_config
@@ -108,3 +109,19 @@ def test_fine_tuning_that_ends_in_the_first_epoch_of_the_head_leaves_nothing(blo
     assert RunDir(run.head_path).model_path.exists()
     with refusal(f"{run.path}: made with tune_learning_rate=1e+38, but this command says"):
         tune(tune_learning_rate=1e-5)
+
+
+def test_what_a_kill_left_of_a_head_to_tune_goes_too(
+    block4_dir, tmp_path, monkeypatch, when_logged
+):
+    run, cache = RunDir(tmp_path / "run"), read_cache(block4_dir)
+    tune = functools.partial(fine_tune, cache, run.path, epochs=1, tune_epochs=1)
+    when_logged(" train clips and ", lambda: shutil.copytree(run.path, tmp_path / "killed"))
+    with pytest.raises(ValueError, match="epoch 1"):
+        tune(learning_rate=1e38, clipnorm=0.0)
+    (tmp_path / "killed").rename(run.path)
+    assert RunDir(run.head_path).config_path.exists()
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: 1000)
+    with pytest.raises(MemoryError):  # before the head is trained
+        tune()
+    assert not list(run.path.rglob("*"))
