@@ -136,9 +136,17 @@ def test_mp4_that_is_cut_in_its_last_fragment(tmp_path, box, more_bytes):
         decode(path)
 
 
-def test_mp4_that_is_cut_between_its_last_frames(tmp_path):
+@pytest.mark.parametrize("has_large_box", [False, True])
+def test_mp4_that_is_cut_between_its_last_frames(tmp_path, has_large_box):
     whole = write_video(tmp_path / "whole.mp4", make_noise(25), options={"bf": "0"})
     path = copy_packets(whole, tmp_path / "clip.mp4", container_options={"movflags": "faststart"})
+    if has_large_box:  # whose size, as of one beyond 4 GiB, takes 64 bits, for which there is room
+        content = path.read_bytes()
+        mdat = content.index(b"mdat") - 4
+        size = int.from_bytes(content[mdat : mdat + 4]) + 8
+        assert content[mdat - 8 : mdat] == b"\0\0\0\x08free"
+        head = b"\0\0\0\1mdat" + size.to_bytes(8)
+        path.write_bytes(content[: mdat - 8] + head + content[mdat + 8 :])
     assert count_frames(path) == 25
     cut_before_frame(path, 24)
     reason = r"after frame 23: \d+ bytes of those that it states are not there"
