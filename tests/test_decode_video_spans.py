@@ -90,6 +90,8 @@ def test_span_without_frames_names_the_end_of_the_video(tmp_path, name):
             decode(path, span)
     with pytest.raises(UnreadableClipError, match=r"0\.11 <= time < 0\.115"):
         decode(path, Span(0.11, 0.115))
+    with pytest.raises(UnreadableClipError, match=r"received none before 0\.000 s\. Correct"):
+        decode(path, Span(0.0, 0.0004))
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])

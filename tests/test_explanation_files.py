@@ -106,6 +106,27 @@ def test_a_picture_shows_what_the_first_view_sees(tmp_path):
     assert num_red["one"] > 0 == num_red["ten_crop"]
 
 
+def test_a_picture_shows_where_the_head_looks(tmp_path):
+    source = write_frame_folder(tmp_path / "clip", np.full((2, 64, 64, 3), 128, np.uint8))
+    maps = np.zeros((2, 2, 3, 4), np.float16)
+    maps[0, 1, 2, 0] = maps[1, 0, 0, 0] = 1  # low on the right, then high on the left
+    head = build_random_head((2, 3, 4), rnn="none", frame_pooling="attention")
+    scores = head.get_layer("per_frame").model.get_layer("attention_scores")
+    scores.set_weights([np.array([[50.0], [0], [0], [0]]), np.zeros(1)])
+    clip = ClipFeatures(maps, np.arange(2, dtype=np.int32), np.full(2, np.nan))
+    folder = ExplanationFolder(tmp_path / "why", [source], views=VIEWS["one"])
+    folder.write(0, Explainer(head).explain([clip]), class_names=["a"] * 3)
+    picture = np.asarray(Image.open(tmp_path / "why" / "clip.png").convert("RGB")).astype(int)
+    # Half grey, and half the lightest or the darkest of the colours.
+    is_bright, is_dark = (
+        np.abs(picture - colour).max(axis=-1) < 5 for colour in ((190, 191, 146), (64, 64, 66))
+    )
+    middle = int(np.flatnonzero(is_dark.any(axis=0)).mean())
+    for frame, sign in ((np.s_[:, :middle], 1), (np.s_[:, middle:], -1)):
+        bright, dark = (np.argwhere(x[frame]).mean(axis=0) for x in (is_bright, is_dark))
+        assert (sign * (bright - dark) > 10).all()
+
+
 def test_a_disk_that_fills_up_leaves_no_half_of_a_pair(clips_dir, make_small_disk):
     disk, source = make_small_disk(256), clips_dir / "left" / "clip_0"
     explanation = explain_frames([0, 1])
