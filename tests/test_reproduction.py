@@ -13,7 +13,7 @@ from small_extraction import SMALL_SETTINGS, assert_same_features, extract
 from lrcn.common.frame_selection import FrameSelection
 from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
 from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
+from lrcn.common.run_dir import RunDir, read_json, write_json
 from train_head.reproduction import list_commands, make_extraction_command
 from train_head.run_model import load_model
 
@@ -27,6 +27,15 @@ def swap_splits(clips, one, other):
 def test_imported_features_have_no_command(ramps):
     with pytest.raises(ValueError, match=r"imported from somewhere\.h5.*extract_features made"):
         make_extraction_command(ramps, cache_dir="new_cache", cut="block4_pool")
+
+
+def test_groups_that_straddle_splits_may_do_so_again(cache_copy):
+    path = cache_copy / "cache.json"
+    content = read_json(path)
+    content["data_settings"]["allow_group_leak"] = True
+    write_json(path, content)
+    command = make_extraction_command(read_cache(cache_copy), cache_dir="again")
+    assert "--allow_group_leak=true" in shlex.split(command)
 
 
 def test_the_commands_make_the_same_cache_and_run_again(clips_dir, tmp_path, monkeypatch):
