@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL_HEAD, kill_at_first_manifest, run_program, start_program
 from refusals import refusal
-from small_data import copy_cache, make_config, train
+from small_data import copy_cache, make_config, make_ramps, train, write_cache
 from small_splits import write_pairs, write_splits
 
 from lrcn.common.manifest import read_manifest, write_manifest
@@ -234,6 +234,25 @@ def test_folds_are_written_by_one_program_at_a_time(cache, tmp_path):
     with lock_run(RunDir(tmp_path)), refusal(text, RuntimeError), folds:
         pass
     assert not [*tmp_path.iterdir()]
+
+
+def test_only_labels_of_clips_are_shared_out_to_folds(tmp_path):
+    features = {  # a label for each, as of videos of one recording each
+        dataclasses.replace(clip, label=clip.clip_id): maps
+        for clip, maps in make_ramps(3, split="train").items()
+    }
+    cache = write_cache(tmp_path / "cache", features)
+    with write_folds(
+        make_config(labels="frame"), cache, output_dir=tmp_path / "frames", num_folds=2
+    ) as paths:
+        assert [len(read_manifest(path)) for path in paths] == [6, 6]
+    folds = functools.partial(write_folds, make_config(), cache, output_dir=tmp_path / "clips")
+    with refusal("Received: at most 1 clip of a class, --folds=2."), folds(num_folds=2):
+        pass
+    cache.classes_path.unlink()
+    text = f"{cache.classes_path}: missing, as where what fills"
+    with refusal(text, FileNotFoundError), folds(num_folds=2):
+        pass
 
 
 def test_folds_of_which_none_has_a_run_are_not_in_the_way_of_others(cache, tmp_path):

@@ -55,6 +55,8 @@ def test_classes_smaller_than_the_folds_are_refused_in_our_words():
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of scikit-learn's, which names no flag
         draw_folds(clips + make_clips("ij", "rest"), num_folds=3, seed=0)
+    # One class with a clip for each is enough.
+    assert len(draw_folds(clips, num_folds=4, seed=0)) == 4
 
 
 def test_as_many_folds_as_groups_leave_one_out_each():
