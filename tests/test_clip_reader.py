@@ -11,6 +11,16 @@ from train_head import clip_reader
 from train_head.clip_reader import ClipReader
 
 
+def write_clip(cache, num_frames, *, compression="gzip", source_bytes=0):
+    writer = cache.open_writer("clip_0", compression=compression)
+    writer.append(
+        np.ones((num_frames, 5), np.float16),
+        frame_index=[*range(num_frames)],
+        timestamp_sec=[float("nan")] * num_frames,
+    )
+    writer.commit(SourceStat(source_bytes, mtime_ns=0))
+
+
 def test_reader_keeps_the_shortest_clips_that_fit(tmp_path):
     lengths = [4, 2, 3]
     clips = [Clip(f"clip_{i}", f"clip_{i}", "a", "train") for i in range(len(lengths))]
@@ -34,13 +44,14 @@ def test_reader_keeps_the_shortest_clips_that_fit(tmp_path):
         reader.read(1)
 
 
-def test_a_clip_that_was_extracted_anew_with_other_frames_is_refused(tmp_path):
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_a_clip_that_was_extracted_anew_with_other_frames_is_refused(tmp_path, compression):
     clip = Clip("clip_0", "clip_0", "a", "train")
     cache = write_cache(tmp_path / "cache", {clip: np.ones((4, 5))})
     reader = ClipReader(cache, ["clip_0"], memory_bytes=0)
     assert reader.read(0).shape == (4, 5)
     for num_frames in (1, 6):
-        write_cache(tmp_path / "cache", {clip: np.ones((num_frames, 5))})
+        write_clip(cache, num_frames, compression=compression)
         found = f"{num_frames} frames, 4 when this program started"
         for out in (None, np.empty((4, 5), np.float16)):
             with refusal(f"{cache.clip_path('clip_0')}: {found}"):
@@ -55,13 +66,7 @@ def test_a_clip_of_another_source_than_before_is_refused(tmp_path, num_frames, i
     reader = ClipReader(cache, ["clip_0"], memory_bytes=0)
     if is_known:  # where its frames lie, too
         reader.read(0)
-    writer = cache.open_writer("clip_0")
-    writer.append(
-        np.zeros((num_frames, 5), np.float16),
-        frame_index=[*range(num_frames)],
-        timestamp_sec=[float("nan")] * num_frames,
-    )
-    writer.commit(SourceStat(1, 1))
+    write_clip(cache, num_frames, source_bytes=1)
     told = f"{cache.clip_path('clip_0')}: made of another source than when this program started"
     with refusal(told):
         reader.read(0, np.array([0, 3]))
