@@ -104,8 +104,8 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
     margins = [float(row["margin"]) for row in rows]
     assert margins == sorted(margins)
     table, told = done.stdout.split("\n\n")
-    shown = [line.split()[2] for line in table.splitlines()[1:]]
-    assert shown == [row["clip_id"] for row in rows]
+    shown = [line.split()[:3] for line in table.splitlines()[1:]]
+    assert shown == [[row["rank"], f"{float(row['margin']):.3f}", row["clip_id"]] for row in rows]
     num_doubted = sum(margin < 0 for margin in margins)
     assert told.startswith(f"{num_doubted} of {len(clips)} clips are predicted to be of another")
     with Image.open(output_dir / "label_noise.png") as picture:
