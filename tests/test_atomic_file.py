@@ -126,6 +126,9 @@ def test_an_error_is_named_after_the_file_unless_it_names_one():
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match=r"No such file or directory: 'b\.txt'"), name_file("a.txt"):
         raise OSError(errno.ENOENT, "No such file or directory", "b.txt")
+    # As h5py and Pillow raise it, of which the text is all there is.
+    with pytest.raises(OSError, match=r"^cannot write mode F$"), name_file("a.txt"):
+        raise OSError("cannot write mode F")
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
