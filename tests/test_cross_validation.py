@@ -41,6 +41,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
         *(*SMALL_HEAD, "--rnn=none"),
     )
     assert done.stderr.count("each clip is classified by its last frame alone") == 1
+    assert "No test clips" not in done.stderr
     content = read_json(output_dir / "cross_validation.json")
     runs = content["runs"]
     assert [(run["name"], run["num_clips"]) for run in runs] == [("first", 8), ("second", 6)]
