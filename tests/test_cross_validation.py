@@ -73,6 +73,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     )
     assert again() == content
     assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert set(again(manifest_paths=paths[:1])["std"].values()) == {None}
     # Of scores that differ, the deviation is the sample's.
     path = RunDir(output_dir / "first").metrics_path("test")
     write_json(path, {**read_json(path), "top1": 0.9})
@@ -156,8 +157,8 @@ def test_a_folder_stands_for_its_manifests_in_natural_order(tmp_path):
         find_manifests([str(tmp_path)])
 
 
-def refuse(cache, paths, tmp_path, text):
-    with pytest.raises(ValueError, match=text):
+def refuse(cache, paths, tmp_path, text, error=ValueError):
+    with pytest.raises(error, match=text):
         cross_validate(
             make_config(),
             TrainingData(cache),
@@ -198,6 +199,16 @@ def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
         change=lambda x: x if x.label == "fall" or x.split != "train" else None,
     )
     refuse(cache, [good, falling], tmp_path, r"falling\.csv: expected train clips of every class")
+    lacking = copy_cache(cache, tmp_path / "cache")
+    lacking.clip_path("rise/train_0").unlink()
+    without = write_splits(
+        cache,
+        tmp_path / "without.csv",
+        test=[1],
+        change=lambda clip: None if clip.clip_id == "rise/train_0" else clip,
+    )
+    text = "cache: 1 of 32 clips are not in the cache, such as"
+    refuse(lacking, [without, good], tmp_path, text, FileNotFoundError)
 
 
 def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when_logged, caplog):

@@ -149,8 +149,10 @@ def test_ids_that_one_file_system_holds_for_one_are_refused(tmp_path):
 
 
 def test_an_id_may_be_the_folder_of_another(tmp_path):
-    path = write_csv(tmp_path, "clip_id,path,label\na,a.mp4,walk\na/b,b.mp4,walk\n")
-    assert [clip.clip_id for clip in read_manifest(path)] == ["a", "a/b"]
+    path = write_csv(
+        tmp_path, "clip_id,path,label\na,a.mp4,walk\na/b,b.mp4,walk\nc.h5/b,c.mp4,walk\n"
+    )
+    assert [clip.clip_id for clip in read_manifest(path)] == ["a", "a/b", "c.h5/b"]
 
 
 def test_an_id_may_not_be_below_the_file_of_another(tmp_path):
