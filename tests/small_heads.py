@@ -80,3 +80,15 @@ def make_frames_of_one_length(num_frames, feature_shape=(6,), *, seed=1):
     ]
     signs = random.choice([-0.5, 0.5], size=(num_frames, np.prod(feature_shape)))
     return (frames * signs).astype(np.float16).reshape(num_frames, *feature_shape)
+
+
+def make_what_is_looked_at():
+    """Makes a head with attention, and frames [2, 2, 3, 4] float16 of which it looks at the place
+    low on the right in the one, and high on the left in the other.
+    """
+    head = build_random_head((2, 3, 4), rnn="none", frame_pooling="attention")
+    scores = head.get_layer("per_frame").model.get_layer("attention_scores")
+    scores.set_weights([np.array([[50.0], [0], [0], [0]]), np.zeros(1)])
+    maps = np.zeros((2, 2, 3, 4), np.float16)
+    maps[0, 1, 2, 0] = maps[1, 0, 0, 0] = 1
+    return head, maps

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from commands import read_rows, run_program
 from PIL import Image
-from small_heads import build_random_head, make_frames_of_one_length
+from small_heads import build_random_head, make_frames_of_one_length, make_what_is_looked_at
 
 from lrcn.common.clip_features import ClipFeatures
 from train_head.explanation import Explainer
@@ -130,11 +130,7 @@ def test_of_an_empty_frame_vgg16_finds_nothing_above_the_cut_either():
 
 
 def test_attention_is_where_the_head_looks():
-    maps = np.zeros((2, 2, 3, 4), np.float16)
-    maps[0, 1, 2, 0] = maps[1, 0, 0, 0] = 1
-    head = build_random_head((2, 3, 4), rnn="none", frame_pooling="attention")
-    scores = head.get_layer("per_frame").model.get_layer("attention_scores")
-    scores.set_weights([np.array([[50.0], [0], [0], [0]]), np.zeros(1)])
+    head, maps = make_what_is_looked_at()
     attention = Explainer(head).find_attention(maps)
     np.testing.assert_allclose(attention[0], [[0, 0, 0], [0, 0, 1]], atol=1e-3)
     np.testing.assert_allclose(attention[1], [[1, 0, 0], [0, 0, 0]], atol=1e-3)

@@ -9,7 +9,7 @@ from commands import run_program
 from media import write_frame_folder
 from PIL import Image
 from refusals import refusal
-from small_heads import build_random_head, make_frames_of_one_length
+from small_heads import build_random_head, make_frames_of_one_length, make_what_is_looked_at
 
 from lrcn.common.clip_features import ClipFeatures
 from lrcn.common.decode import UnreadableClipError, count_frames
@@ -108,11 +108,7 @@ def test_a_picture_shows_what_the_first_view_sees(tmp_path):
 
 def test_a_picture_shows_where_the_head_looks(tmp_path):
     source = write_frame_folder(tmp_path / "clip", np.full((2, 64, 64, 3), 128, np.uint8))
-    maps = np.zeros((2, 2, 3, 4), np.float16)
-    maps[0, 1, 2, 0] = maps[1, 0, 0, 0] = 1  # low on the right, then high on the left
-    head = build_random_head((2, 3, 4), rnn="none", frame_pooling="attention")
-    scores = head.get_layer("per_frame").model.get_layer("attention_scores")
-    scores.set_weights([np.array([[50.0], [0], [0], [0]]), np.zeros(1)])
+    head, maps = make_what_is_looked_at()
     clip = ClipFeatures(maps, np.arange(2, dtype=np.int32), np.full(2, np.nan))
     folder = ExplanationFolder(tmp_path / "why", [source], views=VIEWS["one"])
     folder.write(0, Explainer(head).explain([clip]), class_names=["a"] * 3)

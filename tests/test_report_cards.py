@@ -1,14 +1,22 @@
 """Tests what a report tells of single clips: it is of the decision that evaluation scored."""
 
+import base64
+import io
 import json
 
 import numpy as np
 import pytest
-from small_data import train, write_cache
+from PIL import Image
+from small_data import make_config, train, write_cache
+from small_heads import make_what_is_looked_at
 
 from lrcn.common.clip import Clip
+from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import read_json, write_json
+from train_head.explanation import Explainer
 from train_head.prediction_file import read_predictions
+from train_head.report_data import ScoredClips
+from train_head.report_strips import make_cards, make_pair_pictures
 from train_head.reporting import write_report
 
 
@@ -49,3 +57,33 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
     assert "95 % interval 12.5 to 100.0 %" in page
     # They have no pictures, and what is said before and after agrees.
     assert "9 of these 9 clips go without pictures. The first: The features were" in caplog.text
+
+
+def read_picture(uri):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))))
+
+
+def test_a_card_is_veiled_where_the_head_does_not_look_and_has_its_class_first(tmp_path):
+    head, maps = make_what_is_looked_at()
+    clip = Clip("clip", "clip", "b", "test")
+    cache = write_cache(tmp_path / "cache", {clip: maps})
+    scored = ScoredClips([clip], [*"abc"], np.array([1]), np.array([[0.5, 0.3, 0.2]]))
+    cards, _ = make_cards(
+        scored, cache=cache, explainer=Explainer(head), config=make_config(seq_len=2)
+    )
+    assert cards[0]["classes"] == [1, 0, 2]
+    opacity = read_picture(cards[0]["attention"])[..., 3]
+    first, second = np.split(opacity, 2, axis=1)
+    assert first[-1, -1] == second[0, 0] == 0
+    assert min(first[0, 0], second[-1, -1]) > 100
+
+
+def test_a_pair_of_near_duplicates_shows_its_two_frames(cache_dir, clips_dir):
+    sides = {"a": ("left/clip_0", 0), "b": ("right/clip_0", 3)}
+    pair = {f"clip_{side}": clip_id for side, (clip_id, _) in sides.items()}
+    pair |= {f"frame_{side}": frame for side, (_, frame) in sides.items()}
+    make_pair_pictures([pair], cache=read_cache(cache_dir))
+    found = np.split(read_picture(pair["picture"]).astype(int), 2, axis=1)
+    for picture, (clip_id, frame) in zip(found, sides.values(), strict=True):
+        source = Image.open(clips_dir / clip_id / f"{frame}.png").resize(picture.shape[:2])
+        assert np.abs(picture - np.asarray(source)).mean() < 8
