@@ -115,17 +115,22 @@ def test_program_writes_the_average_and_prints_all_scores(tmp_path):
 
 
 def test_of_more_than_five_classes_top5_is_told():
-    names = list("abcdef")
-    first = Predictions(names, names, names, np.eye(6))
-    # The class that is true is the least probable.
-    last = Predictions(names, names, names, (1 - np.eye(6)) / 5)
-    fused = fuse_predictions({"first": first, "last": last}, [1, 9])
-    rows = [
-        line.split()
-        for line in format_fusion({"first": first, "last": last}, [1, 9], fused).splitlines()
-    ]
-    assert rows[0][:5] == ["run", "weight", "clips", "top-1", "top-5"]
-    assert [row[-2] for row in rows[1:]] == ["100.0%", "0.0%", "0.0%"]
+    for names in ("abcdef", "abcde"):
+        names, count = list(names), len(names)
+        first = Predictions(names, names, names, np.eye(count))
+        # The class that is true is the least probable.
+        last = Predictions(names, names, names, (1 - np.eye(count)) / (count - 1))
+        fused = fuse_predictions({"first": first, "last": last}, [1, 9])
+        table = format_fusion({"first": first, "last": last}, [1, 9], fused)
+        header, *rows = [line.split() for line in table.splitlines()]
+        # Top-1, top-5 where it is told, and the mean class accuracy.
+        num_scores = 3 if count > 5 else 2
+        assert ("top-5" in header) == (count > 5)
+        assert [row[-num_scores:] for row in rows] == [
+            ["100.0%"] * num_scores,
+            ["0.0%"] * num_scores,
+            ["0.0%"] * num_scores,
+        ]
 
 
 def test_output_into_a_missing_folder_is_refused_before_anything_is_read(tmp_path):

@@ -66,3 +66,16 @@ def test_a_manifest_that_is_not_there_is_named(tmp_path):
     path = tmp_path / "gone.csv"
     with refusal(f"{path}: no such manifest. Expected a .csv with the", FileNotFoundError):
         read_run_clips(TrainingData(cache, path))
+
+
+def test_a_group_of_the_manifest_comes_before_that_of_the_cache(tmp_path):
+    cache = write_pairs(tmp_path / "cache", 4)
+    path = write_splits(
+        cache,
+        tmp_path / "mine.csv",
+        test=[0, 1],
+        change=lambda x: dataclasses.replace(x, group="mine") if x.split == "test" else x,
+    )
+    clips = read_run_clips(TrainingData(cache, path))
+    assert {x.group for x in clips if x.split == "test"} == {"mine"}
+    assert {x.group for x in clips if x.split == "train"} == {"train_2", "train_3"}
