@@ -53,6 +53,21 @@ def test_what_ends_before_an_epoch_is_done_leaves_nothing(trained, tmp_path, is_
     assert not (tmp_path / "new").exists() and not list(run.path.rglob("*"))
 
 
+def test_what_another_training_has_begun_in_its_place_stays(trained, tmp_path, when_logged):
+    cache, _ = trained
+    run = RunDir(tmp_path / "new" / "run")
+
+    def begin_another():
+        run.path.rename(tmp_path / "removed")
+        shutil.copytree(tmp_path / "removed", run.path)
+
+    when_logged(" train clips and ", begin_another)
+    write_nan(cache, "rise/train_3")
+    with pytest.raises(ValueError, match="epoch 1, step"):
+        train(cache, run.path, **SCORED_SETTINGS)
+    assert run.config_path.exists() and run.manifest_path.exists()
+
+
 def test_other_settings_begin_a_run_of_no_epoch_anew(trained, ramps, tmp_path):
     cache, run = trained
     leave_as_begun(run)
