@@ -14,10 +14,10 @@ CLIPS = [Clip(name, name, "x", split) for name, split in (("t", "train"), ("v", 
 CLASS_IDS = np.array([0] * 3 + [UNLABELLED] + [1] * 28)
 
 
-def check(*, val=CLASS_IDS, **settings):
+def check(*, val=CLASS_IDS, clips=CLIPS, **settings):
     labels = FrameLabels(["first", "then"], {"t": CLASS_IDS, "v": val}, {})
     config = make_config(labels="frame", seq_len=4, **settings)
-    check_trainable(labels, CLIPS, config, where="labels.csv")
+    check_trainable(labels, clips, config, where="labels.csv")
 
 
 @pytest.mark.parametrize("settings", [{"sampling": "tail"}, {"jitter": False}])
@@ -48,3 +48,6 @@ def test_val_clips_that_cannot_choose_the_epoch_are_said(caplog):
     check(val=np.array([0] * 3 + [UNLABELLED] * 29))
     (message,) = caplog.messages
     assert message.startswith("No frame of the val clips that is read has a label, so they cannot")
+    caplog.clear()
+    check(clips=CLIPS[:1])
+    assert not caplog.records, "of no val clips"
