@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import SMALL_HEAD, run_program
 from refusals import refusal
-from small_data import fine_tune, make_config, write_cache
+from small_data import fine_tune, make_config, train, write_cache
 
 from lrcn.common import machine
 from lrcn.common.clip import Clip
@@ -15,6 +15,7 @@ from lrcn.common.run_dir import RunDir
 from train_head import step_memory
 from train_head.clip_reader import ClipReader
 from train_head.config import read_config
+from train_head.evaluation import evaluate_run
 from train_head.prediction import Predictor
 
 
@@ -198,3 +199,11 @@ def test_a_new_clip_that_is_longer_than_the_memory_is_told_of(
             (told,) = predictor.predict_clips([source])
         expected = f"{source}: expected at most the {num_read - 1} frames that memory holds. "
         assert told.failure.startswith(f"{expected}Received: {num_read} or more. Divide it ")
+
+
+def test_a_test_clip_that_is_longer_than_the_memory_is_not_scored(ramps, tmp_path, monkeypatch):
+    run = train(ramps, tmp_path / "run", sequence="ragged", epochs=1)
+    monkeypatch.setattr(machine, "find_memory_bytes", lambda: 2 * 6 * 8)
+    with refusal("expected at most the 2 frames that memory holds."):
+        evaluate_run(run, ramps, split="test")
+    assert not run.metrics_path("test").exists()
