@@ -11,13 +11,16 @@ from train_head.prediction_file import read_run_predictions
 from train_head.run_lock import lock_run
 
 
-def run_replacing_the_model(run, module, *flags):
-    """Runs a program that finds another model where it first opens that of the run."""
+def run_replacing_the_model(run, module, *flags, when=None):
+    """Runs a program that finds another model where it first opens that of the run, or else when
+    an event of Python's says so.
+    """
     other = shutil.copy(run.model_path, run.path / "other")
+    when = when or f"event == 'open' and str(values[0]) == '{run.model_path}'"
     program = (
         "import os, runpy, sys\n"
         "def train_anew(event, values):\n"
-        f"    if event == 'open' and str(values[0]) == '{run.model_path}':\n"
+        f"    if {when}:\n"
         f"        if os.path.exists('{other}'):\n"
         f"            os.replace('{other}', '{run.model_path}')\n"
         "sys.addaudithook(train_anew)\n"
@@ -35,6 +38,14 @@ def test_a_model_that_is_replaced_while_it_is_scored_gets_no_score(trained):
     with lock_run(run):  # as who trains it anew does for hours
         run_replacing_the_model(run, "train_head.evaluate", f"--cache_dir={cache.cache_dir}")
     assert not run.metrics_path("test").exists() and not run.predictions_path("test").exists()
+
+
+def test_a_model_that_is_replaced_while_its_score_waits_gets_none(trained):
+    cache, run = trained
+    run.metrics_path("test").unlink()
+    flags = (f"--cache_dir={cache.cache_dir}",)
+    run_replacing_the_model(run, "train_head.evaluate", *flags, when="event == 'fcntl.flock'")
+    assert not run.metrics_path("test").exists()
 
 
 def test_of_two_that_score_at_once_the_last_leaves_both_files(trained, tmp_path):
