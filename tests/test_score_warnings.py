@@ -50,6 +50,13 @@ def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):
     assert not caplog.messages
 
 
+def test_other_test_clips_are_no_other_data_where_clips_have_the_labels(ramps, tmp_path, caplog):
+    cache = copy_cache(ramps, tmp_path / "cache")
+    run = train(cache, tmp_path / "run", epochs=1)
+    score_run(run, play_backwards(cache, "test", SourceStat(1, 0)))
+    assert "other contents" not in caplog.text
+
+
 def test_test_clips_that_came_later_are_told(trained, caplog):
     cache, run = trained
     caplog.set_level("WARNING")
