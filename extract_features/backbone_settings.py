@@ -107,10 +107,12 @@ def build_backbone(
         MemoryError: If a batch is larger than the memory.
     """
     from lrcn.common import backbone  # imports TensorFlow
-    from lrcn.common.backbone_weights import fingerprint_weights
+    from lrcn.common.backbone_weights import check_weights_file, fingerprint_weights
     from lrcn.common.batch_size import check_batch_size, find_batch_size
     from lrcn.common.devices import choose_compute_dtype
 
+    if settings.weights not in _WEIGHTS_BY_NAME:
+        check_weights_file(Path(settings.weights))  # before the machine is measured
     compute_dtype = choose_compute_dtype(settings.compute_dtype)
     vgg16 = backbone.build_vgg16(
         weights=settings.weights,

@@ -155,6 +155,18 @@ def test_a_weights_file_that_is_missing_is_said(tmp_path):
         build_vgg16(tmp_path / "gone.h5")
 
 
+def test_a_weights_file_that_is_missing_is_said_before_the_machine_is_measured(clips_dir, tmp_path):
+    flags = (
+        f"--data={clips_dir}",
+        f"--cache_dir={tmp_path}/cache",
+        f"--weights={tmp_path}/gone.h5",
+    )
+    done = run_program("extract_features", *flags, check=False)
+    assert done.returncode == 1
+    assert f"error: {tmp_path}/gone.h5: expected a VGG16 weights file" in done.stderr
+    assert "bfloat16" not in done.stderr and not (tmp_path / "cache").exists()
+
+
 def test_a_file_that_cannot_be_read_is_not_said_to_hold_no_weights(weights_dir):
     model = build_vgg16()
     for name in ("notop.h5", "vgg16.weights.h5"):

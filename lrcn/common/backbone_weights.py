@@ -62,20 +62,29 @@ def _find_keras_folder() -> Path:
     return Path(folder if os.access(folder, os.W_OK) else "/tmp/.keras")
 
 
-def load_weights_file(vgg16, path: Path) -> None:
-    """Loads a file that Keras' VGG16 saved, with or without layers above those of `vgg16`.
+def check_weights_file(path: Path) -> None:
+    """Checks that there is a file that can be read, whatever it holds.
 
     Raises:
         FileNotFoundError: If it is missing.
         OSError: If it cannot be read.
-        ValueError: If it does not hold all weights of VGG16 up to the last layer, all finite.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: expected a VGG16 weights file. Received: no file there. Give "
             "--weights=imagenet, --weights=random, or the path of a Keras .h5 or .weights.h5 file."
         )
-    path.open("rb").close()  # what cannot be read says nothing of what it holds
+    path.open("rb").close()
+
+
+def load_weights_file(vgg16, path: Path) -> None:
+    """Loads a file that Keras' VGG16 saved, with or without layers above those of `vgg16`.
+
+    Raises:
+        OSError: As `check_weights_file`.
+        ValueError: If it does not hold all weights of VGG16 up to the last layer, all finite.
+    """
+    check_weights_file(path)
     try:
         _check_layers_of_file(vgg16, path)
         with warnings.catch_warnings():
