@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lrcn.common.atomic_file import name_file
+from lrcn.common.clip import escape_surrogates
 from lrcn.common.wording import name_count, pad_names
 from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs
@@ -115,7 +116,7 @@ def _append_rows(file: io.FileIO, rows: list[list]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     end = file.tell()
-    left = text.getvalue().encode("utf-8", errors="backslashreplace")
+    left = escape_surrogates(text.getvalue()).encode()
     try:
         with name_file(file.name):
             while left:  # a disk with too little room takes a part at first

@@ -5,6 +5,7 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.atomic_file import check_can_write, write_text
+from lrcn.common.clip import escape_surrogates
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head import report_data
@@ -82,5 +83,4 @@ def write_report(
             scored=scored, cards=cards, failures=failures, compare=compare, **content
         )
     check_model_version(run, model_version)
-    # Paths may have bytes that are not UTF-8.
-    write_text(run.report_path, page.encode(errors="backslashreplace").decode())
+    write_text(run.report_path, escape_surrogates(page))

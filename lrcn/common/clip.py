@@ -80,6 +80,11 @@ def escape_control(text: str) -> str:
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def escape_surrogates(text: str) -> str:
+    """Returns text that a file can hold, bytes of a path that are not UTF-8 as JSON has them."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
     """Checks every clip by itself, that no two claim the same cache file, nor labels look alike.
 

@@ -29,7 +29,7 @@ import re
 from pathlib import Path
 
 from lrcn.common.atomic_file import name_file, write_text
-from lrcn.common.clip import Clip
+from lrcn.common.clip import Clip, escape_surrogates
 from lrcn.common.contract import Contract
 from lrcn.common.manifest import read_manifest
 
@@ -201,5 +201,4 @@ def format_json(content) -> str:
     text = json.dumps(content, indent=2, ensure_ascii=False)
     # A list of numbers is a line, so that a matrix can be read. No string has a line break.
     text = re.sub(r'\[\n[^][{}"]*\]', lambda found: json.dumps(json.loads(found[0])), text)
-    # A path may have bytes that are not UTF-8: they are escaped as JSON has it, `\udcff`.
-    return text.encode(errors="backslashreplace").decode() + "\n"
+    return escape_surrogates(text) + "\n"
