@@ -1,49 +1,13 @@
-"""Tests late fusion on predictions small enough to average by hand."""
+"""Late fusion, on predictions small enough to average by hand."""
 
 import numpy as np
-import pytest
 from commands import run_program
-from refusals import refusal
+from small_predictions import FLOW, RGB, write_run
 
 from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_class_names, write_manifest
 from lrcn.common.run_dir import RunDir, write_json
 from train_head.fusion import format_fusion, fuse_predictions
-from train_head.prediction_file import (
-    Predictions,
-    read_run_predictions,
-    write_predictions,
-)
-
-RGB = Predictions(
-    ["a/1", "a/2", "b/1"],
-    ["a", "a", "b"],
-    ["a", "b"],
-    np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]),
-)
-# The same clips and classes in another order, with columns a: 0.8, 0.8, 0.0.
-FLOW = Predictions(
-    ["b/1", "a/2", "a/1"],
-    ["b", "a", "a"],
-    ["b", "a"],
-    np.array([[1.0, 0.0], [0.2, 0.8], [0.2, 0.8]]),
-)
-
-
-def write_run(folder, predictions, *, split="test", more_clips=()):
-    folder.mkdir()
-    clips = [
-        Clip(x, x, label, split, group=f"of {x}")
-        for x, label in zip(predictions.clip_ids, predictions.labels, strict=True)
-    ]
-    write_manifest(RunDir(folder).manifest_path, [*clips, *more_clips])
-    write_class_names(RunDir(folder).classes_path, predictions.class_names)
-    write_predictions(RunDir(folder).predictions_path(split), predictions)
-    return folder
-
-
-def replace(predictions, **fields):
-    return Predictions(**{**vars(predictions), **fields})
+from train_head.prediction_file import Predictions
 
 
 def test_leaking_groups_are_said(tmp_path):
@@ -72,17 +36,6 @@ def test_clips_that_changed_between_two_scores_are_told(tmp_path):
 
     assert f"{old} and {new} were scored on other contents of these clips" in fuse(old, flow, new)
     assert "contents" not in fuse(new, flow, in_other_order)
-
-
-def test_a_run_without_its_manifest_is_refused_before_anything_is_written(tmp_path):
-    runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
-    RunDir(runs[1]).manifest_path.unlink()
-    output = tmp_path / "fused.csv"
-    done = run_program(
-        "train_head.fuse", f"--run_dirs={runs[0]},{runs[1]}", f"--output={output}", check=False
-    )
-    assert (done.returncode, done.stdout) == (1, "") and not output.exists()
-    assert f"{runs[1]}: manifest.csv of the run missing, without which it" in done.stderr
 
 
 def test_program_writes_the_average_and_prints_all_scores(tmp_path):
@@ -133,82 +86,6 @@ def test_of_more_than_five_classes_top5_is_told():
         ]
 
 
-def test_output_into_a_missing_folder_is_refused_before_anything_is_read(tmp_path):
-    output = tmp_path / "gone" / "fused.csv"
-    flags = (f"--run_dirs={tmp_path}/no_run,{tmp_path}/none", f"--output={output}")
-    done = run_program("train_head.fuse", *flags, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"error: {output}: expected --output in a folder that exists." in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("weights", "text"),
-    [
-        # Of a variable that is not set.
-        ("", "Expected a positive weight for each of the 2 runs. Received: []. Give as many, such"),
-        ("2;1", "--weights: expected numbers. Received: ['2;1']. Give one for each run, such as"),
-    ],
-)
-def test_weights_that_are_no_numbers_are_refused(weights, text, tmp_path):
-    runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
-    flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}")
-    done = run_program("train_head.fuse", *flags, f"--weights={weights}", check=False)
-    assert (done.returncode, done.stdout) == (1, "") and f"error: {text}" in done.stderr
-
-
-def test_a_run_that_is_named_twice_is_refused(tmp_path):
-    run = write_run(tmp_path / "rgb", RGB)
-    flags = (f"--run_dirs={run},{run}/", f"--output={tmp_path / 'fused.csv'}")
-    done = run_program("train_head.fuse", *flags, check=False)
-    assert done.returncode == 1 and "--run_dirs: expected each run once." in done.stderr
-
-
-def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
-    other = Clip("b/2", "b/2", "b", "test")
-    run = RunDir(write_run(tmp_path / "rgb", RGB, split="val", more_clips=[other]))
-    assert read_run_predictions(run, split="val").clip_ids == RGB.clip_ids
-    with pytest.raises(FileNotFoundError, match=r"rgb: there is no run here\. Expected the --run"):
-        read_run_predictions(run, split="test")  # which nobody could score
-    for path in (run.model_path, run.config_path, run.contract_path):
-        path.touch()
-    text = r"rgb/predictions\.csv: missing\. Score the run first: .* --split=test"
-    with pytest.raises(FileNotFoundError, match=text):
-        read_run_predictions(run, split="test")
-
-
-def test_a_split_that_a_run_has_no_clips_of_is_not_to_be_scored(tmp_path):
-    runs = [write_run(tmp_path / x, RGB, split="val") for x in ("rgb", "flow")]
-    for name in ("model.keras", "config.json", "contract.json"):
-        (runs[0] / name).touch()
-    flags = (f"--run_dirs={runs[0]},{runs[1]}", f"--output={tmp_path / 'fused.csv'}")
-    done = run_program("train_head.fuse", *flags, check=False)
-    text = f"error: {runs[0]}/manifest.csv: has no clips of the split test, but of val."
-    assert done.returncode == 1 and text in done.stderr
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"clip_ids": ["a/2", "a/1", "b/1"]},
-        {"labels": ["a", "b", "b"]},
-        {"class_names": ["b", "a"]},
-        {
-            "clip_ids": RGB.clip_ids[:2],
-            "labels": RGB.labels[:2],
-            "probabilities": RGB.probabilities[:2],
-        },
-    ],
-    ids=["sorted", "relabelled", "columns", "cut_off"],
-)
-def test_predictions_that_are_no_longer_those_of_the_run_are_refused(tmp_path, changed):
-    run = RunDir(write_run(tmp_path / "rgb", RGB))
-    path = run.predictions_path("test")
-    write_predictions(path, replace(RGB, **changed))
-    text = f"{path}: expected the 3 test clips of {run.manifest_path} and the classes of {run.path}"
-    with refusal(text):
-        read_run_predictions(run, split="test")
-
-
 def test_only_the_proportion_of_weights_matters():
     fused = fuse_predictions({"rgb": RGB, "flow": FLOW}, [2, 1]).probabilities
     np.testing.assert_allclose(
@@ -220,49 +97,3 @@ def test_only_the_proportion_of_weights_matters():
     np.testing.assert_allclose(fused.sum(axis=1), 1)
     twice = fuse_predictions({"rgb": RGB, "again": RGB, "flow": FLOW}, [1, 1, 1]).probabilities
     np.testing.assert_allclose(twice, fused)
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        (
-            {"clip_ids": ["b/1", "a/2", "a/3"]},
-            r"rgb and flow: expected the same clips\. Received: 1 only in the first, such as "
-            r"\['a/1'\], 1 only in the second, such as \['a/3'\]",
-        ),
-        ({"class_names": ["b", "c"]}, r"expected the same classes\. .*\['a'\].*\['c'\]"),
-        (
-            {"labels": ["b", "b", "a"]},
-            r"expected the same label .*a/2 is 'a' in the one and 'b' in",
-        ),
-    ],
-    ids=["clips", "classes", "labels"],
-)
-def test_what_does_not_fit_is_refused_by_name(fields, text):
-    with pytest.raises(ValueError, match=text):
-        fuse_predictions({"rgb": RGB, "flow": replace(FLOW, **fields)}, [1, 1])
-
-
-def test_runs_of_which_one_has_fewer_clips_are_refused():
-    fields = {x: getattr(FLOW, x)[:2] for x in ("clip_ids", "labels", "probabilities")}
-    fewer = replace(FLOW, **fields)
-    (only,) = set(FLOW.clip_ids) - set(fewer.clip_ids)
-    for first, second, which in ((RGB, fewer, "first"), (fewer, RGB, "second")):
-        text = f"expected the same clips. Received: 1 only in the {which}, such as {[only]}. Fuse"
-        with refusal(f"rgb and flow: {text}"):
-            fuse_predictions({"rgb": first, "flow": second}, [1, 1])
-
-
-@pytest.mark.parametrize(
-    "weights",
-    [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")], [1, float("inf")]],
-    ids=str,
-)
-def test_weights_that_are_not_one_positive_a_run_are_refused(weights):
-    with pytest.raises(ValueError, match="Expected a positive weight for each of the 2 runs"):
-        fuse_predictions({"rgb": RGB, "flow": FLOW}, weights)
-
-
-def test_a_single_run_is_refused():
-    with pytest.raises(ValueError, match=r"at least two different runs.*Received: \['rgb'\]"):
-        fuse_predictions({"rgb": RGB}, [1])
