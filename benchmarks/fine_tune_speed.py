@@ -58,10 +58,10 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     from train_head.clip_reader import ClipReader
     from train_head.config import FineTuneConfig
     from train_head.convolution import let_learn
+    from train_head.feature_statistics import measure_features
     from train_head.input_pipeline import make_train_dataset
     from train_head.layers import keras
     from train_head.model import build_head, build_lrcn
-    from train_head.normalization import measure_features
     from train_head.optimizer import build_optimizer
     from train_head.vgg16 import FrozenTop
 

@@ -5,7 +5,8 @@ from collections.abc import Set
 from absl import logging
 
 from lrcn.common.atomic_file import replace_csv
-from lrcn.common.clip import Clip, escape_control
+from lrcn.common.clip import Clip
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.failure_list import COLUMNS, Failure, read_failure_rows
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.manifest import (

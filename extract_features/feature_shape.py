@@ -7,7 +7,8 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.feature_source import list_contents
-from lrcn.common.clip import Clip, escape_control
+from lrcn.common.clip import Clip
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.feature_array import check_array
 from lrcn.common.wording import name_some
 

@@ -20,8 +20,8 @@ from lrcn.common.clip_features import (
     read_text,
 )
 from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
-from lrcn.common.clip_folder import is_hidden
 from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.hidden_names import is_hidden
 from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.progress import Progress

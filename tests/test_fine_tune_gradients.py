@@ -14,9 +14,9 @@ from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from train_head.clip_reader import ClipReader
 from train_head.convolution import let_learn
+from train_head.feature_statistics import measure_features
 from train_head.layers import keras, tf
 from train_head.model import build_head, build_lrcn
-from train_head.normalization import measure_features
 from train_head.vgg16 import rebuild_top
 
 NUM_CLASSES = 3

@@ -13,9 +13,9 @@ from lrcn.common.decode import iter_frames
 from lrcn.common.manifest import read_manifest
 from lrcn.common.open_cache import read_cache
 from train_head.clip_reader import ClipReader
+from train_head.feature_statistics import measure_features
 from train_head.layers import keras
 from train_head.model import build_head, build_lrcn
-from train_head.normalization import measure_features
 
 CLIP_IDS = ["left/clip_0", "right/clip_5"]
 

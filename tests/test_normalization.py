@@ -6,10 +6,11 @@ from small_data import make_config, write_cache
 from small_heads import make_head, make_maps, run_head
 
 from lrcn.common.clip import Clip
-from train_head import normalization
+from train_head import feature_statistics
 from train_head.clip_reader import ClipReader
+from train_head.feature_statistics import measure_features
 from train_head.model import build_head
-from train_head.normalization import FeatureStatistics, measure_features, scale_clip
+from train_head.normalization import FeatureStatistics, scale_clip
 
 
 def make_reader(folder, clips, kind=ClipReader):
@@ -53,8 +54,8 @@ class CountingReader(ClipReader):
 # Few long clips, one beside short ones, many short ones, and more clips than are looked at.
 @pytest.mark.parametrize("lengths", [[400, 400], [900, 3, 1], [9] * 60, [1] * 400])
 def test_of_many_frames_some_stand_for_all(lengths, tmp_path, monkeypatch):
-    monkeypatch.setattr(normalization, "_MAX_FRAMES", 256)
-    monkeypatch.setattr(normalization, "_MAX_FRAMES_OF_CLIP", 200)
+    monkeypatch.setattr(feature_statistics, "_MAX_FRAMES", 256)
+    monkeypatch.setattr(feature_statistics, "_MAX_FRAMES_OF_CLIP", 200)
     random = np.random.RandomState(0)
     levels = 5 + random.normal(size=(len(lengths), 1, 3))  # what the frames of a clip share
     clips = [
@@ -73,7 +74,7 @@ def test_of_many_frames_some_stand_for_all(lengths, tmp_path, monkeypatch):
 
 
 def test_of_wide_features_a_clip_gives_fewer_frames(tmp_path, monkeypatch):
-    monkeypatch.setattr(normalization, "_MAX_VALUES_OF_CLIP", 20 * 3)
+    monkeypatch.setattr(feature_statistics, "_MAX_VALUES_OF_CLIP", 20 * 3)
     reader = make_reader(tmp_path / "cache", [np.ones((50, 3), np.float16)], CountingReader)
     measure_features(reader)
     assert reader.num_read == 2 * 20

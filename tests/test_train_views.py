@@ -14,8 +14,8 @@ from lrcn.common.open_cache import read_cache
 from lrcn.common.run_dir import read_json, write_json
 from train_head.clip_reader import ClipReader
 from train_head.evaluation import evaluate_run
+from train_head.feature_statistics import measure_features
 from train_head.input_pipeline import make_eval_dataset, make_train_dataset
-from train_head.normalization import measure_features
 from train_head.padding import pad_clips
 from train_head.run_model import load_model
 

@@ -15,8 +15,8 @@ from lrcn.common.tensorflow_start import import_tensorflow
 from train_head.clip_reader import ClipReader
 from train_head.config import TrainConfig
 from train_head.evaluation import evaluate_run
+from train_head.feature_statistics import measure_features
 from train_head.history import read_history
-from train_head.normalization import measure_features
 from train_head.reporting import write_report
 from train_head.run_model import load_model
 

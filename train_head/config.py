@@ -4,11 +4,9 @@ import dataclasses
 from typing import ClassVar
 
 from lrcn.common.run_dir import RunDir, read_json
-from train_head.time_poolings import TIME_POOLINGS
 
 LABELS = ("clip", "frame")
 SEQUENCES = ("fixed", "ragged")
-OUTPUTS = ("last", "mean", *TIME_POOLINGS)
 FRAME_ORDERS = ("forward", "reversed", "shuffled")
 SCHEDULES = ("constant", "cosine")
 CLASS_WEIGHTS = ("none", "balanced")

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from rich.cells import cell_len
 
 from lrcn.common.atomic_file import check_can_write, replace_csv, replace_file
-from lrcn.common.clip import escape_control
 from lrcn.common.clip_folder import EXPLANATION_COLUMNS
 from lrcn.common.decode import read_frames
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.sampling import sample_segment_centres
 from lrcn.common.unreadable import UnreadableClipError
 from lrcn.common.views import Views

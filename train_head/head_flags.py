@@ -1,10 +1,11 @@
 """The flags of what the head is and reads."""
 
 from lrcn.common.sampling import SAMPLERS
-from train_head.config import FRAME_ORDERS, LABELS, OUTPUTS, SEQUENCES
+from train_head.config import FRAME_ORDERS, LABELS, SEQUENCES
 from train_head.frame_poolings import FRAME_POOLINGS
 from train_head.rnns import RNNS
 from train_head.setting_flags import define_setting
+from train_head.time_poolings import TIME_POOLINGS
 
 define_setting(
     "labels",
@@ -61,5 +62,5 @@ define_setting(
     "average the softmax of every frame, as the LRCN paper does. mean_pool, max_pool, "
     "attention_pool: classify the mean, the maximum or a learned weighted mean over time of the "
     "frames' vectors. Not with --labels=frame.",
-    values=OUTPUTS,
+    values=("last", "mean", *TIME_POOLINGS),
 )

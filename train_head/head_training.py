@@ -8,10 +8,10 @@ from lrcn.common.manifest import read_class_names
 from lrcn.common.wording import name_count
 from train_head.batch_plan import count_batches
 from train_head.config import TrainConfig
+from train_head.feature_statistics import measure_features
 from train_head.fitting import choose_policy, fit_model, save_model
 from train_head.layers import keras, tf
 from train_head.model import build_head
-from train_head.normalization import measure_features
 from train_head.optimizer import choose_learning_rate
 from train_head.recorder import RunRecorder
 from train_head.split_reader import read_training_splits

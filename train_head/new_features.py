@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 from absl import logging
 
-from lrcn.common.clip import escape_control
 from lrcn.common.clip_features import ClipClock
 from lrcn.common.contract import Contract
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.feature_array import check_shape, iter_maps, open_features
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.unreadable import UnreadableClipError, make_missing_error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.clip import escape_control
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.program import check_output, run_program
 from lrcn.common.wording import name_count, name_some, pad_names
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lrcn.common.atomic_file import name_file
-from lrcn.common.clip import escape_surrogates
+from lrcn.common.escaped_text import escape_surrogates
 from lrcn.common.wording import name_count, pad_names
 from train_head.class_columns import name_columns
 from train_head.frame_labels import find_runs

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.clip import escape_control
 from lrcn.common.clip_folder import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     list_clip_folder,
     warn_of_passed_over,
 )
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.images import is_animation
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.unreadable import check_is_file

@@ -5,7 +5,7 @@ from pathlib import Path
 from absl import logging
 
 from lrcn.common.atomic_file import check_can_write, write_text
-from lrcn.common.clip import escape_surrogates
+from lrcn.common.escaped_text import escape_surrogates
 from lrcn.common.feature_cache import FeatureCache
 from lrcn.common.run_dir import RunDir
 from train_head import report_data

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from lrcn.common.clip_folder import is_hidden
+from lrcn.common.hidden_names import is_hidden
 
 # Errors of file systems that sync files but no folders, such as a host's folder that a virtual
 # machine shares. PostgreSQL ignores the same ones (fsync_fname_ext in fd.c).

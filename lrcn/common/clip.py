@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lrcn.common.alike_names import check_one_form, iter_alike
+from lrcn.common.escaped_text import has_control
 from lrcn.common.span import Span
 
 SPLITS = ("train", "val", "test")
@@ -66,23 +67,10 @@ class SourceStat(NamedTuple):
     listing: str = ""
 
 
-# Beside control characters: line separators and byte order marks, which a text file does not give
-# back, and lone surrogates (a file name that is not UTF-8), which it cannot hold.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
 # File systems take 255 bytes; `.<name>.h5.tmp` is what a cache file is called at first.
 _MAX_NAME_BYTES = 255 - len("..h5.tmp")
 # Three years: a time beyond it is one in milliseconds or of a calendar, and overflows in FFmpeg.
 _MAX_SPAN_SEC = 1e8
-
-
-def escape_control(text: str) -> str:
-    """Returns a name as one line of text that is UTF-8: `a\\nb` where it breaks a line."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
-
-
-def escape_surrogates(text: str) -> str:
-    """Returns text that a file can hold, bytes of a path that are not UTF-8 as JSON has them."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def check_clips(clips: Sequence[Clip], *, places: Sequence[str]) -> None:
@@ -134,7 +122,7 @@ def check_label(label: str, *, place: str) -> None:
     Raises:
         ValueError: If it cannot.
     """
-    if not label or label != label.strip() or _CONTROL.search(label):
+    if not label or label != label.strip() or has_control(label):
         raise ValueError(
             f"{place}: expected a class name, not empty and without white space around it or "
             f"control characters, received {label!r}. "
@@ -147,7 +135,7 @@ def _check_clip(clip: Clip, *, place: str) -> None:
     if (
         any(part in ("", ".", "..") for part in clip_id.split("/"))
         or "\\" in clip_id
-        or _CONTROL.search(clip_id)
+        or has_control(clip_id)
     ):
         raise ValueError(
             f"{place}: expected clip_id to be a relative path such as walk/clip_1, without an "
@@ -165,7 +153,7 @@ def _check_clip(clip: Clip, *, place: str) -> None:
         or path.startswith("/")
         or ".." in path.split("/")
         or "\\" in path
-        or _CONTROL.search(path)
+        or has_control(path)
     ):
         raise ValueError(
             f"{place}: expected path to be relative to the data root, with '/' between its parts "
@@ -179,7 +167,7 @@ def _check_clip(clip: Clip, *, place: str) -> None:
             f"{place}: expected split to be train, val, test or empty, received {clip.split!r}. "
             "Correct it, or at extraction leave it empty to have it drawn."
         )
-    if clip.group != clip.group.strip() or _CONTROL.search(clip.group):
+    if clip.group != clip.group.strip() or has_control(clip.group):
         raise ValueError(
             f"{place}: expected a group without white space around it or control characters, "
             f"received {clip.group!r}. Rename it, or have --group_regex leave these out."

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from absl import logging
 
-from lrcn.common.clip import escape_control
+from lrcn.common.escaped_text import escape_control
+from lrcn.common.hidden_names import is_hidden
 from lrcn.common.natural_sort import natural_key
 from lrcn.common.progress import Progress
 
@@ -50,16 +51,6 @@ _OTHER_IMAGE_SUFFIXES = {
     ".raf",
     ".rw2",
     ".tga",
-}
-# Made by Windows, by Linux at the top of a disk, where root alone may look into it, and by servers.
-_OF_SYSTEMS = {
-    "$recycle.bin",
-    "desktop.ini",
-    "system volume information",
-    "thumbs.db",
-    "lost+found",
-    "#recycle",
-    "@recycle",
 }
 VIDEO_SUFFIXES = {
     ".3g2",
@@ -136,15 +127,6 @@ def list_clip_folder(folder: Path) -> FolderContents:
     return FolderContents(images, *names)
 
 
-def is_hidden(name: str) -> bool:
-    """Whether an entry is none of the data.
-
-    The Mac's archiver leaves `__MACOSX` beside it, Synology's servers put `@eaDir` with thumbnails
-    into every folder, and systems have files, and folders of what was deleted, of their own.
-    """
-    return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in _OF_SYSTEMS
-
-
 def _is_explanation(picture: Path, tables: set[str]) -> bool:
     """Whether `--explain` wrote an image, and the table beside it."""
     table = picture.with_suffix(".csv")
@@ -155,6 +137,11 @@ def _is_explanation(picture: Path, tables: set[str]) -> bool:
             return file.readline().startswith(f"{','.join(EXPLANATION_COLUMNS)},")
     except (OSError, ValueError):
         return False
+
+
+def is_cache_or_run(folder: Path) -> bool:
+    """Whether a folder looks like one; what may not be looked into does not."""
+    return any(os.path.exists(folder / name) for name in ("cache.json", "contract.json"))
 
 
 def is_folder(entry: os.DirEntry) -> bool:

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.clip import Clip, check_clips, escape_control
+from lrcn.common.clip import Clip, check_clips
 from lrcn.common.clip_folder import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    is_cache_or_run,
     is_folder,
-    is_hidden,
     warn_of_passed_over,
 )
 from lrcn.common.clip_groups import add_groups
+from lrcn.common.escaped_text import escape_control
+from lrcn.common.hidden_names import is_hidden
 from lrcn.common.manifest import read_manifest
 from lrcn.common.natural_sort import natural_key
-from lrcn.common.run_dir import is_cache_or_run
 from lrcn.common.wording import name_some
 
 # A gif is a frame inside a clip's folder, and an animation where clips are expected.

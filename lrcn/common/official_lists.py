@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lrcn.common.clip import Clip
-from lrcn.common.clip_folder import is_hidden
 from lrcn.common.csv_table import read_utf8
+from lrcn.common.hidden_names import is_hidden
 from lrcn.common.natural_sort import natural_key
 
 _UCF101_LIST = re.compile(r"(train|test)list([0-9]+)\.txt")

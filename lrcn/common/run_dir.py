@@ -24,13 +24,14 @@ report.html        what `train_head.report` makes of it all, to look at
 
 import dataclasses
 import json
-import os
 import re
 from pathlib import Path
 
 from lrcn.common.atomic_file import name_file, write_text
-from lrcn.common.clip import Clip, escape_surrogates
+from lrcn.common.clip import Clip
+from lrcn.common.clip_folder import is_cache_or_run
 from lrcn.common.contract import Contract
+from lrcn.common.escaped_text import escape_surrogates
 from lrcn.common.manifest import read_manifest
 
 
@@ -132,11 +133,6 @@ def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
     of_split = "" if split == "test" else f"_{split}"
     of_windows = "" if num_windows == 1 else f"_windows{num_windows}"
     return of_split + of_windows + ("_first_view" if first_view_only else "")
-
-
-def is_cache_or_run(folder: Path) -> bool:
-    """Whether a folder looks like one; what may not be looked into does not."""
-    return any(os.path.exists(folder / name) for name in ("cache.json", "contract.json"))
 
 
 def check_output_dir(path: str) -> Path:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from lrcn.common.alike_names import find_alike_path
-from lrcn.common.clip import escape_control
+from lrcn.common.escaped_text import escape_control
 from lrcn.common.expected_errors import DISK_FAILURES
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
