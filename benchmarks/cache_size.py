@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks.synthetic_cache import make_contract, make_maps
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _MAPS = flags.DEFINE_string("maps", None, "A .npy file of one feature map, or of several [N, ...].")
 _FRAMES = flags.DEFINE_integer("frames", 512, "Frames to write and read.", lower_bound=16)
@@ -28,9 +28,9 @@ _TIMES = 9
 
 
 def main() -> None:
-    from lrcn.common.clip import SourceStat
-    from lrcn.common.feature_cache import FeatureCache
-    from lrcn.common.frame_chunk import COMPRESSIONS
+    from lrcn.common.cache.feature_cache import FeatureCache
+    from lrcn.common.cache.frame_chunk import COMPRESSIONS
+    from lrcn.common.clips.clip import SourceStat
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     maps = _read_maps()

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags, logging
 
 from benchmarks import timing
-from lrcn.common.program import adopt_flags, run_program
+from lrcn.common.programs.program import adopt_flags, run_program
 
 adopt_flags(timing)
 
@@ -53,17 +53,17 @@ def main() -> None:
 
 def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     """Returns, by name, functions that train for a while, and say on how many frames."""
-    from lrcn.common import backbone
-    from lrcn.common.devices import choose_compute_dtype, choose_training_policy
-    from train_head.clip_reader import ClipReader
-    from train_head.config import FineTuneConfig
-    from train_head.convolution import let_learn
-    from train_head.feature_statistics import measure_features
-    from train_head.input_pipeline import make_train_dataset
-    from train_head.layers import keras
-    from train_head.model import build_head, build_lrcn
-    from train_head.optimizer import build_optimizer
-    from train_head.vgg16 import FrozenTop
+    from lrcn.common.programs.devices import choose_compute_dtype, choose_training_policy
+    from lrcn.common.vgg16 import backbone
+    from train_head.batches.clip_reader import ClipReader
+    from train_head.batches.feature_statistics import measure_features
+    from train_head.batches.input_pipeline import make_train_dataset
+    from train_head.head.convolution import let_learn
+    from train_head.head.layers import keras
+    from train_head.head.model import build_head, build_lrcn
+    from train_head.head.optimizer import build_optimizer
+    from train_head.head.vgg16 import FrozenTop
+    from train_head.run.config import FineTuneConfig
 
     config = FineTuneConfig(batch_size=_BATCH_SIZE.value, seq_len=_SEQ_LEN.value).second_phase()
     compute_dtype = choose_compute_dtype(_COMPUTE_DTYPE.value)
@@ -163,9 +163,9 @@ def _draw_frames() -> np.ndarray:
 
 def _write_cache(folder: Path, frames: np.ndarray, bottom):
     from benchmarks.synthetic_cache import make_contract
-    from lrcn.common import backbone
-    from lrcn.common.clip import SourceStat
-    from lrcn.common.feature_cache import FeatureCache
+    from lrcn.common.cache.feature_cache import FeatureCache
+    from lrcn.common.clips.clip import SourceStat
+    from lrcn.common.vgg16 import backbone
 
     cache = FeatureCache(folder, contract=make_contract(bottom.output.shape[1:]), data_root="")
     forward = backbone.make_forward(bottom, batch_size=_SEQ_LEN.value)

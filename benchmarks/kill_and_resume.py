@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _KILLS = flags.DEFINE_integer("kills", 20, "How often to kill -9.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Decides the moments.")

@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks.synthetic_cache import make_contract, make_maps
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _CLIPS = flags.DEFINE_integer("clips", 13_000, "Clips to audit and train on.", lower_bound=10)
 _REPORT_CLIPS = flags.DEFINE_integer(
@@ -49,9 +49,9 @@ def main() -> None:
 
 def _write_maps(cache_dir: Path) -> Path:
     """Writes a cache of clips that differ, a fifth of them in the test split."""
-    from lrcn.common.clip import Clip, SourceStat
-    from lrcn.common.manifest import write_class_names, write_manifest
-    from lrcn.common.open_cache import create_cache
+    from lrcn.common.cache.open_cache import create_cache
+    from lrcn.common.clips.clip import Clip, SourceStat
+    from lrcn.common.clips.manifest import write_class_names, write_manifest
 
     maps = make_maps(64, (7, 7, 512))
     cache = create_cache(cache_dir, contract=make_contract(maps.shape[1:]), data_root=cache_dir)

@@ -11,7 +11,7 @@ import time
 
 from absl import flags
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _RNN = flags.DEFINE_enum("rnn", "gru", ["gru", "lstm"], "Which.")
 _UNITS = flags.DEFINE_integer("units", 256, "Units of the RNN.", lower_bound=1)
@@ -23,8 +23,8 @@ _MAX_SEC = 30.0
 
 
 def main() -> None:
-    from train_head import rnn_layers
-    from train_head.layers import keras
+    from train_head.head import rnn_layers
+    from train_head.head.layers import keras
 
     name = _RNN.value.upper()
     kinds = {"Keras'": getattr(keras.layers, name), "ours": getattr(rnn_layers, name)}
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _make_step(rnn):
     """Makes the function from clips to the gradients, as in a head: of inputs and weights."""
-    from train_head.layers import tf
+    from train_head.head.layers import tf
 
     rnn.build((None, None, _NUM_FEATURES))
 
@@ -55,7 +55,7 @@ def _make_step(rnn):
 
 
 def _time_in_turn(steps: dict, num_frames: int) -> dict[str, float]:
-    from train_head.layers import tf
+    from train_head.head.layers import tf
 
     clips = tf.random.stateless_normal((_BATCH_SIZE.value, num_frames, _NUM_FEATURES), (0, 0))
     times_sec = {kind: [] for kind in steps}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _FRAMES = flags.DEFINE_integer("frames", 30_000, "Frames of the long video.", lower_bound=1)
 _CLIPS = flags.DEFINE_integer("clips", 10_000, "Clips of the large data set.", lower_bound=10)

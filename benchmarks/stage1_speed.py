@@ -28,7 +28,7 @@ from absl import flags
 
 from benchmarks import timing
 from benchmarks.synthetic_cache import ZERO_PART, make_contract
-from lrcn.common.program import adopt_flags, run_program
+from lrcn.common.programs.program import adopt_flags, run_program
 
 adopt_flags(timing)
 
@@ -64,9 +64,9 @@ def _load_triton_first() -> None:
 
 def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
     """Returns, by name, functions that process frames and return how many they were."""
-    from lrcn.common import backbone
-    from lrcn.common.batch_size import find_batch_size
-    from lrcn.common.devices import choose_compute_dtype, has_gpu
+    from lrcn.common.programs.devices import choose_compute_dtype, has_gpu
+    from lrcn.common.vgg16 import backbone
+    from lrcn.common.vgg16.batch_size import find_batch_size
 
     size = _IMAGE_SIZE.value
     random = np.random.RandomState(0)
@@ -105,7 +105,7 @@ def _build_rows(folder: Path) -> dict[str, Callable[[], int]]:
 
 def _make_bare_graph(bottom, batch_size: int) -> Callable:
     """Compiles the network as it stands, for one batch: what TensorFlow does by itself."""
-    from lrcn.common.backbone import tf
+    from lrcn.common.vgg16.backbone import tf
 
     signature = tf.TensorSpec((batch_size, *bottom.input.shape[1:]), bottom.input.dtype)
     graph = tf.function(
@@ -122,7 +122,7 @@ def _make_features_sparse(vgg16, frames: np.ndarray) -> None:
 
     He-initialised weights leave 0.4, and features that no network gives would be compressed.
     """
-    from lrcn.common.backbone import build_bottom
+    from lrcn.common.vgg16.backbone import build_bottom
 
     maps = build_bottom(vgg16, "block5_pool").predict(frames, verbose=0).astype(np.float32)
     kernel, bias = vgg16.get_layer("block5_conv3").get_weights()
@@ -182,9 +182,9 @@ def _extract(
     from extract_features.pipeline import PipelineSettings, run_pipeline
     from extract_features.progress import ExtractionProgress
     from extract_features.worklist import Job
-    from lrcn.common.clip import Clip
-    from lrcn.common.feature_cache import FeatureCache
-    from lrcn.common.source_stat import read_source_stat
+    from lrcn.common.cache.feature_cache import FeatureCache
+    from lrcn.common.clips.clip import Clip
+    from lrcn.common.pixels.source_stat import read_source_stat
 
     shutil.rmtree(cache_dir, ignore_errors=True)
     contract = make_contract(bottom.output.shape[1:], image_size=_IMAGE_SIZE.value)

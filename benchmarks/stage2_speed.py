@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags, logging
 
 from benchmarks import timing
-from lrcn.common.program import adopt_flags, run_program
+from lrcn.common.programs.program import adopt_flags, run_program
 
 adopt_flags(timing)
 
@@ -60,10 +60,10 @@ def main() -> None:
 
 def _build_rows(folder: Path) -> list[_Row]:
     from benchmarks.synthetic_cache import write_clips
-    from lrcn.common.devices import choose_training_policy
-    from train_head.clip_reader import ClipReader
-    from train_head.config import TrainConfig
-    from train_head.input_pipeline import make_train_dataset
+    from lrcn.common.programs.devices import choose_training_policy
+    from train_head.batches.clip_reader import ClipReader
+    from train_head.batches.input_pipeline import make_train_dataset
+    from train_head.run.config import TrainConfig
 
     lengths = make_lengths(_CLIPS.value)
     logging.info("Writing %d clips, %d frames", len(lengths), lengths.sum())
@@ -123,8 +123,8 @@ def _build_rows(folder: Path) -> list[_Row]:
 
 def _make_article_row(config) -> _Row:
     """The article's end-to-end training: VGG16 in float32 on every frame of every step."""
-    from lrcn.common import backbone
-    from train_head.model import build_lrcn
+    from lrcn.common.vgg16 import backbone
+    from train_head.head.model import build_lrcn
 
     vgg16 = backbone.build_vgg16(
         weights="random", cut="block5_pool", image_size=224, compute_dtype="float32"
@@ -151,8 +151,8 @@ def make_lengths(num_clips: int) -> np.ndarray:
 
 
 def _build_head(config, dtype_policy="float32"):
-    from train_head.model import build_head
-    from train_head.normalization import FeatureStatistics
+    from train_head.head.model import build_head
+    from train_head.head.normalization import FeatureStatistics
 
     return build_head(
         config,
@@ -168,8 +168,8 @@ def _build_model(config, dtype_policy="float32"):
 
 
 def _compile(model, config, dtype_policy="float32"):
-    from train_head.layers import keras
-    from train_head.optimizer import build_optimizer
+    from train_head.head.layers import keras
+    from train_head.head.optimizer import build_optimizer
 
     model.compile(
         optimizer=build_optimizer(config, steps_per_epoch=1000, dtype_policy=dtype_policy),

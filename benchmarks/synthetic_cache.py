@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.clip import SourceStat
-from lrcn.common.contract import Contract
-from lrcn.common.feature_cache import FeatureCache
+from lrcn.common.cache.contract import Contract
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import SourceStat
 
 # Of a real block5_pool map (VGG16 on ImageNet weights, a photograph of a cat) this part is zero.
 ZERO_PART = 0.9

@@ -3,7 +3,7 @@
 from absl import flags
 
 from extract_features import backbone_flags, data_flags
-from lrcn.common.program import adopt_flags, run_program
+from lrcn.common.programs.program import adopt_flags, run_program
 
 adopt_flags(data_flags, backbone_flags)
 flags.mark_flag_as_required("cache_dir")
@@ -39,7 +39,7 @@ def main() -> int:
     from extract_features.extract import extract_features
     from extract_features.pipeline import PipelineSettings
     from extract_features.summary import report_summary
-    from lrcn.common.cache_lock import Shard
+    from lrcn.common.cache.cache_lock import Shard
 
     summary = extract_features(
         data_settings,

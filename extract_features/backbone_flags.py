@@ -2,10 +2,10 @@
 
 from absl import flags
 
-from lrcn.common.contract import CUTS
-from lrcn.common.devices import COMPUTE_DTYPES
-from lrcn.common.frame_chunk import COMPRESSIONS
-from lrcn.common.views import VIEWS
+from lrcn.common.cache.contract import CUTS
+from lrcn.common.cache.frame_chunk import COMPRESSIONS
+from lrcn.common.pixels.views import VIEWS
+from lrcn.common.programs.devices import COMPUTE_DTYPES
 
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -92,7 +92,7 @@ def read_backbone_settings():
     of `batch_size` and `compression`.
     """
     from extract_features.backbone_settings import BackboneSettings
-    from lrcn.common.frame_selection import FrameSelection
+    from lrcn.common.pixels.frame_selection import FrameSelection
 
     settings = BackboneSettings(
         weights=_WEIGHTS.value,

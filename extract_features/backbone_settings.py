@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from lrcn.common.clip_file import STORAGE_DTYPE
-from lrcn.common.contract import Contract
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
-from lrcn.common.views import VIEWS
+from lrcn.common.cache.clip_file import STORAGE_DTYPE
+from lrcn.common.cache.contract import Contract
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.pixels.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.pixels.views import VIEWS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,10 +106,10 @@ def build_backbone(
         ValueError: If weights or batch size do not fit.
         MemoryError: If a batch is larger than the memory.
     """
-    from lrcn.common import backbone  # imports TensorFlow
-    from lrcn.common.backbone_weights import check_weights_file, fingerprint_weights
-    from lrcn.common.batch_size import check_batch_size, find_batch_size
-    from lrcn.common.devices import choose_compute_dtype
+    from lrcn.common.programs.devices import choose_compute_dtype
+    from lrcn.common.vgg16 import backbone  # imports TensorFlow
+    from lrcn.common.vgg16.backbone_weights import check_weights_file, fingerprint_weights
+    from lrcn.common.vgg16.batch_size import check_batch_size, find_batch_size
 
     if settings.weights not in _WEIGHTS_BY_NAME:
         check_weights_file(Path(settings.weights))  # before the machine is measured

@@ -8,12 +8,12 @@ import numpy as np
 
 from extract_features.batches import Item
 from extract_features.summary import ExtractionResult
-from lrcn.common.clip_file import ClipWriter
-from lrcn.common.failure_list import Failure
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_chunk import PackedFrame
-from lrcn.common.wording import name_count
-from lrcn.common.workers import BoundedQueue
+from lrcn.common.cache.clip_file import ClipWriter
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.cache.frame_chunk import PackedFrame
+from lrcn.common.programs.wording import name_count
+from lrcn.common.programs.workers import BoundedQueue
 
 
 class ComputedMaps(NamedTuple):

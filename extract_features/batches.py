@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from extract_features.worklist import Job
-from lrcn.common.frame import FrameBlock
-from lrcn.common.views import Views
+from lrcn.common.pixels.frame import FrameBlock
+from lrcn.common.pixels.views import Views
 
 
 class Item(NamedTuple):

@@ -4,21 +4,21 @@ from collections.abc import Set
 
 from absl import logging
 
-from lrcn.common.atomic_file import replace_csv
-from lrcn.common.clip import Clip
-from lrcn.common.escaped_text import escape_control
-from lrcn.common.failure_list import COLUMNS, Failure, read_failure_rows
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import (
+from lrcn.common.cache.failure_list import COLUMNS, Failure, read_failure_rows
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import (
     find_class_ids,
     find_class_names,
     read_class_names,
     write_class_names,
     write_manifest,
 )
-from lrcn.common.natural_sort import natural_key
-from lrcn.common.splits import count_splits
-from lrcn.common.wording import name_some
+from lrcn.common.clips.splits import count_splits
+from lrcn.common.files.atomic_file import replace_csv
+from lrcn.common.files.escaped_text import escape_control
+from lrcn.common.files.natural_sort import natural_key
+from lrcn.common.programs.wording import name_some
 
 
 def write_clip_list(cache: FeatureCache, clips: list[Clip]) -> None:

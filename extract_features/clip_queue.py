@@ -4,7 +4,7 @@ import collections
 import threading
 
 from extract_features.batches import Item
-from lrcn.common.workers import POLL_SEC, raise_if_stopped
+from lrcn.common.programs.workers import POLL_SEC, raise_if_stopped
 
 
 class ClipQueue:

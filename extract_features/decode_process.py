@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from lrcn.common.decode import iter_frames
-from lrcn.common.frame import Frame, FrameBlock
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.machine import count_cores
-from lrcn.common.span import WHOLE, Span
-from lrcn.common.workers import POLL_SEC, StoppedError, raise_if_stopped
+from lrcn.common.clips.span import WHOLE, Span
+from lrcn.common.pixels.decode import iter_frames
+from lrcn.common.pixels.frame import Frame, FrameBlock
+from lrcn.common.pixels.frame_selection import FrameSelection
+from lrcn.common.programs.machine import count_cores
+from lrcn.common.programs.workers import POLL_SEC, StoppedError, raise_if_stopped
 
 _ROOT = Path(__file__).parents[1]
 _SERVER = "extract_features.decode_server"
@@ -68,7 +68,7 @@ class DecodeProcess:
         self._connection.send((image_size, selection))
 
     def iter_blocks(self, source: Path, *, span: Span = WHOLE) -> Iterator[FrameBlock]:
-        """Yields a clip's frames, those of `lrcn.common.decode.iter_frames`, with its errors.
+        """Yields a clip's frames, those of `decode.iter_frames`, with its errors.
 
         Raises:
             RuntimeError: If the process ends, as where a decoder crashes.

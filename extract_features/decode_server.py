@@ -17,9 +17,9 @@ from extract_features.decode_process import (
     DecodeWarning,
     map_blocks,
 )
-from lrcn.common.decode import iter_frames
-from lrcn.common.frame import Frame
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.decode import iter_frames
+from lrcn.common.pixels.frame import Frame
 
 # Where all cores are busy, the process that they all decode for goes first.
 _NICENESS = 5

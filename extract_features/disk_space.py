@@ -9,12 +9,12 @@ import numpy as np
 from absl import logging
 
 from extract_features.worklist import Job
-from lrcn.common.contract import Contract
-from lrcn.common.decode import estimate_num_frames
-from lrcn.common.failure_list import Failure
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.progress import Progress
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.cache.contract import Contract
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.decode import estimate_num_frames
+from lrcn.common.pixels.frame_selection import FrameSelection
+from lrcn.common.programs.progress import Progress
 
 # Of float16 as it is: real block5_pool maps take 18 % compressed, and less sparse layers more.
 _EXPECTED_STORED_PART = 0.25

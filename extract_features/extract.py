@@ -21,13 +21,13 @@ from extract_features.progress import ExtractionProgress
 from extract_features.same_data import check_data_root, check_moved_data
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import DataSources, Job, Worklist
-from lrcn.common.cache_lock import ALL_CLIPS, Shard
-from lrcn.common.clip import Clip
-from lrcn.common.contract import Contract
-from lrcn.common.devices import describe_device
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.open_cache import check_contract, find_cache
-from lrcn.common.wording import name_count
+from lrcn.common.cache.cache_lock import ALL_CLIPS, Shard
+from lrcn.common.cache.contract import Contract
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.cache.open_cache import check_contract, find_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.programs.devices import describe_device
+from lrcn.common.programs.wording import name_count
 
 
 def extract_features(

@@ -17,19 +17,19 @@ from extract_features.progress import ExtractionProgress
 from extract_features.same_data import check_moved_data
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import Job, Worklist
-from lrcn.common.clip import Clip
-from lrcn.common.clip_file import STORAGE_DTYPE
-from lrcn.common.contract import IMPORTED_BACKBONE, Contract
-from lrcn.common.failure_list import Failure
-from lrcn.common.feature_array import (
+from lrcn.common.cache.clip_file import STORAGE_DTYPE
+from lrcn.common.cache.contract import IMPORTED_BACKBONE, Contract
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.cache.feature_array import (
     SCALE,
     SMALLEST_NORMAL,
     check_shape,
     iter_maps,
     open_features,
 )
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.open_cache import check_contract, find_cache
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.cache.open_cache import check_contract, find_cache
+from lrcn.common.clips.clip import Clip
 
 
 def import_features(data_settings: DataSettings, *, features: Path, cache_dir: Path) -> Summary:

@@ -7,10 +7,10 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.feature_source import list_contents
-from lrcn.common.clip import Clip
-from lrcn.common.escaped_text import escape_control
-from lrcn.common.feature_array import check_array
-from lrcn.common.wording import name_some
+from lrcn.common.cache.feature_array import check_array
+from lrcn.common.clips.clip import Clip
+from lrcn.common.files.escaped_text import escape_control
+from lrcn.common.programs.wording import name_some
 
 
 def find_feature_shape(features: Path, clips: list[Clip], read_array: Callable) -> tuple[int, ...]:

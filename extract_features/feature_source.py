@@ -6,11 +6,11 @@ from pathlib import Path
 
 import h5py
 
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.feature_array import npy_path
-from lrcn.common.natural_sort import natural_key
-from lrcn.common.source_stat import sum_stats
-from lrcn.common.unreadable import make_missing_error
+from lrcn.common.cache.feature_array import npy_path
+from lrcn.common.clips.clip import Clip, SourceStat
+from lrcn.common.files.natural_sort import natural_key
+from lrcn.common.files.unreadable import make_missing_error
+from lrcn.common.pixels.source_stat import sum_stats
 
 
 @dataclasses.dataclass(frozen=True)

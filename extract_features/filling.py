@@ -18,14 +18,14 @@ from extract_features.given_data import GivenData
 from extract_features.same_data import check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
 from extract_features.worklist import ClipSources, Job, Worklist, find_work
-from lrcn.common.atomic_file import make_temporary_path
-from lrcn.common.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
-from lrcn.common.clip import Clip
-from lrcn.common.contract import Contract
-from lrcn.common.failure_list import Failure
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import create_cache, find_cache
+from lrcn.common.cache.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
+from lrcn.common.cache.contract import Contract
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.cache.open_cache import create_cache, find_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.files.atomic_file import make_temporary_path
 
 
 class FeatureMaker(Protocol):

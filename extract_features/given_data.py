@@ -7,14 +7,14 @@ from pathlib import Path
 from absl import logging
 
 from extract_features.shared_files import join_shared_files
-from lrcn.common.alike_names import warn_of_alike
-from lrcn.common.clip import Clip, check_clips
-from lrcn.common.discover import read_data
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.group_leaks import check_group_leaks, find_group_leaks
-from lrcn.common.manifest import find_class_names
-from lrcn.common.splits import count_splits, describe_splits, draw_splits
-from lrcn.common.wording import name_count, name_some
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import Clip, check_clips
+from lrcn.common.clips.discover import read_data
+from lrcn.common.clips.group_leaks import check_group_leaks, find_group_leaks
+from lrcn.common.clips.manifest import find_class_names
+from lrcn.common.clips.splits import count_splits, describe_splits, draw_splits
+from lrcn.common.files.alike_names import warn_of_alike
+from lrcn.common.programs.wording import name_count, name_some
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from absl import flags
 
 from extract_features import data_flags
-from lrcn.common.program import adopt_flags, run_program
+from lrcn.common.programs.program import adopt_flags, run_program
 
 adopt_flags(data_flags)
 flags.mark_flag_as_required("cache_dir")

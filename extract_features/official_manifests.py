@@ -4,12 +4,12 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.clip import Clip
-from lrcn.common.discover import read_data
-from lrcn.common.group_leaks import find_group_leaks
-from lrcn.common.manifest import read_manifest, write_manifests
-from lrcn.common.official_lists import find_official_clips, read_official_lists
-from lrcn.common.splits import describe_splits, draw_splits
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.discover import read_data
+from lrcn.common.clips.group_leaks import find_group_leaks
+from lrcn.common.clips.manifest import read_manifest, write_manifests
+from lrcn.common.clips.official_lists import find_official_clips, read_official_lists
+from lrcn.common.clips.splits import describe_splits, draw_splits
 
 _NAMED = 3
 

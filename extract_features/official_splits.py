@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _LISTS = flags.DEFINE_string(
     "lists",
@@ -38,7 +38,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Decides which groups are drawn for vali
 
 def main() -> None:
     from extract_features.official_manifests import write_official_manifests
-    from lrcn.common.run_dir import check_output_dir
+    from lrcn.common.cache.run_dir import check_output_dir
 
     for path in write_official_manifests(
         Path(_LISTS.value),

@@ -22,14 +22,20 @@ from extract_features.clip_queue import ClipQueue
 from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.summary import ExtractionResult
 from extract_features.worklist import Job
-from lrcn.common.clip import Clip
-from lrcn.common.devices import has_gpu
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.frame_chunk import pack_maps
-from lrcn.common.source_stat import read_clip_stat
-from lrcn.common.unreadable import UnreadableClipError
-from lrcn.common.views import VIEWS
-from lrcn.common.workers import BoundedQueue, SharedIterator, StoppedError, Worker, run_workers
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.cache.frame_chunk import pack_maps
+from lrcn.common.clips.clip import Clip
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.source_stat import read_clip_stat
+from lrcn.common.pixels.views import VIEWS
+from lrcn.common.programs.devices import has_gpu
+from lrcn.common.programs.workers import (
+    BoundedQueue,
+    SharedIterator,
+    StoppedError,
+    Worker,
+    run_workers,
+)
 
 _QUEUED_BATCHES = 4
 # At the end of each layer some cores wait for the last one; a second batch gives them work.

@@ -9,7 +9,7 @@ alone.
 from absl import logging
 
 from extract_features import backbone_flags, data_flags
-from lrcn.common.program import adopt_flags, run_program
+from lrcn.common.programs.program import adopt_flags, run_program
 
 adopt_flags(data_flags, backbone_flags)
 

@@ -17,10 +17,10 @@ from extract_features.pipeline import PipelineSettings
 from extract_features.rates import measure_rates
 from extract_features.same_data import check_data_root, check_same_data
 from extract_features.worklist import DataSources, find_work
-from lrcn.common.devices import has_gpu
-from lrcn.common.failure_list import Failure
-from lrcn.common.open_cache import find_cache
-from lrcn.common.wording import name_duration
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.cache.open_cache import find_cache
+from lrcn.common.programs.devices import has_gpu
+from lrcn.common.programs.wording import name_duration
 
 # What takes longer is told with what fewer frames would take: twice as many as a head reads.
 _LONG_SEC = 3600

@@ -2,7 +2,7 @@
 
 import time
 
-from lrcn.common.progress import Progress
+from lrcn.common.programs.progress import Progress
 
 
 class ExtractionProgress:

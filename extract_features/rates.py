@@ -17,12 +17,12 @@ from extract_features.backbone_settings import Backbone
 from extract_features.decode_process import count_decoders, open_decoder
 from extract_features.disk_space import CLIP_OVERHEAD_BYTES, FrameCount, take_evenly
 from extract_features.worklist import Job
-from lrcn.common.clip_file import ClipWriter
-from lrcn.common.contract import Contract
-from lrcn.common.devices import has_gpu
-from lrcn.common.frame_selection import ALL_FRAMES
-from lrcn.common.unreadable import UnreadableClipError
-from lrcn.common.views import VIEWS
+from lrcn.common.cache.clip_file import ClipWriter
+from lrcn.common.cache.contract import Contract
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.frame_selection import ALL_FRAMES
+from lrcn.common.pixels.views import VIEWS
+from lrcn.common.programs.devices import has_gpu
 
 _CLIPS_MEASURED = 8
 _BATCHES_MEASURED = 3

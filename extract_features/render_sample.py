@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",

@@ -7,10 +7,10 @@ from absl import logging
 
 from extract_features.given_data import GivenData
 from extract_features.worklist import ClipSources, find_work
-from lrcn.common.alike_names import find_alike_path
-from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.files.alike_names import find_alike_path
 
 
 def check_same_data(existing: FeatureCache | None, clips: list[Clip]) -> list[Clip]:

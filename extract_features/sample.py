@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lrcn.common.atomic_file import list_final_names, name_file, write_text
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
-from lrcn.common.natural_sort import natural_key
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
+from lrcn.common.files.atomic_file import list_final_names, name_file, write_text
+from lrcn.common.files.natural_sort import natural_key
 
 # Forward and, played in reverse, backward.
 MOTIONS = (("right", "left"), ("down", "up"), ("growing", "shrinking"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.clip import Clip
-from lrcn.common.group_leaks import join_groups
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.group_leaks import join_groups
 
 
 def join_shared_files(clips: Sequence[Clip], data_root: Path) -> list[Clip]:

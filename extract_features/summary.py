@@ -5,9 +5,9 @@ from pathlib import Path
 
 from absl import logging
 
-from lrcn.common.clip import Clip
-from lrcn.common.failure_list import Failure
-from lrcn.common.wording import name_count
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.clips.clip import Clip
+from lrcn.common.programs.wording import name_count
 
 _NAMED_FAILURES = 5
 # Where so little of a long extraction is VGG16's, it is said what to do.

@@ -11,21 +11,21 @@ import h5py
 from extract_features.clip_list import read_failures
 from extract_features.feature_source import FeatureSources
 from extract_features.worklist import ClipSources, DataSources
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.clip_features import (
+from lrcn.common.cache.clip_features import (
     enable_decompression,
     is_damage,
     name_system_error,
     read_recorded_source,
     read_text,
 )
-from lrcn.common.clip_file import STORAGE_DTYPE, MissingFilterError
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.hidden_names import is_hidden
-from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
-from lrcn.common.natural_sort import natural_key
-from lrcn.common.progress import Progress
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.cache.clip_file import STORAGE_DTYPE, MissingFilterError
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import Clip, SourceStat
+from lrcn.common.clips.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.files.hidden_names import is_hidden
+from lrcn.common.files.natural_sort import natural_key
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.programs.progress import Progress
 
 # The kinds that leave a clip without features; the others are told, and no error.
 ERRORS = ("damaged", "unreadable", "missing", "stale", "foreign")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 _CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Folder of the feature cache.", required=True)
 _REPAIR = flags.DEFINE_bool(
@@ -19,8 +19,8 @@ _REPAIR = flags.DEFINE_bool(
 
 def main() -> int:
     from extract_features.verification import ERRORS, KINDS, iter_findings, remove_file
-    from lrcn.common.cache_lock import lock_cache
-    from lrcn.common.open_cache import read_cache
+    from lrcn.common.cache.cache_lock import lock_cache
+    from lrcn.common.cache.open_cache import read_cache
 
     cache = read_cache(Path(_CACHE_DIR.value))
     counts: Counter[str] = Counter()

@@ -4,12 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.failure_list import Failure
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.progress import Progress
-from lrcn.common.source_stat import read_clip_stat
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.cache.failure_list import Failure
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import Clip, SourceStat
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.source_stat import read_clip_stat
+from lrcn.common.programs.progress import Progress
 
 
 class ClipSources(Protocol):

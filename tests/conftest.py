@@ -18,11 +18,11 @@ from small_extraction import SMALL_SETTINGS, extract
 from small_imports import CLIP_IDS, SPLITS, import_ramps, train_imported
 from small_labels import FEATURES
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
-from lrcn.common.open_cache import create_cache
-from lrcn.common.run_dir import RunDir
-from lrcn.common.tensorflow_start import import_tensorflow, own_process
+from lrcn.common.cache.open_cache import create_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
+from lrcn.common.programs.tensorflow_start import import_tensorflow, own_process
 
 # What is equal bit by bit on a CPU differs in the last bits on a GPU, from run to run.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -78,7 +78,7 @@ def ramps(tmp_path_factory):
 def scored(ramps, tmp_path_factory):
     """A run on `ramps` with its score of the test clips, not to be changed."""
     # Later: it imports Keras.
-    from train_head.held_out import score_run
+    from train_head.scores.held_out import score_run
 
     run = train(ramps, tmp_path_factory.mktemp("scored") / "run", **SCORED_SETTINGS)
     score_run(run, ramps)

@@ -6,9 +6,9 @@ import numpy as np
 from small_data import write_cache
 from small_labels import write_csv
 
-from lrcn.common.clip import Clip
-from lrcn.common.feature_cache import FeatureCache
-from train_head.frame_labels import UNLABELLED
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.clips.clip import Clip
+from train_head.labels.frame_labels import UNLABELLED
 
 FPS = 10
 NAMES = ["down", "up"]

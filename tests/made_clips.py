@@ -1,6 +1,6 @@
 """Clips of a class, made up for tests of splits and groups."""
 
-from lrcn.common.clip import Clip
+from lrcn.common.clips.clip import Clip
 
 
 def make_clips(label, count, *, group="", split=""):

@@ -8,8 +8,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from lrcn.common.decode import iter_frames
-from lrcn.common.span import WHOLE
+from lrcn.common.clips.span import WHOLE
+from lrcn.common.pixels.decode import iter_frames
 
 # Side of what `decode` gives, in pixels.
 SIZE = 32

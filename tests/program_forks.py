@@ -172,7 +172,7 @@ def _run(arguments: list[str], streams: list[int], connection: socket.socket) ->
 
 def _import_packages() -> None:
     sys.path[0] = str(_ROOT)  # as `python -m` has it
-    from lrcn.common.tensorflow_start import import_tensorflow, own_process
+    from lrcn.common.programs.tensorflow_start import import_tensorflow, own_process
 
     own_process()
     import_tensorflow()

@@ -6,8 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lrcn.common.clip import SourceStat
-from lrcn.common.contract import Contract
+from lrcn.common.cache.contract import Contract
+from lrcn.common.clips.clip import SourceStat
 
 CONTRACT = Contract(
     backbone="vgg16",

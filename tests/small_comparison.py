@@ -7,12 +7,12 @@ import zipfile
 import numpy as np
 from small_data import make_config, make_ramps, write_cache
 
-from lrcn.common.manifest import read_class_names, read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, write_json
-from train_head.comparison import MODELS, compare_models
-from train_head.prediction_file import Predictions, write_predictions
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, write_json
+from lrcn.common.clips.manifest import read_class_names, read_manifest
+from train_head.run.training_data import TrainingData
+from train_head.scores.prediction_file import Predictions, write_predictions
+from train_head.studies.comparison import MODELS, compare_models
 
 SEEDS = [5, 6]
 CONFIG = make_config(epochs=1, seed=SEEDS[0], learning_rate=None)

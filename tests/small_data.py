@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.contract import Contract
-from lrcn.common.feature_cache import FeatureCache
-from lrcn.common.manifest import (
+from lrcn.common.cache.contract import Contract
+from lrcn.common.cache.feature_cache import FeatureCache
+from lrcn.common.cache.open_cache import create_cache, read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip, SourceStat
+from lrcn.common.clips.manifest import (
     find_class_names,
     read_manifest,
     write_class_names,
     write_manifest,
 )
-from lrcn.common.open_cache import create_cache, read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig, TrainConfig
-from train_head.training_data import TrainingData
+from train_head.run.config import FineTuneConfig, TrainConfig
+from train_head.run.training_data import TrainingData
 
 SMALL_CONFIG = TrainConfig(
     fc_units=16, rnn_units=8, seq_len=4, epochs=3, batch_size=4, learning_rate=1e-2
@@ -114,7 +114,7 @@ def read_cache_bytes(cache_dir: Path) -> dict[str, bytes]:
 @contextlib.contextmanager
 def interrupt_after_epoch_2(monkeypatch) -> Iterator[None]:
     """Has Ctrl-C stop the training in the block, once two epochs are done."""
-    from train_head.layers import keras
+    from train_head.head.layers import keras
 
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -138,7 +138,7 @@ def train(
     **settings,
 ):
     """Trains in this process, without an RNN in half the time; returns the run."""
-    from train_head.train import train_run
+    from train_head.training.train import train_run
 
     run, data = RunDir(folder), TrainingData(cache, manifest_path, frame_labels_path)
     train_run(make_config(rnn=rnn, **settings), data, run=run, checkpoint_sec=checkpoint_sec)
@@ -149,7 +149,7 @@ def fine_tune(
     cache, folder, *, checkpoint_sec=60.0, frame_labels_path=None, rnn="none", **settings
 ):
     """Fine-tunes in this process, as `train` does."""
-    from train_head.fine_tuning import fine_tune_run
+    from train_head.training.fine_tuning import fine_tune_run
 
     run, data = RunDir(folder), TrainingData(cache, frame_labels_path=frame_labels_path)
     config = FineTuneConfig(**{**vars(SMALL_CONFIG), "rnn": rnn, **settings})
@@ -186,7 +186,7 @@ def play_backwards(cache, split, source):
 
 def assert_equal_training(found: RunDir, wanted: RunDir):
     """Both went the same way and have the same weights."""
-    from train_head.run_model import load_model
+    from train_head.head.run_model import load_model
 
     assert found.history_path.read_bytes() == wanted.history_path.read_bytes()
     weights = [load_model(run).get_weights() for run in (found, wanted)]

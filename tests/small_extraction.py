@@ -6,9 +6,9 @@ from extract_features.backbone_settings import BackboneSettings
 from extract_features.extract import extract_features
 from extract_features.given_data import DataSettings
 from extract_features.pipeline import PipelineSettings
-from lrcn.common.cache_lock import ALL_CLIPS
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.cache_lock import ALL_CLIPS
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.manifest import read_manifest
 
 SMALL_SETTINGS = BackboneSettings(weights="random", image_size=32, compute_dtype="float32")
 SMALL_PIPELINE = PipelineSettings(num_decode_threads=2, batch_size=16)

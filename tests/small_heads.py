@@ -3,9 +3,9 @@
 import numpy as np
 from small_data import make_config
 
-from train_head.layers import keras
-from train_head.model import build_head
-from train_head.normalization import FeatureStatistics
+from train_head.head.layers import keras
+from train_head.head.model import build_head
+from train_head.head.normalization import FeatureStatistics
 
 NUM_CLASSES = 3
 MAP_SHAPE = (2, 2, 3)

@@ -8,8 +8,8 @@ import numpy as np
 from commands import SMALL_HEAD, run_program
 from small_data import make_ramps
 
-from lrcn.common.manifest import write_manifest
-from lrcn.common.run_dir import RunDir
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.manifest import write_manifest
 
 CLIP_IDS = [f"{label}/v_{i}" for label in ("walk", "run") for i in range(3)]
 SPLITS = ["train", "val", "test"]

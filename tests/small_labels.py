@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lrcn.common.clip import Clip
-from train_head.frame_labels import read_frame_labels
+from lrcn.common.clips.clip import Clip
+from train_head.labels.frame_labels import read_frame_labels
 
 # Six frames at 10 a second, and four.
 CLIPS = [Clip("walk/a", "a", "x", "train"), Clip("b", "b", "x", "test")]

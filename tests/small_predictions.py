@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_class_names, write_manifest
-from lrcn.common.run_dir import RunDir
-from train_head.prediction_file import Predictions, write_predictions
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_class_names, write_manifest
+from train_head.scores.prediction_file import Predictions, write_predictions
 
 RGB = Predictions(
     ["a/1", "a/2", "b/1"],

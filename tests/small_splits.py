@@ -4,7 +4,7 @@ import dataclasses
 
 from small_data import make_ramps, write_cache
 
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.clips.manifest import read_manifest, write_manifest
 
 
 def write_pairs(folder, num_pairs):

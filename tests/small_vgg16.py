@@ -2,7 +2,7 @@
 
 import keras
 
-from lrcn.common import backbone
+from lrcn.common.vgg16 import backbone
 
 RANDOM_SHA256 = "7c92030ee7de955a952eac1f229dc5b9fe3c7d02eb41b868abaa9e28e1be8242"
 

@@ -9,8 +9,8 @@ from refusals import refusal
 from small_data import write_csv
 
 from extract_features.given_data import DataSettings, read_given_data
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import find_class_ids, read_class_names, read_manifest
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 TEXTS = "'caf\\xe9' and 'cafe\\u0301'. Write both in one Unicode form."

@@ -13,14 +13,14 @@ import pytest
 from commands import ROOT
 from refusals import refusal
 
-from lrcn.common.atomic_file import (
+from lrcn.common.files.atomic_file import (
     check_can_write,
     get_final_name,
     name_file,
     replace_file,
     write_text,
 )
-from lrcn.common.program import check_output
+from lrcn.common.programs.program import check_output
 
 
 def list_names(folder):
@@ -144,7 +144,7 @@ def test_a_kill_leaves_the_old_file_and_the_next_write_clears_up(tmp_path):
     path.write_text("old")
     program = (
         "import os, sys\n"
-        "from lrcn.common.atomic_file import get_final_name, replace_file\n"
+        "from lrcn.common.files.atomic_file import get_final_name, replace_file\n"
         "with replace_file(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), 9)\n"

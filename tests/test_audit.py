@@ -8,11 +8,11 @@ import pytest
 from commands import run_program
 from small_data import write_cache
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
-from lrcn.common.run_dir import read_json
-from train_head.audit_text import format_audit
-from train_head.near_duplicates import find_closest, find_near_duplicates
+from lrcn.common.cache.run_dir import read_json
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
+from train_head.studies.audit_text import format_audit
+from train_head.studies.near_duplicates import find_closest, find_near_duplicates
 
 NUM_CLIPS = {"train": 12, "val": 4, "test": 5}
 

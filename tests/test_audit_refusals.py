@@ -3,8 +3,8 @@
 from commands import run_program
 from small_data import make_ramps, write_cache
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest, write_manifest
 
 
 def test_a_file_in_place_of_the_folder_is_told_before_clips_are_compared(tmp_path):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from small_vgg16 import FLOAT16_TOLERANCE, RANDOM_SHA256, build_vgg16
 
-from lrcn.common import backbone
-from lrcn.common.backbone_weights import fingerprint_weights
-from lrcn.common.contract import CUTS
+from lrcn.common.cache.contract import CUTS
+from lrcn.common.vgg16 import backbone
+from lrcn.common.vgg16.backbone_weights import fingerprint_weights
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from small_data import make_config
 from small_labels import CLIPS, read, show, write_csv, write_files
 
-from train_head.label_coverage import check_trainable
+from train_head.training.label_coverage import check_trainable
 
 
 @pytest.mark.parametrize(

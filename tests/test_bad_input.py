@@ -7,7 +7,7 @@ from commands import SMALL_BACKBONE, read_failures, run_program
 from media import make_numbered_frames, write_frame_folder
 from video_data import cut, make_noise, write_song
 
-from lrcn.common.manifest import read_manifest
+from lrcn.common.clips.manifest import read_manifest
 
 
 def extract(data, cache_dir, *flags):

@@ -3,9 +3,9 @@
 import numpy as np
 from small_data import train
 
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.batch_memory import take_memory
-from train_head.padding import allocate_aligned
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from train_head.batches.batch_memory import take_memory
+from train_head.batches.padding import allocate_aligned
 
 tf = import_tensorflow()
 
@@ -48,6 +48,6 @@ def test_batches_that_are_held_keep_what_they_hold():
 
 def test_training_is_the_same_as_in_memory_of_each_batch_s_own(ramps, tmp_path, monkeypatch):
     reused = train(ramps, tmp_path / "reused", epochs=2)
-    monkeypatch.setattr("train_head.batch_loader.take_memory", allocate_aligned)
+    monkeypatch.setattr("train_head.batches.batch_loader.take_memory", allocate_aligned)
     own = train(ramps, tmp_path / "own", epochs=2)
     assert reused.history_path.read_bytes() == own.history_path.read_bytes()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from small_data import make_config, write_cache
 
-from lrcn.common.clip import Clip
-from train_head.batch_plan import count_batches, plan_epoch, plan_evaluation
-from train_head.clip_reader import ClipReader
-from train_head.input_pipeline import make_eval_dataset, make_train_dataset
+from lrcn.common.clips.clip import Clip
+from train_head.batches.batch_plan import count_batches, plan_epoch, plan_evaluation
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.input_pipeline import make_eval_dataset, make_train_dataset
 
 # Three classes of 20, 8 and 2 clips.
 CLASS_IDS = np.repeat([0, 1, 2], [20, 8, 2]).astype(np.int32)

@@ -6,9 +6,9 @@ import pytest
 from refusals import refusal
 
 from extract_features.backbone_settings import DEFAULT_BACKBONE, build_backbone
-from lrcn.common import machine
-from lrcn.common.batch_size import find_first_that_fits, limit_batch_size
-from lrcn.common.tensorflow_start import import_tensorflow
+from lrcn.common.programs import machine
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from lrcn.common.vgg16.batch_size import find_first_that_fits, limit_batch_size
 
 tf = import_tensorflow()
 

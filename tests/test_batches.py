@@ -5,9 +5,9 @@ import pytest
 
 from extract_features.batches import Item, iter_batches
 from extract_features.worklist import Job
-from lrcn.common.clip import Clip
-from lrcn.common.frame import FrameBlock
-from lrcn.common.views import VIEWS
+from lrcn.common.clips.clip import Clip
+from lrcn.common.pixels.frame import FrameBlock
+from lrcn.common.pixels.views import VIEWS
 
 IMAGE_SIZE = 28
 BATCH_SIZE = 8

@@ -17,10 +17,10 @@ from small_data import (
     train,
 )
 
-from lrcn.common import machine
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.config import read_config
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.programs import machine
+from train_head.run.config import read_config
 
 
 def leave_as_begun(run):

@@ -12,14 +12,14 @@ from commands import ROOT, SMALL_BACKBONE, run_program, start_program
 from refusals import refusal
 from small_cache import list_files, write_clip
 
-from lrcn.common.cache_lock import Shard, lock_cache
+from lrcn.common.cache.cache_lock import Shard, lock_cache
 
 
 def start_locking(folder, shard="0/1"):
     """Starts a process that locks a shard of a cache until its standard input ends."""
     program = (
         "import sys\n"
-        "from lrcn.common.cache_lock import Shard, lock_cache\n"
+        "from lrcn.common.cache.cache_lock import Shard, lock_cache\n"
         "with lock_cache(sys.argv[1], Shard(*map(int, sys.argv[2].split('/')))):\n"
         "    print('locked', flush=True)\n"
         "    sys.stdin.read()\n"
@@ -122,7 +122,7 @@ def test_a_lock_that_is_a_pipe_is_refused_by_name(clips_dir, tmp_path):
 def test_shards_write_the_files_of_the_whole_cache_one_after_the_other(tmp_path):
     program = (
         "import os, sys\n"
-        "from lrcn.common.cache_lock import Shard, lock_cache\n"
+        "from lrcn.common.cache.cache_lock import Shard, lock_cache\n"
         "with lock_cache(sys.argv[1], Shard(1, 2)) as lock:\n"
         "    print('started', flush=True)\n"
         "    with lock.hold_shared_files():\n"

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from media import write_frame_folder
 
-from lrcn.common.clip_features import ClipClock
-from lrcn.common.views import VIEWS
-from train_head.explanation import Explanation
-from train_head.explanation_files import ExplanationFolder
-from train_head.frame_prediction_file import (
+from lrcn.common.cache.clip_features import ClipClock
+from lrcn.common.pixels.views import VIEWS
+from train_head.predictions.explanation import Explanation
+from train_head.predictions.explanation_files import ExplanationFolder
+from train_head.predictions.prediction import Prediction
+from train_head.predictions.prediction_output import open_prediction_csv
+from train_head.scores.frame_prediction_file import (
     FramePredictions,
     read_frame_predictions,
     write_frame_predictions,
 )
-from train_head.prediction import Prediction
-from train_head.prediction_file import Predictions, read_predictions, write_predictions
-from train_head.prediction_output import open_prediction_csv
+from train_head.scores.prediction_file import Predictions, read_predictions, write_predictions
 
 CLASSES = ["clip", "clip_id", "frame_index", "influence", "label", "predicted", "timestamp_sec"]
 CLASSES += ["class label", "class class label", "Label", "class", "class walk"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from refusals import refusal
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import (
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import (
     find_class_ids,
     find_class_names,
     read_class_names,

@@ -9,9 +9,9 @@ import pytest
 from refusals import fail_to_read, no_more_open_files, refusal
 from small_cache import SOURCE, damage_frame, write_clip
 
-from lrcn.common import clip_features, feature_cache
-from lrcn.common.clip_features import is_damage, read_text
-from lrcn.common.frame_chunk import COMPRESSIONS
+from lrcn.common.cache import clip_features, feature_cache
+from lrcn.common.cache.clip_features import is_damage, read_text
+from lrcn.common.cache.frame_chunk import COMPRESSIONS
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", None])

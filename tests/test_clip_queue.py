@@ -8,9 +8,9 @@ import pytest
 from extract_features.batches import Item
 from extract_features.clip_queue import ClipQueue
 from extract_features.worklist import Job
-from lrcn.common.clip import Clip
-from lrcn.common.frame import FrameBlock
-from lrcn.common.workers import StoppedError, Worker
+from lrcn.common.clips.clip import Clip
+from lrcn.common.pixels.frame import FrameBlock
+from lrcn.common.programs.workers import StoppedError, Worker
 
 SIZE = 3
 

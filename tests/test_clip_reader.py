@@ -5,10 +5,10 @@ import pytest
 from refusals import refusal
 from small_data import write_cache
 
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.open_cache import read_cache
-from train_head import clip_reader
-from train_head.clip_reader import ClipReader
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip, SourceStat
+from train_head.batches import clip_reader
+from train_head.batches.clip_reader import ClipReader
 
 
 def write_clip(cache, num_frames, *, compression="gzip", source_bytes=0):

@@ -20,13 +20,13 @@ from small_comparison import (
 from small_data import make_config
 from small_splits import write_swapped
 
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.comparison import MODELS, compare_models
-from train_head.comparison_text import format_table
-from train_head.provenance import describe_data
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.manifest import read_manifest
+from train_head.run.provenance import describe_data
+from train_head.run.training_data import TrainingData
+from train_head.studies.comparison import MODELS, compare_models
+from train_head.studies.comparison_text import format_table
 
 
 @pytest.fixture

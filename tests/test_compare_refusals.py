@@ -9,11 +9,11 @@ from refusals import refusal
 from small_comparison import CONFIG, compare, write_comparison, write_finished_run
 from small_data import copy_cache, make_ramps, play_backwards, write_cache
 
-from lrcn.common.clip import SourceStat
-from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.comparison import MODELS
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import SourceStat
+from lrcn.common.clips.manifest import read_class_names, read_manifest, write_manifest
+from train_head.studies.comparison import MODELS
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from interval_coverage import cover
 from scipy import stats
 
-from train_head.confidence_intervals import (
+from train_head.scores.confidence_intervals import (
     find_exact_interval,
     find_grouped_mean_interval,
     find_mean_interval,

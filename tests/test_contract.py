@@ -7,7 +7,7 @@ import pytest
 from refusals import refusal
 from small_cache import CONTRACT
 
-from lrcn.common.contract import COMPARED_FIELDS, Contract
+from lrcn.common.cache.contract import COMPARED_FIELDS, Contract
 
 
 def change(field):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from small_vgg16 import build_vgg16
 
-from lrcn.common import backbone
-from lrcn.common.devices import has_avx2, has_bfloat16_vectors
-from lrcn.common.winograd import F2, F4
-from train_head.convolution import convolve, find_kernel_gradient, let_learn
-from train_head.layers import tf
+from lrcn.common.programs.devices import has_avx2, has_bfloat16_vectors
+from lrcn.common.vgg16 import backbone
+from lrcn.common.vgg16.winograd import F2, F4
+from train_head.head.convolution import convolve, find_kernel_gradient, let_learn
+from train_head.head.layers import tf
 
 TILE_BYTES = {F2: 6 * 16 * 2 * 4, F4: 2 * 36 * 2 * 4}  # of one image below, 3 x 2 or 2 x 1 tiles
 

@@ -11,11 +11,11 @@ from refusals import refusal
 from small_data import copy_cache, make_config, train
 from small_splits import write_pairs, write_splits
 
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.cross_validation import cross_validate, find_manifests
-from train_head.evaluation import evaluate_run
-from train_head.training_data import TrainingData
+from lrcn.common.cache.run_dir import RunDir, read_json, write_json
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from train_head.run.training_data import TrainingData
+from train_head.scores.evaluation import evaluate_run
+from train_head.studies.cross_validation import cross_validate, find_manifests
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 
-from lrcn.common.cuda import count_gpus
+from lrcn.common.programs.cuda import count_gpus
 
 COMPILER = shutil.which("cc")
 DRIVER = """
@@ -47,7 +47,7 @@ def test_a_gpu_that_tensorflow_does_not_use_is_told(tmp_path):
     done = run_python(
         """
 import ctypes
-from lrcn.common.tensorflow_start import import_tensorflow, own_process
+from lrcn.common.programs.tensorflow_start import import_tensorflow, own_process
 own_process()
 import_tensorflow()
 ctypes.CDLL("libcusolver.so.11").it_is_ours  # by its name alone, as TensorFlow asks for it
@@ -63,7 +63,7 @@ ctypes.CDLL("libcusolver.so.11").it_is_ours  # by its name alone, as TensorFlow 
 def test_gpus_are_those_of_the_driver(num_gpus, tmp_path):
     compile_library(tmp_path / "libcuda.so.1", DRIVER % num_gpus)
     done = run_python(
-        "from lrcn.common.cuda import count_gpus; print(count_gpus())",
+        "from lrcn.common.programs.cuda import count_gpus; print(count_gpus())",
         libraries=tmp_path,
         packages=tmp_path,
     )

@@ -12,7 +12,7 @@ from video_data import (
     write_with_sound,
 )
 
-from lrcn.common.decode import UnreadableClipError, count_frames
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames
 
 
 @pytest.mark.parametrize(("kept", "num_frames"), [(0.4, 11), (0.76, 25), (0.9, 25)])

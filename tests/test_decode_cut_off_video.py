@@ -10,7 +10,7 @@ from video_data import (
     write_with_sound,
 )
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from media import SIZE, decode, make_numbered_frames, write_frame_folder, write_
 from PIL import Image
 from video_data import cut
 
-from lrcn.common.decode import (
+from lrcn.common.pixels.decode import (
     UnreadableClipError,
     iter_frames,
 )

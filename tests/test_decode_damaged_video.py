@@ -8,7 +8,7 @@ import pytest
 from media import SIZE, decode, make_numbered_frames, write_video
 from video_data import make_noise
 
-from lrcn.common.decode import UnreadableClipError, iter_frames
+from lrcn.common.pixels.decode import UnreadableClipError, iter_frames
 
 
 def make_waves(num_frames):

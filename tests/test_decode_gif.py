@@ -4,11 +4,11 @@ import pytest
 from media import decode, read_frame_numbers, write_gif
 from video_data import cut
 
-from lrcn.common.decode import (
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import (
     UnreadableClipError,
     count_frames,
 )
-from lrcn.common.span import Span
 
 
 def test_gif_is_a_clip(tmp_path):

@@ -9,8 +9,8 @@ from image_data import decode_one, write_raw_png
 from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 from PIL import Image
 
-from lrcn.common.clip_folder import IMAGE_SUFFIXES
-from lrcn.common.decode import UnreadableClipError, count_frames
+from lrcn.common.clips.clip_folder import IMAGE_SUFFIXES
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames
 
 
 def make_smooth_picture(height, width):

@@ -6,8 +6,8 @@ from media import decode, make_numbered_frames, write_video
 from refusals import refusal
 from video_data import write_song
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
-from lrcn.common.span import Span
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
 
 
 @pytest.mark.parametrize("has_cover", [False, True])

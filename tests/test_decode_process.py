@@ -20,11 +20,11 @@ from small_extraction import SMALL_PIPELINE, assert_same_features, extract
 
 from extract_features import decode_process
 from extract_features.decode_process import DecodeProcess
-from lrcn.common.decode import UnreadableClipError, iter_frames
-from lrcn.common.frame import Frame
-from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
-from lrcn.common.span import WHOLE, Span
-from lrcn.common.workers import StoppedError
+from lrcn.common.clips.span import WHOLE, Span
+from lrcn.common.pixels.decode import UnreadableClipError, iter_frames
+from lrcn.common.pixels.frame import Frame
+from lrcn.common.pixels.frame_selection import ALL_FRAMES, FrameSelection
+from lrcn.common.programs.workers import StoppedError
 
 PROCESSES = dataclasses.replace(SMALL_PIPELINE, decode_in_processes=True)
 
@@ -133,7 +133,7 @@ def test_no_process_outlives_a_kill(tmp_path):
 import sys, threading
 from pathlib import Path
 from extract_features.decode_process import DecodeProcess
-from lrcn.common.frame_selection import ALL_FRAMES
+from lrcn.common.pixels.frame_selection import ALL_FRAMES
 process = DecodeProcess(threading.Event(), image_size=32, selection=ALL_FRAMES)
 frames = process.iter_blocks(Path(sys.argv[1]))
 next(frames)

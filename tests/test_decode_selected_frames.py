@@ -13,9 +13,9 @@ from media import (
 )
 from video_data import cut, make_noise
 
-from lrcn.common.decode import UnreadableClipError, count_frames, iter_frames
-from lrcn.common.frame_selection import ALL_FRAMES, FrameSelection
-from lrcn.common.span import WHOLE, Span
+from lrcn.common.clips.span import WHOLE, Span
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, iter_frames
+from lrcn.common.pixels.frame_selection import ALL_FRAMES, FrameSelection
 
 
 def decode(source, selection, *, first=0, span=WHOLE):

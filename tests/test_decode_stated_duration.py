@@ -11,7 +11,7 @@ from video_data import (
     write_with_sound,
 )
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
 
 
 def test_mp4_that_begins_late_and_leaves_frames_out(tmp_path):

@@ -6,9 +6,9 @@ from image_data import decode_one
 from media import decode, make_numbered_frames, read_frame_numbers
 from PIL import Image
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.span import Span
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.frame_selection import FrameSelection
 
 
 def make_16_bit():

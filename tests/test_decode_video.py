@@ -12,9 +12,9 @@ import pytest
 from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_video
 from video_data import read_numbers
 
-from lrcn.common.decode import count_frames, iter_frames
-from lrcn.common.source_stat import read_source_stat
-from lrcn.common.span import Span
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import count_frames, iter_frames
+from lrcn.common.pixels.source_stat import read_source_stat
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ def test_the_state_of_a_video_is_that_of_its_file(tmp_path):
 
 
 def test_pyav_is_not_imported_before_a_video_is_met():
-    code = "import lrcn.common.decode, sys; sys.exit('av' in sys.modules)"
+    code = "import lrcn.common.pixels.decode, sys; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

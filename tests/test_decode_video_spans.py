@@ -7,8 +7,8 @@ import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_video
 from video_data import copy_packets, make_noise, read_numbers
 
-from lrcn.common.decode import UnreadableClipError, count_frames
-from lrcn.common.span import Span
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames
 
 OPEN_GROUPS = {"g": "10", "x264-params": "open-gop=1:bframes=3:b-adapt=0:keyint=10:scenecut=0"}
 

@@ -8,7 +8,7 @@ import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_video
 from video_data import read_numbers
 
-from lrcn.common.span import Span
+from lrcn.common.clips.span import Span
 
 
 @pytest.mark.parametrize(

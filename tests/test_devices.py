@@ -11,13 +11,13 @@ from commands import ROOT
 from small_data import make_config, make_ramps, train, write_cache
 from small_labels import FRAME_COLUMNS, write_csv
 
-from lrcn.common import devices
-from lrcn.common.devices import make_strategy
-from lrcn.common.machine import count_cores, find_memory_bytes
-from lrcn.common.run_dir import RunDir
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.fitting import choose_policy
-from train_head.history import read_history
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.programs import devices
+from lrcn.common.programs.devices import make_strategy
+from lrcn.common.programs.machine import count_cores, find_memory_bytes
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from train_head.run.history import read_history
+from train_head.training.fitting import choose_policy
 
 tf = import_tensorflow()
 
@@ -48,8 +48,8 @@ from pathlib import Path
 sys.path[:0] = ["tests"]
 os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
 os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
-from lrcn.common.machine import count_cores
-from lrcn.common.tensorflow_start import import_tensorflow
+from lrcn.common.programs.machine import count_cores
+from lrcn.common.programs.tensorflow_start import import_tensorflow
 tf = import_tensorflow()
 assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
 from tensorflow.python.util import _pywrap_util_port
@@ -58,10 +58,10 @@ tf.config.set_visible_devices([], "GPU")
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from small_data import make_config
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.train import train_run
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from train_head.training.train import train_run
+from train_head.run.training_data import TrainingData
 cache = read_cache(sys.argv[1])
 options = dict(run=RunDir(sys.argv[2]), checkpoint_sec=60)
 try:
@@ -75,9 +75,9 @@ train_run(make_config(**{FRAME_SETTINGS}), data, devices="2", **options)
 
 # Float16 on two devices, where the gradient of the second overflows in the second step.
 import numpy as np
-from lrcn.common.devices import make_strategy
-from train_head.layers import keras
-from train_head.optimizer import build_optimizer
+from lrcn.common.programs.devices import make_strategy
+from train_head.head.layers import keras
+from train_head.head.optimizer import build_optimizer
 strategy = make_strategy("2")
 with strategy.scope():
     config = make_config(optimizer="sgd", learning_rate=1.0, clipnorm=1.0, schedule="constant")

@@ -6,8 +6,8 @@ import pytest
 from refusals import refusal
 from small_data import write_csv
 
-from lrcn.common.clip import Clip
-from lrcn.common.discover import find_clips, read_data
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.discover import find_clips, read_data
 
 
 def make_tree(root, *names):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from commands import run_program
 
-from train_head.layers import keras, tf
-from train_head.rnn_check import RnnCheck, check_rnn
-from train_head.rnn_layers import GRU
-from train_head.rnns import RNNS
+from train_head.head.layers import keras, tf
+from train_head.head.rnn_layers import GRU
+from train_head.head.rnns import RNNS
+from train_head.studies.rnn_check import RnnCheck, check_rnn
 
 
 def test_doctor_names_device_versions_and_every_check():

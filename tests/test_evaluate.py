@@ -11,15 +11,16 @@ import pytest
 from commands import ROOT, read_rows, run_program
 from small_data import change_manifest, make_ramps, train, write_cache
 
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from lrcn.common.sampling import place_windows
-from train_head import evaluation, provenance
-from train_head.evaluation import evaluate_run
-from train_head.provenance import find_git_commit
-from train_head.run_model import load_model
-from train_head.score_table import format_metrics
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json, write_json
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.pixels.sampling import place_windows
+from train_head.head.run_model import load_model
+from train_head.run import provenance
+from train_head.run.provenance import find_git_commit
+from train_head.scores import evaluation
+from train_head.scores.evaluation import evaluate_run
+from train_head.scores.score_table import format_metrics
 
 
 def recompute_scores(rows):

@@ -14,17 +14,17 @@ from refusals import no_more_open_files, refusal
 from small_data import change_manifest, write_cache
 from small_extraction import extract
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.config import read_config
-from train_head.evaluation import evaluate_run
-from train_head.report_data import describe_origin
-from train_head.reporting import write_report
-from train_head.run_model import load_model
-from train_head.train import train_run
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json, write_json
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from train_head.head.run_model import load_model
+from train_head.reports.report_data import describe_origin
+from train_head.reports.reporting import write_report
+from train_head.run.config import read_config
+from train_head.run.training_data import TrainingData
+from train_head.scores.evaluation import evaluate_run
+from train_head.training.train import train_run
 
 SCORE_AND_REPORT = (functools.partial(evaluate_run, split="test"), write_report)
 

@@ -6,9 +6,9 @@ from commands import read_rows, run_program
 from PIL import Image
 from small_heads import build_random_head, make_frames_of_one_length, make_what_is_looked_at
 
-from lrcn.common.clip_features import ClipFeatures
-from train_head.explanation import Explainer
-from train_head.layers import keras, tf
+from lrcn.common.cache.clip_features import ClipFeatures
+from train_head.head.layers import keras, tf
+from train_head.predictions.explanation import Explainer
 
 
 def predict(head, maps):

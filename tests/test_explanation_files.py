@@ -11,12 +11,12 @@ from PIL import Image
 from refusals import refusal
 from small_heads import build_random_head, make_frames_of_one_length, make_what_is_looked_at
 
-from lrcn.common.clip_features import ClipFeatures
-from lrcn.common.decode import UnreadableClipError, count_frames
-from lrcn.common.views import VIEWS
-from train_head.explanation import Explainer
-from train_head.explanation_files import ExplanationFolder
-from train_head.prediction_sources import find_sources
+from lrcn.common.cache.clip_features import ClipFeatures
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames
+from lrcn.common.pixels.views import VIEWS
+from train_head.predictions.explanation import Explainer
+from train_head.predictions.explanation_files import ExplanationFolder
+from train_head.predictions.prediction_sources import find_sources
 
 
 def explain_frames(frame_index):

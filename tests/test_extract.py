@@ -20,11 +20,13 @@ from small_vgg16 import FLOAT16_TOLERANCE, build_keras_vgg16, build_vgg16
 from video_data import make_noise, write_motion_jpeg
 
 from extract_features.backbone_settings import BackboneSettings
-from lrcn.common import backbone, progress, video_pixels
-from lrcn.common.clip import Clip
-from lrcn.common.decode import iter_frames
-from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_class_names, read_manifest, write_manifest
+from lrcn.common.pixels import video_pixels
+from lrcn.common.pixels.decode import iter_frames
+from lrcn.common.programs import progress
+from lrcn.common.vgg16 import backbone
 
 NUM_FRAMES = 136
 

@@ -18,11 +18,11 @@ from small_imports import CLIP_IDS, make_features, write_features
 from test_extract_resume import hold_back
 
 from extract_features.clip_list import read_failures
-from lrcn.common.cache_lock import Shard
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
-from train_head.run_clips import check_cached
+from lrcn.common.cache.cache_lock import Shard
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from train_head.run.run_clips import check_cached
 
 
 def train(cache_dir, run_dir):

@@ -15,10 +15,10 @@ from small_extraction import extract, snapshot_clips
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.same_data import check_data_root, check_moved_data, check_same_data
 from extract_features.worklist import DataSources
-from lrcn.common.clip import Clip
-from lrcn.common.discover import find_clips
-from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.discover import find_clips
+from lrcn.common.clips.manifest import read_class_names, read_manifest, write_manifest
 
 
 def test_other_settings_are_refused_by_name(clips_dir, cache_copy):

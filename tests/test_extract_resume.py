@@ -22,7 +22,7 @@ from small_extraction import (
     snapshot_clips,
 )
 
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.clips.manifest import read_manifest, write_manifest
 
 
 @pytest.mark.parametrize("flags", [SMALL_BACKBONE, ()], ids=["same_flags", "no_flags"])

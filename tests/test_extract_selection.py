@@ -12,9 +12,9 @@ from media import make_numbered_frames, write_frame_folder, write_video
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, read_all
 from video_data import cut, make_noise
 
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.open_cache import read_cache
-from train_head.reproduction import make_extraction_command
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.pixels.frame_selection import FrameSelection
+from train_head.run.reproduction import make_extraction_command
 
 
 def extract(data, cache_dir, *, skip_unreadable=None, keep_partial=False, **selection):

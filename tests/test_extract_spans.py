@@ -7,9 +7,9 @@ from media import make_numbered_frames, write_video
 from small_extraction import SMALL_PIPELINE, SMALL_SETTINGS, extract
 
 from extract_features.summary import report_summary
-from lrcn.common.clip import Clip
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import write_manifest
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
+from lrcn.common.pixels.frame_selection import FrameSelection
 
 
 # The last batch of one frame has an end of a clip alone.

@@ -14,11 +14,11 @@ from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import leave_out_clips, read_failures, write_failures
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from extract_features.verification import iter_findings
-from lrcn.common.cache_lock import Shard
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from train_head.reproduction import make_extraction_command
+from lrcn.common.cache.cache_lock import Shard
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from train_head.run.reproduction import make_extraction_command
 
 
 def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):

@@ -13,10 +13,10 @@ from commands import ROOT
 from refusals import limited_files, refusal
 from small_cache import SMALL, SOURCE, list_files, make_maps, write_clip
 
-from lrcn.common.clip_file import MissingFilterError, identify
-from lrcn.common.frame_chunk import COMPRESSIONS
-from lrcn.common.open_cache import create_cache, read_cache
-from lrcn.common.unfailing_file import UnfailingFile
+from lrcn.common.cache.clip_file import MissingFilterError, identify
+from lrcn.common.cache.frame_chunk import COMPRESSIONS
+from lrcn.common.cache.open_cache import create_cache, read_cache
+from lrcn.common.files.unfailing_file import UnfailingFile
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_is_an_error_and_no_crash(cache, limit_bytes):
     program = f"""
 import resource, signal
 from pathlib import Path
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.open_cache import read_cache
 from small_cache import write_clip
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_bytes}, {limit_bytes}))

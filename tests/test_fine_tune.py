@@ -18,20 +18,20 @@ from small_labels import FRAME_COLUMNS, write_csv
 from small_splits import write_swapped
 from small_vgg16 import build_vgg16
 
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.config import FineTuneConfig, TrainConfig, read_config
-from train_head.evaluation import evaluate_run
-from train_head.fitting import fit_model, make_checked_strategy
-from train_head.history import find_best_row, read_history
-from train_head.prediction import Predictor
-from train_head.recorder import RunRecorder
-from train_head.reproduction import list_commands
-from train_head.run_model import load_model
-from train_head.score_table import format_headline
-from train_head.split_reader import read_training_splits
-from train_head.top_training import load_tunable_model
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.manifest import read_manifest
+from train_head.batches.split_reader import read_training_splits
+from train_head.head.run_model import load_model
+from train_head.predictions.prediction import Predictor
+from train_head.run.config import FineTuneConfig, TrainConfig, read_config
+from train_head.run.history import find_best_row, read_history
+from train_head.run.reproduction import list_commands
+from train_head.scores.evaluation import evaluate_run
+from train_head.scores.score_table import format_headline
+from train_head.training.fitting import fit_model, make_checked_strategy
+from train_head.training.recorder import RunRecorder
+from train_head.training.top_training import load_tunable_model
 
 SMALL_FLAGS = ("--fc_units=16", "--rnn_units=8", "--seq_len=4", "--epochs=2", "--tune_epochs=3")
 

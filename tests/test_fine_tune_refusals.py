@@ -6,10 +6,10 @@ import pytest
 from small_data import SMALL_CONFIG, fine_tune, make_ramps, write_cache
 from small_vgg16 import write_other_weights
 
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.train import train_run
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from train_head.run.training_data import TrainingData
+from train_head.training.train import train_run
 
 
 def test_cache_with_another_cut_is_refused_with_the_command_for_the_right_one(

@@ -5,8 +5,8 @@ import warnings
 
 import pytest
 
-from lrcn.common.clip import Clip
-from train_head.folds import draw_folds
+from lrcn.common.clips.clip import Clip
+from train_head.studies.folds import draw_folds
 
 
 def make_clips(groups, label="walk"):

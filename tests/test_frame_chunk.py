@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lrcn.common.frame_chunk import compute_fletcher32, pack_frame, unpack_frame
+from lrcn.common.cache.frame_chunk import compute_fletcher32, pack_frame, unpack_frame
 
 RNG = np.random.default_rng(0)
 SPARSE = np.where(RNG.random((7, 7, 512)) < 0.1, RNG.gamma(1.0, 20.0, (7, 7, 512)), 0)

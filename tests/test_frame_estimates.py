@@ -13,10 +13,10 @@ from extract_features.disk_space import (
     estimate_stored_bytes,
 )
 from extract_features.worklist import DataSources, find_work
-from lrcn.common.clip import Clip
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.span import Span
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.frame_selection import FrameSelection
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.h264", "a.gif"])

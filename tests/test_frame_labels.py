@@ -7,10 +7,10 @@ import pytest
 from small_data import copy_cache, write_cache
 from small_labels import CLIPS, FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.manifest import write_manifest
-from lrcn.common.run_dir import RunDir
-from train_head.frame_labels import find_runs, format_frame_labels, read_run_labels
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip, SourceStat
+from lrcn.common.clips.manifest import write_manifest
+from train_head.labels.frame_labels import find_runs, format_frame_labels, read_run_labels
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train_head.frame_metrics import compute_frame_metrics, count_matches, find_segments
+from train_head.scores.frame_metrics import compute_frame_metrics, count_matches, find_segments
 
 NAMES = ["a", "b", "c"]
 

@@ -5,10 +5,10 @@ import os
 import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
-from lrcn.common.frame_names import check_frame_names
-from lrcn.common.natural_sort import natural_key
-from lrcn.common.source_stat import read_source_stat
+from lrcn.common.clips.frame_names import check_frame_names
+from lrcn.common.files.natural_sort import natural_key
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.source_stat import read_source_stat
 
 
 def write_frames(folder, names):

@@ -7,12 +7,12 @@ import pytest
 from commands import run_program
 from small_data import make_config, train
 
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig, TrainConfig
-from train_head.cross_validation import cross_validate
-from train_head.frame_choice import check_windows
-from train_head.training_data import TrainingData
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from train_head.batches.frame_choice import check_windows
+from train_head.run.config import FineTuneConfig, TrainConfig
+from train_head.run.training_data import TrainingData
+from train_head.studies.cross_validation import cross_validate
 
 SETTINGS = {"labels": "frame", "sequence": "ragged", "rnn": "none", "epochs": 1}
 

@@ -9,18 +9,18 @@ from refusals import refusal
 from small_data import train, write_cache
 from small_labels import FRAME_COLUMNS, write_csv
 
-from lrcn.common.clip import Clip
-from lrcn.common.clip_features import ClipClock
-from lrcn.common.manifest import read_manifest
-from lrcn.common.run_dir import read_json, write_json
-from train_head.frame_prediction_file import (
+from lrcn.common.cache.clip_features import ClipClock
+from lrcn.common.cache.run_dir import read_json, write_json
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from train_head.reports.frame_report import find_least_right
+from train_head.reports.reporting import write_report
+from train_head.run.provenance import describe_data
+from train_head.scores.frame_prediction_file import (
     FramePredictions,
     read_frame_predictions,
     write_frame_predictions,
 )
-from train_head.frame_report import find_least_right
-from train_head.provenance import describe_data
-from train_head.reporting import write_report
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"

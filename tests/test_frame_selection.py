@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lrcn.common.frame_selection import FrameSelection
+from lrcn.common.pixels.frame_selection import FrameSelection
 
 
 def select(times_sec, **settings):

@@ -11,7 +11,7 @@ import pytest
 from refusals import no_more_open_files, refusal
 from small_cache import SMALL, SOURCE, damage_frame, make_maps, write_clip
 
-from lrcn.common.open_cache import create_cache
+from lrcn.common.cache.open_cache import create_cache
 
 
 def write_maps(cache, clip_id, maps):

@@ -6,14 +6,14 @@ from frame_data import make_walks
 from small_data import make_config
 from small_heads import make_head, make_maps, make_ragged_inputs
 
-from train_head.clip_reader import ClipReader
-from train_head.counted_accuracy import CountedAccuracy
-from train_head.frame_choice import ChosenFrames
-from train_head.frame_prediction import answer_all_frames
-from train_head.frame_targets import FrameTargets, balance_classes, count_labelled
-from train_head.input_pipeline import make_eval_dataset, make_train_dataset
-from train_head.layers import keras, tf
-from train_head.rnns import RNNS
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.frame_choice import ChosenFrames
+from train_head.batches.frame_targets import FrameTargets, balance_classes, count_labelled
+from train_head.batches.input_pipeline import make_eval_dataset, make_train_dataset
+from train_head.head.layers import keras, tf
+from train_head.head.rnns import RNNS
+from train_head.scores.frame_prediction import answer_all_frames
+from train_head.training.counted_accuracy import CountedAccuracy
 
 
 def make_frame_head(**settings):

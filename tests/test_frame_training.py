@@ -11,18 +11,18 @@ from refusals import refusal
 from small_data import assert_equal_training, interrupt_after_epoch_2, make_config
 from small_splits import write_swapped
 
-from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.config import TrainConfig
-from train_head.cross_validation import cross_validate
-from train_head.evaluation import evaluate_run
-from train_head.explanation import check_explainable
-from train_head.history import read_history
-from train_head.prediction import Predictor
-from train_head.score_table import format_metrics
-from train_head.train import train_run
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.manifest import read_class_names, read_manifest, write_manifest
+from train_head.predictions.explanation import check_explainable
+from train_head.predictions.prediction import Predictor
+from train_head.run.config import TrainConfig
+from train_head.run.history import read_history
+from train_head.run.training_data import TrainingData
+from train_head.scores.evaluation import evaluate_run
+from train_head.scores.score_table import format_metrics
+from train_head.studies.cross_validation import cross_validate
+from train_head.training.train import train_run
 
 LEARNING = {
     "labels": "frame",

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from small_vgg16 import build_vgg16
 
-from lrcn.common import backbone
-from lrcn.common.backbone import tf
-from lrcn.common.devices import has_amx, has_avx2, has_bfloat16_vectors
-from lrcn.common.frozen_convolutions import (
+from lrcn.common.programs.devices import has_amx, has_avx2, has_bfloat16_vectors
+from lrcn.common.vgg16 import backbone
+from lrcn.common.vgg16.backbone import tf
+from lrcn.common.vgg16.frozen_convolutions import (
     make_constant_convolution,
     make_winograd_convolution,
     use_frozen_convolutions,
 )
-from lrcn.common.winograd import F2, F4
+from lrcn.common.vgg16.winograd import F2, F4
 
 NUM_CONVOLUTIONS = 13
 # Of block 3 at 80 px; those that are left are computed by TensorFlow.

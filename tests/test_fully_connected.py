@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from train_head import fully_connected
-from train_head.fully_connected import FullyConnected, multiply, multiply_kept
-from train_head.layers import keras, tf
+from train_head.head import fully_connected
+from train_head.head.fully_connected import FullyConnected, multiply, multiply_kept
+from train_head.head.layers import keras, tf
 
 
 @pytest.mark.parametrize("num_rows", [1, 151, 152, 301, 302, 400])

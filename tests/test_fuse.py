@@ -4,10 +4,10 @@ import numpy as np
 from commands import run_program
 from small_predictions import FLOW, RGB, write_run
 
-from lrcn.common.clip import Clip
-from lrcn.common.run_dir import RunDir, write_json
-from train_head.fusion import format_fusion, fuse_predictions
-from train_head.prediction_file import Predictions
+from lrcn.common.cache.run_dir import RunDir, write_json
+from lrcn.common.clips.clip import Clip
+from train_head.predictions.fusion import format_fusion, fuse_predictions
+from train_head.scores.prediction_file import Predictions
 
 
 def test_leaking_groups_are_said(tmp_path):

@@ -5,10 +5,10 @@ from commands import run_program
 from refusals import refusal
 from small_predictions import FLOW, RGB, replace, write_run
 
-from lrcn.common.clip import Clip
-from lrcn.common.run_dir import RunDir
-from train_head.fusion import fuse_predictions
-from train_head.prediction_file import read_run_predictions, write_predictions
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from train_head.predictions.fusion import fuse_predictions
+from train_head.scores.prediction_file import read_run_predictions, write_predictions
 
 
 def test_a_run_without_its_manifest_is_refused_before_anything_is_written(tmp_path):

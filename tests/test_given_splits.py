@@ -8,9 +8,9 @@ from made_clips import make_clips
 from refusals import refusal
 
 from extract_features.given_data import DataSettings, read_given_data
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
-from lrcn.common.splits import count_splits, draw_splits
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
+from lrcn.common.clips.splits import count_splits, draw_splits
 
 
 def test_given_classes_without_train_clips_are_said_when_they_are_read(tmp_path, caplog):

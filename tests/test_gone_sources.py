@@ -6,8 +6,8 @@ from commands import SMALL_BACKBONE, read_rows, start_program
 from media import SIZE, make_numbered_frames, write_frame_folder, write_video
 from small_extraction import snapshot_clips
 
-from lrcn.common.decode import iter_frames
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.decode import iter_frames
 
 
 @pytest.mark.parametrize("name", ["clip", "clip.mp4"])

@@ -12,12 +12,12 @@ from small_data import make_config
 from small_heads import make_head
 from small_vgg16 import build_vgg16
 
-from lrcn.common import backbone
-from lrcn.common.devices import COMPUTE_DTYPES
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.counted_accuracy import CountedAccuracy
-from train_head.layers import keras
-from train_head.optimizer import build_optimizer
+from lrcn.common.programs.devices import COMPUTE_DTYPES
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from lrcn.common.vgg16 import backbone
+from train_head.head.layers import keras
+from train_head.head.optimizer import build_optimizer
+from train_head.training.counted_accuracy import CountedAccuracy
 
 tf = import_tensorflow()
 

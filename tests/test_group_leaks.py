@@ -3,9 +3,9 @@
 from made_clips import make_clips
 from refusals import refusal
 
-from lrcn.common.group_leaks import check_group_leaks
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.splits import count_splits, draw_splits
+from lrcn.common.clips.group_leaks import check_group_leaks
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from lrcn.common.clips.splits import count_splits, draw_splits
 
 
 def make_leaking_clips(num_groups):

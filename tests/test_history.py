@@ -3,9 +3,9 @@
 import pytest
 from refusals import refusal
 
-from lrcn.common.run_dir import RunDir
-from train_head.history import write_history
-from train_head.report_data import summarize_training
+from lrcn.common.cache.run_dir import RunDir
+from train_head.reports.report_data import summarize_training
+from train_head.run.history import write_history
 
 
 @pytest.mark.parametrize(

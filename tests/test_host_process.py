@@ -12,9 +12,9 @@ from refusals import refusal
 from small_data import make_ramps, train, write_cache
 from small_vgg16 import build_vgg16
 
-from lrcn.common.backbone import build_bottom, make_padded_forward
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.run_model import load_model
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from lrcn.common.vgg16.backbone import build_bottom, make_padded_forward
+from train_head.head.run_model import load_model
 
 import_tensorflow()
 
@@ -29,7 +29,7 @@ held = Held()
 held.itself, find_held = held, weakref.ref(held)
 gc.disable()
 os.close(2)
-from lrcn.common.tensorflow_start import import_tensorflow
+from lrcn.common.programs.tensorflow_start import import_tensorflow
 import_tensorflow()
 import keras
 del held

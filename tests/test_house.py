@@ -14,31 +14,35 @@ PACKAGES = ("lrcn", "extract_features", "train_head")
 FLAG_FILES = (
     "extract_features.backbone_flags",
     "extract_features.data_flags",
-    "lrcn.common.program",
-    "train_head.cache_flag",
-    "train_head.head_flags",
-    "train_head.manifest_flag",
-    "train_head.run_flags",
-    "train_head.setting_flags",
-    "train_head.train_flags",
+    "lrcn.common.programs.program",
+    "train_head.flags.cache_flag",
+    "train_head.flags.head_flags",
+    "train_head.flags.manifest_flag",
+    "train_head.flags.run_flags",
+    "train_head.flags.setting_flags",
+    "train_head.flags.train_flags",
 )
 # What the programs need before, or without, TensorFlow.
-KERAS_MODULES = ("lrcn.common.backbone", "lrcn.common.frozen_convolutions", "train_head.layers")
+KERAS_MODULES = (
+    "lrcn.common.vgg16.backbone",
+    "lrcn.common.vgg16.frozen_convolutions",
+    "train_head.head.layers",
+)
 LIGHT_MODULES = (
-    "lrcn.common.cache_lock",
-    "lrcn.common.contract",
-    "lrcn.common.decode",
-    "lrcn.common.discover",
-    "lrcn.common.feature_cache",
-    "lrcn.common.frame_selection",
-    "lrcn.common.manifest",
-    "lrcn.common.official_lists",
-    "lrcn.common.open_cache",
-    "lrcn.common.program",
-    "lrcn.common.run_dir",
-    "lrcn.common.sampling",
-    "lrcn.common.splits",
-    "lrcn.common.views",
+    "lrcn.common.cache.cache_lock",
+    "lrcn.common.cache.contract",
+    "lrcn.common.pixels.decode",
+    "lrcn.common.clips.discover",
+    "lrcn.common.cache.feature_cache",
+    "lrcn.common.pixels.frame_selection",
+    "lrcn.common.clips.manifest",
+    "lrcn.common.clips.official_lists",
+    "lrcn.common.cache.open_cache",
+    "lrcn.common.programs.program",
+    "lrcn.common.cache.run_dir",
+    "lrcn.common.pixels.sampling",
+    "lrcn.common.clips.splits",
+    "lrcn.common.pixels.views",
     "extract_features.disk_space",
     "extract_features.extract",
     "extract_features.feature_import",
@@ -46,18 +50,18 @@ LIGHT_MODULES = (
     "extract_features.planning",
     "extract_features.sample",
     "extract_features.verification",
-    "train_head.batch_plan",
-    "train_head.cross_validation",
-    "train_head.fine_tuning",
-    "train_head.frame_labels",
-    "train_head.frame_metrics",
-    "train_head.frame_poolings",
-    "train_head.held_out",
-    "train_head.near_duplicates",
-    "train_head.optimizer",
-    "train_head.rnns",
-    "train_head.run_start",
-    "train_head.train",
+    "train_head.batches.batch_plan",
+    "train_head.studies.cross_validation",
+    "train_head.training.fine_tuning",
+    "train_head.labels.frame_labels",
+    "train_head.scores.frame_metrics",
+    "train_head.head.frame_poolings",
+    "train_head.scores.held_out",
+    "train_head.studies.near_duplicates",
+    "train_head.head.optimizer",
+    "train_head.head.rnns",
+    "train_head.training.run_start",
+    "train_head.training.train",
 )
 
 
@@ -92,7 +96,11 @@ def read_imports(path):
 
 
 def test_the_modules_are_found():
-    assert {"lrcn.common.manifest", "extract_features.extract", "train_head.train"} <= set(MODULES)
+    assert {
+        "lrcn.common.clips.manifest",
+        "extract_features.extract",
+        "train_head.training.train",
+    } <= set(MODULES)
     assert {"extract_features.__main__", "train_head.predict"} <= PROGRAMS
 
 
@@ -124,6 +132,21 @@ def test_the_map_names_every_module_and_no_other():
     wanted = {x.name for x in MODULES.values() if x.name != "__init__.py"}
     assert {x for x in wanted if not any(fnmatch.fnmatch(x, y) for y in named)} == set()
     assert {x for x in named if not fnmatch.filter(files, x)} == set()
+
+
+@pytest.mark.parametrize("package", ["lrcn.common", "train_head"])
+def test_no_package_imports_a_later_one_of_the_map(package):
+    text = (ROOT / "WORKSPACE.md").read_text(encoding="utf-8")
+    folder = package.replace(".", "/")
+    part = text.split(f"### `{folder}/`")[1].split("### ")[0]
+    ordered = re.findall(r"\*\*`(\w+)/`\*\*", part)
+    assert sorted(ordered) == sorted(x.parent.name for x in (ROOT / folder).glob("*/__init__.py"))
+    for name, path in MODULES.items():
+        own = name.removeprefix(f"{package}.").split(".")[0]
+        if name.startswith(f"{package}.") and own in ordered:
+            later = [f"{package}.{x}" for x in ordered[ordered.index(own) + 1 :]]
+            imported = read_imports(path)
+            assert not [x for x in imported if x.startswith(tuple(f"{y}." for y in later))], path
 
 
 def test_nobody_imports_a_program():
@@ -161,10 +184,9 @@ def test_tensorflow_comes_in_quietly():
 
 def test_new_videos_are_named_without_what_keras_would_import_beside_it():
     names = {"matplotlib", "sklearn"}
-    program = (
-        "from lrcn.common.tensorflow_start import own_process; own_process()  # as programs do\n"
-    )
-    program += f"import sys, train_head.prediction; print({names} & set(sys.modules))\n"
+    program = "from lrcn.common.programs.tensorflow_start import own_process\n"
+    program += "own_process()  # as programs do\n"
+    program += f"import sys, train_head.predictions.prediction; print({names} & set(sys.modules))\n"
     program += "import matplotlib.figure, sklearn.metrics  # where they are used"
     command = [sys.executable, "-c", program]
     assert subprocess.check_output(command, cwd=ROOT, text=True) == "set()\n"
@@ -189,11 +211,11 @@ def test_no_pickle_is_loaded():
 
 def test_whoever_loads_a_model_knows_our_layers():
     # A test that saves and loads in one process would not notice what only another lacks.
-    loader = MODULES["train_head.run_model"].read_text(encoding="utf-8")
+    loader = MODULES["train_head.head.run_model"].read_text(encoding="utf-8")
     imported = {
-        f"train_head.{name.name}"
+        f"train_head.head.{name.name}"
         for node in ast.walk(ast.parse(loader))
-        if isinstance(node, ast.ImportFrom) and node.module == "train_head"
+        if isinstance(node, ast.ImportFrom) and node.module == "train_head.head"
         for name in node.names
     }
     num_registered = 0

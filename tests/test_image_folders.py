@@ -7,9 +7,9 @@ import pytest
 from media import decode, make_numbered_frames, read_frame_numbers, write_frame_folder
 from refusals import refusal
 
-from lrcn.common.decode import UnreadableClipError, count_frames, estimate_num_frames
-from lrcn.common.source_stat import read_source_stat
-from lrcn.common.span import Span
+from lrcn.common.clips.span import Span
+from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.source_stat import read_source_stat
 
 
 def test_folder_without_images_names_the_suffixes(tmp_path):

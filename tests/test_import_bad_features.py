@@ -11,10 +11,10 @@ from commands import read_failures
 from refusals import refusal
 from small_imports import CLIP_IDS, make_features, write_features
 
-from lrcn.common import feature_array
-from lrcn.common.clip import Clip
-from lrcn.common.feature_array import iter_maps, open_features
-from lrcn.common.manifest import read_manifest, write_manifest
+from lrcn.common.cache import feature_array
+from lrcn.common.cache.feature_array import iter_maps, open_features
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest, write_manifest
 
 
 class Unpickled:

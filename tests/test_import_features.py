@@ -13,8 +13,8 @@ from refusals import refusal
 from small_extraction import snapshot_clips
 from small_imports import CLIP_IDS, SPLITS, make_features, write_features
 
-from lrcn.common.manifest import read_class_names, read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.manifest import read_class_names, read_manifest, write_manifest
 
 
 @pytest.mark.parametrize("name", ["features.h5", "features"])

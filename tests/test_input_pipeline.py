@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from small_data import make_config, write_cache
 
-from lrcn.common.clip import Clip
-from lrcn.common.sampling import (
+from lrcn.common.clips.clip import Clip
+from lrcn.common.pixels.sampling import (
     draw_span,
     drop_frames,
     sample_segment_centres,
     sample_segment_jitter,
     sample_tail,
 )
-from train_head.clip_reader import ClipReader
-from train_head.frame_choice import sample_frames
-from train_head.input_pipeline import make_eval_dataset, make_train_dataset
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.frame_choice import sample_frames
+from train_head.batches.input_pipeline import make_eval_dataset, make_train_dataset
 
 NUM_CLIPS = 11  # no batch size of the tests divides it
 LENGTHS = [9, 3, 12, 5, 5, 1, 20, 7, 4, 16, 2]

@@ -5,9 +5,9 @@ import pytest
 from refusals import refusal
 from small_data import make_config
 
-from lrcn.common.clip import Clip
-from train_head.frame_labels import UNLABELLED, FrameLabels
-from train_head.label_coverage import check_trainable
+from lrcn.common.clips.clip import Clip
+from train_head.labels.frame_labels import UNLABELLED, FrameLabels
+from train_head.training.label_coverage import check_trainable
 
 CLIPS = [Clip(name, name, "x", split) for name, split in (("t", "train"), ("v", "val"))]
 # 32 frames: three of `first`, one without a label, then `then`.

@@ -11,15 +11,15 @@ from refusals import refusal
 from small_data import change_manifest, make_config, write_cache
 from small_extraction import SMALL_SETTINGS, extract
 
-from lrcn.common.clip import Clip
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.clip_pictures import read_pictures
-from train_head.label_doubt import DoubtedLabel, format_doubts, rank_labels, write_doubts
-from train_head.label_doubt_sheet import _read_strip, draw_doubts
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.pixels.frame_selection import FrameSelection
+from train_head.predictions.clip_pictures import read_pictures
+from train_head.run.training_data import TrainingData
+from train_head.studies.label_doubt import DoubtedLabel, format_doubts, rank_labels, write_doubts
+from train_head.studies.label_doubt_sheet import _read_strip, draw_doubts
 
 WRONG = {"left_2", "right_7", "left_11"}  # one in each split
 

@@ -6,10 +6,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from lrcn.common.clip import Clip
-from train_head.metrics import compute_metrics
-from train_head.report_data import MAX_SHOWN, ScoredClips
-from train_head.report_page import render_page
+from lrcn.common.clips.clip import Clip
+from train_head.reports.report_data import MAX_SHOWN, ScoredClips
+from train_head.reports.report_page import render_page
+from train_head.scores.metrics import compute_metrics
 
 
 def test_twenty_thousand_clips_of_a_hundred_classes_stay_small(page, tmp_path):

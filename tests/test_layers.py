@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from small_heads import MAP_SHAPE, make_head, make_maps, make_ragged_inputs, run_head
 
-from train_head import layers
-from train_head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, map_parts, tf
-from train_head.normalization import scale_clip
+from train_head.head import layers
+from train_head.head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, map_parts, tf
+from train_head.head.normalization import scale_clip
 
 
 @pytest.mark.parametrize("feature_shape", [(6,), MAP_SHAPE])

@@ -11,8 +11,8 @@ from refusals import refusal
 
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.shared_files import join_shared_files
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
 
 
 def link(path, target, *, hard=False):

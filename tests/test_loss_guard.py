@@ -5,11 +5,11 @@ import pytest
 from refusals import refusal
 from small_data import make_config, make_ramps, train, write_cache
 
-from lrcn.common.manifest import read_manifest
-from lrcn.common.run_dir import RunDir
-from train_head.batch_plan import plan_epoch
-from train_head.layers import keras
-from train_head.loss_guard import LossGuard
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.manifest import read_manifest
+from train_head.batches.batch_plan import plan_epoch
+from train_head.head.layers import keras
+from train_head.training.loss_guard import LossGuard
 
 DIVERGING = {"learning_rate": 1e38, "clipnorm": 0.0, "optimizer": "sgd", "rnn": "none"}
 

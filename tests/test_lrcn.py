@@ -8,14 +8,14 @@ from small_data import make_config
 from small_heads import NUM_CLASSES, enlarge_logits, make_ragged_inputs, run_head
 from small_vgg16 import build_vgg16
 
-from lrcn.common import backbone
-from lrcn.common.decode import iter_frames
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from train_head.clip_reader import ClipReader
-from train_head.feature_statistics import measure_features
-from train_head.layers import keras
-from train_head.model import build_head, build_lrcn
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.pixels.decode import iter_frames
+from lrcn.common.vgg16 import backbone
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.feature_statistics import measure_features
+from train_head.head.layers import keras
+from train_head.head.model import build_head, build_lrcn
 
 CLIP_IDS = ["left/clip_0", "right/clip_5"]
 

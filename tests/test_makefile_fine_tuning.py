@@ -8,10 +8,10 @@ from commands import SMALL_HEAD
 from make_commands import list_flags, run_make
 from small_extraction import SMALL_SETTINGS, extract
 
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import create_cache, read_cache
-from lrcn.common.run_dir import RunDir
+from lrcn.common.cache.open_cache import create_cache, read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.pixels.frame_selection import FrameSelection
 
 
 def test_fine_tuning_follows_the_cache_of_the_head(make, clips_dir, tmp_path):

@@ -7,8 +7,8 @@ from commands import find_readme_program
 from refusals import refusal
 from small_data import write_csv
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import (
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import (
     COLUMNS,
     find_lines,
     read_manifest,

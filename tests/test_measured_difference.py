@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from interval_coverage import cover
 
-from train_head.confidence_intervals import measure_difference
+from train_head.scores.confidence_intervals import measure_difference
 
 
 def make_answers(num_seeds, num_clips, *, accuracy, seed):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from small_scores import CLASS_IDS, NAMES, PROBABILITIES, SIX_PROBABILITIES
 
-from train_head.confidence_intervals import (
+from train_head.scores.confidence_intervals import (
     find_exact_interval,
     find_mean_interval,
     find_ratio_interval,
 )
-from train_head.metrics import compute_metrics, measure_calibration
+from train_head.scores.metrics import compute_metrics, measure_calibration
 
 
 def test_scores_of_a_small_table():

@@ -8,13 +8,13 @@ import pytest
 from small_data import make_config
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
-from lrcn.common.run_dir import RunDir
-from train_head.layers import keras, tf
-from train_head.model import build_head
-from train_head.normalization import FeatureStatistics
-from train_head.recorder import RunRecorder
-from train_head.rnns import RNNS
-from train_head.time_poolings import TIME_POOLINGS
+from lrcn.common.cache.run_dir import RunDir
+from train_head.head.layers import keras, tf
+from train_head.head.model import build_head
+from train_head.head.normalization import FeatureStatistics
+from train_head.head.rnns import RNNS
+from train_head.head.time_poolings import TIME_POOLINGS
+from train_head.training.recorder import RunRecorder
 
 RNNS_AND_OUTPUTS = [
     *itertools.product(RNNS, ["last", "mean"]),

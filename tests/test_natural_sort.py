@@ -1,6 +1,6 @@
 """Natural order: frame 2 before frame 10."""
 
-from lrcn.common.natural_sort import natural_key
+from lrcn.common.files.natural_sort import natural_key
 
 
 def test_natural_order_counts_and_ignores_case():

@@ -5,12 +5,12 @@ import pytest
 from small_data import make_config, write_cache
 from small_heads import make_head, make_maps, run_head
 
-from lrcn.common.clip import Clip
-from train_head import feature_statistics
-from train_head.clip_reader import ClipReader
-from train_head.feature_statistics import measure_features
-from train_head.model import build_head
-from train_head.normalization import FeatureStatistics, scale_clip
+from lrcn.common.clips.clip import Clip
+from train_head.batches import feature_statistics
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.feature_statistics import measure_features
+from train_head.head.model import build_head
+from train_head.head.normalization import FeatureStatistics, scale_clip
 
 
 def make_reader(folder, clips, kind=ClipReader):

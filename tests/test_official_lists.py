@@ -9,10 +9,10 @@ from commands import kill_at_first_manifest, run_program
 from refusals import refusal
 
 from extract_features.official_manifests import write_official_manifests
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.official_lists import ListedVideo, find_official_clips, read_official_lists
-from train_head.cross_validation import find_manifests
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from lrcn.common.clips.official_lists import ListedVideo, find_official_clips, read_official_lists
+from train_head.studies.cross_validation import find_manifests
 
 UCF101_CLASSES = ("ApplyLipstick", "HandstandPushups")
 # The folder's name and the videos' differ in one letter, as in the data set itself.

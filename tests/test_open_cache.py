@@ -10,9 +10,9 @@ from small_cache import SMALL, SOURCE, list_files, write_clip
 
 from extract_features.given_data import DataSettings
 from extract_features.verification import iter_findings
-from lrcn.common.open_cache import create_cache, read_cache
-from train_head.run_clips import read_run_clips
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import create_cache, read_cache
+from train_head.run.run_clips import read_run_clips
+from train_head.run.training_data import TrainingData
 
 
 def test_an_existing_cache_is_opened_under_the_same_contract_only(cache, tmp_path):

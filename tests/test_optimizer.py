@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from small_data import make_config
 
-from train_head.config import TrainConfig
-from train_head.layers import keras, tf
-from train_head.optimizer import OPTIMIZERS, build_optimizer, read_learning_rate
+from train_head.head.layers import keras, tf
+from train_head.head.optimizer import OPTIMIZERS, build_optimizer, read_learning_rate
+from train_head.run.config import TrainConfig
 
 
 def make_step(gradients, **settings):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train_head.padding import allocate_padded, pad_clips
+from train_head.batches.padding import allocate_padded, pad_clips
 
 
 def test_clips_are_padded_with_zeros_behind_a_mask():

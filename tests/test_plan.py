@@ -22,8 +22,8 @@ from extract_features.disk_space import (
 from extract_features.given_data import DataSettings
 from extract_features.planning import Plan, make_plan
 from extract_features.rates import Rates
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.open_cache import create_cache, read_cache
+from lrcn.common.cache.open_cache import create_cache, read_cache
+from lrcn.common.pixels.frame_selection import FrameSelection
 
 PLAN = re.compile(
     r"clips   (?P<clips>\d+) to extract, (?P<skipped>\d+) already there, (?P<unreadable>\d+) "

@@ -10,11 +10,11 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from media import write_frame_folder
 
-from lrcn.common.views import VIEWS
-from train_head import plot_fonts
-from train_head.explanation import Explanation
-from train_head.explanation_files import ExplanationFolder
-from train_head.plot_fonts import find_font_families
+from lrcn.common.pixels.views import VIEWS
+from train_head.predictions import plot_fonts
+from train_head.predictions.explanation import Explanation
+from train_head.predictions.explanation_files import ExplanationFolder
+from train_head.predictions.plot_fonts import find_font_families
 
 
 def write_font(path, family, characters):

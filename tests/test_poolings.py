@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.frame_poolings import FRAME_POOLINGS
-from train_head.layers import keras, tf
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from train_head.head.frame_poolings import FRAME_POOLINGS
+from train_head.head.layers import keras, tf
 
 
 @pytest.mark.parametrize("output", ["mean_pool", "max_pool", "attention_pool"])

@@ -13,13 +13,13 @@ from refusals import refusal
 from small_data import train
 from small_extraction import SMALL_SETTINGS, extract
 
-from lrcn.common.clip import Clip
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.evaluation import evaluate_run
-from train_head.prediction import Predictor
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from lrcn.common.pixels.frame_selection import FrameSelection
+from train_head.predictions.prediction import Predictor
+from train_head.scores.evaluation import evaluate_run
 
 
 @pytest.fixture(scope="module")

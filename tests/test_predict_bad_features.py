@@ -8,7 +8,7 @@ import pytest
 from commands import read_rows
 from small_imports import predict, write_features
 
-from lrcn.common.run_dir import RunDir
+from lrcn.common.cache.run_dir import RunDir
 
 CLIP = 100 * np.random.RandomState(0).normal(size=(300, 6))
 

@@ -12,9 +12,9 @@ from refusals import no_more_open_files
 from small_data import make_ramps, train, write_cache
 from small_imports import predict, train_imported, write_features
 
-from lrcn.common.run_dir import RunDir
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.prediction import Predictor
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from train_head.predictions.prediction import Predictor
 
 tf = import_tensorflow()
 

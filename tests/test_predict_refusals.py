@@ -8,11 +8,11 @@ from commands import run_program
 from refusals import refusal
 from small_vgg16 import build_keras_vgg16, write_other_weights
 
-from lrcn.common.backbone_weights import fingerprint_weights
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.evaluation import evaluate_run
-from train_head.prediction import Predictor
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json, write_json
+from lrcn.common.vgg16.backbone_weights import fingerprint_weights
+from train_head.predictions.prediction import Predictor
+from train_head.scores.evaluation import evaluate_run
 
 
 def test_existing_output_is_never_overwritten(run_dir, clips_dir, tmp_path):

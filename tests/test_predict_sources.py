@@ -7,11 +7,11 @@ import pytest
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import refusal
 
-from lrcn.common.decode import count_frames, estimate_num_frames
-from lrcn.common.discover import read_data
-from lrcn.common.source_stat import read_source_stat
-from lrcn.common.wording import name_count
-from train_head.prediction_sources import find_sources
+from lrcn.common.clips.discover import read_data
+from lrcn.common.pixels.decode import count_frames, estimate_num_frames
+from lrcn.common.pixels.source_stat import read_source_stat
+from lrcn.common.programs.wording import name_count
+from train_head.predictions.prediction_sources import find_sources
 
 
 def test_a_folder_stands_for_the_clips_below_it(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train_head.prediction_file import Predictions, read_predictions, write_predictions
+from train_head.scores.prediction_file import Predictions, read_predictions, write_predictions
 
 
 @pytest.mark.parametrize(

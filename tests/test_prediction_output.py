@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from refusals import refusal
 
-from lrcn.common.clip_features import ClipClock, ClipFeatures
-from train_head.prediction import Prediction
-from train_head.prediction_output import format_prediction, open_prediction_csv
+from lrcn.common.cache.clip_features import ClipClock, ClipFeatures
+from train_head.predictions.prediction import Prediction
+from train_head.predictions.prediction_output import format_prediction, open_prediction_csv
 
 CLASS_NAMES = ["left", "right"]
 

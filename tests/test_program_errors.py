@@ -8,7 +8,7 @@ import pytest
 from commands import ROOT, SMALL_BACKBONE, make_command, run_program
 from small_data import write_cache
 
-from lrcn.common.clip import Clip
+from lrcn.common.clips.clip import Clip
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from extract_features.planning import make_plan
 from extract_features.progress import ExtractionProgress
 from extract_features.summary import ExtractionResult, Summary, report_summary
 from extract_features.verification import iter_findings
-from lrcn.common import progress
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import write_manifest
-from lrcn.common.open_cache import read_cache
-from train_head.evaluation import evaluate_run
-from train_head.near_duplicates import find_near_duplicates
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import write_manifest
+from lrcn.common.programs import progress
+from train_head.scores.evaluation import evaluate_run
+from train_head.studies.near_duplicates import find_near_duplicates
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -8,16 +8,16 @@ import threading
 import pytest
 from commands import ROOT
 
-from lrcn.common import interrupt
-from lrcn.common.workers import StoppedError
-from train_head.read_ahead import read_ahead
+from lrcn.common.programs import interrupt
+from lrcn.common.programs.workers import StoppedError
+from train_head.predictions.read_ahead import read_ahead
 
 WAIT_SEC = 60
 # Nobody takes all of what the main thread asks for, and another thread goes on when that has ended,
 # as far as Python lets it: from 3.12 on, no more threads are started then.
 FORGETFUL_PROGRAM = """
 import itertools, sys, threading
-from train_head.read_ahead import read_ahead
+from train_head.predictions.read_ahead import read_ahead
 
 def iter_clips(sources):
     return read_ahead(

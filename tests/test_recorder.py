@@ -5,11 +5,11 @@ from refusals import refusal
 from small_data import make_config
 from small_heads import make_head
 
-from lrcn.common import interrupt
-from lrcn.common.run_dir import RunDir
-from train_head.fitting import save_model
-from train_head.history import write_history
-from train_head.recorder import RunRecorder
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.programs import interrupt
+from train_head.run.history import write_history
+from train_head.training.fitting import save_model
+from train_head.training.recorder import RunRecorder
 
 
 def make_rows(*val_top1, first_epoch=1, phase=1):

@@ -12,13 +12,13 @@ from commands import run_program
 from PIL import Image
 from small_data import make_ramps, train, write_cache
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from lrcn.common.source_stat import read_source_stat
-from train_head.provenance import describe_data
-from train_head.reporting import write_report
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json, write_json
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest, write_class_names, write_manifest
+from lrcn.common.pixels.source_stat import read_source_stat
+from train_head.reports.reporting import write_report
+from train_head.run.provenance import describe_data
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"

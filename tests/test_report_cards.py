@@ -10,14 +10,14 @@ from PIL import Image
 from small_data import make_config, train, write_cache
 from small_heads import make_what_is_looked_at
 
-from lrcn.common.clip import Clip
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import read_json, write_json
-from train_head.explanation import Explainer
-from train_head.prediction_file import read_predictions
-from train_head.report_data import ScoredClips
-from train_head.report_strips import make_cards, make_pair_pictures
-from train_head.reporting import write_report
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import read_json, write_json
+from lrcn.common.clips.clip import Clip
+from train_head.predictions.explanation import Explainer
+from train_head.reports.report_data import ScoredClips
+from train_head.reports.report_strips import make_cards, make_pair_pictures
+from train_head.reports.reporting import write_report
+from train_head.scores.prediction_file import read_predictions
 
 
 def read_cards(run):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lrcn.common.clip import Clip
-from train_head.report_data import ScoredClips, round_probabilities
+from lrcn.common.clips.clip import Clip
+from train_head.reports.report_data import ScoredClips, round_probabilities
 
 
 def make_scored(rows):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from small_data import train, write_cache
 
-from lrcn.common.clip import Clip
-from train_head.prediction_file import read_run_predictions
-from train_head.reporting import write_report
+from lrcn.common.clips.clip import Clip
+from train_head.reports.reporting import write_report
+from train_head.scores.prediction_file import read_run_predictions
 
 # Long without a blank, from right to left, from right to left by a control letter, and wide.
 CLASS_NAMES = ["W" * 150, "المشي في الشارع", "a\u202egnp.exe", "走る人" * 7]

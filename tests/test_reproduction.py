@@ -10,12 +10,12 @@ from commands import run_program
 from small_data import train
 from small_extraction import SMALL_SETTINGS, assert_same_features, extract
 
-from lrcn.common.frame_selection import FrameSelection
-from lrcn.common.manifest import read_manifest, write_class_names, write_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json, write_json
-from train_head.reproduction import list_commands, make_extraction_command
-from train_head.run_model import load_model
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json, write_json
+from lrcn.common.clips.manifest import read_manifest, write_class_names, write_manifest
+from lrcn.common.pixels.frame_selection import FrameSelection
+from train_head.head.run_model import load_model
+from train_head.run.reproduction import list_commands, make_extraction_command
 
 
 def swap_splits(clips, one, other):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from train_head.layers import keras, tf
-from train_head.rnn_layers import GRU, LSTM
+from train_head.head.layers import keras, tf
+from train_head.head.rnn_layers import GRU, LSTM
 
 MASK = np.arange(7) < np.array([7, 4, 1])[:, None]
 

@@ -7,11 +7,11 @@ from refusals import refusal
 from small_data import make_ramps, write_cache
 from small_splits import write_pairs, write_splits
 
-from lrcn.common.manifest import write_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import read_json, write_json
-from train_head.run_clips import read_run_clips
-from train_head.training_data import TrainingData
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import read_json, write_json
+from lrcn.common.clips.manifest import write_manifest
+from train_head.run.run_clips import read_run_clips
+from train_head.run.training_data import TrainingData
 
 
 def test_a_group_that_only_the_cache_knows_may_not_straddle_either(tmp_path):

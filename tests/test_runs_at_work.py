@@ -5,10 +5,10 @@ import shutil
 from commands import run_python, start_python
 from small_data import copy_cache, play_backwards
 
-from lrcn.common.clip import SourceStat
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.prediction_file import read_run_predictions
-from train_head.run_lock import lock_run
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.clip import SourceStat
+from train_head.run.run_lock import lock_run
+from train_head.scores.prediction_file import read_run_predictions
 
 
 def run_replacing_the_model(run, module, *flags, when=None):

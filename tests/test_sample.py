@@ -9,11 +9,11 @@ from commands import read_state, run_program
 from PIL import Image
 
 from extract_features.sample import FRAME_SIZE_PX, MOTIONS, NUM_FRAMES, render_sample
-from lrcn.common.decode import iter_frames
-from lrcn.common.group_leaks import check_group_leaks
-from lrcn.common.manifest import read_manifest
-from lrcn.common.sampling import sample_segment_centres
-from lrcn.common.splits import count_splits
+from lrcn.common.clips.group_leaks import check_group_leaks
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.clips.splits import count_splits
+from lrcn.common.pixels.decode import iter_frames
+from lrcn.common.pixels.sampling import sample_segment_centres
 
 LABELS = ["down", "growing", "left", "right", "shrinking", "up"]
 TWIN = {label: twin for pair in MOTIONS for label, twin in (pair, pair[::-1])}

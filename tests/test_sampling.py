@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lrcn.common.sampling import (
+from lrcn.common.pixels.sampling import (
     draw_span,
     drop_frames,
     find_nearest,

@@ -4,11 +4,11 @@ import numpy as np
 from commands import run_python
 from small_heads import NUM_CLASSES, make_head, make_maps, make_ragged_inputs, run_head
 
-from lrcn.common.manifest import write_class_names
-from lrcn.common.run_dir import RunDir
-from train_head.frame_poolings import FRAME_POOLINGS
-from train_head.rnns import RNNS
-from train_head.time_poolings import TIME_POOLINGS
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.manifest import write_class_names
+from train_head.head.frame_poolings import FRAME_POOLINGS
+from train_head.head.rnns import RNNS
+from train_head.head.time_poolings import TIME_POOLINGS
 
 # In a process that has not built a head, only what `run_model` imports is registered.
 _LOADER = """
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lrcn.common.run_dir import RunDir
-from train_head.run_model import load_model
+from lrcn.common.cache.run_dir import RunDir
+from train_head.head.run_model import load_model
 
 for path in map(Path, sys.argv[1:]):
     maps, *masks = np.load(path / "inputs.npz").values()

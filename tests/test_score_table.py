@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_scores import CLASS_IDS, NAMES, PROBABILITIES, SIX_PROBABILITIES
 
-from train_head.metrics import compute_metrics
-from train_head.score_table import format_headline, format_metrics, list_confusions
+from train_head.scores.metrics import compute_metrics
+from train_head.scores.score_table import format_headline, format_metrics, list_confusions
 
 
 def add_origin(scores, *, leaking_groups=0):

@@ -5,11 +5,11 @@ import shutil
 
 from small_data import change_manifest, copy_cache, play_backwards, train
 
-from lrcn.common.clip import Clip, SourceStat
-from lrcn.common.manifest import read_manifest, write_manifest
-from train_head.evaluation import evaluate_run
-from train_head.held_out import score_held_out, score_run
-from train_head.run_sources import warn_of_other_data
+from lrcn.common.clips.clip import Clip, SourceStat
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from train_head.run.run_sources import warn_of_other_data
+from train_head.scores.evaluation import evaluate_run
+from train_head.scores.held_out import score_held_out, score_run
 
 
 def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):

@@ -17,10 +17,10 @@ from small_extraction import (
 )
 from test_extract_resume import hold_back
 
-from lrcn.common.cache_lock import Shard, lock_cache
-from lrcn.common.devices import choose_compute_dtype
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.cache_lock import Shard, lock_cache
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.programs.devices import choose_compute_dtype
 
 CLIP_IDS = [f"walk/clip_{i}" for i in range(1000)]
 

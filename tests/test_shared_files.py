@@ -12,10 +12,10 @@ from small_imports import make_features, write_features
 
 from extract_features.given_data import DataSettings, read_given_data
 from extract_features.shared_files import join_shared_files
-from lrcn.common.clip import Clip
-from lrcn.common.group_leaks import join_groups
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.group_leaks import join_groups
+from lrcn.common.clips.manifest import read_manifest, write_manifest
 
 
 def make_clips(rows):

@@ -9,7 +9,7 @@ import pytest
 from commands import ROOT, make_command
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 
-from lrcn.common.decode import UnreadableClipError
+from lrcn.common.pixels.decode import UnreadableClipError
 
 # What decodes is loaded by clips that are small; to others little memory is left.
 _PROGRAM = """

@@ -9,8 +9,8 @@ import pytest
 from made_clips import make_clips
 from refusals import refusal
 
-from lrcn.common.clip import Clip
-from lrcn.common.splits import count_splits, draw_splits
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.splits import count_splits, draw_splits
 
 
 def make_random_clips(rng):

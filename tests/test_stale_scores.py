@@ -13,18 +13,18 @@ from refusals import limited_files, refusal
 from small_cache import SOURCE, write_clip
 from small_data import SCORED_SETTINGS, copy_cache, play_backwards, train, write_cache
 
-from lrcn.common.clip import SourceStat
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import read_json, write_json
-from train_head.evaluation import evaluate_run
-from train_head.fusion import warn_of_changed_clips
-from train_head.held_out import score_run
-from train_head.near_duplicates import find_near_duplicates
-from train_head.prediction_file import read_run_predictions
-from train_head.provenance import describe_data
-from train_head.report_data import describe_run, read_audit
-from train_head.reporting import write_report
-from train_head.score_table import format_metrics
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import read_json, write_json
+from lrcn.common.clips.clip import SourceStat
+from train_head.predictions.fusion import warn_of_changed_clips
+from train_head.reports.report_data import describe_run, read_audit
+from train_head.reports.reporting import write_report
+from train_head.run.provenance import describe_data
+from train_head.scores.evaluation import evaluate_run
+from train_head.scores.held_out import score_run
+from train_head.scores.prediction_file import read_run_predictions
+from train_head.scores.score_table import format_metrics
+from train_head.studies.near_duplicates import find_near_duplicates
 
 
 @pytest.mark.parametrize(

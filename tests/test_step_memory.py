@@ -8,15 +8,15 @@ from commands import SMALL_HEAD, run_program
 from refusals import refusal
 from small_data import fine_tune, make_config, train, write_cache
 
-from lrcn.common import machine
-from lrcn.common.clip import Clip
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head import step_memory
-from train_head.clip_reader import ClipReader
-from train_head.config import read_config
-from train_head.evaluation import evaluate_run
-from train_head.prediction import Predictor
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from lrcn.common.programs import machine
+from train_head.batches import step_memory
+from train_head.batches.clip_reader import ClipReader
+from train_head.predictions.prediction import Predictor
+from train_head.run.config import read_config
+from train_head.scores.evaluation import evaluate_run
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,11 @@ def test_a_locale_that_garbles_names_is_refused(tmp_path):
 
 def run_main(body):
     """Runs a program whose `main` consists of these lines."""
-    lines = ["import os, signal", "from lrcn.common.program import run_program", "def main():"]
+    lines = [
+        "import os, signal",
+        "from lrcn.common.programs.program import run_program",
+        "def main():",
+    ]
     lines += [f"    {line}" for line in body.strip().splitlines()]
     return run_python("\n".join([*lines, "run_program(main)"]), check=False)
 

@@ -6,10 +6,10 @@ import textwrap
 import numpy as np
 from commands import ROOT
 
-from train_head.config import TrainConfig
-from train_head.layer_table import format_layers
-from train_head.model import build_head
-from train_head.normalization import FeatureStatistics
+from train_head.head.model import build_head
+from train_head.head.normalization import FeatureStatistics
+from train_head.run.config import TrainConfig
+from train_head.training.layer_table import format_layers
 
 
 def test_the_tour_goes_on_from_block_to_block(

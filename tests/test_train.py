@@ -15,10 +15,10 @@ from small_data import (
     write_cache,
 )
 
-from lrcn.common.run_dir import RunDir
-from train_head.evaluation import evaluate_run
-from train_head.history import read_history
-from train_head.layers import keras
+from lrcn.common.cache.run_dir import RunDir
+from train_head.head.layers import keras
+from train_head.run.history import read_history
+from train_head.scores.evaluation import evaluate_run
 
 
 def test_best_epoch_on_val_is_kept_and_patience_ends_training(ramps, tmp_path, caplog):

@@ -20,19 +20,19 @@ from small_data import (
     write_cache,
 )
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import (
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import (
     read_class_names,
     read_manifest,
     write_class_names,
     write_manifest,
 )
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir
-from train_head.config import FineTuneConfig, TrainConfig, read_config
-from train_head.run_lock import lock_run
-from train_head.train import train_run
-from train_head.training_data import TrainingData
+from train_head.run.config import FineTuneConfig, TrainConfig, read_config
+from train_head.run.run_lock import lock_run
+from train_head.run.training_data import TrainingData
+from train_head.training.train import train_run
 
 
 def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(ramps, tmp_path):

@@ -13,14 +13,14 @@ from commands import ROOT, SMALL_HEAD, make_command, run_program, run_python, st
 from refusals import refusal
 from small_data import assert_equal_training, train
 
-from lrcn.common import interrupt
-from lrcn.common.run_dir import RunDir
-from train_head.config import read_config
-from train_head.evaluation import evaluate_run
-from train_head.history import read_history
-from train_head.run_model import load_model
-from train_head.train import train_run
-from train_head.training_data import TrainingData
+from lrcn.common.cache.run_dir import RunDir
+from lrcn.common.programs import interrupt
+from train_head.head.run_model import load_model
+from train_head.run.config import read_config
+from train_head.run.history import read_history
+from train_head.run.training_data import TrainingData
+from train_head.scores.evaluation import evaluate_run
+from train_head.training.train import train_run
 
 _WAIT_SEC = 100
 
@@ -120,7 +120,7 @@ def test_a_disk_that_a_checkpoint_fills_up_loses_nothing(ramps, make_small_disk,
 def test_an_interrupt_that_is_lost_is_known_and_nothing_is_said_of_it():
     program = """
 import signal
-from lrcn.common import interrupt
+from lrcn.common.programs import interrupt
 class Interrupted:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)

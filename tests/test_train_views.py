@@ -8,16 +8,16 @@ import pytest
 from commands import read_clip_rows
 from small_data import make_config, make_ramps, train, write_cache
 
-from lrcn.common.clip import Clip
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import read_json, write_json
-from train_head.clip_reader import ClipReader
-from train_head.evaluation import evaluate_run
-from train_head.feature_statistics import measure_features
-from train_head.input_pipeline import make_eval_dataset, make_train_dataset
-from train_head.padding import pad_clips
-from train_head.run_model import load_model
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import read_json, write_json
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.feature_statistics import measure_features
+from train_head.batches.input_pipeline import make_eval_dataset, make_train_dataset
+from train_head.batches.padding import pad_clips
+from train_head.head.run_model import load_model
+from train_head.scores.evaluation import evaluate_run
 
 LENGTHS = [9, 3, 12, 5, 1]
 

@@ -8,17 +8,17 @@ import numpy as np
 from commands import read_state, run_and_list_imports
 from small_data import train
 
-from lrcn.common.manifest import read_class_names, read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json
-from lrcn.common.tensorflow_start import import_tensorflow
-from train_head.clip_reader import ClipReader
-from train_head.config import TrainConfig
-from train_head.evaluation import evaluate_run
-from train_head.feature_statistics import measure_features
-from train_head.history import read_history
-from train_head.reporting import write_report
-from train_head.run_model import load_model
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.manifest import read_class_names, read_manifest
+from lrcn.common.programs.tensorflow_start import import_tensorflow
+from train_head.batches.clip_reader import ClipReader
+from train_head.batches.feature_statistics import measure_features
+from train_head.head.run_model import load_model
+from train_head.reports.reporting import write_report
+from train_head.run.config import TrainConfig
+from train_head.run.history import read_history
+from train_head.scores.evaluation import evaluate_run
 
 
 def test_run_holds_all_that_is_needed(run_dir, cache_dir):
@@ -111,7 +111,9 @@ def test_mixed_precision_leaves_a_float32_model(ramps, tmp_path, caplog):
 
 
 def test_mixed_precision_changes_no_head_without_an_fc_layer(ramps, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("train_head.fitting.choose_training_policy", lambda: "mixed_bfloat16")
+    monkeypatch.setattr(
+        "train_head.training.fitting.choose_training_policy", lambda: "mixed_bfloat16"
+    )
     settings = {"fc_units": 0, "output": "mean_pool", "epochs": 1}
     with caplog.at_level("INFO", logger="absl"):
         runs = [

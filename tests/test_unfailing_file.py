@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from refusals import no_more_open_files, refusal
 
-from lrcn.common import unfailing_file
-from lrcn.common.unfailing_file import UnfailingFile
+from lrcn.common.files import unfailing_file
+from lrcn.common.files.unfailing_file import UnfailingFile
 
 
 @pytest.mark.parametrize("gathered_bytes", [1, 100, 1 << 20])

@@ -7,9 +7,9 @@ import pytest
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
 from refusals import no_more_open_files
 
-from lrcn.common.decode import estimate_num_frames
-from lrcn.common.source_stat import read_source_stat
-from lrcn.common.unreadable import UnreadableClipError
+from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.pixels.decode import estimate_num_frames
+from lrcn.common.pixels.source_stat import read_source_stat
 
 # What Linux lets nobody read, not even root.
 _WRITTEN_ONLY = "/proc/sys/vm/drop_caches"

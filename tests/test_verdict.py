@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from train_head.comparison_text import find_verdict
+from train_head.studies.comparison_text import find_verdict
 
 
 def answer(num_right, num_clips=200, num_seeds=3):

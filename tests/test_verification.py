@@ -14,11 +14,11 @@ from small_cache import write_clip
 from extract_features import verification
 from extract_features.clip_list import write_clip_list
 from extract_features.verification import iter_findings, remove_file
-from lrcn.common.clip import Clip
-from lrcn.common.clip_features import read_text
-from lrcn.common.clip_file import MissingFilterError
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.clip_features import read_text
+from lrcn.common.cache.clip_file import MissingFilterError
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
 
 
 def test_no_flipped_byte_goes_unseen_that_changes_a_feature(cache_dir, tmp_path):

@@ -15,9 +15,9 @@ from small_cache import damage_frame
 from small_data import read_cache_bytes
 from small_extraction import assert_same_features, extract
 
-from lrcn.common.cache_lock import lock_cache
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
+from lrcn.common.cache.cache_lock import lock_cache
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.clips.manifest import read_manifest
 
 
 def verify(cache_dir, *flags, check=False):

@@ -17,14 +17,14 @@ from extract_features.disk_space import CLIP_OVERHEAD_BYTES
 from extract_features.given_data import DataSettings
 from extract_features.planning import make_plan
 from extract_features.verification import iter_findings
-from lrcn.common.clip import Clip
-from lrcn.common.frame import resize_picture
-from lrcn.common.manifest import read_manifest
-from lrcn.common.open_cache import read_cache
-from lrcn.common.run_dir import RunDir, read_json
-from lrcn.common.views import VIEWS
-from train_head.clip_pictures import read_pictures
-from train_head.evaluation import evaluate_run
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.pixels.frame import resize_picture
+from lrcn.common.pixels.views import VIEWS
+from train_head.predictions.clip_pictures import read_pictures
+from train_head.scores.evaluation import evaluate_run
 
 NUM_CLIPS = 5  # a class
 

@@ -12,8 +12,8 @@ from refusals import no_more_open_files, refusal
 from small_vgg16 import RANDOM_SHA256, build_keras_vgg16, build_vgg16
 from video_data import cut
 
-from lrcn.common import backbone
-from lrcn.common.backbone_weights import fingerprint_weights, load_weights_file
+from lrcn.common.vgg16 import backbone
+from lrcn.common.vgg16.backbone_weights import fingerprint_weights, load_weights_file
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lrcn.common.backbone import tf
-from lrcn.common.winograd import F2, F4
+from lrcn.common.vgg16.backbone import tf
+from lrcn.common.vgg16.winograd import F2, F4
 
 SHAPES = [(2, 8, 8), (3, 4, 12), (2, 7, 14), (1, 5, 2), (1, 1, 1)]
 

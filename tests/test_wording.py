@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lrcn.common.wording import name_count, name_some, pad_names, wrap_sentence
-from train_head.comparison_text import find_verdict
-from train_head.metrics import compute_metrics
-from train_head.score_table import format_headline, format_metrics
+from lrcn.common.programs.wording import name_count, name_some, pad_names, wrap_sentence
+from train_head.scores.metrics import compute_metrics
+from train_head.scores.score_table import format_headline, format_metrics
+from train_head.studies.comparison_text import find_verdict
 
 
 @pytest.mark.parametrize(

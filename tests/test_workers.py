@@ -5,8 +5,8 @@ import threading
 import pytest
 from refusals import refusal
 
-from lrcn.common import interrupt
-from lrcn.common.workers import BoundedQueue, Worker, run_workers
+from lrcn.common.programs import interrupt
+from lrcn.common.programs.workers import BoundedQueue, Worker, run_workers
 
 
 def test_those_that_have_started_end_where_one_cannot_start():

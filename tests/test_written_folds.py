@@ -9,11 +9,11 @@ from refusals import refusal
 from small_data import copy_cache, make_config, make_ramps, write_cache
 from small_splits import write_pairs
 
-from lrcn.common.manifest import read_manifest, write_manifest
-from lrcn.common.run_dir import RunDir, read_json
-from train_head.cross_validation import find_manifests
-from train_head.folds import write_folds
-from train_head.run_lock import lock_run
+from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.clips.manifest import read_manifest, write_manifest
+from train_head.run.run_lock import lock_run
+from train_head.studies.cross_validation import find_manifests
+from train_head.studies.folds import write_folds
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 from media import decode, read_frame_numbers
 from PIL import Image
 
-from lrcn.common.span import WHOLE
+from lrcn.common.clips.span import WHOLE
 
 
 def read_numbers(source, span=WHOLE):

@@ -1,8 +1,8 @@
 """Trains the head on a feature cache, then scores it on the clips held out for testing."""
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import run_flags, train_flags
-from train_head.manifest_flag import read_manifest_path
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import run_flags, train_flags
+from train_head.flags.manifest_flag import read_manifest_path
 
 adopt_flags(run_flags)
 
@@ -14,10 +14,10 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
-    from lrcn.common.run_dir import RunDir
-    from train_head.held_out import score_held_out
-    from train_head.score_table import format_headline
-    from train_head.train import train_run
+    from lrcn.common.cache.run_dir import RunDir
+    from train_head.scores.held_out import score_held_out
+    from train_head.scores.score_table import format_headline
+    from train_head.training.train import train_run
 
     data = train_flags.read_training_data(read_manifest_path())
     run = RunDir(run_flags.RUN_DIR.value)

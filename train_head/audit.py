@@ -7,8 +7,8 @@ which count where they are the same.
 
 from absl import flags, logging
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import cache_flag, manifest_flag
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import cache_flag, manifest_flag
 
 adopt_flags(cache_flag, manifest_flag)
 
@@ -27,11 +27,11 @@ _THRESHOLD = flags.DEFINE_float(
 
 
 def main() -> int:
-    from lrcn.common.atomic_file import check_can_write
-    from lrcn.common.made_folders import find_missing, remove_empty
-    from lrcn.common.run_dir import check_output_dir, write_json
-    from train_head.audit_text import format_audit
-    from train_head.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
+    from lrcn.common.cache.run_dir import check_output_dir, write_json
+    from lrcn.common.files.atomic_file import check_can_write
+    from lrcn.common.files.made_folders import find_missing, remove_empty
+    from train_head.studies.audit_text import format_audit
+    from train_head.studies.near_duplicates import NEAR_DUPLICATE, find_near_duplicates
 
     threshold = NEAR_DUPLICATE if _THRESHOLD.value is None else _THRESHOLD.value
     path = check_output_dir(_OUTPUT_DIR.value) / "audit.json"

@@ -7,8 +7,8 @@ for the settings that make a model what it is.
 
 from absl import flags, logging
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import manifest_flag, train_flags
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import manifest_flag, train_flags
 
 # The models differ in these.
 _REFUSED = ("rnn", "frame_order")
@@ -43,10 +43,10 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
-    from lrcn.common.run_dir import check_output_dir, write_json
-    from train_head.comparison import compare_models
-    from train_head.comparison_plot import draw_comparison
-    from train_head.comparison_text import format_table
+    from lrcn.common.cache.run_dir import check_output_dir, write_json
+    from train_head.studies.comparison import compare_models
+    from train_head.studies.comparison_plot import draw_comparison
+    from train_head.studies.comparison_text import format_table
 
     output_dir = check_output_dir(_OUTPUT_DIR.value)
     comparison = compare_models(

@@ -4,9 +4,9 @@ import contextlib
 
 from absl import flags
 
-from lrcn.common.program import adopt_flags, run_program
-from lrcn.common.wording import pad_names
-from train_head import train_flags
+from lrcn.common.programs.program import adopt_flags, run_program
+from lrcn.common.programs.wording import pad_names
+from train_head.flags import train_flags
 
 adopt_flags(train_flags)
 
@@ -45,10 +45,10 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
-    from lrcn.common.run_dir import check_output_dir
-    from train_head.cross_validation import cross_validate, find_manifests
-    from train_head.folds import write_folds
-    from train_head.score_table import find_main_score, format_confusions, format_headline
+    from lrcn.common.cache.run_dir import check_output_dir
+    from train_head.scores.score_table import find_main_score, format_confusions, format_headline
+    from train_head.studies.cross_validation import cross_validate, find_manifests
+    from train_head.studies.folds import write_folds
 
     output_dir = check_output_dir(_OUTPUT_DIR.value)
     data = train_flags.read_training_data()

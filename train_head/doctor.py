@@ -2,12 +2,12 @@
 
 from absl import logging
 
-from lrcn.common.program import run_program
+from lrcn.common.programs.program import run_program
 
 
 def main() -> int:
-    from lrcn.common.devices import describe_device
-    from train_head.rnn_check import describe_versions, iter_checks
+    from lrcn.common.programs.devices import describe_device
+    from train_head.studies.rnn_check import describe_versions, iter_checks
 
     print(f"{describe_device()}, {describe_versions()}")
     print(f"{'padded against alone, largest difference':42} {'outputs':>10} {'gradients':>10}")

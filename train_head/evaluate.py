@@ -7,9 +7,9 @@ stands where no clip is of the class, or none was called so.
 
 from absl import flags, logging
 
-from lrcn.common.clip import SPLITS
-from lrcn.common.program import adopt_flags, run_program
-from train_head import cache_flag
+from lrcn.common.clips.clip import SPLITS
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import cache_flag
 
 adopt_flags(cache_flag)
 
@@ -37,9 +37,9 @@ _VIEWS = flags.DEFINE_enum(
 
 
 def main() -> None:
-    from lrcn.common.run_dir import RunDir
-    from train_head.evaluation import evaluate_run
-    from train_head.score_table import format_metrics
+    from lrcn.common.cache.run_dir import RunDir
+    from train_head.scores.evaluation import evaluate_run
+    from train_head.scores.score_table import format_metrics
 
     run = RunDir(_RUN_DIR.value)
     run.check_trained()

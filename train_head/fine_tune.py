@@ -1,10 +1,10 @@
 """Trains the head with VGG16 frozen, then VGG16's last layers and the head together."""
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import run_flags, train_flags
-from train_head.config import SCHEDULES, FineTuneConfig
-from train_head.manifest_flag import read_manifest_path
-from train_head.setting_flags import define_setting
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import run_flags, train_flags
+from train_head.flags.manifest_flag import read_manifest_path
+from train_head.flags.setting_flags import define_setting
+from train_head.run.config import SCHEDULES, FineTuneConfig
 
 adopt_flags(run_flags)
 
@@ -37,10 +37,10 @@ def _read_config():
 def main() -> None:
     config = _read_config()
 
-    from lrcn.common.run_dir import RunDir
-    from train_head.fine_tuning import fine_tune_run
-    from train_head.held_out import score_held_out, score_run
-    from train_head.score_table import find_main_score, format_headline
+    from lrcn.common.cache.run_dir import RunDir
+    from train_head.scores.held_out import score_held_out, score_run
+    from train_head.scores.score_table import find_main_score, format_headline
+    from train_head.training.fine_tuning import fine_tune_run
 
     data = train_flags.read_training_data(read_manifest_path())
     run = RunDir(run_flags.RUN_DIR.value)

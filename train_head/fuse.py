@@ -4,8 +4,8 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.clip import SPLITS
-from lrcn.common.program import check_output, run_program
+from lrcn.common.clips.clip import SPLITS
+from lrcn.common.programs.program import check_output, run_program
 
 _RUN_DIRS = flags.DEFINE_list(
     "run_dirs", None, "Folders of runs that were scored on the same clips.", required=True
@@ -38,13 +38,13 @@ def main() -> None:
             "run, such as 2,1."
         ) from None
 
-    from lrcn.common.atomic_file import replace_file
-    from lrcn.common.group_leaks import find_group_leaks
-    from lrcn.common.manifest import read_manifest
-    from lrcn.common.run_dir import RunDir
-    from train_head.fusion import format_fusion, fuse_predictions, warn_of_changed_clips
-    from train_head.prediction_file import read_run_predictions, write_predictions
-    from train_head.score_table import format_leaks
+    from lrcn.common.cache.run_dir import RunDir
+    from lrcn.common.clips.group_leaks import find_group_leaks
+    from lrcn.common.clips.manifest import read_manifest
+    from lrcn.common.files.atomic_file import replace_file
+    from train_head.predictions.fusion import format_fusion, fuse_predictions, warn_of_changed_clips
+    from train_head.scores.prediction_file import read_run_predictions, write_predictions
+    from train_head.scores.score_table import format_leaks
 
     named = {
         name: read_run_predictions(RunDir(name), split=_SPLIT.value) for name in _RUN_DIRS.value

@@ -8,8 +8,8 @@ another class is predicted.
 
 from absl import flags, logging
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import train_flags
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import train_flags
 
 adopt_flags(train_flags, but=("labels", "frame_labels"))
 
@@ -32,9 +32,9 @@ _NUM_SHOWN = 20
 def main() -> None:
     config = train_flags.read_train_config()
 
-    from lrcn.common.run_dir import check_output_dir
-    from train_head.label_doubt import format_doubts, rank_labels, write_doubts
-    from train_head.label_doubt_sheet import draw_doubts
+    from lrcn.common.cache.run_dir import check_output_dir
+    from train_head.studies.label_doubt import format_doubts, rank_labels, write_doubts
+    from train_head.studies.label_doubt_sheet import draw_doubts
 
     output_dir = check_output_dir(_OUTPUT_DIR.value)
     data = train_flags.read_training_data()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.escaped_text import escape_control
-from lrcn.common.program import check_output, run_program
-from lrcn.common.wording import name_count, name_some, pad_names
+from lrcn.common.files.escaped_text import escape_control
+from lrcn.common.programs.program import check_output, run_program
+from lrcn.common.programs.wording import name_count, name_some, pad_names
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a trained run.", required=True)
 _WEIGHTS = flags.DEFINE_string(
@@ -69,9 +69,9 @@ def _check_command(arguments: list[str]) -> None:
 
 def _start_explaining(predictor, contract, sources: list[Path]):
     """Returns a function from a prediction, and its number, to whether it could be explained."""
-    from lrcn.common.views import VIEWS
-    from train_head.explanation import Explainer
-    from train_head.explanation_files import ExplanationFolder
+    from lrcn.common.pixels.views import VIEWS
+    from train_head.predictions.explanation import Explainer
+    from train_head.predictions.explanation_files import ExplanationFolder
 
     explainer = Explainer(predictor.head)
     views = None if contract.is_imported else VIEWS[contract.views]
@@ -87,17 +87,17 @@ def _start_explaining(predictor, contract, sources: list[Path]):
 def main(arguments: list[str]) -> int:
     _check_command(arguments)
 
-    from lrcn.common.run_dir import RunDir
-    from train_head.prediction import Predictor
-    from train_head.prediction_output import format_prediction, open_prediction_csv
-    from train_head.prediction_sources import find_sources
+    from lrcn.common.cache.run_dir import RunDir
+    from train_head.predictions.prediction import Predictor
+    from train_head.predictions.prediction_output import format_prediction, open_prediction_csv
+    from train_head.predictions.prediction_sources import find_sources
 
     run = RunDir(_RUN_DIR.value)
     run.check_trained()
     contract = run.read_contract()
     sources = find_sources(arguments, are_features=contract.is_imported)
     if _EXPLAIN.value is not None:
-        from train_head.explanation import check_explainable
+        from train_head.predictions.explanation import check_explainable
 
         check_explainable(run)
     predictor = Predictor(run, weights=_WEIGHTS.value, num_windows=_WINDOWS.value)

@@ -6,8 +6,8 @@ that the head is trained on, so what is tested there is not trained on here.
 
 from absl import flags
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import cache_flag
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import cache_flag
 
 adopt_flags(cache_flag)
 
@@ -17,8 +17,8 @@ _NEW_CACHE_DIR = flags.DEFINE_string(
 
 
 def main() -> None:
-    from train_head.fine_tuning import CUT
-    from train_head.reproduction import make_extraction_command
+    from train_head.run.reproduction import make_extraction_command
+    from train_head.training.fine_tuning import CUT
 
     cache = cache_flag.read_named_cache()
     print(make_extraction_command(cache, cache_dir=_NEW_CACHE_DIR.value, cut=CUT))

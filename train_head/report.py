@@ -4,8 +4,8 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from lrcn.common.program import adopt_flags, run_program
-from train_head import cache_flag
+from lrcn.common.programs.program import adopt_flags, run_program
+from train_head.flags import cache_flag
 
 adopt_flags(cache_flag)
 
@@ -17,8 +17,8 @@ _AUDIT_DIR = flags.DEFINE_string("audit_dir", None, "What train_head.audit wrote
 
 
 def main() -> None:
-    from lrcn.common.run_dir import RunDir
-    from train_head.reporting import write_report
+    from lrcn.common.cache.run_dir import RunDir
+    from train_head.reports.reporting import write_report
 
     run = RunDir(_RUN_DIR.value)
     write_report(
