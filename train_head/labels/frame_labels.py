@@ -41,9 +41,6 @@ from train_head.labels.interval_file import (
 from train_head.labels.outside_labels import warn_of_long, warn_of_outside
 
 UNLABELLED = -1
-# The scores of segments, which are runs of frames with one label, and the overlap from which two
-# segments match. They stand here so that showing scores does not import what computes them.
-OVERLAPS = {"segment_f1_10": 0.10, "segment_f1_25": 0.25, "segment_f1_50": 0.50}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from lrcn.common.cache.clip_features import ClipClock
 from lrcn.common.cache.run_dir import RunDir
-from train_head.labels.frame_labels import OVERLAPS, UNLABELLED, find_runs
+from train_head.labels.frame_labels import UNLABELLED, find_runs
 from train_head.reports.report_page import fill_template
 from train_head.scores.frame_prediction_file import (
     FramePredictions,
@@ -12,7 +12,7 @@ from train_head.scores.frame_prediction_file import (
     read_frame_predictions,
 )
 from train_head.scores.prediction_file import check_is_of_run
-from train_head.scores.score_table import list_confusions
+from train_head.scores.score_table import OVERLAPS, list_confusions
 
 # Clips shown over time, and their bands: thousands would make the page slow.
 _MAX_CLIPS = 40

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
-from train_head.labels.frame_labels import OVERLAPS, UNLABELLED, find_runs
+from train_head.labels.frame_labels import UNLABELLED, find_runs
 from train_head.scores.confidence_intervals import find_ratio_interval, is_one_group, sum_groups
 from train_head.scores.metrics import score_classes
+from train_head.scores.score_table import OVERLAPS
 
 # What the counts of clips are divided to, two by two.
 _SCORES = ("frame_accuracy", *OVERLAPS)

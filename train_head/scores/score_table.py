@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from lrcn.common.programs.wording import name_count, pad_names
-from train_head.labels.frame_labels import OVERLAPS
 
+# The scores of segments, which are runs of frames with one label, and the overlap from which two
+# segments match. They stand here so that showing scores does not import what computes them.
+OVERLAPS = {"segment_f1_10": 0.10, "segment_f1_25": 0.25, "segment_f1_50": 0.50}
 # Of more classes, a confusion matrix is wider than a terminal.
 _MAX_MATRIX_CLASSES = 10
 _NUM_CONFUSIONS = 12

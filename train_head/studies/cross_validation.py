@@ -13,7 +13,7 @@ from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.files.atomic_file import list_final_names
 from lrcn.common.files.natural_sort import natural_key
-from train_head.labels.frame_labels import OVERLAPS, format_frame_labels
+from train_head.labels.frame_labels import format_frame_labels
 from train_head.run.config import TrainConfig
 from train_head.run.run_clips import (
     check_cached,
@@ -24,6 +24,7 @@ from train_head.run.run_clips import (
 )
 from train_head.run.training_data import TrainingData
 from train_head.scores.held_out import find_held_out, score_run
+from train_head.scores.score_table import OVERLAPS
 from train_head.training.run_start import read_checked_labels
 from train_head.training.train import train_run
 
