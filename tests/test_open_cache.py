@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,21 @@ def test_a_cache_of_another_version_or_hand(cache, change, text):
         read_cache(cache.cache_dir)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000])
 def test_a_cache_json_that_is_none(cache, content):
     (cache.cache_dir / "cache.json").write_bytes(content)
     with refusal("cache.json: not valid JSON ("):
+        read_cache(cache.cache_dir)
+
+
+def test_a_cache_json_that_no_text_can_be_read_of(cache):
+    path = cache.cache_dir / "cache.json"
+    path.write_bytes(b"\xff\xfe")
+    with refusal(f"{path}:1: expected UTF-8 text, received byte 0xff."):
+        read_cache(cache.cache_dir)
+    path.unlink()
+    os.mkfifo(path)
+    with refusal(f"{path}: expected a file, received a pipe, device or socket."):
         read_cache(cache.cache_dir)
 
 

@@ -5,8 +5,10 @@ import os
 import re
 
 import numpy as np
+import pytest
 from commands import read_state, run_and_list_imports
-from small_data import train
+from refusals import refusal
+from small_data import SCORED_SETTINGS, train
 
 from lrcn.common.cache.open_cache import read_cache
 from lrcn.common.cache.run_dir import RunDir, read_json
@@ -16,7 +18,7 @@ from train_head.batches.clip_reader import ClipReader
 from train_head.batches.feature_statistics import measure_features
 from train_head.head.run_model import load_model
 from train_head.reports.reporting import write_report
-from train_head.run.config import TrainConfig
+from train_head.run.config import TrainConfig, read_config
 from train_head.run.history import read_history
 from train_head.scores.evaluation import evaluate_run
 
@@ -122,3 +124,25 @@ def test_mixed_precision_changes_no_head_without_an_fc_layer(ramps, tmp_path, mo
     assert "Mixed precision" not in caplog.text
     rows = [read_history(run.history_path) for run in runs]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "model.keras"])
+def test_a_pipe_in_the_place_of_a_file_is_named(trained, name):
+    cache, run = trained
+    path = run.path / name
+    path.unlink()
+    os.mkfifo(path)
+    for use in (
+        lambda: write_report(run, cache),
+        lambda: evaluate_run(run, cache, split="test"),
+        lambda: train(cache, run.path, **SCORED_SETTINGS),
+    ):
+        with refusal(f"{path}: expected a file, received a pipe, device or socket. Remove it"):
+            use()
+
+
+def test_settings_that_a_windows_editor_saved_are_read(trained):
+    _, run = trained
+    settings = read_config(run)
+    run.config_path.write_bytes(b"\xef\xbb\xbf" + run.config_path.read_bytes())
+    assert read_config(run) == settings

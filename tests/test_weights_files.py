@@ -1,5 +1,6 @@
 """Weights of VGG16: a file of any format that Keras writes, and no wrong one."""
 
+import os
 import shutil
 
 import h5py
@@ -153,6 +154,14 @@ def test_a_layer_of_another_name_is_not_left_random(weights_dir, tmp_path):
 def test_a_weights_file_that_is_missing_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.h5: expected a VGG16 weights file\. .*no"):
         build_vgg16(tmp_path / "gone.h5")
+
+
+def test_what_is_no_weights_file_is_said(tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5")
+    with refusal(f"{tmp_path}/pipe.h5: expected a file, received a pipe, device or socket."):
+        build_vgg16(tmp_path / "pipe.h5")
+    with refusal(f"Is a directory: '{tmp_path}'", IsADirectoryError):
+        build_vgg16(tmp_path)
 
 
 def test_a_weights_file_that_is_missing_is_said_before_the_machine_is_measured(clips_dir, tmp_path):

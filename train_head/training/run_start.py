@@ -106,8 +106,8 @@ def _find_difference(
     run: RunDir, config: TrainConfig, data: TrainingData, clips: list[Clip]
 ) -> str:
     """Says in what a started run is another one than is asked for, empty where in nothing."""
-    cache, existing, contract = data.cache, read_config(run), run.read_contract()
     run.check_has()
+    cache, existing, contract = data.cache, read_config(run), run.read_contract()
     if existing != config:
         return existing.describe_differences(config)
     if contract != cache.contract:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lrcn.common.cache.contract import Contract
 from lrcn.common.cache.feature_cache import FeatureCache
-from lrcn.common.files.atomic_file import list_final_names, name_file, write_text
+from lrcn.common.files.atomic_file import list_final_names, write_text
+from lrcn.common.files.csv_table import read_utf8
 
 FORMAT_VERSION = 1
 
@@ -24,15 +25,16 @@ def read_cache(cache_dir: str | Path) -> FeatureCache:
     cache_dir = Path(cache_dir)
     path = cache_dir / "cache.json"
     try:
-        with name_file(path):
-            content = json.loads(path.read_text(encoding="utf-8"))
+        text = read_utf8(path)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(
             f"{path}: there is no cache here. Make it with "
             f"`python -m extract_features --data=... --cache_dir={cache_dir}`, or name the "
             "folder that holds it as --cache_dir (with make: CACHE=...)."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({error}). Rebuild the cache.") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:

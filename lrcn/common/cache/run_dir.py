@@ -31,8 +31,10 @@ from lrcn.common.cache.contract import Contract
 from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.clip_folder import is_cache_or_run
 from lrcn.common.clips.manifest import read_manifest
-from lrcn.common.files.atomic_file import name_file, write_text
+from lrcn.common.files.atomic_file import write_text
+from lrcn.common.files.csv_table import read_utf8
 from lrcn.common.files.escaped_text import escape_surrogates
+from lrcn.common.files.unreadable import check_is_file
 
 
 class RunDir:
@@ -99,6 +101,7 @@ class RunDir:
 
         Raises:
             FileNotFoundError: If not.
+            ValueError: If anything in the folder is a pipe, which would keep its reader waiting.
         """
         needed = (*needed, self.classes_path, self.manifest_path)
         missing = [path.name for path in needed if not path.exists()]
@@ -107,6 +110,9 @@ class RunDir:
                 f"{self.path}: {', '.join(missing)} of the run missing, without which it cannot be "
                 f"used. {_REMEDY}."
             )
+        for path in sorted(self.path.iterdir()):
+            if path.exists():  # no link to nothing
+                check_is_file(path, path.stat().st_mode)
 
     def read_contract(self) -> Contract:
         """Reads what the run's features are made of."""
@@ -162,7 +168,7 @@ def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
 
     Raises:
         FileNotFoundError: If it is missing.
-        ValueError: If it is not JSON, or no object.
+        ValueError: If it is not JSON, or no object. Also as `read_utf8`.
     """
 
     class Part(dict):
@@ -172,10 +178,11 @@ def read_json(path: Path, *, remedy: str = _REMEDY) -> dict:
             )
 
     try:
-        with name_file(path):
-            content = json.loads(path.read_text(encoding="utf-8"), object_hook=Part)
+        text = read_utf8(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: missing. {_REMEDY}.") from None
+    try:
+        content = json.loads(text, object_hook=Part)
     except (ValueError, RecursionError) as error:  # the latter of what is nested deep
         raise ValueError(f"{path}: not valid JSON ({error}). {remedy}.") from error
     if not isinstance(content, Part):

@@ -10,6 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from lrcn.common.files.unreadable import check_is_file
+
 _RANDOM_WEIGHTS_SEED = 0
 
 
@@ -67,13 +69,15 @@ def check_weights_file(path: Path) -> None:
 
     Raises:
         FileNotFoundError: If it is missing.
-        OSError: If it cannot be read.
+        OSError: If it is a folder, or cannot be read.
+        ValueError: If it is a pipe, which would keep its reader waiting.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"{path}: expected a VGG16 weights file. Received: no file there. Give "
             "--weights=imagenet, --weights=random, or the path of a Keras .h5 or .weights.h5 file."
         )
+    check_is_file(path, path.stat().st_mode)
     path.open("rb").close()
 
 
