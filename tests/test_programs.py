@@ -224,6 +224,17 @@ def test_a_flagfile_that_is_no_utf_8_is_told(tmp_path):
     assert "error: --flagfile: expected UTF-8 text, received byte 0xff. Save" in done.stderr
 
 
+@pytest.mark.parametrize("first", ["--run_dir=a", "# of last week", ""])
+def test_a_flagfile_that_begins_with_a_byte_order_mark_is_told(tmp_path, first):
+    path, arguments = tmp_path / "flags.txt", ["\ufeffa video.mp4", "--only_check_args"]
+    path.write_text(f"{first}\n--run_dir=a\n", encoding="utf-8")
+    run_program("train_head.predict", f"--flagfile={path}", *arguments)
+    path.write_text(f"{first}\n--windows=2\n", encoding="utf-8-sig")
+    done = run_program("train_head.predict", f"--flagfile={path}", *arguments, check=False)
+    assert done.returncode == 1
+    assert "Received: a byte order mark, as some editors of Windows" in done.stderr
+
+
 def test_a_negated_flag_with_a_value_is_told():
     arguments = ["--data=a", "--cache_dir=b", "--noskip_unreadable=1"]
     done = run_program("extract_features", *arguments, check=False)

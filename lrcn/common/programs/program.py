@@ -55,7 +55,7 @@ def run_program(
 
     def parse_flags(argv: list[str]) -> list[str]:
         try:
-            parsed = app.parse_flags_with_usage(argv)
+            parsed = app.parse_flags_with_usage(_read_flagfiles(argv))
             _check_values()
             if parsed[1:] and not takes_arguments:
                 raise ValueError(
@@ -214,6 +214,20 @@ def _mark_required_flags() -> None:
             if validator.message == refusal:
                 flag.help = f"Required. {flag.help}"
                 validator.message = f"required. Received: none. Name one: --{name}=..."
+
+
+def _read_flagfiles(argv: list[str]) -> list[str]:
+    """Puts their flags in the place of `--flagfile`; absl reads a pipe, as of a shell, but once."""
+    try:
+        words = flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False)
+    except flags.Error:  # of one that is missing, parsing tells
+        return argv
+    if any(word.startswith("\ufeff") and word not in argv for word in words):
+        raise ValueError(
+            "--flagfile: expected flags from its first letter on. Received: a byte order mark, as "
+            "some editors of Windows write it. Save it as UTF-8 without BOM."
+        )
+    return [argv[0], *words]
 
 
 def _check_encoding() -> None:
