@@ -1,6 +1,7 @@
 """The commands that make a run once more: they are run, and the runs compared."""
 
 import dataclasses
+import os
 import shlex
 import subprocess
 
@@ -96,3 +97,11 @@ def test_the_commands_find_clips_where_they_are_now(run_dir, cache_copy, data, t
     write_manifest(cache_copy / "manifest.csv", spans)
     command, *_ = list_commands(run, read_cache(cache_copy))
     assert f"--data={run.manifest_path}" in shlex.split(command)
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_named_as_bash_reads_it(trained, tmp_path):
+    cache_dir = trained[0].cache_dir.rename(tmp_path / os.fsdecode(b"it's caf\xe9\xff1"))
+    command, _ = list_commands(trained[1], read_cache(cache_dir))
+    program = f"printf '%s\\n' {command}".encode()  # as a page of UTF-8 has it
+    words = subprocess.check_output(["bash", "-c", program])
+    assert os.fsencode(f"--cache_dir={cache_dir}") in words.splitlines()

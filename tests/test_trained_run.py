@@ -78,7 +78,7 @@ def test_a_score_and_a_report_name_a_cache_whose_name_is_not_utf_8(trained, tmp_
     evaluate_run(run, cache, split="test")
     assert read_json(run.metrics_path("test"))["provenance"]["cache_dir"] == str(cache_dir)
     write_report(run, cache)
-    assert r"/Vid\udce9os" in run.report_path.read_text(encoding="utf-8")
+    assert r"/Vid&#39;$&#39;\351&#39;&#39;os" in run.report_path.read_text(encoding="utf-8")
 
 
 def test_flags_file_repeats_the_run_and_redoes_nothing(run_dir, cache_dir):

@@ -1,5 +1,7 @@
 """The commands that make a cache or a run once more."""
 
+import os
+import re
 import shlex
 from pathlib import Path
 
@@ -60,7 +62,8 @@ def make_extraction_command(
 def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
     """Returns the commands that make a run once more, from the clips on, and its report.
 
-    They read what they name from any folder, and write below the one that they are run in.
+    They read what they name from any folder, and write below the one that they are run in. Bytes of
+    a path that are not UTF-8 stand as bash reads them.
     """
     commands = []
     # Of folders alone: a file may be a link to one whose name has no ending.
@@ -81,7 +84,7 @@ def list_commands(run: RunDir, cache: FeatureCache) -> list[str]:
         flags["frame_labels"] = run.frame_labels_path
     commands.append(_make_command(read_config(run).program, flags))
     commands.append(_make_command("train_head.report", again))
-    return commands
+    return [_escape_bytes(command) for command in commands]
 
 
 def _find_manifest(run: RunDir, cache: FeatureCache) -> Path | None:
@@ -117,6 +120,15 @@ def _holds_parts(cache: FeatureCache) -> bool:
 def _is_part(path: Path, cache: FeatureCache) -> bool:
     with open_clip(path, cache.contract, contract_path=cache.contract_path) as file:
         return bool(read_text(file.id, "broken_off", ""))
+
+
+def _escape_bytes(command: str) -> str:
+    # They stand within quotes of `shlex`, which end for them and begin anew: 'caf'$'\351''s'.
+    return re.sub(
+        "[\udc80-\udcff]+",
+        lambda found: "'$'" + "".join(rf"\{x:03o}" for x in os.fsencode(found[0])) + "''",
+        command,
+    )
 
 
 def _make_command(module: str, flags: dict) -> str:
