@@ -17,7 +17,13 @@ from extract_features.clip_list import (
 from extract_features.given_data import GivenData
 from extract_features.same_data import check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
-from extract_features.worklist import ClipSources, Job, Worklist, find_work
+from extract_features.worklist import (
+    ClipSources,
+    Job,
+    Worklist,
+    check_any_readable,
+    find_work,
+)
 from lrcn.common.cache.cache_lock import ALL_CLIPS, CacheLock, Shard, lock_cache
 from lrcn.common.cache.contract import Contract
 from lrcn.common.cache.failure_list import Failure
@@ -125,13 +131,8 @@ def _fill_locked(
     own = [clip for clip in clips if shard.holds(clip.clip_id)]
     others = [clip for clip in clips if not shard.holds(clip.clip_id)]
     work = find_work(own, maker.sources, existing)
-    if existing is None and len(work.unreadable) == len(clips):
-        clip, reason = work.unreadable[0]
-        raise ValueError(
-            f"{data.settings.data}: expected a clip that can be read. Received {len(clips):,} that "
-            f"cannot, such as {clip.clip_id}: {reason}\nMend them, or name where they are now "
-            "(--data, of a manifest --data_root)."
-        )
+    if existing is None:
+        check_any_readable(work, clips, listed_in=data.settings.data)
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
     contract = maker.prepare(work.pending, clips, existing)
     warn_of_changes(listed, clips, where=cache_dir / "manifest.csv")

@@ -16,7 +16,7 @@ from extract_features.given_data import DataSettings, read_given_data
 from extract_features.pipeline import PipelineSettings
 from extract_features.rates import measure_rates
 from extract_features.same_data import check_data_root, check_same_data
-from extract_features.worklist import DataSources, find_work
+from extract_features.worklist import DataSources, check_any_readable, find_work
 from lrcn.common.cache.failure_list import Failure
 from lrcn.common.cache.open_cache import find_cache
 from lrcn.common.programs.devices import has_gpu
@@ -114,6 +114,8 @@ def make_plan(
     pipeline_settings = PipelineSettings(batch_size=batch_size, compression=compression)
     extraction = Extraction(sources, backbone_settings, pipeline_settings, cache_dir=folder)
     work = find_work(data.clips, sources, existing)
+    if existing is None:
+        check_any_readable(work, data.clips, listed_in=data.settings.data)
     contract = extraction.prepare_backbone(work.pending, data.clips, existing)
     count = count_frames_of(work.pending, contract.selection)
     rates, needed_bytes, short_sec = None, 0, None

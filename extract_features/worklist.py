@@ -106,3 +106,23 @@ def find_work(
             elif broken_off:
                 kept.append(Failure(job.clip, broken_off))
     return Worklist(pending, len(jobs) - len(pending), kept, unreadable)
+
+
+def check_any_readable(work: Worklist, clips: list[Clip], *, listed_in: Path) -> None:
+    """Checks that one of the clips may be read, before VGG16 is built for nothing.
+
+    Args:
+        work: What is to be done for them, or for a shard's own.
+        clips: All of the data.
+        listed_in: What was given as `--data`.
+
+    Raises:
+        ValueError: If none of them can.
+    """
+    if len(work.unreadable) == len(clips):
+        clip, reason = work.unreadable[0]
+        raise ValueError(
+            f"{listed_in}: expected a clip that can be read. Received {len(clips):,} that cannot, "
+            f"such as {clip.clip_id}: {reason}\nMend them, or name where they are now (--data, of "
+            "a manifest --data_root)."
+        )

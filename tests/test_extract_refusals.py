@@ -115,6 +115,23 @@ def test_a_manifest_whose_paths_start_elsewhere_is_refused_at_once(clips_dir, tm
     check_data_root(read_given_data(settings, None), None)
 
 
+@pytest.mark.parametrize("module", ["extract_features", "extract_features.plan"])
+def test_data_of_which_nothing_is_left_is_refused_at_once(data, tmp_path, module):
+    for path in [*data.glob("*/*/*.png"), *data.glob("*/*.mp4")]:
+        path.write_bytes(b"")
+    path = data / "left" / "clip_7.mp4"
+    path.unlink()
+    os.mkfifo(path)
+    flags = (f"--data={data}", f"--cache_dir={tmp_path}/cache", *SMALL_BACKBONE)
+    done, imported = run_and_list_imports(module, *flags, "--skip_unreadable", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        f"error: {data}: expected a clip that can be read. Received 16 that cannot, such as "
+        f"left/clip_0: {data}/left/clip_0: expected a video or images, received 0 bytes."
+    ) in done.stderr
+    assert "tensorflow" not in imported and not (tmp_path / "cache").exists()
+
+
 def test_one_source_that_is_there_will_do_be_it_a_link_to_nothing(tmp_path):
     clips = [Clip(f"c{i}", f"v{i}.mp4", ("walk", "run")[i % 2]) for i in range(4)]
     write_manifest(tmp_path / "clips.csv", clips)

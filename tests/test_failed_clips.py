@@ -197,9 +197,9 @@ def test_where_no_source_is_a_clip_it_is_said_before_vgg16_is_built(clips_dir, t
 
 def test_where_no_clip_can_be_read_skipping_them_is_an_error(data, tmp_path):
     for path in data.glob("*/*/*.png"):
-        path.write_bytes(b"")
+        path.write_bytes(b"none")
     for path in data.glob("*/*.mp4"):
-        path.write_bytes(b"")
+        path.write_bytes(b"none")
     with refusal(
         f"{tmp_path}/cache: expected a clip that can be read. Received 16 that cannot, such as "
     ) as caught:

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from lrcn.common.clips.clip import Clip, SourceStat
-from lrcn.common.files.unreadable import make_missing_error
+from lrcn.common.files.unreadable import UnreadableClipError, check_is_file, make_missing_error
 from lrcn.common.pixels import images
 
 _MAX_INT64 = 2**63 - 1
@@ -16,17 +16,28 @@ def read_source_stat(source: Path) -> SourceStat:
     """Reads what tells whether a source has changed, without opening any file.
 
     Raises:
-        UnreadableClipError: If the source is missing, or a folder without images.
+        UnreadableClipError: If the source is missing, empty, a pipe, or a folder without images.
     """
     try:
         of_source = os.stat(source)
         if not stat.S_ISDIR(of_source.st_mode):
-            return sum_stats([of_source])
+            check_is_file(source, of_source.st_mode)
+            return _check_not_empty(source, sum_stats([of_source]))
         entries = images.find_frame_files(Path(source))
         stats = [entry.stat() for entry in entries]
     except OSError as error:
         raise make_missing_error(error.filename, error) from error
-    return sum_stats(stats)._replace(listing=_digest_listing(entries, stats))
+    found = sum_stats(stats)._replace(listing=_digest_listing(entries, stats))
+    return _check_not_empty(source, found)
+
+
+def _check_not_empty(source: Path, found: SourceStat) -> SourceStat:
+    if not found.size_bytes:  # before VGG16 is built for such alone
+        raise UnreadableClipError(
+            f"{source}: expected a video or images, received 0 bytes. Get it again, or remove the "
+            "clip."
+        )
+    return found
 
 
 def sum_stats(stats: list[os.stat_result]) -> SourceStat:
