@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from commands import ROOT, SMALL_BACKBONE, make_command, run_program
+from commands import ROOT, SMALL_BACKBONE, make_command, run_program, run_python
 from small_data import write_cache
 
 from lrcn.common.clips.clip import Clip
@@ -50,6 +50,23 @@ def test_a_disk_that_is_no_longer_there_is_told_as_that(dead_disk):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith(
         f"not connected: '{dead_disk}/cache/cache.json'. Check the disk, or the way to it.\n"
+    )
+
+
+def test_a_name_that_a_disk_does_not_take_is_told_as_that(clips_dir, tmp_path):
+    program = (  # as on the disk of a camera
+        "import errno, os, runpy\n"
+        "def refuse(path, *_):\n"
+        "    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))\n"
+        "os.mkdir = refuse\n"
+        "runpy.run_module('extract_features', run_name='__main__', alter_sys=True)\n"
+    )
+    done = run_python(program, f"--data={clips_dir}", f"--cache_dir={tmp_path}/a:b", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(
+        f"error: [Errno 22] Invalid argument: '{tmp_path}/a:b'. Its disk may take no such name, as "
+        'those of Windows take none with one of : * ? " < > |. Name another, or a folder on '
+        "another disk.\n"
     )
 
 

@@ -29,6 +29,11 @@ _REMEDIES = {
     errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
     errno.ELOOP: "Correct the link that leads to itself, or name another.",
 }
+# Not for TensorFlow's errors, which call much else an invalid argument.
+_OWN_REMEDIES = _REMEDIES | {
+    errno.EINVAL: "Its disk may take no such name, as those of Windows take none with one of "
+    ': * ? " < > |. Name another, or a folder on another disk.',
+}
 # Texts of errors that have no number, where limits are too low for a program to start.
 _LIMITS = ("can't start new thread", "failed to map segment from shared object")
 # What Python says where no temporary folder takes a file; its number is that of a missing file.
@@ -80,6 +85,6 @@ def describe_expected(error: Exception, *, flag_names: Container[str]) -> str | 
     if _NO_TEMPORARY_FOLDER in str(error):
         return f"{error}. Make room in one, or name another that files can be made in: TMPDIR=..."
     if isinstance(error, (ValueError, OSError, RuntimeError)):
-        remedy = _REMEDIES.get(getattr(error, "errno", None))
+        remedy = _OWN_REMEDIES.get(getattr(error, "errno", None))
         return str(error) if remedy is None else f"{error}. {remedy}"
     return None
