@@ -167,3 +167,13 @@ def test_a_picture_shows_each_of_many_frames_and_the_class_of_a_long_path(clips_
     assert np.diff(np.concatenate([[0], in_bars])).clip(0).sum() == np.count_nonzero(influence)
     title = picture[:25]
     assert (title < 128).any() and (title[:, -20:] == 255).all()
+
+
+@pytest.mark.parametrize("name", ["short", "a name of a class that is longer " * 7])
+def test_a_picture_has_room_for_plots_and_names_however_long_these_are(tmp_path, name):
+    folder = ExplanationFolder(tmp_path, [tmp_path / "clip.mp4"], views=None)
+    class_names = [f"{name} {k}" for k in range(3)]
+    folder.write(0, explain_frames([0, 1]), class_names=class_names)
+    picture = np.asarray(Image.open(tmp_path / "clip.mp4.png").convert("RGB")).astype(int)
+    is_axis = (picture.max(axis=-1) < 100).mean(axis=1) > 0.8
+    assert 450 < np.flatnonzero(is_axis)[-1] < 530  # that of the frames, below both plots

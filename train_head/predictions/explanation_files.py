@@ -32,6 +32,9 @@ _MIN_BAR_WIDTH = 1 / 600
 _MAX_DOTS = 200
 # A title of more columns would end outside of the picture.
 _MAX_TITLE_COLUMNS = 110
+# Beside the plot, the legend of longer names would take its width; below, each takes a line.
+_MAX_BESIDE_COLUMNS = 24
+_LEGEND_LINE_INCHES = 0.2
 # Wong 2011, "Points of view: Color blindness", Nature Methods 8.
 _CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 _FOR, _AGAINST = "#0072B2", "#D55E00"
@@ -190,8 +193,12 @@ def _draw(
         label = " " + escape_formula(class_names[k])
         lines.plot(positions, explanation.probabilities[:, k], style, color=colour, label=label)
     lines.set(ylim=(-0.03, 1.03), ylabel="probability after it", xlabel="frame")
-    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-    lines.legend(**place, frameon=False, prop={"family": families})
+    style = {"frameon": False, "prop": {"family": families}}
+    if max(cell_len(class_names[k]) for k in best) <= _MAX_BESIDE_COLUMNS:
+        lines.legend(loc="center left", bbox_to_anchor=(1, 0.5), **style)
+    else:
+        figure.legend(loc="outside lower left", **style)
+        figure.set_figheight(figure.get_figheight() + _LEGEND_LINE_INCHES * (1 + len(best)))
     for axes in (bars, lines):
         axes.set_xlim(0, 1)
         axes.set_xticks(positions[shown], explanation.frame_index[shown])
