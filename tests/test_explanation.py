@@ -66,6 +66,15 @@ def test_probabilities_after_a_frame_are_those_of_a_clip_that_ends_there(setting
         np.testing.assert_allclose(over_time.mean(axis=0), predict(head, maps), atol=1e-5)
 
 
+def test_a_head_that_reads_each_beginning_anew_tells_of_some_of_many_frames():
+    head, maps = build_random_head(rnn="none", output="mean_pool"), make_frames_of_one_length(330)
+    over_time = Explainer(head).predict_over_time([maps], after=np.arange(len(maps)))
+    known = np.flatnonzero(np.isfinite(over_time).all(axis=1))
+    assert len(known) == 200 and set(np.diff(known)) == {1, 2}
+    for end in (0, known[100], len(maps) - 1):
+        np.testing.assert_allclose(over_time[end], predict(head, maps[: end + 1]), atol=1e-5)
+
+
 @pytest.mark.parametrize("settings", [{"rnn": "gru"}, {"rnn": "none", "output": "mean"}], ids=str)
 def test_several_views_are_explained_as_the_one_decision_that_they_make(settings):
     head = build_random_head(**settings)

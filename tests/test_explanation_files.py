@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from commands import run_program
+from commands import read_rows, run_program
 from media import write_frame_folder
 from PIL import Image
 from refusals import refusal
@@ -167,6 +167,20 @@ def test_a_picture_shows_each_of_many_frames_and_the_class_of_a_long_path(clips_
     assert np.diff(np.concatenate([[0], in_bars])).clip(0).sum() == np.count_nonzero(influence)
     title = picture[:25]
     assert (title < 128).any() and (title[:, -20:] == 255).all()
+
+
+def test_of_many_frames_those_without_probabilities_are_told(tmp_path, caplog):
+    explanation = explain_frames([0, 1, 2])
+    probabilities = explanation.probabilities.copy()
+    probabilities[1] = np.nan
+    explanation = dataclasses.replace(explanation, probabilities=probabilities)
+    folder = ExplanationFolder(tmp_path, [tmp_path / "clip.npy"], views=None)
+    with caplog.at_level("INFO", logger="absl"):
+        folder.write(0, explanation, class_names=["a", "b", "c"])
+    assert "png; probabilities are after 2 of the 3 frames, evenly spaced, as" in caplog.text
+    rows = read_rows(tmp_path / "clip.npy.csv")
+    assert [row["a"] != "" for row in rows] == [True, False, True]
+    assert all(row["influence"] for row in rows)
 
 
 @pytest.mark.parametrize("name", ["short", "a name of a class that is longer " * 7])

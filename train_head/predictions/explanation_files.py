@@ -118,6 +118,12 @@ class ExplanationFolder:
                 "--output): files that exist are refused."
             ) from error
         told = f"{source}: explained in {csv_path} and {png_path.name}"
+        num_known, num_frames = _find_known(explanation).sum(), len(explanation.frame_index)
+        if num_known < num_frames:
+            told += (
+                f"; probabilities are after {num_known} of the {num_frames:,} frames, evenly "
+                "spaced, as this head would read the clip anew for each"
+            )
         logging.info("%s", escape_control(told))
         return True
 
@@ -132,9 +138,14 @@ def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -
                     frame_index,
                     "" if np.isnan(seconds) else f"{seconds:.3f}",
                     f"{explanation.influence[t]:.6f}",
-                    *(f"{p:.6f}" for p in explanation.probabilities[t]),
+                    *("" if np.isnan(p) else f"{p:.6f}" for p in explanation.probabilities[t]),
                 ]
             )
+
+
+def _find_known(explanation: Explanation) -> np.ndarray:
+    """Returns after which frames the probabilities are known, [T] bool."""
+    return np.isfinite(explanation.probabilities).all(axis=1)
 
 
 def _make_file_names(sources: list[Path]) -> list[str]:
@@ -186,12 +197,14 @@ def _draw(
     bars.axhline(0, color="0.3", linewidth=0.8)
     bars.set_ylabel("influence (nats)")
 
-    best = np.argsort(-explanation.probabilities.max(axis=0), kind="stable")[:_MAX_CLASSES]
+    known = _find_known(explanation)
+    probabilities = explanation.probabilities[known]
+    best = np.argsort(-probabilities.max(axis=0), kind="stable")[:_MAX_CLASSES]
     style = ".-" if num_frames <= _MAX_DOTS else "-"
     for colour, k in zip(_CLASS_COLOURS, best, strict=False):
         # The blank keeps a name that begins with _ in the legend.
         label = " " + escape_formula(class_names[k])
-        lines.plot(positions, explanation.probabilities[:, k], style, color=colour, label=label)
+        lines.plot(positions[known], probabilities[:, k], style, color=colour, label=label)
     lines.set(ylim=(-0.03, 1.03), ylabel="probability after it", xlabel="frame")
     style = {"frameon": False, "prop": {"family": families}}
     if max(cell_len(class_names[k]) for k in best) <= _MAX_BESIDE_COLUMNS:
