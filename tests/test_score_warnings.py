@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import pytest
 from small_data import change_manifest, copy_cache, play_backwards, train
 
 from lrcn.common.clips.clip import Clip, SourceStat
@@ -24,14 +25,20 @@ def test_a_cache_of_other_data_is_scored_with_a_warning(trained, caplog):
     assert "by the sizes and times of their files. If these are no copies" in text
 
 
-def test_train_clips_that_somebody_took_out_of_the_run_are_told(trained, caplog):
+@pytest.mark.parametrize("with_others", [True, False])
+def test_train_clips_that_somebody_added_to_the_run_or_took_out_are_told(
+    trained, caplog, with_others
+):
     cache, run = trained
     first, *left = run.read_clips()
     assert first.split == "train"
+    if with_others:
+        shutil.copy(cache.clip_path(first.clip_id), cache.clip_path("rise/late"))
+        left += [first, dataclasses.replace(first, clip_id="rise/late")]
     write_manifest(run.manifest_path, left)
     evaluate_run(run, cache, split="test")
     (text,) = caplog.messages
-    assert f"Where somebody took clips out of {run.manifest_path} or gave them other" in text
+    assert f"Where somebody added clips to {run.manifest_path}, took some out or gave them" in text
 
 
 def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):

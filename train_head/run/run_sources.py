@@ -76,7 +76,7 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             "%s: its train and val clips have other contents than those that %s was trained on, by "
             "the sizes and times of their files. If these are no copies, to which most programs "
             "give new times, and not meant to be other data, name the run's own cache. Where "
-            "somebody took clips out of %s or gave them other splits, undo that",
+            "somebody added clips to %s, took some out or gave them other splits, undo that",
             cache.cache_dir,
             run.path,
             run.manifest_path,
