@@ -11,8 +11,8 @@ from train_head.head.layers import keras, tf
 from train_head.predictions.integrated_gradients import integrate_gradients
 from train_head.run.config import read_config
 
-# Of heads that read each beginning of a clip anew, which takes the square of the frames: all 2,000
-# of a bidirectional GRU took eight minutes.
+# Of heads that read each beginning of a clip anew, which takes the square of the frames: all 1,000
+# of a bidirectional GRU took two minutes.
 _MAX_BEGINNINGS = 200
 
 
