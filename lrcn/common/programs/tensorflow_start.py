@@ -40,54 +40,7 @@ def import_tensorflow():
         RuntimeError: If Keras was imported before, on another backend.
     """
     if "tensorflow" not in sys.modules:
-        is_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-        # What matters of its errors comes as an exception; the rest are slower ways that it takes.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        # Our layers are TensorFlow's, whatever Keras is to use elsewhere.
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-        os.environ["KERAS_NNX_ENABLED"] = "false"  # of JAX; without Flax Keras fails at it
-        if _is_own_process:
-            # For debugging: a training left steps out that a run says it had, without a word.
-            for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
-                os.environ.pop(name, None)
-        if platform.machine() in _X86:
-            # By itself TensorFlow leaves oneDNN out on processors that have AVX2 alone, as those of
-            # most laptops: VGG16 then takes a tenth longer, fine-tuning two fifths.
-            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-        num_gpus = count_gpus()
-        if num_gpus:
-            load_cusolver()
-        with contextlib.ExitStack() as during_import:
-            during_import.enter_context(_pause_garbage_collection())
-            if _is_own_process:
-                during_import.enter_context(_hide_packages("sklearn", "matplotlib"))
-                if is_quiet:
-                    during_import.enter_context(_hide_native_stderr())
-            keras = _import_keras()
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-        # A keras.json in the home folder may say otherwise, against what a cache's contract says.
-        _configure(keras.config, *_KERAS_DEFAULTS)
-        # TensorFlow counts the machine's cores, also in a container that may use a few of them.
-        if "TF_NUM_INTRAOP_THREADS" not in os.environ:
-            tf.config.threading.set_intra_op_parallelism_threads(count_cores())
-        # On GPUs TensorFlow would multiply float32 with 10 bits instead of 23. A clip's scores then
-        # depend on the clips beside it by a thousandth, and features on where they were computed.
-        tf.config.experimental.enable_tensor_float_32_execution(False)
-        gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        if num_gpus and not gpus:
-            logging.warning(
-                "TensorFlow cannot use the GPU of this machine, and computes on the CPU, many "
-                'times slower. Install what it needs: .venv/bin/pip install -e ".[gpu]". What it '
-                "misses it says with TF_CPP_MAX_VLOG_LEVEL=1 TF_CPP_MIN_LOG_LEVEL=0 in the "
-                "environment"
-            )
-        tf.get_logger().addFilter(_is_no_retracing_warning)
-        if is_quiet:
-            tf.get_logger().setLevel("WARNING")
+        _start_tensorflow()
     import keras
     import tensorflow as tf
 
@@ -100,6 +53,67 @@ def import_tensorflow():
     # Of one frame, or one position, attention is 1 as it should be; Keras calls it a mistake.
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
     return tf
+
+
+def _start_tensorflow() -> None:
+    is_quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    _set_environment()
+    num_gpus = count_gpus()
+    if num_gpus:
+        load_cusolver()
+    with contextlib.ExitStack() as during_import:
+        during_import.enter_context(_pause_garbage_collection())
+        if _is_own_process:
+            during_import.enter_context(_hide_packages("sklearn", "matplotlib"))
+            if is_quiet:
+                during_import.enter_context(_hide_native_stderr())
+        keras = _import_keras()
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    # A keras.json in the home folder may say otherwise, against what a cache's contract says.
+    _configure(keras.config, *_KERAS_DEFAULTS)
+    _set_up_devices(tf.config, num_gpus)
+    tf.get_logger().addFilter(_is_no_retracing_warning)
+    if is_quiet:
+        tf.get_logger().setLevel("WARNING")
+
+
+def _set_environment() -> None:
+    """Sets what TensorFlow and Keras read while they are imported."""
+    # What matters of TensorFlow's errors comes as an exception; the rest are slower ways that it
+    # takes.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Our layers are TensorFlow's, whatever Keras is to use elsewhere.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_NNX_ENABLED"] = "false"  # of JAX; without Flax Keras fails at it
+    if _is_own_process:
+        # For debugging: a training left steps out that a run says it had, without a word.
+        for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+            os.environ.pop(name, None)
+    if platform.machine() in _X86:
+        # By itself TensorFlow leaves oneDNN out on processors that have AVX2 alone, as those of
+        # most laptops: VGG16 then takes a tenth longer, fine-tuning two fifths.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def _set_up_devices(config, num_gpus: int) -> None:
+    """Sets `tf.config` up for so many GPUs as the machine has, before anything is computed."""
+    # TensorFlow counts the machine's cores, also in a container that may use a few of them.
+    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+        config.threading.set_intra_op_parallelism_threads(count_cores())
+    # On GPUs TensorFlow would multiply float32 with 10 bits instead of 23. A clip's scores then
+    # depend on the clips beside it by a thousandth, and features on where they were computed.
+    config.experimental.enable_tensor_float_32_execution(False)
+    gpus = config.list_physical_devices("GPU")
+    for gpu in gpus:
+        config.experimental.set_memory_growth(gpu, True)
+    if num_gpus and not gpus:
+        logging.warning(
+            "TensorFlow cannot use the GPU of this machine, and computes on the CPU, many times "
+            'slower. Install what it needs: .venv/bin/pip install -e ".[gpu]". What it misses it '
+            "says with TF_CPP_MAX_VLOG_LEVEL=1 TF_CPP_MIN_LOG_LEVEL=0 in the environment"
+        )
 
 
 @contextlib.contextmanager
