@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 from commands import run_program
 from refusals import refusal
@@ -11,6 +12,7 @@ from small_vgg16 import build_keras_vgg16, write_other_weights
 from lrcn.common.cache.open_cache import read_cache
 from lrcn.common.cache.run_dir import RunDir, read_json, write_json
 from lrcn.common.vgg16.backbone_weights import fingerprint_weights
+from train_head.head.run_model import load_model
 from train_head.predictions.prediction import Predictor
 from train_head.scores.evaluation import evaluate_run
 
@@ -47,6 +49,16 @@ def test_a_path_is_no_run():
 def test_missing_run_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
         Predictor(RunDir(tmp_path / "gone"))
+
+
+def test_a_head_that_its_last_step_broke_names_no_class(feature_run, imported, tmp_path):
+    run = RunDir(shutil.copytree(feature_run.path, tmp_path / "run"))
+    model = load_model(run)
+    model.set_weights([np.full_like(x, np.nan) for x in model.get_weights()])
+    model.save(run.model_path)
+    predictor = Predictor(run)
+    with refusal(f"{run.model_path}: expected finite probabilities. Received: NaN, as after a las"):
+        next(predictor.predict_clips([imported / "new" / "rise" / "test_0.npy"]))
 
 
 def test_classes_of_another_run_are_refused(run_dir, cache_dir, tmp_path):

@@ -25,7 +25,7 @@ from train_head.predictions.new_features import NewFeatures
 from train_head.predictions.new_videos import NewVideos
 from train_head.predictions.read_ahead import read_ahead
 from train_head.run.config import read_config
-from train_head.scores.frame_prediction import answer_all_frames, trace_head
+from train_head.scores.frame_prediction import answer_all_frames, check_finite, trace_head
 
 _QUEUED_BATCHES = 2
 
@@ -85,6 +85,7 @@ class Predictor:
             raise TypeError(f"Expected a RunDir. Received: {run!r}. Write RunDir({run!r}).")
         model_version = read_model_version(run)
         run.check_trained()
+        self._model_path = run.model_path
         self._num_windows = num_windows
         self.class_names = read_class_names(run.classes_path)
         self._config = read_config(run)
@@ -106,6 +107,7 @@ class Predictor:
         """Yields a prediction for each source, in order; an unreadable one does not end it.
 
         Raises:
+            ValueError: If an answer is NaN.
             TypeError: If it is one path and not a list, whose letters would be taken for files.
         """
         if isinstance(sources, str | Path):
@@ -152,6 +154,7 @@ class Predictor:
         probabilities = self._forward(inputs).numpy().mean(axis=0)
         if self.labels_frames:
             probabilities = answer_all_frames(probabilities, num_frames, self._config)
+        check_finite([probabilities], model_path=self._model_path)
         return probabilities
 
     def _sample_windows(self, num_frames: int) -> list[np.ndarray | None]:

@@ -25,7 +25,7 @@ from train_head.run.run_clips import check_cached, take_split
 from train_head.run.run_lock import lock_run
 from train_head.run.run_sources import check_fits_cache, warn_of_other_data
 from train_head.scores.frame_metrics import compute_frame_metrics
-from train_head.scores.frame_prediction import average_rows, predict_frames
+from train_head.scores.frame_prediction import average_rows, check_finite, predict_frames
 from train_head.scores.frame_prediction_file import write_frame_predictions
 from train_head.scores.metrics import compute_metrics
 from train_head.scores.prediction_file import Predictions, write_predictions
@@ -91,12 +91,7 @@ def evaluate_run(
         )
         compute, write = compute_metrics, write_predictions
     release_variables(model.variables)
-    if not all(np.isfinite(x).all() for x in predictions.probabilities):
-        raise ValueError(
-            f"{run.model_path}: expected finite probabilities. Received: NaN, as after a last step "
-            "of training that broke the weights, where no val clip showed it. Train another run "
-            "with a lower --learning_rate, or clip gradients with --clipnorm."
-        )
+    check_finite(predictions.probabilities, model_path=run.model_path)
     scores = {
         "split": split,
         **compute(

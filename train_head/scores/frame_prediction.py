@@ -1,7 +1,8 @@
 """What a head says of clips that are read in several rows, and of frames that it did not read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -102,3 +103,17 @@ def trace_head(model) -> Callable:
         return tf.nn.softmax(model(inputs, training=False))
 
     return forward
+
+
+def check_finite(probabilities: Iterable[np.ndarray], *, model_path: Path) -> None:
+    """Checks what a head says of clips: of NaN, the first class would be taken for the answer.
+
+    Raises:
+        ValueError: If any is not finite.
+    """
+    if not all(np.isfinite(x).all() for x in probabilities):
+        raise ValueError(
+            f"{model_path}: expected finite probabilities. Received: NaN, as after a last step "
+            "of training that broke the weights, where no val clip showed it. Train another run "
+            "with a lower --learning_rate, or clip gradients with --clipnorm."
+        )
