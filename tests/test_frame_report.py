@@ -212,6 +212,10 @@ def test_predictions_are_read_as_they_were_written(tmp_path):
             "clip_id,frame_index,timestamp_sec,label,predicted,x,y\nc,0,,x,x,1,0\nc,1,,x,x,1,1\n",
             "1, 1 as probabilities of row 2 of c, which do not add up to 1",
         ),
+        (
+            "clip_id,frame_index,timestamp_sec,label,predicted,x,y\nc,0,,x,y,1,0\n",
+            "'y' as predicted in row 1 of c, where 'x' is most probable",
+        ),
         ("clip_id,frame_index,timestamp_sec,label,predicted,\xe9\n", "'utf-8' codec can't .*"),
         pytest.param('clip_id,"' + "y" * 200_000, "field larger than .*", id="quote"),
     ],

@@ -22,6 +22,10 @@ from train_head.scores.prediction_file import Predictions, read_predictions, wri
         ),
         ("clip_id,label,predicted,a,b\nx,a,a,1,0\ny,a,a,nan,1\n", "nan, 1 as .* of row 2, which"),
         ("clip_id,label,predicted,a,b\nx,a,a,2,-1\n", "2, -1 as probabilities of row 1, which do"),
+        (
+            "clip_id,label,predicted,a,b\nx,a,a,0.6,0.4\ny,a,b,0.5,0.5\n",
+            "'b' as predicted in row 2, where 'a' is most probable",
+        ),
         ("clip_id,label,predicted,a,\xe9\n", "'utf-8' codec can't decode"),
         pytest.param(
             'clip_id,label,predicted,a,b\nx,a,"' + "y" * 200_000, "field larger", id="quote"

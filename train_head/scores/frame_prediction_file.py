@@ -11,7 +11,11 @@ import numpy as np
 from lrcn.common.cache.clip_features import ClipClock
 from train_head.labels.frame_labels import UNLABELLED
 from train_head.scores.class_columns import find_column_classes, name_columns
-from train_head.scores.prediction_file import check_probabilities, format_probabilities
+from train_head.scores.prediction_file import (
+    check_predicted,
+    check_probabilities,
+    format_probabilities,
+)
 
 COLUMNS = ["clip_id", "frame_index", "timestamp_sec", "label", "predicted"]
 
@@ -94,8 +98,10 @@ def read_frame_predictions(path: Path) -> FramePredictions:
                 raise ValueError(f"the header {header[:3]}")
             # Clip by clip: the text of all rows would take ten times the memory of their numbers.
             for clip_id, rows in itertools.groupby(reader, key=lambda row: row[0]):
-                clips.append((clip_id, *_parse_rows(rows, id_of)))
-                check_probabilities(clips[-1][-1], of_clip=f" of {clip_id}")
+                clock, class_ids, predicted, probabilities = _parse_rows(rows, id_of)
+                check_probabilities(probabilities, of_clip=f" of {clip_id}")
+                check_predicted(probabilities, predicted, class_names, of_clip=f" of {clip_id}")
+                clips.append((clip_id, clock, class_ids, probabilities))
             if not clips:
                 raise ValueError("no frames")
         except (ValueError, KeyError, IndexError, csv.Error) as error:
@@ -110,11 +116,11 @@ def read_frame_predictions(path: Path) -> FramePredictions:
 
 def _parse_rows(
     rows: Iterator[list[str]], id_of: dict[str, int]
-) -> tuple[ClipClock, np.ndarray, np.ndarray]:
-    """Returns clock, class ids and probabilities of a clip."""
-    index, seconds, labels, _, *numbers = zip(*(row[1:] for row in rows), strict=True)
+) -> tuple[ClipClock, np.ndarray, tuple[str, ...], np.ndarray]:
+    """Returns clock, class ids, names predicted and probabilities of a clip."""
+    index, seconds, labels, predicted, *numbers = zip(*(row[1:] for row in rows), strict=True)
     clock = ClipClock(
         np.array(index, np.int32), np.array([x or "nan" for x in seconds], np.float64)
     )
     class_ids = np.array([id_of[label] for label in labels], np.int32)
-    return clock, class_ids, np.array(numbers, np.float64).T
+    return clock, class_ids, predicted, np.array(numbers, np.float64).T

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,27 @@ def check_probabilities(probabilities: np.ndarray, *, of_clip: str = "") -> None
         )
 
 
+def check_predicted(
+    probabilities: np.ndarray,
+    predicted: Sequence[str],
+    class_names: list[str],
+    *,
+    of_clip: str = "",
+) -> None:
+    """Checks that the rows of a table, [N, K], name the class that is most probable in them: where
+    somebody left two decimals, another may be.
+
+    Raises:
+        ValueError: If one does not; `of_clip` follows its number.
+    """
+    most_probable = [class_names[k] for k in probabilities.argmax(axis=1)]
+    for row, (name, expected) in enumerate(zip(predicted, most_probable, strict=True), start=1):
+        if name != expected:
+            raise ValueError(
+                f"{name!r} as predicted in row {row}{of_clip}, where {expected!r} is most probable"
+            )
+
+
 def read_run_predictions(run: RunDir, *, split: str) -> Predictions:
     """Reads what a run predicts for the clips of a split, in the order of its manifest.
 
@@ -155,6 +177,7 @@ def read_predictions(path: Path) -> Predictions:
             raise ValueError(f"the labels {unknown[:3]}, which are no columns")
         probabilities = np.array([row[len(_COLUMNS) :] for row in rows], np.float64)
         check_probabilities(probabilities)
+        check_predicted(probabilities, [row[2] for row in rows], class_names)
     except (ValueError, csv.Error) as error:
         raise ValueError(
             f"{path}: expected a table of clips with the columns {', '.join(_COLUMNS)} and one of "
