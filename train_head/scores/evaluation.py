@@ -1,5 +1,9 @@
 """Evaluates a run: every clip of a split exactly once, sums divided once."""
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 
 from lrcn.common.cache.feature_cache import FeatureCache
@@ -70,14 +74,8 @@ def evaluate_run(
     clips = take_split(all_clips, split, listed_in=run.manifest_path)
     check_cached(clips, cache, listed_in=run.manifest_path)
     config = read_config(run)
-    check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
-    longest = int(reader.num_frames.max())
-    if num_windows > longest:
-        raise ValueError(
-            f"Expected at most {longest} windows, a frame each of the longest {split} clip: more "
-            f"repeat these. Received: --windows={num_windows}. Lower it."
-        )
+    _check_windows(reader, config, num_windows=num_windows, split=split)
     check_longest_clip(reader, config, num_windows=num_windows)
     num_views = 1 if first_view_only else reader.num_views
     model = load_model(run)  # first: it says where the run lacks names of classes
@@ -115,19 +113,37 @@ def evaluate_run(
         },
     }
     how = {"num_windows": num_windows, "first_view_only": first_view_only}
-    scores_path = run.metrics_path(split, **how)
+    paths = run.metrics_path(split, **how), run.predictions_path(split, **how)
     check_model_version(run, model_version)  # before the lock, which a training may hold for hours
     # Of two that score at once, one would leave its scores beside predictions of the other.
     with lock_run(run, waits=True):
         check_model_version(run, model_version)
-        with replace_file(scores_path) as new_scores:
+        with _replace_both(*paths) as (new_scores, new_predictions):
             new_scores.write_text(format_json(scores), encoding="utf-8")
-            with replace_file(run.predictions_path(split, **how)) as new_predictions:
-                write(new_predictions, predictions)
-                # Not before both found room, and whoever is stopped between the two names leaves
-                # no score of other predictions.
-                scores_path.unlink(missing_ok=True)
+            write(new_predictions, predictions)
     return scores
+
+
+def _check_windows(
+    reader: ClipReader, config: TrainConfig, *, num_windows: int, split: str
+) -> None:
+    check_windows(config, num_windows)
+    longest = int(reader.num_frames.max())
+    if num_windows > longest:
+        raise ValueError(
+            f"Expected at most {longest} windows, a frame each of the longest {split} clip: more "
+            f"repeat these. Received: --windows={num_windows}. Lower it."
+        )
+
+
+@contextlib.contextmanager
+def _replace_both(scores_path: Path, predictions_path: Path) -> Iterator[tuple[Path, Path]]:
+    """Replaces two files by what is written to the paths that it gives, or none."""
+    with replace_file(scores_path) as new_scores, replace_file(predictions_path) as new_predictions:
+        yield new_scores, new_predictions
+        # Not before both found room, and whoever is stopped between the two names leaves no score
+        # of other predictions.
+        scores_path.unlink(missing_ok=True)
 
 
 def _predict_clips(
