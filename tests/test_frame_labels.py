@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from refusals import refusal
 from small_data import copy_cache, write_cache
 from small_labels import CLIPS, FEATURES, FRAME_COLUMNS, IDS, read, show, write_csv, write_files
 
@@ -137,6 +138,13 @@ def test_labels_of_some_clips_of_a_run_have_the_numbers_of_its_classes(timed, tm
     labels = read_run_labels(run, timed, CLIPS[1:])
     assert labels.class_names == ["run", "sit"]
     assert labels.class_ids["b"].tolist() == [1, 1, 1, 1]
+    # A score would be of fewer clips without a word.
+    write_csv(tmp_path, "walk/a,0,9,run", columns=FRAME_COLUMNS).rename(run.frame_labels_path)
+    with refusal(
+        f"{run.frame_labels_path}: expected a labelled frame in every clip. Received none in 1 of "
+        "2, such as 'b'. Undo what was changed there, or"
+    ):
+        read_run_labels(run, timed, CLIPS)
 
 
 def test_runs_of_equal_elements():

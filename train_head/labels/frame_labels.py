@@ -119,15 +119,27 @@ def read_frame_labels(
 
 
 def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> FrameLabels:
-    """Reads the labels that a run keeps, of some of its clips. Errors as `read_frame_labels`."""
+    """Reads the labels that a run keeps, of some of its clips. Errors as `read_frame_labels`.
+
+    Raises:
+        ValueError: If a clip has none, which no run was trained with.
+    """
     run.check_has(run.frame_labels_path)
-    return read_frame_labels(
+    labels = read_frame_labels(
         run.frame_labels_path,
         clip_ids=[clip.clip_id for clip in clips],
         known_ids=[clip.clip_id for clip in run.read_clips()],
         cache=cache,
         class_names=read_class_names(run.classes_path),
     )
+    without = [x for x, class_ids in labels.class_ids.items() if (class_ids == UNLABELLED).all()]
+    if without:
+        raise ValueError(
+            f"{run.frame_labels_path}: expected a labelled frame in every clip. Received none in "
+            f"{len(without):,} of {len(clips):,}, such as {without[0]!r}. Undo what was changed "
+            "there, or name the --cache_dir that the run was trained on."
+        )
+    return labels
 
 
 def format_frame_labels(labels: FrameLabels) -> str:
