@@ -180,6 +180,31 @@ def test_a_run_of_another_version_is_not_read_with_settings_of_this_one(
     assert "made by another version of this project: use that one, or" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sequence", "raged"),
+        ("sampling", ["segments"]),
+        ("seq_len", 0),
+        ("batch_size", "16"),
+        ("jitter", 1),
+        ("dropout", None),
+        ("learning_rate", "auto"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(trained, name, value):
+    _, run = trained
+    settings = read_json(run.config_path)
+    write_json(run.config_path, {**settings, "dropout": 0, "learning_rate": 1})
+    assert read_config(run).learning_rate == 1
+    write_json(run.config_path, {**settings, name: value})
+    with refusal(
+        f"{run.config_path}: expected {name} as training wrote it. Received: {value!r}. Undo the "
+        "change, or copy the run again."
+    ):
+        read_config(run)
+
+
 def test_missing_run_and_unfinished_run_are_said(run_dir, cache_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone: there is no run here\. Expected the --run"):
         evaluate_run(RunDir(tmp_path / "gone"), read_cache(cache_dir), split="test")

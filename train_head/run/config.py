@@ -4,12 +4,22 @@ import dataclasses
 from typing import ClassVar
 
 from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.pixels.sampling import SAMPLERS
 
 LABELS = ("clip", "frame")
 SEQUENCES = ("fixed", "ragged")
 FRAME_ORDERS = ("forward", "reversed", "shuffled")
 SCHEDULES = ("constant", "cosine")
 CLASS_WEIGHTS = ("none", "balanced")
+# What clips are read by, also once a run is trained: its other settings count no more then.
+_READING = {
+    "labels": LABELS,
+    "sequence": SEQUENCES,
+    "sampling": SAMPLERS,
+    "frame_order": FRAME_ORDERS,
+    "seq_len": range(1, 2**53),
+    "batch_size": range(1, 2**53),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,7 +152,8 @@ def read_config(run: RunDir) -> TrainConfig:
 
     Raises:
         FileNotFoundError: If there are none.
-        ValueError: If fields are missing, whose default may have changed since, or unknown.
+        ValueError: If fields are missing, whose default may have changed since, or unknown, or one
+            is nothing that training writes.
     """
     fields = read_json(run.config_path)
     kind = FineTuneConfig if "tune_layers" in fields else TrainConfig
@@ -153,7 +164,22 @@ def read_config(run: RunDir) -> TrainConfig:
             f"{sorted(fields)}. The run was made by another version of this project: use that one, "
             "or train it again."
         )
+    for field in dataclasses.fields(kind):
+        value = fields[field.name]
+        if not _is_setting(field, value):
+            raise ValueError(
+                f"{run.config_path}: expected {field.name} as training wrote it. Received: "
+                f"{value!r}. Undo the change, or copy the run again."
+            )
     return kind(**fields)
+
+
+def _is_setting(field: dataclasses.Field, value: object) -> bool:
+    """Whether a setting may be this: a misspelt text would be taken for the other of two."""
+    kind = type(field.default)
+    if field.default is None or kind is float:  # None of a rate that goes by the clips
+        return type(value) in (int, float) or (value is None and field.default is None)
+    return type(value) is kind and value in _READING.get(field.name, (value,))
 
 
 def _check_clipping(**settings: float) -> None:
