@@ -16,6 +16,7 @@ from train_head.run.history import write_history
         ("epoch,", "round,", "rows with empty or missing columns"),
         (",1\n", ",1,a note\n", "rows with more cells than columns"),
         ("\n", " ", "no rows"),
+        ("\n1,", "\n2,", "rows that are not of each epoch from 1 on, in order"),
     ],
 )
 def test_a_history_that_was_changed_by_hand_is_named(tmp_path, old, new, received):

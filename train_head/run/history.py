@@ -54,4 +54,7 @@ def parse_history(path: Path) -> list[dict[str, float]]:
         raise ValueError("rows with more cells than columns")
     if any(_ALWAYS - row.keys() for row in rows):
         raise ValueError("rows with empty or missing columns")
-    return [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items()} for row in rows]
+    parsed = [{k: int(v) if k in _COUNTS else float(v) for k, v in row.items()} for row in rows]
+    if any(row["epoch"] != number for number, row in enumerate(parsed, start=1)):
+        raise ValueError("rows that are not of each epoch from 1 on, in order")
+    return parsed

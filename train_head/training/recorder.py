@@ -109,7 +109,7 @@ class RunRecorder(keras.callbacks.Callback):
         path = self.run.history_path
         with self._explain_damage(path):
             rows = parse_history(path)[:num_epochs]
-            if [row["epoch"] for row in rows] != list(range(1, num_epochs + 1)):
+            if len(rows) != num_epochs:
                 raise ValueError(f"{len(rows)} rows for {num_epochs} epochs")
         return rows
 
