@@ -41,6 +41,17 @@ def test_train_clips_that_somebody_added_to_the_run_or_took_out_are_told(
     assert f"Where somebody added clips to {run.manifest_path}, took some out or gave them" in text
 
 
+def test_classes_that_somebody_sorted_are_told(trained, caplog):
+    cache, run = trained
+    cache.classes_path.write_text("a new class\nfall\nrise\n")
+    evaluate_run(run, cache, split="test")
+    assert not caplog.messages
+    run.classes_path.write_text("rise\nfall\n")
+    evaluate_run(run, cache, split="test")
+    (text,) = caplog.messages
+    assert text.startswith(f"{cache.classes_path} has the classes in another order than {run.path}")
+
+
 def test_where_nothing_can_tell_other_data_there_is_no_warning(trained, caplog):
     cache, run = trained
     clips = read_manifest(run.manifest_path)

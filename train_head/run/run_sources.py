@@ -7,6 +7,7 @@ from absl import logging
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.files.csv_table import read_utf8
 from lrcn.common.programs.wording import name_count
 from train_head.run.run_clips import read_listed
@@ -123,4 +124,17 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             first.clip_id,
             first.label,
             known[first.clip_id].label,
+        )
+    if not run.frame_labels_path.exists() and cache.classes_path.exists():
+        _warn_of_other_order(run, cache)
+
+
+def _warn_of_other_order(run: RunDir, cache: FeatureCache) -> None:
+    ours, theirs = map(read_class_names, (run.classes_path, cache.classes_path))
+    if [x for x in ours if x in theirs] != [x for x in theirs if x in ours]:
+        logging.warning(
+            "%s has the classes in another order than %s. The run's model knows a class by its "
+            "line: where somebody changed that file, undo it",
+            cache.classes_path,
+            run.classes_path,
         )
