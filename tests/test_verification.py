@@ -119,6 +119,18 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(
     assert finding.reason.endswith(f"denied: '{cache.clip_path(finding.clip_id)}'")
 
 
+def test_a_folder_in_the_place_of_a_file_is_told_and_stays(cache_copy):
+    cache = read_cache(cache_copy)
+    path = cache.clip_path("left/clip_0")
+    path.unlink()
+    path.mkdir()
+    (path / "mine.txt").write_text("of a user")
+    (finding,) = iter_findings(cache)
+    assert (finding.kind, finding.clip_id) == ("damaged", "left/clip_0")
+    assert not remove_file(cache, finding)
+    assert (path / "mine.txt").exists()
+
+
 def test_what_only_a_missing_package_reads_is_not_said_to_be_whole(cache, monkeypatch):
     write_clip(cache, compression="zstd")
     write_clip_list(cache, [Clip("walk/clip_1", "walk/clip_1.mp4", "walk", "train")])
