@@ -1,5 +1,7 @@
 """Videos that end amid an item of their container; and items that state no size."""
 
+import re
+
 import av
 import pytest
 from media import decode, make_numbered_frames, write_video
@@ -62,10 +64,14 @@ def test_video_that_lacks_less_than_a_second_is_noticed(tmp_path, name, codec, k
         decode(path)
 
 
-def test_mpg_that_is_cut_amid_its_sound(tmp_path):
+# Packs of MPEG-1 and of DVDs, whose heads may be filled up.
+@pytest.mark.parametrize(("name", "fill"), [("clip.mpg", 0), ("clip.vob", 0), ("clip.vob", 3)])
+def test_mpg_that_is_cut_amid_its_sound(tmp_path, name, fill):
     pictures = make_numbered_frames(25)
-    path = write_with_sound(
-        tmp_path / "clip.mpg", pictures, codec="mpeg2video", start_sec=0, sound_sec=1
+    path = write_with_sound(tmp_path / name, pictures, codec="mpeg2video", start_sec=0, sound_sec=1)
+    filled = bytes([0xF8 + fill]) + fill * b"\xff"
+    path.write_bytes(
+        re.sub(rb"(?s)(\0\0\x01\xba.{9})\xf8", lambda head: head[1] + filled, path.read_bytes())
     )
     assert count_frames(path) == 25
     with av.open(str(path)) as container:
@@ -228,3 +234,10 @@ def test_zeros_behind_all_that_is_stated_are_no_damage(tmp_path):
         path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec)
         path.write_bytes(path.read_bytes() + bytes(4096))
         assert count_frames(path) == 25
+
+
+@pytest.mark.parametrize(("end", "filling"), [(True, b"\0"), (True, b"\xff"), (False, b"\xff")])
+def test_what_fills_an_mpg_up_behind_its_end_is_no_damage(tmp_path, end, filling):
+    path = write_video(tmp_path / "clip.mpg", make_numbered_frames(25), codec="mpeg2video")
+    path.write_bytes(path.read_bytes() + end * b"\0\0\1\xb9" + 4096 * filling)
+    assert count_frames(path) == 25
