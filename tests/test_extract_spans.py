@@ -12,13 +12,17 @@ from lrcn.common.clips.manifest import write_manifest
 from lrcn.common.pixels.frame_selection import FrameSelection
 
 
-# The last batch of one frame has an end of a clip alone.
+# The last batch of one frame has an end of a clip alone. A process hands over many frames at once.
 @pytest.mark.parametrize(
-    ("selection", "batch_size", "num_short"),
-    [(FrameSelection(frame_stride=6), 16, 3), (FrameSelection(max_frames=1), 1, 0)],
+    ("selection", "batch_size", "in_processes", "num_short"),
+    [
+        (FrameSelection(frame_stride=6), 16, False, 3),
+        (FrameSelection(frame_stride=6), 16, True, 3),
+        (FrameSelection(max_frames=1), 1, False, 0),
+    ],
 )
 def test_an_end_far_beyond_that_of_the_video_is_told(
-    tmp_path, caplog, selection, batch_size, num_short
+    tmp_path, caplog, selection, batch_size, in_processes, num_short
 ):
     spans = {
         "walk/long": (None, 500.0),
@@ -37,7 +41,10 @@ def test_an_end_far_beyond_that_of_the_video_is_told(
     write_manifest(tmp_path / "clips.csv", clips)
     settings = dataclasses.replace(SMALL_SETTINGS, selection=selection)
     pipeline_settings = dataclasses.replace(
-        SMALL_PIPELINE, num_decode_threads=1, batch_size=batch_size
+        SMALL_PIPELINE,
+        num_decode_threads=1,
+        batch_size=batch_size,
+        decode_in_processes=in_processes,
     )
     summary = extract(tmp_path / "clips.csv", tmp_path / "cache", settings, pipeline_settings)
     with caplog.at_level("INFO", logger="absl"):
