@@ -11,8 +11,9 @@ from lrcn.common.pixels.decode import (
 )
 
 
-def test_gif_is_a_clip(tmp_path):
-    path = write_gif(tmp_path / "clip.gif", 4, duration=[40, 80, 0, 40])
+@pytest.mark.parametrize("name", ["clip.gif", "CLIP.GIF"])
+def test_gif_is_a_clip(tmp_path, name):
+    path = write_gif(tmp_path / name, 4, duration=[40, 80, 0, 40])
     frames = decode(path)
     assert read_frame_numbers(frame.pixels for frame in frames) == [0, 1, 2, 3]
     assert [frame.index for frame in frames] == [0, 1, 2, 3]

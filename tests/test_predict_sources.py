@@ -144,7 +144,7 @@ def test_animations_are_clips_but_beside_stills_they_are_frames(tmp_path):
     write_frame_folder(tmp_path / "stills", frames)
     write_video(tmp_path / "videos" / "e.mp4", frames)
     (tmp_path / "only").mkdir()
-    for name in ("only/a.gif", "only/b.gif", "videos/c.gif", "stills/d.gif"):
+    for name in ("only/a.gif", "only/b.gif", "videos/C.GIF", "stills/d.gif"):
         write_gif(tmp_path / name, 3, duration=40)
     write_gif(tmp_path / "still.gif", 1, duration=40).rename(tmp_path / "videos" / "still.gif")
     found = find_sources([str(tmp_path)])
@@ -152,6 +152,6 @@ def test_animations_are_clips_but_beside_stills_they_are_frames(tmp_path):
         "only/a.gif",
         "only/b.gif",
         "stills",
-        "videos/c.gif",
+        "videos/C.GIF",
         "videos/e.mp4",
     ]
