@@ -14,24 +14,34 @@ from small_cache import SMALL, SOURCE, damage_frame, make_maps, write_clip
 from lrcn.common.cache.open_cache import create_cache
 
 
-def write_maps(cache, clip_id, maps):
-    writer = cache.open_writer(clip_id)
+def write_maps(cache, clip_id, maps, *, compression="gzip"):
+    writer = cache.open_writer(clip_id, compression=compression)
     numbers = list(range(len(maps)))
     writer.append(maps, frame_index=numbers, timestamp_sec=[0.0] * len(maps))
     writer.commit(SOURCE)
 
 
+# What zstd compresses is read by HDF5 itself.
 @pytest.mark.parametrize(
-    ("views", "feature_shape"), [("one", (7, 7, 16)), ("one", (40,)), ("flip", (3, 3, 4))]
+    ("views", "feature_shape", "compression", "error"),
+    [
+        ("one", (7, 7, 16), "gzip", "index {} is out of bounds"),
+        ("one", (40,), "gzip", "index {} is out of bounds"),
+        ("flip", (3, 3, 4), "gzip", "index {} is out of bounds"),
+        ("flip", (3, 3, 4), "zstd", "Index ({}) out of range"),
+    ],
 )
 @pytest.mark.parametrize("num_frames", [1, 2, 700])
-def test_what_is_read_is_what_hdf5_reads(tmp_path, views, feature_shape, num_frames):
+def test_what_is_read_is_what_hdf5_reads(
+    tmp_path, views, feature_shape, compression, error, num_frames
+):
     contract = dataclasses.replace(SMALL, views=views, feature_shape=feature_shape)
     cache = create_cache(tmp_path / "cache", contract=contract, data_root=tmp_path)
     rng = np.random.default_rng(0)
     shape = (num_frames, *contract.frame_shape)
     # Half are zeros, half are noise, which takes more bytes compressed than as it is.
-    write_maps(cache, "a", (rng.random(shape) * (rng.random(shape) < 0.5)).astype(np.float16))
+    maps = (rng.random(shape) * (rng.random(shape) < 0.5)).astype(np.float16)
+    write_maps(cache, "a", maps, compression=compression)
     with h5py.File(cache.clip_path("a")) as file:
         whole = file["feature_maps"][:]
     some = np.array([num_frames - 1, 0, num_frames // 2, 0])
@@ -45,7 +55,7 @@ def test_what_is_read_is_what_hdf5_reads(tmp_path, views, feature_shape, num_fra
             out = np.full_like(found, -1)
             assert cache.read_maps("a", frames=some, view=view, out=out) is out
             np.testing.assert_array_equal(out, found)
-    with refusal(f"{cache.clip_path('a')}: damaged (index {num_frames} is out of bounds"):
+    with refusal(f"{cache.clip_path('a')}: damaged ({error.format(num_frames)}"):
         cache.read_maps("a", frames=np.array([num_frames]))
 
 
