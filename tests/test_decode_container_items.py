@@ -107,7 +107,8 @@ def test_avi_that_was_recorded_of_a_stream_states_no_size(tmp_path):
             decode(path)
 
 
-def test_avi_that_is_cut_behind_its_first_gigabyte(tmp_path):
+@pytest.mark.parametrize("has_old_index", [False, True])
+def test_avi_that_is_cut_behind_its_first_gigabyte(tmp_path, has_old_index):
     # Where a segment is full, an index of its frames ends it, and the next one begins.
     path = write_video(tmp_path / "clip.avi", make_numbered_frames(25), codec="ffv1")
     with av.open(str(path)) as container:
@@ -117,6 +118,8 @@ def test_avi_that_is_cut_behind_its_first_gigabyte(tmp_path):
     first = content[movi:behind] + _make_chunk(b"ix00", bytes(24))
     second = b"AVIX" + _make_chunk(b"LIST", b"movi" + content[behind:end])
     first, second = _make_chunk(b"LIST", first), _make_chunk(b"RIFF", second)
+    if has_old_index:  # for programs that know the first segment alone
+        first += _make_chunk(b"idx1", content[end + 8 :][: 12 * 16])
     path.write_bytes(content[: movi - 8] + first + second)
     assert count_frames(path) == 25
     cut_before_frame(path, 20)
