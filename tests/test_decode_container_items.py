@@ -237,6 +237,14 @@ def test_zeros_behind_all_that_is_stated_are_no_damage(tmp_path):
         path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec)
         path.write_bytes(path.read_bytes() + bytes(4096))
         assert count_frames(path) == 25
+    # Of fragments, where another might follow, the index behind the last says that none does.
+    path = write_video(
+        tmp_path / "fragments.mp4",
+        make_numbered_frames(25),
+        container_options={"movflags": "frag_keyframe+empty_moov"},
+    )
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    assert count_frames(path) == 25
 
 
 @pytest.mark.parametrize(("end", "filling"), [(True, b"\0"), (True, b"\xff"), (False, b"\xff")])
