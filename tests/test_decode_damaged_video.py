@@ -59,12 +59,16 @@ def test_damage_is_found_by_one_thread_however_many_cores_there_are(tmp_path):
 
 def test_frame_that_the_decoder_patches_up_is_an_error(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_waves(30), codec="mpeg4")
-    content = path.read_bytes()
+    content, whole = path.read_bytes(), [frame.pixels for frame in decode(path)]
     for at in (0.3, 0.4, 0.6, 0.7):
         path.write_bytes(content)
         damage(path, at=at, num_bytes=10)
+        before = []  # which --keep_partial keeps
         with pytest.raises(UnreadableClipError, match="it ended"):
-            decode(path)
+            for frame in iter_frames(path, image_size=SIZE):
+                before.append(frame.pixels)
+        assert before
+        np.testing.assert_array_equal(before, whole[: len(before)])
 
 
 def test_gap_that_the_decoder_does_not_see_is_an_error(tmp_path):
