@@ -13,7 +13,7 @@ from media import SIZE, decode, make_numbered_frames, read_frame_numbers, write_
 from video_data import read_numbers
 
 from lrcn.common.clips.span import Span
-from lrcn.common.pixels.decode import count_frames, iter_frames
+from lrcn.common.pixels.decode import count_frames, estimate_num_frames, iter_frames
 from lrcn.common.pixels.source_stat import read_source_stat
 
 
@@ -55,6 +55,15 @@ def test_of_several_streams_the_default_one_is_taken(tmp_path):
         for stream in streams:
             container.mux(stream.encode(None))
     assert read_numbers(path) == [7]
+
+
+def test_a_video_may_say_of_itself_what_is_not_utf8(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", make_numbered_frames(3))
+    content = path.read_bytes()
+    assert b"VideoHandler" in content
+    path.write_bytes(content.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert read_numbers(path) == [0, 1, 2]
+    assert estimate_num_frames(path) == (3, 25)
 
 
 def test_files_are_closed(tmp_path):
