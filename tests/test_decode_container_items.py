@@ -167,7 +167,8 @@ def test_mp4_that_is_cut_between_its_last_frames(tmp_path, has_large_box):
     ("name", "codec", "pix_fmt"),
     [
         ("clip.avi", "rawvideo", "bgr24"),
-        ("clip.mkv", "rawvideo", "yuv420p"),
+        ("clip.mkv", "rawvideo", "yuv420p"),  # of a cluster for each frame
+        ("clip.mkv", "mpeg4", "yuv420p"),  # of one for all
         ("clip.mxf", "mpeg2video", "yuv420p"),
         ("clip.wmv", "huffyuv", "yuv422p"),
     ],
@@ -231,11 +232,12 @@ def test_zeros_where_more_follows_are_noticed(
         decode(path)
 
 
-def test_zeros_behind_all_that_is_stated_are_no_damage(tmp_path):
+@pytest.mark.parametrize("filling", [b"\0", b"\xff"])
+def test_what_fills_a_file_up_behind_all_that_is_stated_is_no_damage(tmp_path, filling):
     for name in ("clip.avi", "clip.flv", "clip.mkv", "clip.mp4", "clip.ogv", "clip.wmv"):
         codec = {"clip.flv": "flv1", "clip.ogv": "libvpx"}.get(name, "mpeg4")
         path = write_video(tmp_path / name, make_numbered_frames(25), codec=codec)
-        path.write_bytes(path.read_bytes() + bytes(4096))
+        path.write_bytes(path.read_bytes() + 4096 * filling)
         assert count_frames(path) == 25
     # Of fragments, where another might follow, the index behind the last says that none does.
     path = write_video(
@@ -243,7 +245,7 @@ def test_zeros_behind_all_that_is_stated_are_no_damage(tmp_path):
         make_numbered_frames(25),
         container_options={"movflags": "frag_keyframe+empty_moov"},
     )
-    path.write_bytes(path.read_bytes() + bytes(4096))
+    path.write_bytes(path.read_bytes() + 4096 * filling)
     assert count_frames(path) == 25
 
 
