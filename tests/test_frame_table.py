@@ -160,6 +160,16 @@ def test_another_file_of_the_same_size_is_read_anew(tmp_path, is_replaced):
     np.testing.assert_array_equal(cache.read_maps("a"), maps[::-1])
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files as Linux does")
+def test_a_file_is_closed_again(cache):
+    write_clip(cache, "a")
+    cache.read_maps("a")  # by HDF5
+    num_open = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        cache.read_maps("a")
+    assert len(os.listdir("/proc/self/fd")) == num_open
+
+
 def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):
     maps = write_clip(cache, "a")
     cache.read_maps("a")
