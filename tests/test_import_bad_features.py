@@ -102,6 +102,7 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
     reasons["appended"] = r"appended\.npy: expected one array, received 288 bytes behind it"
     reasons["pipe"] = r"pipe\.npy: expected a file, received a pipe, device or socket\."
     reasons["folder"] = r"folder\.npy: expected an \.npy file, received: Is a directory\. Check"
+    reasons["loop"] = r"loop\.npy: expected features to import, received: Too many levels"
     bad_manifest(reasons)
     folder = write_features(
         tmp_path / "features",
@@ -119,6 +120,7 @@ def test_bad_npy_files_are_listed_and_the_rest_goes_on(run_import, bad_manifest,
             np.save(file, np.zeros((4, 5)))
     os.mkfifo(folder / "pipe.npy")
     (folder / "folder.npy").mkdir()
+    (folder / "loop.npy").symlink_to("loop.npy")
     check_failures(run_import(folder, status=1), tmp_path, reasons)
 
 
