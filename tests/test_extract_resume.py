@@ -53,6 +53,11 @@ def test_a_finished_cache_may_be_read_only(data, cache_dir, make_small_disk):
     # Else it has to be written, for other splits too.
     with pytest.raises(OSError, match="Read-only file system"):
         extract(data, cache, seed=7)
+    # And for the failure of a clip whose source is away.
+    away = (data / "left" / "clip_0").rename(data.parent / "away")
+    with pytest.raises(OSError, match="Read-only file system"):
+        extract(cache / "manifest.csv", cache, data_root=data)
+    away.rename(data / "left" / "clip_0")
     (data / "left" / "clip_0" / "0.png").unlink()
     with pytest.raises(OSError, match="Read-only file system"):
         extract(data, cache)
