@@ -1,8 +1,10 @@
 """Clips found in folder trees, where their files lie, and their groups."""
 
 import os
+import re
 
 import pytest
+from commands import ROOT
 from refusals import refusal
 from small_data import write_csv
 
@@ -42,6 +44,14 @@ def test_a_tree_of_classes(tmp_path):
         Clip("10_run/v2", "10_run/v2.AVI", "10_run"),
         Clip("10_run/v10", "10_run/v10.mp4", "10_run"),
     ]
+
+
+def test_videos_that_the_readme_names_are_clips(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (suffixes,) = re.findall("a video is a clip: (.*) and others too", text)
+    names = [f"walk/clip_{i}{suffix}" for i, suffix in enumerate(suffixes.split(", "))]
+    make_tree(tmp_path, *names)
+    assert [clip.path for clip in find_clips(tmp_path)] == names
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
@@ -112,12 +122,17 @@ def test_images_of_other_formats_among_the_frames_of_clips_are_said_once(tmp_pat
         ]
 
 
-def test_a_tree_with_splits(tmp_path):
-    make_tree(tmp_path, "Training/walk/a.mp4", "valid/walk/a/", "test/walk/a.mp4", "docs/list.txt")
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [("train", "val", "test"), ("Training", "valid", "testing"), ("TRAIN", "validation", "Test")],
+)
+def test_a_tree_with_splits(tmp_path, train, val, test):
+    make_tree(tmp_path, f"{train}/walk/a.mp4", f"{val}/walk/a/", f"{test}/walk/a.mp4")
+    make_tree(tmp_path, "docs/list.txt")
     assert sorted(find_clips(tmp_path), key=lambda clip: clip.split) == [
-        Clip("test/walk/a", "test/walk/a.mp4", "walk", "test"),
-        Clip("Training/walk/a", "Training/walk/a.mp4", "walk", "train"),
-        Clip("valid/walk/a", "valid/walk/a", "walk", "val"),
+        Clip(f"{test}/walk/a", f"{test}/walk/a.mp4", "walk", "test"),
+        Clip(f"{train}/walk/a", f"{train}/walk/a.mp4", "walk", "train"),
+        Clip(f"{val}/walk/a", f"{val}/walk/a", "walk", "val"),
     ]
 
 
