@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from refusals import fail_to_read, no_more_open_files, refusal
-from small_cache import write_clip
+from small_cache import damage_frame, write_clip
 
 from extract_features import verification
 from extract_features.clip_list import write_clip_list
@@ -78,6 +78,14 @@ def test_what_hdf5_reads_without_a_word_is_damaged(cache_copy, damage, reason):
     (finding,) = iter_findings(cache)
     assert (finding.kind, finding.clip_id) == ("damaged", "left/clip_0")
     assert reason in finding.reason
+
+
+def test_a_long_clip_is_read_to_its_end(cache_copy, monkeypatch):
+    monkeypatch.setattr(verification, "_VALUES_AT_ONCE", 1)  # of a clip of thousands of frames
+    cache = read_cache(cache_copy)
+    damage_frame(cache.clip_path("left/clip_0"), 4)
+    (finding,) = iter_findings(cache)
+    assert (finding.kind, finding.clip_id) == ("damaged", "left/clip_0")
 
 
 def test_a_whole_file_that_cannot_be_read_now_stays(cache_copy):
