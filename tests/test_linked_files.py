@@ -92,6 +92,15 @@ def test_links_are_drawn_with_what_they_lead_to_alike_on_every_machine(tmp_path)
     assert joined == from_behind[::-1]
 
 
+@pytest.mark.skipif(not os.path.isdir("/sys"), reason="two disks, of Linux")
+def test_files_of_one_number_on_two_disks_are_two(tmp_path):
+    for name, disk in (("a", "/proc"), ("b", "/sys")):
+        link(tmp_path / name, disk)
+    assert os.stat(tmp_path / "a").st_ino == os.stat(tmp_path / "b").st_ino
+    clips = [Clip("c0", "a", "walk", group="s0"), Clip("c1", "b", "run", group="s1")]
+    assert join_shared_files(clips, tmp_path) == clips
+
+
 def test_a_file_of_two_labels_is_said_once(tmp_path, caplog):
     for i in range(8):
         path = tmp_path / "walk" / f"v{i}.mp4"
