@@ -51,6 +51,26 @@ def test_folders_behind_a_link_and_two_dots_are_found_again(run_import, tmp_path
     run_import(f"{behind}/features")
 
 
+def test_features_of_a_relative_path_are_found_from_elsewhere(manifest, tmp_path):
+    write_features(tmp_path / "features", make_features())
+    flags = ("--features=features", f"--data={manifest}", "--cache_dir=cache")
+    run_program("extract_features.import_features", *flags, cwd=tmp_path)
+    done = run_program("extract_features.verify", f"--cache_dir={tmp_path}/cache")
+    assert "0 source missing" in done.stderr
+
+
+def test_features_behind_a_link_are_those_that_it_leads_to(run_import, tmp_path):
+    for name in ("first", "second"):
+        write_features(tmp_path / name, make_features())
+    link = tmp_path / "latest"
+    link.symlink_to("first")
+    run_import(link)
+    assert "0 clips done, 6 skipped" in run_import(tmp_path / "first")
+    link.unlink()
+    link.symlink_to("second")  # of another tool, with the same shape
+    assert "made with features=first, but" in run_import(link, status=1)
+
+
 def test_a_long_clip_is_copied_in_order(run_import, tmp_path):
     features = make_features((2,))
     features[CLIP_IDS[0]] = np.arange(2000, dtype=np.float32).reshape(1000, 2)
