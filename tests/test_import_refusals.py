@@ -161,6 +161,7 @@ def test_features_whose_columns_are_the_frames_leave_no_cache(run_import, tmp_pa
             2,
             "frames of shape [9, 7, 7] look like [c, h, w], and are read as [h, w, c]. ",
         ),
+        ((5, 8), 2, ""),
         ((7, 7, 9), 1, ""),
         ((9,), 1, ""),
     ],
