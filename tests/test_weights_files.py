@@ -13,6 +13,11 @@ from refusals import no_more_open_files, refusal
 from small_vgg16 import RANDOM_SHA256, build_keras_vgg16, build_vgg16
 from video_data import cut
 
+from extract_features.backbone_settings import (
+    BackboneSettings,
+    build_backbone,
+    complete_settings,
+)
 from lrcn.common.vgg16 import backbone
 from lrcn.common.vgg16.backbone_weights import fingerprint_weights, load_weights_file
 
@@ -39,6 +44,13 @@ def weights_dir(tmp_path_factory):
 def test_weights_come_from_a_file_of_any_format(weights_dir, name):
     loaded = build_vgg16(weights_dir / name, cut="block4_pool", image_size=48)
     assert fingerprint_weights(loaded) == RANDOM_SHA256
+
+
+def test_weights_of_a_relative_path_are_found_from_elsewhere(weights_dir, monkeypatch):
+    monkeypatch.chdir(weights_dir)
+    given = BackboneSettings(weights="notop.h5", image_size=32, compute_dtype="float32")
+    built = build_backbone(complete_settings(given, None), 16, num_clips=1)
+    assert built.contract.weights == str(weights_dir / "notop.h5")
 
 
 def refuse_file(path):
