@@ -1,14 +1,17 @@
 """Clips that fail: they are listed with the reason, may be skipped, and hold up no other."""
 
+import dataclasses
 import os
 import shutil
 
 import pytest
 from commands import read_rows, run_program
 from made_clips import make_clips
+from media import write_video
 from refusals import refusal
-from small_extraction import NUM_CLIPS, extract, snapshot_clips
+from small_extraction import NUM_CLIPS, SMALL_PIPELINE, extract, snapshot_clips
 from small_vgg16 import build_keras_vgg16
+from video_data import cut, make_noise
 
 from extract_features.backbone_settings import BackboneSettings
 from extract_features.clip_list import leave_out_clips, read_failures, write_failures
@@ -21,16 +24,20 @@ from lrcn.common.clips.manifest import read_manifest
 from train_head.run.reproduction import make_extraction_command
 
 
-def test_overflow_is_a_failure_of_the_clip(clips_dir, tmp_path):
+def test_overflow_is_a_failure_of_the_clip(data, tmp_path):
+    # Nor is a video that breaks off kept up to there.
+    options = {"movflags": "faststart"}
+    cut(write_video(data / "left" / "cut.mp4", make_noise(20), container_options=options), 0.5)
     path = tmp_path / "vgg16.weights.h5"
     vgg16 = build_keras_vgg16()
     kernel = vgg16.get_layer("block5_conv3").kernel
     kernel.assign(kernel * 1e6)
     vgg16.save_weights(path)
     settings = BackboneSettings(weights=str(path), image_size=32, compute_dtype="float32")
-    summary = extract(clips_dir, tmp_path / "cache", settings)
+    pipeline_settings = dataclasses.replace(SMALL_PIPELINE, keep_partial=True)
+    summary = extract(data, tmp_path / "cache", settings, pipeline_settings)
     path.unlink()
-    assert summary.result.clips_done == 0 and len(summary.result.failures) == NUM_CLIPS
+    assert summary.result.clips_done == 0 and len(summary.result.failures) == NUM_CLIPS + 1
     for clip, reason in summary.result.failures:
         assert reason.startswith(f"{clip.clip_id}: a feature of the frames ")
         assert "is not finite in float16" in reason
