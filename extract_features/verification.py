@@ -22,6 +22,7 @@ from lrcn.common.cache.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.clips.clip import Clip, SourceStat
 from lrcn.common.clips.manifest import find_class_ids, read_class_names, read_manifest
+from lrcn.common.files.escaped_text import escape_control
 from lrcn.common.files.hidden_names import is_hidden
 from lrcn.common.files.natural_sort import natural_key
 from lrcn.common.files.unreadable import UnreadableClipError
@@ -92,15 +93,15 @@ def iter_findings(cache: FeatureCache) -> Iterator[Finding]:
             continue
         # A clip_id may have a part that ends so: its folder, with clips in it.
         if not path.is_dir():
-            name = name_in_clips.with_suffix("").as_posix()
-            name = name if name.isprintable() else ascii(name)
+            name = escape_control(name_in_clips.with_suffix("").as_posix())
             remedy = "Delete it, unless a run that has this clip is still to be scored."
             if path in failed:
                 remedy = (
                     f"{cache.failures_path} says why it is left out. Keep it until its source can "
                     "be read: if that is the same then, nothing is extracted anew."
                 )
-            yield Finding("extra", name, f"{path}: no clip of the manifest. {remedy}")
+            reason = f"{escape_control(str(path))}: no clip of the manifest. {remedy}"
+            yield Finding("extra", name, reason)
 
 
 def remove_file(cache: FeatureCache, finding: Finding) -> bool:

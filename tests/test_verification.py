@@ -156,3 +156,13 @@ def test_a_folder_of_clips_whose_name_ends_as_that_of_a_file_is_not_extra(cache_
         shutil.copy(cache_copy / "clips" / "left" / "clip_0.h5", folder / f"clip_{number}.h5")
     found = [(x.kind, x.clip_id) for x in iter_findings(read_cache(cache_copy))]
     assert found == [("extra", "left.h5/clip_2"), ("extra", "left.h5/clip_10")]
+
+
+def test_a_file_of_any_name_is_told_in_one_line(cache_copy):
+    clips = cache_copy / "clips"
+    names = {b"a\nb": r"a\nb", b"\x1b[2J": r"\x1b[2J", b"\xff": r"\udcff", "é".encode(): "é"}
+    for name in names:
+        shutil.copy(clips / "left" / "clip_0.h5", clips / os.fsdecode(name + b".h5"))
+    lines = {str(finding) for finding in iter_findings(read_cache(cache_copy))}
+    told = "no clip of the manifest. Delete it, unless a run that has this clip is still to be"
+    assert lines == {f"extra\t{x}\t{clips}/{x}.h5: {told} scored." for x in names.values()}
