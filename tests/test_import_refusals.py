@@ -162,6 +162,7 @@ def test_features_whose_columns_are_the_frames_leave_no_cache(run_import, tmp_pa
             "frames of shape [9, 7, 7] look like [c, h, w], and are read as [h, w, c]. ",
         ),
         ((5, 8), 2, ""),
+        ((3, 9, 9), 2, ""),
         ((7, 7, 9), 1, ""),
         ((9,), 1, ""),
     ],
