@@ -102,3 +102,15 @@ def test_sound_that_is_longer_is_not_taken_for_a_cut(tmp_path, name, codec, star
         tmp_path / name, make_numbered_frames(10), codec=codec, start_sec=start_sec, sound_sec=7
     )
     assert read_numbers(path) == list(range(10))
+
+
+def test_sound_that_the_header_does_not_tell_of(tmp_path):
+    frames = make_numbered_frames(1).repeat(250, axis=0)
+    path = write_with_sound(
+        tmp_path / "clip.flv", frames, codec="flv1", start_sec=0, sound_start_sec=8, sound_sec=1
+    )
+    content = bytearray(path.read_bytes())
+    assert content[4] == 5  # sound and pictures
+    content[4] = 1
+    path.write_bytes(content)
+    assert count_frames(path) == 250
