@@ -1,7 +1,8 @@
 """Videos that are cut off, by how long their headers state that they last."""
 
+import numpy as np
 import pytest
-from media import decode, write_video
+from media import SIZE, decode, write_video
 from video_data import (
     copy_packets,
     cut,
@@ -10,7 +11,13 @@ from video_data import (
     write_with_sound,
 )
 
-from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
+from lrcn.common.pixels.decode import (
+    UnreadableClipError,
+    count_frames,
+    estimate_num_frames,
+    read_frames,
+)
+from lrcn.common.pixels.views import VIEWS
 
 
 @pytest.mark.parametrize(
@@ -94,3 +101,17 @@ def test_cut_off_matroska_with_sound_that_starts_late(tmp_path):
     cut(path, 0.6)
     with pytest.raises(UnreadableClipError, match=r"after frame \d+: its header states 5\.\d+ s"):
         decode(path)
+
+
+def test_frames_before_a_cut_are_read(tmp_path):
+    path = write_video(
+        tmp_path / "clip.mp4", make_noise(20), container_options={"movflags": "faststart"}
+    )
+    whole = decode(path)
+    cut(path, 0.5)
+    found = read_frames(path, [0, 2], image_size=SIZE, views=VIEWS["one"])
+    assert found.keys() == {0, 2}
+    for number, pixels in found.items():
+        np.testing.assert_array_equal(pixels, whole[number].pixels)
+    with pytest.raises(UnreadableClipError, match="cut off"):
+        read_frames(path, [0, 19], image_size=SIZE, views=VIEWS["one"])
