@@ -64,6 +64,21 @@ def test_half_a_millisecond_that_binary_numbers_lack(tmp_path, name, written_sec
     assert (len(before), len(behind)) == (first, 60 - first)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("clip.mp4", {"g": "25", "bf": "3", "x264-params": "open-gop=1"}),
+        ("clip.mkv", {"g": "250", "x264-params": "intra-refresh=1:keyint=50"}),
+    ],
+)
+def test_what_a_seek_leads_to_may_refer_to_pictures_before_it(tmp_path, name, options):
+    numbers = [i % 30 for i in range(250)]
+    path = write_video(tmp_path / name, make_numbered_frames(30)[numbers], options=options)
+    for first in (37, 75, 137, 200):
+        found = read_numbers(path, Span(first / 25, (first + 10) / 25))
+        assert found == numbers[first : first + 10]
+
+
 def test_span_of_a_long_video_is_not_decoded_from_its_beginning(tmp_path):
     path = write_video(tmp_path / "clip.mp4", make_noise(60), fps=2, options={"g": "4"})
     content = bytearray(path.read_bytes())
