@@ -164,13 +164,14 @@ def test_an_unknown_variable_is_named():
 
 @pytest.mark.parametrize("target", ["evaluate", "report"])
 def test_a_run_of_unknown_data_is_not_scored_on_the_sample(target):
-    done = run_make(target, "RUN=work/clips/run")
+    # Not in `work`, where who ran make has what a report shows beside the run.
+    done = run_make(target, "WORK=gone", "RUN=gone/clips/run")
     assert done.returncode == 2 and "train_head" not in done.stdout
-    assert "*** RUN=work/clips/run is not of the sample. Name the clips that it was" in done.stderr
-    flags = list_flags(target, "RUN=work/sample/run_1")
-    assert flags == ["--cache_dir=work/sample/cache", "--run_dir=work/sample/run_1"]
-    flags = list_flags(target, "RUN=mine", "DATA=clips")
-    assert flags == ["--cache_dir=work/clips/cache", "--run_dir=mine"]
+    assert "*** RUN=gone/clips/run is not of the sample. Name the clips that it was" in done.stderr
+    flags = list_flags(target, "WORK=gone", "RUN=gone/sample/run_1")
+    assert flags == ["--cache_dir=gone/sample/cache", "--run_dir=gone/sample/run_1"]
+    flags = list_flags(target, "WORK=gone", "RUN=mine", "DATA=clips")
+    assert flags == ["--cache_dir=gone/clips/cache", "--run_dir=mine"]
 
 
 @pytest.mark.parametrize("target", ["train", "finetune", "compare", "audit", "evaluate", "report"])
