@@ -74,8 +74,9 @@ def evaluate_run(
     clips = take_split(all_clips, split, listed_in=run.manifest_path)
     check_cached(clips, cache, listed_in=run.manifest_path)
     config = read_config(run)
+    check_windows(config, num_windows)
     reader = ClipReader(cache, [clip.clip_id for clip in clips], memory_bytes=0)
-    _check_windows(reader, config, num_windows=num_windows, split=split)
+    _check_longest_fills(reader, num_windows, split=split)
     check_longest_clip(reader, config, num_windows=num_windows)
     num_views = 1 if first_view_only else reader.num_views
     model = load_model(run)  # first: it says where the run lacks names of classes
@@ -124,10 +125,7 @@ def evaluate_run(
     return scores
 
 
-def _check_windows(
-    reader: ClipReader, config: TrainConfig, *, num_windows: int, split: str
-) -> None:
-    check_windows(config, num_windows)
+def _check_longest_fills(reader: ClipReader, num_windows: int, *, split: str) -> None:
     longest = int(reader.num_frames.max())
     if num_windows > longest:
         raise ValueError(

@@ -20,18 +20,16 @@ def read_source_stat(source: Path) -> SourceStat:
     """
     try:
         of_source = os.stat(source)
-        if not stat.S_ISDIR(of_source.st_mode):
+        if stat.S_ISDIR(of_source.st_mode):
+            entries = images.find_frame_files(Path(source))
+            stats = [entry.stat() for entry in entries]
+            listing = _digest_listing(entries, stats)
+        else:
             check_is_file(source, of_source.st_mode)
-            return _check_not_empty(source, sum_stats([of_source]))
-        entries = images.find_frame_files(Path(source))
-        stats = [entry.stat() for entry in entries]
+            stats, listing = [of_source], ""
     except OSError as error:
         raise make_missing_error(error.filename, error) from error
-    found = sum_stats(stats)._replace(listing=_digest_listing(entries, stats))
-    return _check_not_empty(source, found)
-
-
-def _check_not_empty(source: Path, found: SourceStat) -> SourceStat:
+    found = sum_stats(stats)._replace(listing=listing)
     if not found.size_bytes:  # before VGG16 is built for such alone
         raise UnreadableClipError(
             f"{source}: expected a video or images, received 0 bytes. Get it again, or remove the "
