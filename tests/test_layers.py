@@ -5,7 +5,7 @@ import pytest
 from small_heads import MAP_SHAPE, make_head, make_maps, make_ragged_inputs, run_head
 
 from train_head.head import layers
-from train_head.head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, map_parts, tf
+from train_head.head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, tf
 from train_head.head.normalization import scale_clip
 
 
@@ -33,17 +33,6 @@ def test_where_nothing_is_learnt_frames_are_computed_part_by_part(monkeypatch):
     whole = run_head(head, inputs)
     monkeypatch.setattr(layers, "_VALUES_AT_ONCE", 3 * 12 + 11)
     np.testing.assert_allclose(run_head(head, inputs), whole, atol=1e-5)
-    lengths, frames = [], tf.reshape(tf.range(8 * 12, dtype="float32"), (8, *MAP_SHAPE))
-
-    def double(part):
-        lengths.append(len(part))
-        return 2 * part
-
-    found = map_parts(double, frames, shape=MAP_SHAPE, dtype="float32")
-    np.testing.assert_array_equal(found, 2 * frames)
-    assert lengths == [3, 3, 2]
-    none = map_parts(double, frames[:0], shape=MAP_SHAPE, dtype="float32")
-    assert none.shape == (0, *MAP_SHAPE)
 
 
 def test_the_scale_has_a_gradient_also_where_frames_have_no_features():

@@ -19,8 +19,9 @@ def draw(*shape, dtype="float32"):
 def test_a_convolution_is_that_of_tensorflow(method, shape):
     images, kernel = draw(*shape, 5), draw(3, 3, 5, 7)
     expected = tf.nn.conv2d(images, kernel, strides=1, padding="SAME")
-    outputs = method.convolve(images, method.transform_kernel(kernel))
-    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+    for each_alike in (False, True):
+        outputs = method.convolve(images, method.transform_kernel(kernel), each_alike=each_alike)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_convolution_in_bfloat16_is_off_by_its_rounding():

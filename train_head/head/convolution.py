@@ -2,8 +2,9 @@
 
 import functools
 
+from lrcn.common.vgg16.parts import map_parts
 from lrcn.common.vgg16.winograd import Winograd, find_method
-from train_head.head.layers import keras, map_parts, tf
+from train_head.head.layers import keras, tf
 
 _MAX_TILE_BYTES = 32 << 20  # of transformed tiles, which a processor's cache has about room for
 _MIN_SAVING = 2  # times fewer multiplications, of which moving the tiles takes a part
@@ -54,7 +55,7 @@ def _convolve_some(images, kernel, method: Winograd):
         images,
         shape=(*images.shape[1:3], kernel.shape[-1]),
         dtype=images.dtype,
-        frames_at_once=_count_at_once(method, images, _MAX_TILE_BYTES),
+        rows_at_once=_count_at_once(method, images, _MAX_TILE_BYTES),
     )
 
 

@@ -5,9 +5,9 @@ A mask [B, T] bool says which frames are the clip's own and which padding.
 
 import functools
 import math
-from collections.abc import Callable
 
 from lrcn.common.programs.tensorflow_start import import_tensorflow
+from lrcn.common.vgg16.parts import map_parts
 
 tf = import_tensorflow()
 
@@ -16,44 +16,6 @@ import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt
 # Values of frames that are computed at once where nothing is learnt. What a video of an hour takes
 # is its frames, and not a dozen copies of them.
 _VALUES_AT_ONCE = 1 << 25
-
-
-def map_parts(
-    function: Callable,
-    frames,
-    *,
-    shape: tuple[int, ...],
-    dtype: str,
-    frames_at_once: int | None = None,
-):
-    """Applies a function to [N, ...] frames, to some of them at once.
-
-    Args:
-        function: From [n, ...] frames to [n, *shape] of the dtype, of each frame alone.
-        frames: All of them.
-        shape: Of what it gives for a frame.
-        dtype: Of that.
-        frames_at_once: At most, by default those of 128 MiB in float32.
-
-    Returns:
-        [N, *shape].
-    """
-    num_frames = tf.shape(frames)[0]
-    if frames_at_once is None:
-        frames_at_once = max(1, _VALUES_AT_ONCE // math.prod(frames.shape[1:]))
-    num_parts = tf.maximum((num_frames - 1) // frames_at_once + 1, 1)
-    size = (num_frames - 1) // num_parts + 1  # of all alike, as one frame alone rounds otherwise
-    element_shape = (None, *shape)
-    parts = tf.TensorArray(dtype, num_parts, infer_shape=False, element_shape=element_shape)
-
-    def add_part(number, parts):
-        part = frames[number * size : (number + 1) * size]
-        return number + 1, parts.write(number, function(part))
-
-    _, parts = tf.while_loop(
-        lambda number, _: number < num_parts, add_part, (0, parts), parallel_iterations=1
-    )
-    return tf.ensure_shape(parts.concat(), element_shape)
 
 
 @keras.saving.register_keras_serializable("lrcn")
@@ -78,6 +40,7 @@ class PerFrame(keras.layers.Layer):
                 chosen,
                 shape=self.model.output.shape[1:],
                 dtype=self.model.output.dtype,
+                rows_at_once=_count_at_once(chosen),
             )
         rows = frames if frame_mask is None else frame_mask
         shape = tf.concat([tf.shape(rows)[:2], tf.shape(outputs)[1:]], axis=0)
@@ -203,7 +166,13 @@ class ScaleClip(keras.layers.Layer):
             lengths = measure(frames)
         else:
             shape = (1,) * (len(frames.shape) - 1)
-            lengths = map_parts(measure, frames, shape=shape, dtype=self.compute_dtype)
+            lengths = map_parts(
+                measure,
+                frames,
+                shape=shape,
+                dtype=self.compute_dtype,
+                rows_at_once=_count_at_once(frames),
+            )
         clips = places[:, 0]
         length = tf.math.unsorted_segment_mean(lengths, clips, tf.shape(maps)[0])
         return keras.ops.divide_no_nan(frames, tf.gather(length, clips))
@@ -248,3 +217,7 @@ class ScaledAsinh(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
+
+
+def _count_at_once(frames) -> int:
+    return max(1, _VALUES_AT_ONCE // math.prod(frames.shape[1:]))

@@ -8,6 +8,7 @@ import numpy as np
 
 from lrcn.common.programs.devices import has_amx
 from lrcn.common.programs.tensorflow_start import import_tensorflow
+from lrcn.common.vgg16.parts import map_parts
 from lrcn.common.vgg16.winograd import Winograd, find_method
 
 tf = import_tensorflow()
@@ -15,9 +16,13 @@ tf = import_tensorflow()
 import keras  # noqa: E402  it imports TensorFlow, whose start-up noise is dealt with above
 
 # With few channels, moving the tiles costs more than what need not be multiplied: inputs times
-# outputs, as from block 3 on. For few pixels of an image, the kernel is read for too little.
-_MIN_CHANNEL_PAIRS = 128 * 256
-_MIN_PIXELS = 17 * 17
+# outputs, as from block 2 on, in half the bits from block 3 on. For few pixels of an image, the
+# kernel is read for too little.
+_MIN_CHANNEL_PAIRS = {"float32": 64 * 128, "bfloat16": 128 * 256}
+_MIN_PIXELS = {"float32": 11 * 11, "bfloat16": 17 * 17}
+# Of several images of few tiles each, a kernel is read once for all.
+_TILES_AT_ONCE = 256
+_PARTS_AT_ONCE = 10
 
 
 @contextlib.contextmanager
@@ -57,19 +62,22 @@ def use_frozen_convolutions(model, *, many_batches: bool) -> Iterator[bool]:
 
 def _find_faster_method(layer) -> Winograd | None:
     """Finds the method by which the layer is faster here than by TensorFlow, if there is one."""
+    dtype = layer.compute_dtype
+    method = find_method(dtype) if layer.kernel.shape[:2] == (3, 3) else None
+    if method is None:
+        return None
     num_pairs = math.prod(layer.kernel.shape[2:])
     num_pixels = math.prod(layer.output.shape[1:3])
-    is_large = num_pairs >= _MIN_CHANNEL_PAIRS and num_pixels >= _MIN_PIXELS
-    is_3x3 = layer.kernel.shape[:2] == (3, 3)
-    return find_method(layer.compute_dtype) if is_large and is_3x3 else None
+    is_large = num_pairs >= _MIN_CHANNEL_PAIRS[dtype] and num_pixels >= _MIN_PIXELS[dtype]
+    return method if is_large else None
 
 
 def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: str) -> Callable:
     """Makes a function that convolves with a kernel which does not change.
 
-    Each image is computed by itself. Of all images together it would be faster still, but then the
-    last bits of a feature would depend on the place of its frame in the batch, and a cache that was
-    stopped and went on would not be that of an unbroken extraction.
+    Each image is multiplied by itself. Of all images together it would be faster still, but then
+    the last bits of a feature would depend on the place of its frame in the batch, and a cache that
+    was stopped and went on would not be that of an unbroken extraction.
 
     Args:
         kernel: [3, 3, C, D] float32.
@@ -84,11 +92,14 @@ def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: st
     transformed = tf.cast(method.transform_kernel(kernel), dtype)
 
     def convolve(images, _=None):
-        signature = tf.TensorSpec((*images.shape[1:3], kernel.shape[-1]), dtype)
-        return tf.map_fn(
-            lambda image: method.convolve(image[None], transformed)[0],
+        height, width = images.shape[1:3]
+        return map_parts(
+            lambda part: method.convolve(part, transformed, each_alike=True),
             images,
-            fn_output_signature=signature,
+            shape=(height, width, kernel.shape[-1]),
+            dtype=dtype,
+            rows_at_once=max(1, _TILES_AT_ONCE // method.count_tiles(height, width)),
+            parts_at_once=_PARTS_AT_ONCE,
         )
 
     return convolve

@@ -37,8 +37,7 @@ class Winograd:
 
     def count_multiplications(self, height: int, width: int) -> int:
         """Returns those of an image, for each pair of channels."""
-        rows, columns = self._divide(height, width)
-        return rows * columns * self._tile_size**2
+        return self.count_tiles(height, width) * self._tile_size**2
 
     def transform_kernel(self, kernel):
         """Transforms [3, 3, C, D] to the [(step + 2)^2, C, D] that `convolve` takes."""
@@ -46,12 +45,20 @@ class Winograd:
         transformed = tf.matmul(self._of_kernel, tf.reshape(kernel, [9, -1]))
         return tf.reshape(transformed, [-1, num_inputs, num_outputs])
 
-    def convolve(self, images, transformed):
+    def count_tiles(self, height: int, width: int) -> int:
+        """Returns those of an image."""
+        rows, columns = self._divide(height, width)
+        return rows * columns
+
+    def convolve(self, images, transformed, *, each_alike: bool = False):
         """Convolves images with a transformed kernel.
 
         Args:
             images: [N, H, W, C] float32 or bfloat16, H and W known.
             transformed: [(step + 2)^2, C, D] of that dtype.
+            each_alike: Whether an image must have the same values among any others, to the last
+                bit. Then a product has the tiles of one image, and not of all: how a sum is
+                rounded may depend on where in a product it is.
 
         Returns:
             [N, H, W, D] of that dtype.
@@ -59,7 +66,12 @@ class Winograd:
         height, width = images.shape[1:3]
         num_inputs, num_outputs = transformed.shape[1:]
         tiles = self._transform_pixels(images)
-        products = tf.matmul(tf.reshape(tiles, [self._tile_size**2, -1, num_inputs]), transformed)
+        if each_alike:
+            tiles_shape = [-1, self.count_tiles(height, width), num_inputs]
+            transformed = transformed[:, None]
+        else:
+            tiles_shape = [-1, num_inputs]
+        products = tf.matmul(tf.reshape(tiles, [self._tile_size**2, *tiles_shape]), transformed)
         products = tf.reshape(products, [self._tile_size**2, -1])
         outputs = tf.matmul(tf.cast(self._of_outputs, images.dtype), products)
         rows, columns = self._divide(height, width)
@@ -108,13 +120,14 @@ class Winograd:
         y = (within + self._step * np.arange(num_rows))[:, None, :, None]
         x = (within + self._step * np.arange(num_columns))[None, :, None, :]
         is_inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        # Of the pixels of all images, one after the other behind one of zeros. Cut out so, each is
-        # copied once.
-        first = 1 + height * width * tf.range(tf.shape(images)[0])[:, None]
         in_image = (y * width + x).reshape(size**2, 1, -1).astype(np.int32)
-        places = tf.where(is_inside.reshape(size**2, 1, -1), first + in_image, 0)
-        pixels = tf.pad(tf.reshape(images, [-1, num_channels]), [[1, 0], [0, 0]])
-        return tf.reshape(tf.gather(pixels, places), [size**2, -1])
+        # Of the pixels of all images, one after the other. Cut out so, each is copied once, and
+        # what lies nowhere is 0.
+        first = height * width * tf.range(tf.shape(images)[0])[:, None]
+        places = tf.where(is_inside.reshape(size**2, 1, -1), first + in_image, -1)
+        pixels = tf.reshape(images, [-1, num_channels])
+        tiles = tf.gather_nd(pixels, places[..., None], bad_indices_policy="IGNORE")
+        return tf.reshape(tiles, [size**2, -1])
 
     def _divide(self, height: int, width: int) -> tuple[int, int]:
         """Returns the rows and columns of tiles."""
