@@ -1,5 +1,6 @@
 """Fine-tuning through the cut is fine-tuning on pixels: equal loss and gradients."""
 
+import contextlib
 import dataclasses
 import functools
 
@@ -12,6 +13,7 @@ from lrcn.common.cache.open_cache import read_cache
 from lrcn.common.clips.manifest import read_manifest
 from lrcn.common.pixels.decode import iter_frames
 from lrcn.common.vgg16 import backbone
+from lrcn.common.vgg16.frozen_convolutions import use_frozen_convolutions
 from train_head.batches.clip_reader import ClipReader
 from train_head.batches.feature_statistics import measure_features
 from train_head.head.convolution import let_learn
@@ -74,12 +76,15 @@ def test_loss_and_gradients_are_those_of_fine_tuning_on_pixels(
         # The whole network with the cached values' rounding: equal to the last bits.
         bottom = backbone.build_bottom(vgg16, "block4_pool")
         whole, tolerance = build_lrcn(bottom, head_with_top), 1e-4
+        convolutions = use_frozen_convolutions(bottom, many_batches=False)
     else:
-        # Keras' own VGG16 and nothing between its layers: equal but for that rounding, which
-        # changes what a few ReLUs and maxima let pass.
-        whole, tolerance = build_on_whole_vgg16(vgg16, head), 0.03
+        # Keras' own VGG16 and nothing between its layers: equal but for rounding, in the cache and
+        # by faster convolutions, which changes what a few ReLUs and maxima let pass.
+        whole, tolerance = build_on_whole_vgg16(vgg16, head), 0.05
+        convolutions = contextlib.nullcontext()
     loss, gradients = find_gradients(head_with_top, maps)
-    whole_loss, whole_gradients = find_gradients(whole, frames)
+    with convolutions:
+        whole_loss, whole_gradients = find_gradients(whole, frames)
     assert loss == pytest.approx(whole_loss, rel=tolerance)
     assert set(gradients) == set(whole_gradients)
     assert {f"block5_conv{i}/kernel" for i in (1, 2, 3)} < set(gradients)
