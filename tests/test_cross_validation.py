@@ -15,6 +15,7 @@ from lrcn.common.cache.run_dir import RunDir, read_json, write_json
 from lrcn.common.clips.manifest import read_manifest, write_manifest
 from train_head.run.training_data import TrainingData
 from train_head.scores.evaluation import evaluate_run
+from train_head.scores.score_file import read_scores
 from train_head.studies.cross_validation import cross_validate, find_manifests
 
 
@@ -74,7 +75,7 @@ def test_runs_on_several_splits_are_averaged_and_not_done_twice(cache, tmp_path)
     assert set(again(manifest_paths=paths[:1])["std"].values()) == {None}
     # Of scores that differ, the deviation is the sample's.
     path = RunDir(output_dir / "first").metrics_path("test")
-    write_json(path, {**read_json(path), "top1": 0.9})
+    write_json(path, {**read_scores(path), "top1": 0.9})
     assert again()["std"]["top1"] == pytest.approx(statistics.stdev([0.9, top1s[1]]))
     # Not of what somebody took a score out of.
     write_json(path, {key: value for key, value in read_json(path).items() if key != "top5"})

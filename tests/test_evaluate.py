@@ -20,6 +20,7 @@ from train_head.run import provenance
 from train_head.run.provenance import find_git_commit
 from train_head.scores import evaluation
 from train_head.scores.evaluation import evaluate_run
+from train_head.scores.score_file import read_scores
 from train_head.scores.score_table import format_metrics
 
 
@@ -64,7 +65,7 @@ def test_scores_follow_from_the_predictions(run_dir, cache_dir, tmp_path, split)
         assert scores[name] == pytest.approx(expected[name])
     for name in ("split", "num_clips", "confusion_matrix"):
         assert scores[name] == expected[name]
-    assert read_json(run.metrics_path(split)) == scores
+    assert read_scores(run.metrics_path(split)) == scores
     lines = [f"    {row}" for row in scores["confusion_matrix"]]
     assert ",\n".join(lines) in run.metrics_path(split).read_text()
     clips = [clip for clip in read_manifest(cache_dir / "manifest.csv") if clip.split == split]
@@ -203,7 +204,7 @@ def test_windows_have_a_score_of_their_own(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     before = run.metrics_path("test").read_bytes(), run.predictions_path("test").read_bytes()
     scores = evaluate_run(run, read_cache(cache_dir), split="test", num_windows=2)
-    assert scores == read_json(run.path / "metrics_windows2.json")
+    assert scores == read_scores(run.path / "metrics_windows2.json")
     assert scores["provenance"]["windows"] == 2
     assert scores["num_clips"] == len(read_rows(run.path / "predictions_windows2.csv"))
     assert before == (

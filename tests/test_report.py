@@ -19,6 +19,7 @@ from lrcn.common.clips.manifest import read_manifest, write_class_names, write_m
 from lrcn.common.pixels.source_stat import read_source_stat
 from train_head.reports.reporting import write_report
 from train_head.run.provenance import describe_data
+from train_head.scores.score_file import read_scores
 
 HOSTILE_CLIP = "<script>alert(1)</script>"
 HOSTILE_CLASS = "</script><img src=x onerror=alert(2)>"
@@ -170,7 +171,7 @@ def read_picture(uri):
 def test_a_moved_data_set_and_an_older_score(run_dir, cache_dir, page, tmp_path):
     """Without its sources it has no pictures and says so; what the score lacks is computed."""
     run, cache = copy_run(run_dir, cache_dir, tmp_path)
-    whole = read_json(run.metrics_path("test"))
+    whole = read_scores(run.metrics_path("test"))
     write_json(run.metrics_path("test"), {x: whole[x] for x in ("split", "num_clips", "top1")})
     write_json(
         cache.cache_dir / "cache.json",
@@ -185,7 +186,7 @@ def test_a_moved_data_set_and_an_older_score(run_dir, cache_dir, page, tmp_path)
     assert page.evaluate("document.images.length") == 0
     assert page.evaluate("document.querySelectorAll('.card').length") > 0
     assert page.problems == []
-    found = read_json(run.metrics_path("test"))
+    found = read_scores(run.metrics_path("test"))
     assert found.pop("provenance") and whole.pop("provenance")
     assert found == whole
 

@@ -11,13 +11,14 @@ from small_data import make_config, train, write_cache
 from small_heads import make_what_is_looked_at
 
 from lrcn.common.cache.open_cache import read_cache
-from lrcn.common.cache.run_dir import read_json, write_json
+from lrcn.common.cache.run_dir import write_json
 from lrcn.common.clips.clip import Clip
 from train_head.predictions.explanation import Explainer
 from train_head.reports.report_data import ScoredClips
 from train_head.reports.report_strips import make_cards, make_pair_pictures
 from train_head.reports.reporting import write_report
 from train_head.scores.prediction_file import read_predictions
+from train_head.scores.score_file import read_scores
 
 
 def read_cards(run):
@@ -46,7 +47,7 @@ def test_cards_of_several_views_are_of_their_mean(tmp_path, caplog):
     assert "All clips are of one group, so the interval says nothing of other groups. Alw" in page
     assert "so that the page stays small" not in page  # which shows them all
     # Of several groups, the interval that is drawn and said first is over these.
-    scores = read_json(run.metrics_path("test"))
+    scores = read_scores(run.metrics_path("test"))
     interval = {"top1_interval": [0.25, 1.0], "mean_class_accuracy_interval": [0.125, 1.0]}
     by_group = {"num_groups": 3, **interval}
     write_json(run.metrics_path("test"), {**scores, "of_one_group": False, "by_group": by_group})

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import errno
 import functools
+import json
 import os
 
 import numpy as np
@@ -23,6 +24,7 @@ from train_head.run.provenance import describe_data
 from train_head.scores.evaluation import evaluate_run
 from train_head.scores.held_out import score_run
 from train_head.scores.prediction_file import read_run_predictions
+from train_head.scores.score_file import format_scores, read_scores
 from train_head.scores.score_table import format_metrics
 from train_head.studies.near_duplicates import find_near_duplicates
 
@@ -80,7 +82,7 @@ def test_other_test_clips_are_scored_anew(trained):
     train(cache, run.path, **SCORED_SETTINGS)  # the model is the same
     after = score_run(run, cache)
     assert after["top1"] == pytest.approx(1 - before["top1"])
-    assert read_json(run.metrics_path("test")) == after
+    assert read_scores(run.metrics_path("test")) == after
 
 
 def test_an_audit_of_other_clips_of_the_same_names_is_not_in_the_report(trained, tmp_path, caplog):
@@ -156,7 +158,7 @@ def test_a_score_is_never_of_other_predictions_than_lie_beside_it(trained, tmp_p
 def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
     cache, run = trained
     whole = score_run(run, cache)
-    write_json(run.metrics_path("test"), {**whole, "top1": 0.123})
+    run.metrics_path("test").write_text(format_scores({**whole, "top1": 0.123}))
     assert score_run(run, cache)["top1"] == 0.123
     run.report_path.touch()
     (run.path / "notes.txt").touch()
@@ -168,10 +170,30 @@ def test_a_model_that_is_trained_once_more_is_scored_once_more(trained):
     np.testing.assert_equal(score_run(run, cache)["top1"], whole["top1"])
 
 
-def test_a_score_that_somebody_shortened_is_said_with_what_mends_it(trained):
+@pytest.mark.parametrize("top1", [0.987, None, "0.987"])
+def test_a_score_that_somebody_changed_is_said_with_what_mends_it(trained, top1):
     cache, run = trained
     path = run.metrics_path("test")
     whole = read_json(path)
+    write_json(path, {**whole, "top1": top1})
+    predictions = {str(run.path): read_run_predictions(run, split="test")}
+    for read in (
+        lambda: write_report(run, cache),
+        lambda: score_run(run, cache),
+        lambda: warn_of_changed_clips(predictions, split="test"),
+    ):
+        with refusal(f"{path}: expected the scores that were written there. Received: ") as caught:
+            read()
+        assert str(caught.value).endswith("Delete it, and run train_head.evaluate again.")
+    path.write_text(json.dumps(dict(reversed(whole.items()))))  # an editor's other form
+    assert score_run(run, cache)["top1"] == whole["top1"]
+
+
+def test_a_score_that_somebody_shortened_is_said_with_what_mends_it(trained):
+    """One of an earlier version, without a digest."""
+    cache, run = trained
+    path = run.metrics_path("test")
+    whole = read_scores(path)
 
     def show():
         format_metrics(score_run(run, cache))

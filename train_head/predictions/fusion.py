@@ -11,9 +11,9 @@ from absl import logging
 
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.programs.wording import pad_names
-from train_head.scores.held_out import read_scores
 from train_head.scores.metrics import compute_metrics
 from train_head.scores.prediction_file import Predictions
+from train_head.scores.score_file import read_scores
 
 # Of many names that differ, so many are told.
 _SHOWN_NAMES = 3

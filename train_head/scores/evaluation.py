@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.cache.feature_cache import FeatureCache
-from lrcn.common.cache.run_dir import RunDir, format_json
+from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.group_leaks import find_group_leaks
 from lrcn.common.clips.manifest import find_class_ids, read_class_names
@@ -33,6 +33,7 @@ from train_head.scores.frame_prediction import average_rows, check_finite, predi
 from train_head.scores.frame_prediction_file import write_frame_predictions
 from train_head.scores.metrics import compute_metrics
 from train_head.scores.prediction_file import Predictions, write_predictions
+from train_head.scores.score_file import format_scores
 
 
 def evaluate_run(
@@ -120,7 +121,7 @@ def evaluate_run(
     with lock_run(run, waits=True):
         check_model_version(run, model_version)
         with _replace_both(*paths) as (new_scores, new_predictions):
-            new_scores.write_text(format_json(scores), encoding="utf-8")
+            new_scores.write_text(format_scores(scores), encoding="utf-8")
             write(new_predictions, predictions)
     return scores
 

@@ -1,15 +1,15 @@
 """The scores of a run on its held-out clips: those that are known, else made now."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from absl import logging
 
 from lrcn.common.cache.feature_cache import FeatureCache
-from lrcn.common.cache.run_dir import RunDir, read_json
+from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip
 from train_head.run.run_sources import warn_of_other_data
 from train_head.scores.prediction_file import Predictions, read_run_predictions
+from train_head.scores.score_file import read_scores
 
 
 def find_held_out(clips: Iterable[Clip]) -> str | None:
@@ -65,11 +65,6 @@ def read_scored_predictions(run: RunDir, cache: FeatureCache, *, split: str) -> 
             "on another cache meanwhile. Run the same command again: it scores the run anew."
         )
     return read_run_predictions(run, split=split)
-
-
-def read_scores(path: Path) -> dict:
-    """Reads a score that was written. Errors as `read_json`."""
-    return read_json(path, remedy="Delete it, and run train_head.evaluate again")
 
 
 def score_held_out(run: RunDir, cache: FeatureCache) -> dict | None:

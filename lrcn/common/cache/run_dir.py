@@ -16,7 +16,7 @@ head/              of a fine-tuned run, the run of its first phase: the head on 
 checkpoints/       what training needs to go on after a kill
 metrics.json       the score on the test clips (metrics_val.json: on another split, as where there
                    are none; metrics_windows4.json: evaluated in another way than training ends
-                   with)
+                   with), and a digest, by which changes by hand are seen
 predictions.csv    a row for each of these clips, with --labels=frame for each of their frames
                    (named alike)
 report.html        what `train_head.report` makes of it all, to look at
