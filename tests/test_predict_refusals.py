@@ -64,6 +64,7 @@ def test_a_head_that_its_last_step_broke_names_no_class(feature_run, imported, t
 def test_classes_of_another_run_are_refused(run_dir, cache_dir, tmp_path):
     run = RunDir(shutil.copytree(run_dir, tmp_path / "run"))
     run.classes_path.write_text("left\nright\nup\n")
+    run.classes_digest_path.unlink()  # as of an older run
     text = "classes.txt: expected the names of the 2 classes of model.keras. Received: "
     with refusal(f"{text}3"):
         Predictor(run)

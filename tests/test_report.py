@@ -52,8 +52,8 @@ def hostile_report(run_dir, cache_dir, tmp_path_factory):
     before = [dataclasses.replace(clip, path=f"before/{clip.path}") for clip in clips]
     for place, listed in ((run, before), (cache, clips)):  # sources moved after training
         write_manifest(place.manifest_path, listed)
-        place.classes_path.unlink()
-        write_class_names(place.classes_path, [HOSTILE_CLASS, "right"])
+    write_class_names(cache.classes_path, [HOSTILE_CLASS, "right"])
+    run.write_class_names([HOSTILE_CLASS, "right"])
     run.metrics_path("test").unlink()
     data = {"data": describe_data(cache, clips)}
     write_json(folder / "compare.json", make_compare() | data)

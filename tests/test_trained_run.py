@@ -17,14 +17,17 @@ from lrcn.common.programs.tensorflow_start import import_tensorflow
 from train_head.batches.clip_reader import ClipReader
 from train_head.batches.feature_statistics import measure_features
 from train_head.head.run_model import load_model
+from train_head.predictions.prediction import Predictor
 from train_head.reports.reporting import write_report
 from train_head.run.config import TrainConfig, read_config
 from train_head.run.history import read_history
 from train_head.scores.evaluation import evaluate_run
+from train_head.scores.prediction_file import read_run_predictions
 
 
 def test_run_holds_all_that_is_needed(run_dir, cache_dir):
     assert sorted(os.listdir(run_dir)) == [
+        "classes.sha256",
         "classes.txt",
         "config.json",
         "contract.json",
@@ -139,6 +142,31 @@ def test_a_pipe_in_the_place_of_a_file_is_named(trained, name):
     ):
         with refusal(f"{path}: expected a file, received a pipe, device or socket. Remove it"):
             use()
+
+
+def test_classes_of_a_run_that_somebody_changed_are_refused_wherever_it_is_used(trained):
+    cache, run = trained
+    for names in ("rise\nfall\n", "fall\nrise\nhop\n", "Fall\nrise\n"):
+        run.classes_path.write_text(names)
+        for use in (
+            lambda: Predictor(run),
+            lambda: load_model(run),
+            lambda: evaluate_run(run, cache, split="test"),
+            lambda: write_report(run, cache),
+            lambda: read_run_predictions(run, split="test"),
+            lambda: train(cache, run.path, **SCORED_SETTINGS),
+        ):
+            with refusal(
+                f"{run.classes_path}: expected the class names that the run was trained with, in "
+                "their order. Received: others, by classes.sha256. The model knows a class by its "
+                "line: undo what was changed, or copy the run again."
+            ):
+                use()
+    run.classes_path.write_bytes(b"\xef\xbb\xbffall\r\nrise")  # as a Windows editor saves it
+    load_model(run)
+    run.classes_path.write_text("down\nup\n")
+    run.classes_digest_path.unlink()  # new names of the same, or a run of an earlier version
+    assert Predictor(run).class_names == ["down", "up"]
 
 
 def test_settings_that_a_windows_editor_saved_are_read(trained):

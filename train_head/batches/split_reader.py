@@ -6,7 +6,7 @@ import numpy as np
 
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir
-from lrcn.common.clips.manifest import find_class_ids, read_class_names
+from lrcn.common.clips.manifest import find_class_ids
 from lrcn.common.programs.machine import find_memory_bytes
 from train_head.batches.clip_reader import ClipReader
 from train_head.batches.input_pipeline import ClassIds
@@ -40,7 +40,7 @@ def read_training_splits(
         config: Labels.
         top: The layers above the cut; None reads what is cached.
     """
-    run_clips, class_names = run.read_clips(), read_class_names(run.classes_path)
+    run_clips, class_names = run.read_clips(), run.read_class_names()
     # For the train and the val clips each, so together at most a third of the memory.
     budget_bytes = find_memory_bytes() // 6
     labels = None

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Iterable, Iterator
 
 from lrcn.common.cache.run_dir import RunDir
-from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.files.atomic_file import name_zip_file
 from lrcn.common.programs.interrupt import raise_if_interrupted
 
@@ -17,7 +16,7 @@ def load_model(run: RunDir):
 
     Raises:
         OSError: If it cannot be read now, as for lack of permission.
-        ValueError: If it is no model, or one of another number of classes than the run has.
+        ValueError: If it is no model, or one of other classes than the run names.
     """
     import keras
 
@@ -30,10 +29,11 @@ def load_model(run: RunDir):
         damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"damaged: {damaged}")
+        num_names = len(run.read_class_names())
         model = keras.models.load_model(run.model_path, compile=False, safe_mode=True)
     # While it reads the weights, Keras drops a Ctrl-C and reads them in another way.
     raise_if_interrupted()
-    num_classes, num_names = model.output.shape[-1], len(read_class_names(run.classes_path))
+    num_classes = model.output.shape[-1]
     if num_classes != num_names:
         raise ValueError(
             f"{run.classes_path}: expected the names of the {num_classes} classes of "

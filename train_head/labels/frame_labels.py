@@ -25,7 +25,6 @@ from lrcn.common.cache.clip_features import ClipClock
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip, check_label
-from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.clips.span import round_sec
 from lrcn.common.files.alike_names import check_one_form, warn_of_alike
 from lrcn.common.files.csv_table import read_lines
@@ -130,7 +129,7 @@ def read_run_labels(run: RunDir, cache: FeatureCache, clips: Sequence[Clip]) -> 
         clip_ids=[clip.clip_id for clip in clips],
         known_ids=[clip.clip_id for clip in run.read_clips()],
         cache=cache,
-        class_names=read_class_names(run.classes_path),
+        class_names=run.read_class_names(),
     )
     without = [x for x, class_ids in labels.class_ids.items() if (class_ids == UNLABELLED).all()]
     if without:

@@ -9,7 +9,6 @@ import numpy as np
 
 from lrcn.common.cache.clip_features import ClipClock, ClipFeatures
 from lrcn.common.cache.run_dir import RunDir
-from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.files.unreadable import UnreadableClipError
 from lrcn.common.programs.machine import count_cores
 from train_head.batches.frame_choice import check_windows, sample_windows
@@ -87,7 +86,7 @@ class Predictor:
         run.check_trained()
         self._model_path = run.model_path
         self._num_windows = num_windows
-        self.class_names = read_class_names(run.classes_path)
+        self.class_names = run.read_class_names()
         self._config = read_config(run)
         check_windows(self._config, num_windows)
         self.labels_frames = self._config.labels == "frame"

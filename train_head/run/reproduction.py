@@ -10,7 +10,7 @@ from lrcn.common.cache.failure_list import read_failure_rows
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip
-from lrcn.common.clips.manifest import find_class_names, read_class_names
+from lrcn.common.clips.manifest import find_class_names
 from lrcn.common.clips.span import Span
 from train_head.run.config import read_config
 from train_head.run.run_clips import read_listed
@@ -108,7 +108,7 @@ def _has_sorted_classes(run: RunDir) -> bool:
     Labels of frames have classes of their own.
     """
     names = find_class_names(run.read_clips())
-    return read_config(run).labels == "frame" or read_class_names(run.classes_path) == names
+    return read_config(run).labels == "frame" or run.read_class_names() == names
 
 
 def _holds_parts(cache: FeatureCache) -> bool:

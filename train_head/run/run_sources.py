@@ -125,12 +125,14 @@ def warn_of_other_data(run: RunDir, clips: Sequence[Clip], cache: FeatureCache) 
             first.label,
             known[first.clip_id].label,
         )
-    if not run.frame_labels_path.exists() and cache.classes_path.exists():
+    # One of an earlier version cannot tell by itself that its names were changed.
+    is_earlier = not run.classes_digest_path.exists()
+    if is_earlier and not run.frame_labels_path.exists() and cache.classes_path.exists():
         _warn_of_other_order(run, cache)
 
 
 def _warn_of_other_order(run: RunDir, cache: FeatureCache) -> None:
-    ours, theirs = map(read_class_names, (run.classes_path, cache.classes_path))
+    ours, theirs = run.read_class_names(), read_class_names(cache.classes_path)
     if [x for x in ours if x in theirs] != [x for x in theirs if x in ours]:
         logging.warning(
             "%s has the classes in another order than %s. The run's model knows a class by its "

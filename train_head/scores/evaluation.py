@@ -10,7 +10,7 @@ from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.group_leaks import find_group_leaks
-from lrcn.common.clips.manifest import find_class_ids, read_class_names
+from lrcn.common.clips.manifest import find_class_ids
 from lrcn.common.files.atomic_file import check_can_write, replace_file
 from train_head.batches.clip_reader import ClipReader
 from train_head.batches.frame_choice import check_windows
@@ -156,7 +156,7 @@ def _predict_clips(
     num_views: int,
 ) -> Predictions:
     """Predicts each of the reader's clips once: the mean over its windows and their views."""
-    class_names = read_class_names(run.classes_path)
+    class_names = run.read_class_names()
     try:
         class_ids = np.array(find_class_ids(clips, class_names), np.int32)
     except ValueError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from lrcn.common.cache.run_dir import RunDir
-from lrcn.common.clips.manifest import read_class_names
 from train_head.run.run_clips import take_split
 from train_head.scores.class_columns import find_column_classes, name_columns
 
@@ -145,7 +144,7 @@ def check_is_of_run(run: RunDir, split: str, found, *, labels: list[str] | None 
     clips = [clip for clip in run.read_clips() if clip.split == split]
     if (
         found.clip_ids != [clip.clip_id for clip in clips]
-        or found.class_names != read_class_names(run.classes_path)
+        or found.class_names != run.read_class_names()
         or (labels is not None and labels != [clip.label for clip in clips])
     ):
         raise ValueError(

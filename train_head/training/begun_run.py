@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir, write_json
 from lrcn.common.clips.clip import Clip
-from lrcn.common.clips.manifest import write_class_names, write_manifest
+from lrcn.common.clips.manifest import write_manifest
 from lrcn.common.files.atomic_file import list_final_names, write_text
 from train_head.labels.frame_labels import FrameLabels, format_frame_labels
 from train_head.run.config import TrainConfig
@@ -31,6 +31,7 @@ class BegunRun:
         # In the order in which they are written, but for the labels, which not all runs have.
         self._paths = (
             run.classes_path,
+            run.classes_digest_path,
             run.frame_labels_path,
             run.manifest_path,
             run.contract_path,
@@ -72,7 +73,7 @@ class BegunRun:
         run = self.run
         self._remove()
         run.checkpoints_path.mkdir()
-        write_class_names(run.classes_path, class_names)
+        run.write_class_names(class_names)
         if frame_labels is not None:
             write_text(run.frame_labels_path, format_frame_labels(frame_labels))
         write_manifest(run.manifest_path, clips)

@@ -4,7 +4,6 @@ import functools
 
 from absl import logging
 
-from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.programs.wording import name_count
 from train_head.batches.batch_plan import count_batches
 from train_head.batches.feature_statistics import measure_features
@@ -62,7 +61,7 @@ def fit_head(
         build_head,
         config,
         feature_shape=reader.feature_shape,
-        num_classes=len(read_class_names(run.classes_path)),
+        num_classes=len(run.read_class_names()),
         statistics=measure_features(reader),
     )
     with strategy.scope():

@@ -123,7 +123,7 @@ def _find_difference(
         if has_other_sources(run, cache, clips):
             return f"made of other contents of these clips than {cache.cache_dir} has now"
     if config.labels == "clip":
-        if read_class_names(run.classes_path) != read_class_names(cache.classes_path):
+        if run.read_class_names() != read_class_names(cache.classes_path):
             return f"made with other classes, or in another order, than {cache.classes_path} has"
     elif data.frame_labels_path is not None:
         run.check_has(run.frame_labels_path)

@@ -4,6 +4,7 @@ model.keras        top and head, from feature maps to logits
 config.json        the settings it was trained with
 flags.txt          the same as flags: pass it with --flagfile
 classes.txt        a class name a line; the line number is the class id
+classes.sha256     a digest of classes.txt, which tells whether it was changed since
 contract.json      what its features are made of
 sources.sha256     a digest of the sources of its train and val clips, and with --labels=frame one
                    of its test clips
@@ -23,14 +24,16 @@ report.html        what `train_head.report` makes of it all, to look at
 """
 
 import dataclasses
+import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lrcn.common.cache.contract import Contract
 from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.clip_folder import is_cache_or_run
-from lrcn.common.clips.manifest import read_manifest
+from lrcn.common.clips.manifest import read_class_names, read_manifest, write_class_names
 from lrcn.common.files.atomic_file import write_text
 from lrcn.common.files.csv_table import read_utf8
 from lrcn.common.files.escaped_text import escape_surrogates
@@ -46,6 +49,7 @@ class RunDir:
         self.config_path = self.path / "config.json"
         self.flags_path = self.path / "flags.txt"
         self.classes_path = self.path / "classes.txt"
+        self.classes_digest_path = self.path / "classes.sha256"
         self.contract_path = self.path / "contract.json"
         self.sources_path = self.path / "sources.sha256"
         self.manifest_path = self.path / "manifest.csv"
@@ -118,6 +122,28 @@ class RunDir:
         """Reads what the run's features are made of."""
         return Contract.from_json(read_json(self.contract_path), where=str(self.contract_path))
 
+    def read_class_names(self) -> list[str]:
+        """Reads its class names, in the order by which the model knows them.
+
+        Raises:
+            ValueError: If the file was changed since the training, or is damaged.
+        """
+        names = read_class_names(self.classes_path)
+        digest_path = self.classes_digest_path  # not of an earlier version
+        if digest_path.exists() and read_utf8(digest_path).strip() != _digest_names(names):
+            raise ValueError(
+                f"{self.classes_path}: expected the class names that the run was trained with, in "
+                f"their order. Received: others, by {digest_path.name}. The model knows a class by "
+                "its line: undo what was changed, or copy the run again. Where a line has a new "
+                f"name for the same class, delete {digest_path}."
+            )
+        return names
+
+    def write_class_names(self, names: Sequence[str]) -> None:
+        """Writes its class names, and what tells that they are these. Errors as the function's."""
+        write_class_names(self.classes_path, names)
+        write_text(self.classes_digest_path, f"{_digest_names(names)}\n")
+
     def read_clips(self) -> list[Clip]:
         """Reads its clips and their splits. Raises ValueError if the file is damaged."""
         try:
@@ -132,6 +158,10 @@ class RunDir:
         except ValueError as error:
             # The error's own remedy is for who wrote the table, which here was the training.
             raise ValueError(f"{error} Where nobody changed it: {_REMEDY.lower()}.") from error
+
+
+def _digest_names(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _suffix(split: str, num_windows: int, first_view_only: bool) -> str:
