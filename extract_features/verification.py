@@ -25,7 +25,7 @@ from lrcn.common.clips.manifest import find_class_ids, read_class_names, read_ma
 from lrcn.common.files.escaped_text import escape_control
 from lrcn.common.files.hidden_names import is_hidden
 from lrcn.common.files.natural_sort import natural_key
-from lrcn.common.files.unreadable import UnreadableClipError
+from lrcn.common.files.unreadable import UnreadableClipError, check_is_file
 from lrcn.common.programs.progress import Progress
 
 # The kinds that leave a clip without features; the others are told, and no error.
@@ -150,6 +150,7 @@ def _check_file(
             return "missing", f"{path}: no such file"
         return "unreadable", str(error)  # as of a folder that may not be entered
     try:
+        check_is_file(path, os.stat(path).st_mode)
         with name_system_error(path), h5py.File(path, "r") as file:
             for name, expected in (
                 ("contract", cache.contract.digest),
@@ -166,6 +167,8 @@ def _check_file(
             _read_datasets(file, cache.contract.frame_shape)
     except (MemoryError, MissingFilterError):
         raise
+    except UnreadableClipError as error:  # it names the file
+        return "unreadable", str(error)
     except Exception as error:
         kind = "damaged" if is_damage(error) else "unreadable"
         return kind, f"{path}: {str(error) or type(error).__name__}"

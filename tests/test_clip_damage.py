@@ -2,16 +2,23 @@
 
 import errno
 import os
+import shutil
 
 import h5py
 import numpy as np
 import pytest
 from refusals import fail_to_read, no_more_open_files, refusal
 from small_cache import SOURCE, damage_frame, write_clip
+from small_data import train
+from small_extraction import extract
 
+from extract_features.verification import iter_findings, remove_file
 from lrcn.common.cache import clip_features, feature_cache
 from lrcn.common.cache.clip_features import is_damage, read_text
 from lrcn.common.cache.frame_chunk import COMPRESSIONS
+from lrcn.common.cache.open_cache import read_cache
+from lrcn.common.cache.run_dir import RunDir
+from train_head.scores.evaluation import evaluate_run
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", None])
@@ -44,6 +51,27 @@ def test_a_file_without_a_dataset_is_damaged(cache):
         del file["timestamp_sec"]
     with refusal(f"{cache.clip_path('a')}: damaged ("):
         cache.read_clip("a")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_named_and_stays(run_dir, data, cache_copy, tmp_path):
+    run, cache = RunDir(shutil.copytree(run_dir, tmp_path / "run")), read_cache(cache_copy)
+    name = next(x.clip_id for x in run.read_clips() if x.split == "test")
+    path = cache.clip_path(name)
+    path.unlink()
+    os.mkfifo(path)  # opening it would wait for who writes to it
+    text = f"{path}: expected a file, received a pipe, device or socket. Remove it"
+    for use in (
+        lambda: extract(data, cache_copy),
+        lambda: evaluate_run(run, cache, split="test"),
+        lambda: train(cache, tmp_path / "new"),
+    ):
+        with refusal(text):
+            use()
+    (finding,) = iter_findings(cache)
+    assert (finding.kind, finding.clip_id) == ("unreadable", name)
+    assert finding.reason.startswith(text)
+    assert not remove_file(cache, finding)
+    assert path.is_fifo()
 
 
 def test_a_whole_file_that_cannot_be_read_now_is_not_taken_for_damaged(cache):

@@ -16,6 +16,7 @@ from lrcn.common.cache.contract import Contract
 from lrcn.common.cache.frame_table import FrameTable
 from lrcn.common.clips.clip import SourceStat
 from lrcn.common.files.atomic_file import name_file
+from lrcn.common.files.unreadable import UnreadableClipError, check_is_file
 
 _ZSTD_FILTER_ID = 32015  # as registered with the HDF Group
 # The system's errors where there is no such file. Its others, of permissions, too many open files
@@ -74,10 +75,12 @@ def open_clip(path: Path, contract: Contract, *, contract_path: Path) -> Iterato
         FileNotFoundError: If there is no such file.
         ForeignClipError: If it carries another contract.
         ValueError: If it is damaged, as is any damage met inside the block.
+        UnreadableClipError: If it is a pipe, device or socket.
         OSError, MemoryError: If it cannot be read now, whole as it may be.
     """
     try:
         with name_system_error(path):
+            check_is_file(path, os.stat(path).st_mode)
             file = h5py.File(path, "r")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: not in the cache. To have it, {_RUN_AGAIN}.") from None
@@ -164,7 +167,7 @@ def is_damage(error: Exception) -> bool:
 
     A damaged header has h5py raise nearly anything: also KeyError, TypeError, UnicodeDecodeError.
     """
-    if isinstance(error, (MemoryError, MissingFilterError, ForeignClipError)):
+    if isinstance(error, (MemoryError, MissingFilterError, ForeignClipError, UnreadableClipError)):
         return False
     number = getattr(error, "errno", None)
     return number is None or number in _NO_FILE
@@ -177,6 +180,7 @@ def open_attributes(path: Path) -> Iterator[h5py.h5f.FileID]:
     Raises what h5py raises, and the system's errors as `name_system_error` does.
     """
     with name_system_error(path):
+        check_is_file(path, os.stat(path).st_mode)
         file_id = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
         try:
             yield file_id

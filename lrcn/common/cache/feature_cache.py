@@ -112,6 +112,7 @@ class FeatureCache:
 
         Raises:
             OSError: If its file cannot be read now, as for lack of permission.
+            UnreadableClipError: If a pipe, device or socket has its name.
         """
         try:
             with open_attributes(self.clip_path(clip_id)) as file_id:
