@@ -22,7 +22,7 @@ from lrcn.common.cache.clip_file import STORAGE_DTYPE, MissingFilterError
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.clips.clip import Clip, SourceStat
 from lrcn.common.clips.manifest import find_class_ids, read_class_names, read_manifest
-from lrcn.common.files.escaped_text import escape_control
+from lrcn.common.files.escaped_text import escape_control, escape_direction
 from lrcn.common.files.hidden_names import is_hidden
 from lrcn.common.files.natural_sort import natural_key
 from lrcn.common.files.unreadable import UnreadableClipError, check_is_file
@@ -58,7 +58,8 @@ class Finding:
 
     def __str__(self):
         """One line of kind, clip_id and reason with tabs between."""
-        return "\t".join(" ".join(x.split()) for x in (self.kind, self.clip_id, self.reason))
+        parts = (self.kind, self.clip_id, self.reason)
+        return escape_direction("\t".join(" ".join(x.split()) for x in parts))
 
 
 def iter_findings(cache: FeatureCache) -> Iterator[Finding]:

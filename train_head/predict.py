@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> int:
 
         check_explainable(run)
     predictor = Predictor(run, weights=_WEIGHTS.value, num_windows=_WINDOWS.value)
-    names = pad_names([escape_control(str(source)) for source in sources])
+    names = pad_names([*map(str, sources)])
     open_csv = open_prediction_csv(
         _OUTPUT.value, predictor.class_names, labels_frames=predictor.labels_frames
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lrcn.common.files.atomic_file import name_file
-from lrcn.common.files.escaped_text import escape_surrogates
+from lrcn.common.files.escaped_text import escape_control, escape_surrogates
 from lrcn.common.programs.wording import name_count, pad_names
 from train_head.labels.frame_labels import find_runs
 from train_head.predictions.prediction import Prediction
@@ -24,7 +24,8 @@ def format_prediction(prediction: Prediction, class_names: list[str], *, top: in
     if probabilities.ndim == 2:
         return _format_segments(prediction, class_names)
     best = (-probabilities).argsort(kind="stable")[:top]
-    return ["   ".join(f"{class_names[k]} {probabilities[k]:.3f}" for k in best)]
+    shown = [f"{escape_control(class_names[k])} {probabilities[k]:.3f}" for k in best]
+    return ["   ".join(shown)]
 
 
 def _format_segments(prediction: Prediction, class_names: list[str]) -> list[str]:

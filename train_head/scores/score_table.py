@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lrcn.common.files.escaped_text import escape_control
 from lrcn.common.programs.wording import name_count, pad_names
 
 # The scores of segments, which are runs of frames with one label, and the overlap from which two
@@ -178,7 +179,8 @@ def _format_pairs(names: list[str], matrix: np.ndarray, counted: str) -> list[st
         return ["No class is taken for another."]
     padded = pad_names([names[pair["true"]] for pair in pairs])
     return [f"{counted} confused most, of the true class", ""] + [
-        f"{pair['count']:5} of {pair['of']:<5} {name}  taken for {names[pair['predicted']]}"
+        f"{pair['count']:5} of {pair['of']:<5} {name}  taken for "
+        f"{escape_control(names[pair['predicted']])}"
         for name, pair in zip(padded, pairs, strict=True)
     ]
 

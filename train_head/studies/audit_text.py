@@ -1,5 +1,6 @@
 """Near duplicates as a table for a terminal."""
 
+from lrcn.common.files.escaped_text import escape_control
 from lrcn.common.programs.wording import name_count, pad_names
 from train_head.studies.near_duplicates import SAME_FRAMES
 
@@ -14,7 +15,8 @@ def format_audit(audit: dict) -> str:
     lines = ["similarity  of frames  clips (split, label)"]
     for name, pair in zip(names, pairs, strict=True):
         first, second = (
-            f"({pair[f'split_{side}']}, {pair[f'label_{side}']})" for side in ("a", "b")
+            escape_control(f"({pair[f'split_{side}']}, {pair[f'label_{side}']})")
+            for side in ("a", "b")
         )
         same = ""
         if pair["similarity"] >= SAME_FRAMES:
@@ -23,7 +25,7 @@ def format_audit(audit: dict) -> str:
             same = "  a frame in common"
         lines.append(
             f"{pair['similarity']:10.3f}  {pair['frame_similarity']:9.3f}  "
-            f"{name} {first}  {pair['clip_b']} {second}{same}"
+            f"{name} {first}  {escape_control(pair['clip_b'])} {second}{same}"
         )
     num_left_out = len(audit["pairs"]) - len(pairs)
     if num_left_out:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.files.atomic_file import write_text
+from lrcn.common.files.escaped_text import escape_control
 from lrcn.common.programs.wording import pad_names, wrap_sentence
 from train_head.run.config import TrainConfig
 from train_head.run.training_data import TrainingData
@@ -121,7 +122,7 @@ def format_doubts(doubts: list[DoubtedLabel], *, num_shown: int) -> str:
         lines.append(
             f"{rank:4}  {doubt.margin:6.3f}  {clip_id}  "
             f"{label} {doubt.label_probability:4.0%}  "
-            f"{doubt.predicted} {doubt.predicted_probability:.0%}"
+            f"{escape_control(doubt.predicted)} {doubt.predicted_probability:.0%}"
         )
     num_doubted = sum(doubt.margin < 0 for doubt in doubts)
     told = (

@@ -12,6 +12,7 @@ from types import ModuleType
 from absl import app, flags, logging
 
 from lrcn.common.files.atomic_file import check_can_write
+from lrcn.common.files.escaped_text import escape_direction
 from lrcn.common.files.expected_errors import describe_expected
 from lrcn.common.programs.interrupt import is_interrupted, watch_interrupts
 from lrcn.common.programs.tensorflow_start import own_process
@@ -70,7 +71,7 @@ def run_program(
             if isinstance(error, UnicodeDecodeError):  # no other file is read so early
                 byte = error.object[error.start]
                 reason = f"--flagfile: expected UTF-8 text, received byte 0x{byte:02x}. Save it so."
-            print(f"error: {reason}", file=sys.stderr)
+            _print_error(reason)
             sys.exit(1)
         return parsed
 
@@ -86,7 +87,7 @@ def run_program(
     logging.use_absl_handler()
     handler = logging.get_absl_handler()
     handler.use_absl_log_file = False
-    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_LogFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     # Pictures go to files. A notebook hands down what shows them in its own pages, without which
     # matplotlib, here of another environment, cannot be imported.
     os.environ["MPLBACKEND"] = "agg"
@@ -159,8 +160,19 @@ def _exit_with_error(error: Exception) -> None:
     message = describe_expected(error, flag_names=flags.FLAGS)
     if message is None or logging.level_debug():
         raise error
-    print(f"error: {message}", file=sys.stderr)
+    _print_error(message)
     _exit_at_once(1)
+
+
+class _LogFormatter(python_logging.Formatter):
+    """As Python's, for a terminal that would turn around what follows some names."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        return escape_direction(super().format(record))
+
+
+def _print_error(reason: str) -> None:
+    print(f"error: {escape_direction(reason)}", file=sys.stderr)
 
 
 def _exit_interrupted() -> None:

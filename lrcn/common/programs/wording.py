@@ -4,6 +4,8 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from lrcn.common.files.escaped_text import escape_control
+
 # So that a terminal of 80 columns, where it breaks lines itself, has none of a single word.
 _LINE_COLUMNS = 79
 
@@ -26,10 +28,11 @@ def name_some(names: Sequence[str], limit: int = 5) -> str:
 
 
 def pad_names(names: Sequence[str]) -> list[str]:
-    """Fills names up with blanks to the width of the widest in a terminal."""
+    """Makes names as wide as the widest in a terminal, by blanks, and such as it can show."""
     # Chinese characters take two columns, accents behind a letter none. Few programs print tables.
     from rich.cells import cell_len
 
+    names = [escape_control(name) for name in names]
     widths = [cell_len(name) for name in names]
     widest = max(widths, default=0)
     return [name + " " * (widest - x) for name, x in zip(names, widths, strict=True)]
