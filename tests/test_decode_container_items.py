@@ -232,6 +232,25 @@ def test_zeros_where_more_follows_are_noticed(
         decode(path)
 
 
+@pytest.mark.parametrize(
+    "text", ["this is a note", "the free text of somebody", "<?xml version='1.0'?>", "\n\n", "的"]
+)
+@pytest.mark.parametrize(
+    ("name", "container_options"),
+    [
+        ("clip.mkv", {}),
+        ("clip.mkv", {"live": "1"}),
+        ("clip.mp4", {}),
+        ("clip.mp4", {"movflags": "frag_keyframe+empty_moov"}),
+    ],
+)
+def test_text_behind_the_end_is_no_damage(tmp_path, name, container_options, text):
+    path = tmp_path / name
+    write_video(path, make_numbered_frames(25), container_options=container_options)
+    path.write_bytes(path.read_bytes() + text.encode())
+    assert count_frames(path) == 25
+
+
 @pytest.mark.parametrize("filling", [b"\0", b"\xff"])
 def test_what_fills_a_file_up_behind_all_that_is_stated_is_no_damage(tmp_path, filling):
     for name in ("clip.avi", "clip.flv", "clip.mkv", "clip.mp4", "clip.ogv", "clip.wmv"):

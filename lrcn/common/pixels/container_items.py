@@ -17,6 +17,12 @@ from lrcn.common.pixels.video_stream import DamageError
 _HEAD_BYTES = 282
 # Of a Video CD, the largest.
 _SECTOR_BYTES = 2352
+# Boxes of an MP4 that pictures lie in, or behind. Others may lack, and what seems to be one may be
+# text behind the end: `free` is one, and a word.
+_MP4_BOXES = {
+    *(b"ftyp", b"moov", b"mdat", b"uuid"),
+    *(b"styp", b"sidx", b"ssix", b"prft", b"emsg", b"moof", b"mfra"),  # of fragments
+}
 
 
 class _Item(NamedTuple):
@@ -137,7 +143,11 @@ def _read_matroska(head: bytes) -> _Item | None:
     if size_bytes == all_bits:
         return _whole(start_bytes, goes_on=True) if is_segment or is_cluster else None
     end_bytes = start_bytes + size_bytes
-    return _Item(start_bytes if is_segment or is_cluster else end_bytes, end_bytes)
+    # Pictures lie in blocks (or groups of one), and all else that is large has a kind of four
+    # bytes, whose first is no letter: text behind the end is none of them.
+    is_needed = kind_bytes == 4 or kind in (0xA0, 0xA3)
+    step_bytes = start_bytes if is_segment or is_cluster else end_bytes
+    return _Item(step_bytes, end_bytes if is_needed else 0)
 
 
 def _read_mp4(head: bytes) -> _Item | None:
@@ -148,6 +158,8 @@ def _read_mp4(head: bytes) -> _Item | None:
         size_bytes = int.from_bytes(head[8:16])
     if size_bytes < 8 or not re.fullmatch(rb"[a-z0-9 ]{4}", kind):
         return None
+    if kind not in _MP4_BOXES:
+        return _Item(size_bytes, 0)
     if kind == b"moof":
         return _Item(size_bytes, size_bytes + 8, goes_on=True)
     # Behind the last fragment is their index, if anything.
