@@ -52,6 +52,15 @@ def test_a_run_that_is_named_twice_is_refused(tmp_path):
     assert done.returncode == 1 and "--run_dirs: expected each run once." in done.stderr
 
 
+def test_a_comma_behind_the_last_run_does_not_name_the_current_folder(tmp_path):
+    runs = [write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", FLOW)]
+    flags = (f"--run_dirs={runs[0]},", f"--output={tmp_path / 'fused.csv'}")
+    done = run_program("train_head.fuse", *flags, cwd=runs[1], check=False)
+    assert (done.returncode, done.stdout) == (1, "") and not (tmp_path / "fused.csv").exists()
+    text = f"--run_dirs: expected folders, separated by commas. Received: ['{runs[0]}', '']. Name"
+    assert text in done.stderr
+
+
 def test_split_is_that_of_the_file_and_a_missing_one_is_said(tmp_path):
     other = Clip("b/2", "b/2", "b", "test")
     run = RunDir(write_run(tmp_path / "rgb", RGB, split="val", more_clips=[other]))

@@ -23,6 +23,11 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
     output = check_output(_OUTPUT.value)
+    if not all(_RUN_DIRS.value):  # one without a name would be the folder that this runs in
+        raise ValueError(
+            f"--run_dirs: expected folders, separated by commas. Received: {_RUN_DIRS.value}. Name "
+            "one at each side of a comma."
+        )
     paths = [Path(name).resolve() for name in _RUN_DIRS.value]
     if len(set(paths)) < len(paths):
         raise ValueError(
