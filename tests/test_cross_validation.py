@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import statistics
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from small_splits import write_pairs, write_splits
 
 from lrcn.common.cache.run_dir import RunDir, read_json, write_json
 from lrcn.common.clips.manifest import read_manifest, write_manifest
+from train_head.run.run_lock import lock_run
 from train_head.run.training_data import TrainingData
 from train_head.scores.evaluation import evaluate_run
 from train_head.scores.score_file import read_scores
@@ -170,6 +172,49 @@ def test_bad_manifests_are_named_before_any_training(cache, tmp_path):
     )
     text = "cache: 1 of 32 clips are not in the cache, such as"
     refuse(lacking, [without, good], tmp_path, text, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("notes", "notes: holds files, but no run. Expected a run or an empty or new folder"),
+        ("longer", "longer: made with epochs=2, but this command says epochs=1. Name another"),
+        (os.fsdecode(b"caf\xe9"), "expected a folder whose name is UTF-8, as TensorFlow, which"),
+    ],
+)
+def test_a_run_that_cannot_be_trained_is_named_before_any_training(cache, tmp_path, name, text):
+    paths = [write_splits(cache, tmp_path / f"{x}.csv", test=[i]) for i, x in enumerate("ab")]
+    paths[1] = paths[1].rename(tmp_path / f"{name}.csv")
+    runs = tmp_path / "runs"
+    if name == "notes":
+        (runs / name).mkdir(parents=True)
+        (runs / name / "todo.txt").touch()
+    if name == "longer":
+        train(cache, runs / name, epochs=2, manifest_path=paths[1])
+    with refusal(text):
+        cross_validate(
+            make_config(epochs=1, rnn="none"),
+            TrainingData(cache),
+            manifest_paths=paths,
+            output_dir=runs,
+            checkpoint_sec=60,
+        )
+    assert not (runs / "a").exists()
+
+
+def test_a_run_that_another_program_trains_stops_nothing_before_its_turn(cache, tmp_path):
+    paths = [write_splits(cache, tmp_path / f"{x}.csv", test=[i]) for i, x in enumerate("ab")]
+    first, second = (RunDir(tmp_path / "runs" / path.stem) for path in paths)
+    train(cache, second.path, epochs=1, manifest_path=paths[1])
+    with lock_run(second), refusal(f"{second.path}: another program is writing", RuntimeError):
+        cross_validate(
+            make_config(epochs=1, rnn="none"),
+            TrainingData(cache),
+            manifest_paths=paths,
+            output_dir=tmp_path / "runs",
+            checkpoint_sec=60,
+        )
+    assert first.metrics_path("test").exists()
 
 
 def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when_logged, caplog):

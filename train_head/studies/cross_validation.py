@@ -10,22 +10,15 @@ from absl import logging
 
 from lrcn.common.cache.run_dir import RunDir, write_json
 from lrcn.common.clips.clip import Clip
-from lrcn.common.clips.manifest import read_class_names
 from lrcn.common.files.atomic_file import list_final_names
 from lrcn.common.files.natural_sort import natural_key
 from train_head.labels.frame_labels import format_frame_labels
 from train_head.run.config import TrainConfig
-from train_head.run.run_clips import (
-    check_cached,
-    check_classes,
-    check_unchanged,
-    forget_paths,
-    read_run_clips,
-)
+from train_head.run.run_clips import check_unchanged, forget_paths, read_run_clips
 from train_head.run.training_data import TrainingData
 from train_head.scores.held_out import find_held_out, score_run
 from train_head.scores.score_table import OVERLAPS
-from train_head.training.run_start import read_checked_labels
+from train_head.training.run_start import check_run, read_checked_labels
 from train_head.training.train import train_run
 
 _AVERAGED = {
@@ -105,6 +98,8 @@ def cross_validate(
     folds = [dataclasses.replace(data, manifest_path=path) for path in manifest_paths]
     runs = [RunDir(output_dir / name) for name in names]
     # A bad one is named before hours are spent on others.
+    for fold, run in zip(folds, runs, strict=True):
+        check_run(run, config=config, data=fold)
     read = [_read_fold(config, fold, run) for fold, run in zip(folds, runs, strict=True)]
     _check_held_out(dict(zip(manifest_paths, (clips for clips, _ in read), strict=True)))
     scored = []
@@ -124,16 +119,12 @@ def cross_validate(
 
 
 def _read_fold(config: TrainConfig, fold: TrainingData, run: RunDir) -> tuple[list[Clip], str]:
-    """Reads a fold that can be trained: its clips, wherever their sources are, and, of a run to
-    come, its labels of frames.
+    """Reads the clips of a fold, wherever their sources are, and, of a run to come, its labels of
+    frames.
     """
-    cache, frame_labels = fold.cache, ""
-    clips = read_run_clips(fold)
-    check_cached(clips, cache, listed_in=cache.manifest_path)
-    if config.labels == "clip":
-        check_classes(clips, read_class_names(cache.classes_path), fold)
-    elif fold.frame_labels_path is not None or not run.config_path.exists():
-        # A run that goes on has its own.
+    clips, frame_labels = read_run_clips(fold), ""
+    goes_on = run.config_path.exists()  # and has its own
+    if config.labels == "frame" and (fold.frame_labels_path is not None or not goes_on):
         frame_labels = format_frame_labels(read_checked_labels(config, fold, clips))
     return forget_paths(clips), frame_labels
 

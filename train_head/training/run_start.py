@@ -55,28 +55,20 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
     # Locked first: of two that start at once, one would write its settings over the other's.
     with lock_run(run):
         clips, begun = read_run_clips(data), BegunRun(run)
-        is_new = not run.config_path.exists()
-        if not is_new:
-            difference = _find_difference(run, config, data, clips)
-            is_new = bool(difference) and not begun.has_epochs()
-            if difference and not is_new:
-                raise ValueError(f"{run.path}: {difference}. {NAME_ANOTHER}, or delete this one.")
-        if is_new:
-            class_names, frame_labels = _check_new(begun, config, data, clips)
-        elif run.model_path.exists():
-            check_model_file(run)
+        new = _check_start(begun, config, data, clips)
+        if new is None and run.model_path.exists():
             logging.info("%s: trained already", run.path)
             # Of a training that was killed after the model was there.
             shutil.rmtree(run.checkpoints_path, ignore_errors=True)
             yield None
             return
-        _check_name(run)
         # TensorFlow comes with it: who is refused, or done, does not wait for that.
         from train_head.training.fitting import make_checked_strategy
 
         strategy = make_checked_strategy(config, devices)
         with begun.leave_none_without_epochs():
-            if is_new:
+            if new is not None:
+                class_names, frame_labels = new
                 begun.write(
                     config,
                     data.cache,
@@ -90,6 +82,35 @@ def open_run(run: RunDir, *, config: TrainConfig, data: TrainingData, devices: s
                 run.remove_scores()
             with set_keras():
                 yield strategy
+
+
+def check_run(run: RunDir, *, config: TrainConfig, data: TrainingData) -> None:
+    """Checks that a run can start or go on, or has ended, before others are trained for hours.
+
+    Errors as `open_run`, but for those of devices.
+    """
+    # One that another program trains meanwhile may have ended when its turn comes.
+    with contextlib.nullcontext() if run.path.is_dir() else lock_run(run):
+        _check_start(BegunRun(run), config, data, read_run_clips(data))
+
+
+def _check_start(
+    begun: BegunRun, config: TrainConfig, data: TrainingData, clips: list[Clip]
+) -> tuple[list[str], FrameLabels | None] | None:
+    """Returns what `_check_new` does; None of a run that goes on or has ended."""
+    run = begun.run
+    is_new = not run.config_path.exists()
+    if not is_new:
+        difference = _find_difference(run, config, data, clips)
+        is_new = bool(difference) and not begun.has_epochs()
+        if difference and not is_new:
+            raise ValueError(f"{run.path}: {difference}. {NAME_ANOTHER}, or delete this one.")
+    new = _check_new(begun, config, data, clips) if is_new else None
+    if new is None and run.model_path.exists():
+        check_model_file(run)
+    else:
+        _check_name(run)
+    return new
 
 
 def _check_name(run: RunDir) -> None:
