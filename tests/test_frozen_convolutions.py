@@ -12,7 +12,7 @@ from lrcn.common.vgg16.frozen_convolutions import (
     make_winograd_convolution,
     use_frozen_convolutions,
 )
-from lrcn.common.vgg16.winograd import F2, F4
+from lrcn.common.vgg16.winograd import F4, find_method
 
 NUM_CONVOLUTIONS = 13
 # Of blocks 2 and 3 at 80 px, in half the bits of block 3; those that are left are computed by
@@ -127,12 +127,15 @@ def test_the_number_of_images_may_be_unknown():
         np.testing.assert_allclose(outputs[:, 3, 3, 0], [8] * num_images, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("method", "dtype"), [(F4, "float32"), (F2, "bfloat16")])
-def test_an_image_has_the_same_values_in_any_batch_and_place(method, dtype):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_image_has_the_same_values_in_any_batch_and_place(dtype):
     # To the last bit, or a cache would depend on where its extraction was stopped.
+    method = find_method(dtype)
+    if method is None:
+        pytest.skip("no method is faster here")
     random = np.random.RandomState(0)
-    images = tf.cast(random.standard_normal((20, 14, 14, 64)), dtype).numpy()
-    kernel = random.standard_normal((3, 3, 64, 128)).astype(np.float32)
+    images = tf.cast(random.standard_normal((20, 14, 14, 512)), dtype).numpy()
+    kernel = random.standard_normal((3, 3, 512, 64)).astype(np.float32)
     convolve = make_winograd_convolution(kernel, method=method, dtype=dtype)
     convolve = tf.function(convolve, autograph=False)
     outputs = convolve(images).numpy()

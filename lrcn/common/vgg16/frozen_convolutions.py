@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from lrcn.common.programs.devices import has_amx
+from lrcn.common.programs.devices import has_amx, is_without_avx512
 from lrcn.common.programs.tensorflow_start import import_tensorflow
 from lrcn.common.vgg16.parts import map_parts
 from lrcn.common.vgg16.winograd import Winograd, find_method
@@ -75,9 +75,10 @@ def _find_faster_method(layer) -> Winograd | None:
 def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: str) -> Callable:
     """Makes a function that convolves with a kernel which does not change.
 
-    Each image is multiplied by itself. Of all images together it would be faster still, but then
-    the last bits of a feature would depend on the place of its frame in the batch, and a cache that
-    was stopped and went on would not be that of an unbroken extraction.
+    The last bits of a feature must not depend on the place of its frame in the batch, or a cache
+    that was stopped and went on would not be that of an unbroken extraction. oneDNN's products of
+    matrices round every row alike in AVX-512, and otherwise not: there each image is multiplied by
+    itself.
 
     Args:
         kernel: [3, 3, C, D] float32.
@@ -90,11 +91,12 @@ def make_winograd_convolution(kernel: np.ndarray, *, method: Winograd, dtype: st
         over, is not looked at.
     """
     transformed = tf.cast(method.transform_kernel(kernel), dtype)
+    each_alike = is_without_avx512()
 
     def convolve(images, _=None):
         height, width = images.shape[1:3]
         return map_parts(
-            lambda part: method.convolve(part, transformed, each_alike=True),
+            lambda part: method.convolve(part, transformed, each_alike=each_alike),
             images,
             shape=(height, width, kernel.shape[-1]),
             dtype=dtype,

@@ -56,9 +56,9 @@ class Winograd:
         Args:
             images: [N, H, W, C] float32 or bfloat16, H and W known.
             transformed: [(step + 2)^2, C, D] of that dtype.
-            each_alike: Whether an image must have the same values among any others, to the last
-                bit. Then a product has the tiles of one image, and not of all: how a sum is
-                rounded may depend on where in a product it is.
+            each_alike: Whether an image has the same values among any others, to the last bit, also
+                where rounding depends on the place in a product: then a product has the tiles of
+                one image, and not of all.
 
         Returns:
             [N, H, W, D] of that dtype.
