@@ -1,13 +1,13 @@
 """Tests what is chosen by device; training on several, with logical CPUs in place of GPUs."""
 
+import os
+import platform
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import ROOT
+from commands import run_python
 from small_data import make_config, make_ramps, train, write_cache
 from small_labels import FRAME_COLUMNS, write_csv
 
@@ -21,6 +21,7 @@ from train_head.training.fitting import choose_policy
 
 tf = import_tensorflow()
 
+from tensorflow.python.util import _pywrap_util_port  # noqa: E402  after TensorFlow's start
 
 SETTINGS = {
     "sequence": "ragged",
@@ -41,19 +42,13 @@ FRAME_SETTINGS = {
     "clipnorm": 0.0,
     "clipvalue": 0.01,
 }
-# Devices are divided before TensorFlow starts, so this takes a process of its own.
+# Devices are divided before TensorFlow computes, so this takes a process of its own.
 PROGRAM = f"""
-import os, platform, sys
+import sys
 from pathlib import Path
 sys.path[:0] = ["tests"]
-os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
-os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
-from lrcn.common.programs.machine import count_cores
 from lrcn.common.programs.tensorflow_start import import_tensorflow
 tf = import_tensorflow()
-assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
-from tensorflow.python.util import _pywrap_util_port
-assert _pywrap_util_port.IsMklEnabled() or platform.machine() != "x86_64"
 tf.config.set_visible_devices([], "GPU")
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -98,6 +93,15 @@ for overflows in (False, True):
 """
 
 
+@pytest.mark.skipif(
+    "TF_NUM_INTRAOP_THREADS" in os.environ or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0",
+    reason="who runs the tests has set TensorFlow up",
+)
+def test_tensorflow_has_all_cores_and_onednn():
+    assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
+    assert _pywrap_util_port.IsMklEnabled() or platform.machine() != "x86_64"
+
+
 def test_two_devices_train_like_one(tmp_path):
     features = {**make_ramps(7, split="train"), **make_ramps(4, split="val")}
     # Two devices cannot share 13 train clips, nor 7 val clips.
@@ -112,13 +116,7 @@ def test_two_devices_train_like_one(tmp_path):
     names = ("one", "two", "one_frames", "two_frames")
     runs = {name: RunDir(tmp_path / name) for name in names}
     paths = (cache.cache_dir, runs["two"].path, runs["two_frames"].path, labels_path)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *paths],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(PROGRAM, *paths)
     assert done.stdout == (
         "Expected a --batch_size that 2 devices can share equally. Received: 5. Take a multiple "
         "of 2.\n"
