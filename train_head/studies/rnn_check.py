@@ -86,7 +86,7 @@ def _make_run(rnn):
     each of many passes.
     """
 
-    @tf.function(reduce_retracing=True, autograph=False)  # clips differ in length, as in training
+    @tf.function(autograph=False)
     def run(vectors, mask):
         with tf.GradientTape() as tape:
             tape.watch(vectors)
@@ -95,6 +95,9 @@ def _make_run(rnn):
                 outputs *= tf.cast(mask, tf.float32)[..., None]  # nobody reads the others
             loss = tf.reduce_sum(tf.square(outputs))
         return outputs, *tape.gradient(loss, [vectors, *rnn.trainable_variables])
+
+    # Clips differ in length, as in training: one trace serves all that are alone.
+    run.get_concrete_function(tf.TensorSpec((1, None, _NUM_FEATURES)), None)
 
     def run_arrays(vectors, mask, *, num_passes):
         vectors, mask = tf.constant(vectors), None if mask is None else tf.constant(mask)
