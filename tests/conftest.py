@@ -34,6 +34,15 @@ def pytest_collectstart():
     import_tensorflow()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def random_weights_drawn_once():
+    # Later: it imports Keras.
+    from small_vgg16 import draw_random_weights_once
+
+    with draw_random_weights_once():
+        yield
+
+
 @pytest.fixture(scope="session")
 def clips_dir(tmp_path_factory):
     """The clips of `write_moving_squares`, not to be changed."""

@@ -1,6 +1,10 @@
 """Builds VGG16 for small frames."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
+import pytest
 
 from lrcn.common.vgg16 import backbone
 
@@ -14,6 +18,27 @@ def build_vgg16(weights="random", cut="block5_pool", image_size=32, compute_dtyp
     return backbone.build_vgg16(
         weights=str(weights), cut=cut, image_size=image_size, compute_dtype=compute_dtype
     )
+
+
+@contextlib.contextmanager
+def draw_random_weights_once() -> Iterator[None]:
+    """Has this process draw the random weights, always the same, but once: to draw them takes a
+    fifth of a small extraction.
+    """
+    set_random_weights, drawn = backbone.set_random_weights, {}
+
+    def set_weights(vgg16):
+        names = tuple(layer.name for layer in vgg16.layers if layer.weights)
+        if names in drawn:
+            vgg16.set_weights(drawn[names])
+        else:
+            set_random_weights(vgg16)
+            if "fc1" not in names:  # of half a gigabyte
+                drawn[names] = vgg16.get_weights()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "set_random_weights", set_weights)
+        yield
 
 
 def build_keras_vgg16():
