@@ -30,7 +30,7 @@ def test_what_goes_while_it_is_decoded_is_a_failed_clip_and_not_a_damaged_one(tm
 def test_a_video_that_goes_while_it_is_decoded_is_not_kept_in_part(tmp_path):
     video = tmp_path / "data" / "walk" / "long.mp4"
     video.parent.mkdir(parents=True)
-    write_video(video, np.zeros((800, 32, 32, 3), np.uint8))
+    write_video(video, np.zeros((400, 32, 32, 3), np.uint8))
     cache = tmp_path / "cache"
     flags = (f"--data={tmp_path / 'data'}", f"--cache_dir={cache}", *SMALL_BACKBONE)
     flags += ("--test_fraction=0", "--val_fraction=0")
