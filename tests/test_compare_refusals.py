@@ -83,9 +83,12 @@ def test_a_run_that_is_scored_on_another_cache_meanwhile_is_not_mixed(folder, wh
         compare(folder)
 
 
-def test_runs_of_other_settings_are_refused(folder):
+def test_runs_of_other_settings_are_refused_before_any_is_trained(folder):
+    first = folder / "compare" / "lstm" / "seed_5"
+    shutil.rmtree(first)
     with pytest.raises(ValueError, match="seed_5: made with rnn_units=8, but this command"):
         compare(folder, rnn_units=9)
+    assert not first.exists()
 
 
 @pytest.mark.parametrize("more", [(), ("--only_check_args",)])

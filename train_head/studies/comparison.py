@@ -26,6 +26,7 @@ from train_head.scores.confidence_intervals import is_one_group, measure_differe
 from train_head.scores.evaluation import evaluate_run
 from train_head.scores.held_out import find_held_out, read_known_scores, read_scored_predictions
 from train_head.studies.comparison_text import BASELINE, find_verdict
+from train_head.training.run_start import check_run
 from train_head.training.train import train_run
 
 _LINEAR = {"rnn": "none", "fc_units": 0}
@@ -127,6 +128,9 @@ def compare_models(
         for model in largest_first
     }
     runs = {(name, seed): RunDir(output_dir / name / f"seed_{seed}") for name, seed in configs}
+    # A bad one is named before hours are spent on others.
+    for key, run in runs.items():
+        check_run(run, config=configs[key], data=data)
     _train_runs(runs, configs, data, clips, split=split, checkpoint_sec=checkpoint_sec)
     is_right = {
         model.name: np.stack(
