@@ -223,12 +223,16 @@ def test_an_audit_that_somebody_shortened_is_said_too(trained, tmp_path, key):
     assert str(caught.value).endswith("Run train_head.audit again.")
 
 
-def test_what_is_no_json_is_said_with_what_mends_it(trained):
+def test_what_is_no_score_is_said_with_what_mends_it(trained):
     cache, run = trained
     path = run.metrics_path("test")
     wanted = read_json(path)
     predictions = {str(run.path): read_run_predictions(run, split="test")}
-    for content, text in (("{", "not valid JSON ("), ("[1]", "expected a JSON object. Received: ")):
+    for content, text in (
+        ("{", "not valid JSON ("),
+        ("[1]", "expected a JSON object. Received: "),
+        ('{"provenance": 3}', "expected provenance to be an object. Received: 3"),
+    ):
         path.write_text(content)
         for read in (
             lambda: score_run(run, cache),

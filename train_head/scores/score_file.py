@@ -18,7 +18,8 @@ def read_scores(path: Path) -> dict:
     """Reads the scores of a file, also of an earlier version's without the digest.
 
     Raises:
-        ValueError: If they are not those of the digest. Also as `read_json`.
+        ValueError: If they are not those of the digest, or say of their origin what is no object.
+            Also as `read_json`.
     """
     scores = read_json(path, remedy=_REMEDY)
     digest = scores.pop("digest", None)
@@ -26,6 +27,11 @@ def read_scores(path: Path) -> dict:
         raise ValueError(
             f"{path}: expected the scores that were written there. Received: some that do not fit "
             f"the digest beside them, as in a file that was changed by hand. {_REMEDY}."
+        )
+    origin = scores.get("provenance", {})
+    if not isinstance(origin, dict):
+        raise ValueError(
+            f"{path}: expected provenance to be an object. Received: {origin!r}. {_REMEDY}."
         )
     return scores
 
