@@ -233,7 +233,15 @@ def test_zeros_where_more_follows_are_noticed(
 
 
 @pytest.mark.parametrize(
-    "text", ["this is a note", "the free text of somebody", "<?xml version='1.0'?>", "\n\n", "的"]
+    "text",
+    [
+        "this is a note",
+        "in this folder",
+        "the free text of somebody",
+        "<?xml version='1.0'?>",
+        "\n\n",
+        "的",
+    ],
 )
 @pytest.mark.parametrize(
     ("name", "container_options"),
@@ -242,6 +250,7 @@ def test_zeros_where_more_follows_are_noticed(
         ("clip.mkv", {"live": "1"}),
         ("clip.mp4", {}),
         ("clip.mp4", {"movflags": "frag_keyframe+empty_moov"}),
+        ("clip.flv", {}),
     ],
 )
 def test_text_behind_the_end_is_no_damage(tmp_path, name, container_options, text):

@@ -123,7 +123,8 @@ def _read_flv(head: bytes) -> _Item | None:
     # size of the one before it, and so behind the last.
     if head[:3] == b"FLV":
         return _whole(int.from_bytes(head[5:9]))
-    if head[4] & 0x1F in (8, 9, 18):
+    # Its other bits are those of an encrypted tag, or of text behind the end.
+    if head[4] in (8, 9, 18):
         return _whole(4 + 11 + int.from_bytes(head[5:8]), goes_on=True)
     return None
 
