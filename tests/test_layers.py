@@ -5,7 +5,7 @@ import pytest
 from small_heads import MAP_SHAPE, make_head, make_maps, make_ragged_inputs, run_head
 
 from train_head.head import layers
-from train_head.head.layers import MeanOfFrames, ScaleClip, ScaledAsinh, tf
+from train_head.head.layers import MeanOfFrames, PerFrame, ScaleClip, ScaledAsinh, keras, tf
 from train_head.head.normalization import scale_clip
 
 
@@ -33,6 +33,17 @@ def test_where_nothing_is_learnt_frames_are_computed_part_by_part(monkeypatch):
     whole = run_head(head, inputs)
     monkeypatch.setattr(layers, "_VALUES_AT_ONCE", 3 * 12 + 11)
     np.testing.assert_allclose(run_head(head, inputs), whole, atol=1e-5)
+    lengths, inputs = [], keras.Input(MAP_SHAPE)
+
+    class Note(keras.layers.Layer):
+        def call(self, part):
+            lengths.append(part.shape[0])
+            return part
+
+    per_frame = PerFrame(keras.Model(inputs, Note()(inputs)))
+    frames = np.arange(8 * 12, dtype=np.float32).reshape(1, 8, *MAP_SHAPE)
+    np.testing.assert_array_equal(per_frame(frames), frames)
+    assert lengths[-3:] == [3, 3, 2]
 
 
 def test_the_scale_has_a_gradient_also_where_frames_have_no_features():

@@ -1,13 +1,11 @@
 """Rows of a batch, computed of some at once."""
 
 import numpy as np
-import pytest
 
 from lrcn.common.vgg16.parts import map_parts, tf
 
 
-@pytest.mark.parametrize("parts_at_once", [1, 10])
-def test_parts_have_alike_many_rows(parts_at_once):
+def test_parts_have_alike_many_rows():
     lengths, rows = [], tf.reshape(tf.range(8 * 12, dtype="float32"), (8, 3, 4))
 
     def sum_rows(part):
@@ -15,14 +13,7 @@ def test_parts_have_alike_many_rows(parts_at_once):
         return tf.reduce_sum(part, axis=2)
 
     def find(rows):
-        return map_parts(
-            sum_rows,
-            rows,
-            shape=(3,),
-            dtype="float32",
-            rows_at_once=3,
-            parts_at_once=parts_at_once,
-        )
+        return map_parts(sum_rows, rows, shape=(3,), dtype="float32", rows_at_once=3)
 
     np.testing.assert_array_equal(find(rows), rows.numpy().sum(axis=2))
     assert lengths == [3, 3, 2]
