@@ -192,13 +192,7 @@ def test_a_run_that_cannot_be_trained_is_named_before_any_training(cache, tmp_pa
     if name == "longer":
         train(cache, runs / name, epochs=2, manifest_path=paths[1])
     with refusal(text):
-        cross_validate(
-            make_config(epochs=1, rnn="none"),
-            TrainingData(cache),
-            manifest_paths=paths,
-            output_dir=runs,
-            checkpoint_sec=60,
-        )
+        cross_validate_quickly(cache, paths, runs)
     assert not (runs / "a").exists()
 
 
@@ -207,13 +201,7 @@ def test_a_run_that_another_program_trains_stops_nothing_before_its_turn(cache, 
     first, second = (RunDir(tmp_path / "runs" / path.stem) for path in paths)
     train(cache, second.path, epochs=1, manifest_path=paths[1])
     with lock_run(second), refusal(f"{second.path}: another program is writing", RuntimeError):
-        cross_validate(
-            make_config(epochs=1, rnn="none"),
-            TrainingData(cache),
-            manifest_paths=paths,
-            output_dir=tmp_path / "runs",
-            checkpoint_sec=60,
-        )
+        cross_validate_quickly(cache, paths, tmp_path / "runs")
     assert first.metrics_path("test").exists()
 
 
@@ -222,13 +210,7 @@ def test_splits_that_change_between_two_runs_are_not_mixed(cache, tmp_path, when
     # As somebody does who finds a mistake while the first run trains.
     when_logged("1 (1 of 2)", lambda: write_splits(cache, paths[1], test=[], val=[1, 2]))
     with refusal(f"{paths[1]}: lists other clips, labels, groups or splits than when this"):
-        cross_validate(
-            make_config(epochs=1, rnn="none"),
-            TrainingData(cache),
-            manifest_paths=paths,
-            output_dir=tmp_path / "runs",
-            checkpoint_sec=60,
-        )
+        cross_validate_quickly(cache, paths, tmp_path / "runs")
     assert RunDir(tmp_path / "runs" / "1").metrics_path("val").exists()
     assert not (tmp_path / "runs" / "2").exists()
     assert "No test clips: the scores are of the val clips that chose the epochs" in caplog.text
@@ -244,3 +226,13 @@ def test_clips_that_move_between_two_runs_are_the_same(cache, tmp_path):
         write_manifest(cache.manifest_path, clips)
         assert validation.wait() == 0, validation.read_output()
     assert read_manifest(RunDir(tmp_path / "runs" / "fold_2").manifest_path)[0].path[:2] == "b/"
+
+
+def cross_validate_quickly(cache, manifest_paths, output_dir):
+    cross_validate(
+        make_config(epochs=1, rnn="none"),
+        TrainingData(cache),
+        manifest_paths=manifest_paths,
+        output_dir=output_dir,
+        checkpoint_sec=60,
+    )
