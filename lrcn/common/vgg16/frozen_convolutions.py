@@ -22,6 +22,8 @@ _MIN_CHANNEL_PAIRS = {"float32": 64 * 128, "bfloat16": 128 * 256}
 _MIN_PIXELS = {"float32": 11 * 11, "bfloat16": 17 * 17}
 # Of several images of few tiles each, a kernel is read once for all.
 _TILES_AT_ONCE = 256
+# Side by side, so that no core waits for the others' last tiles; as many as TensorFlow's loops
+# take by themselves.
 _PARTS_AT_ONCE = 10
 
 
