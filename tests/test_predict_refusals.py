@@ -54,7 +54,8 @@ def test_missing_run_is_said(tmp_path):
 def test_a_head_that_its_last_step_broke_names_no_class(feature_run, imported, tmp_path):
     run = RunDir(shutil.copytree(feature_run.path, tmp_path / "run"))
     model = load_model(run)
-    model.set_weights([np.full_like(x, np.nan) for x in model.get_weights()])
+    for variable in model.trainable_variables:
+        variable.assign(variable * np.nan)
     model.save(run.model_path)
     predictor = Predictor(run)
     with refusal(f"{run.model_path}: expected finite probabilities. Received: NaN, as after a las"):
