@@ -1,7 +1,6 @@
 """The data that is given for a cache: which clips, read, and split."""
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
 
 from absl import logging
@@ -9,6 +8,7 @@ from absl import logging
 from extract_features.shared_files import join_shared_files
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.clips.clip import Clip, check_clips
+from lrcn.common.clips.clip_groups import tell_of_unknown_groups
 from lrcn.common.clips.discover import read_data
 from lrcn.common.clips.group_leaks import check_group_leaks, find_group_leaks
 from lrcn.common.clips.manifest import find_class_names
@@ -150,16 +150,8 @@ def _tell_of_splits(clips: list[Clip], *, are_drawn: bool) -> None:
     counts = count_splits(clips)
     classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
     logging.info("%s of %s: %s", name_count(len(clips), "clip"), classes, describe_splits(clips))
-    sizes = Counter(clip.source_group for clip in clips)
-    num_alone = sum(not clip.group and sizes[clip.source_group] == 1 for clip in clips)
-    if are_drawn and 2 * num_alone > len(clips):
-        logging.info(
-            "No group is known of %s of %s: splits are drawn clip by clip there. Where several "
-            "show one subject or are of one recording, scores are too good. Name it in a "
-            "manifest's group column, or by --group_regex",
-            f"{num_alone:,}",
-            name_count(len(clips), "clip"),
-        )
+    if are_drawn:
+        tell_of_unknown_groups(clips, drawn="splits")
     # Training refuses them, but hours later.
     untrained = [label for label, of_class in counts.items() if not of_class["train"]]
     if untrained:

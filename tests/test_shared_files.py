@@ -83,8 +83,8 @@ def test_clips_that_are_drawn_one_by_one_are_told_of(
         read_given_data(DataSettings(data=tmp_path / "clips.csv"), None)
     expected = (
         f"No group is known of {told} clips: splits are drawn clip by clip there. Where several "
-        "show one subject or are of one recording, scores are too good. Name it in a manifest's "
-        "group column, or by --group_regex"
+        "show one subject or are of one recording, scores are too good. Name it at extraction: "
+        "in a manifest's group column, or by --group_regex"
     )
     assert (expected in caplog.messages) == bool(told)
     assert any(text.startswith("No group") for text in caplog.messages) == bool(told)

@@ -86,6 +86,21 @@ def test_only_labels_of_clips_are_shared_out_to_folds(tmp_path):
         pass
 
 
+def test_folds_of_clips_without_groups_are_told_of(cache, tmp_path, caplog):
+    # Whose splits were given, so that nothing said so before.
+    alone = write_cache(tmp_path / "alone", make_ramps(3, split="train"))
+    told = {}
+    for name, of_cache in {"alone": alone, "pairs": cache}.items():
+        caplog.clear()
+        with (
+            caplog.at_level("INFO", logger="absl"),
+            write_folds(make_config(), of_cache, output_dir=tmp_path / name / "cv", num_folds=2),
+        ):
+            told[name] = caplog.text
+    assert "No group is known of 6 of 6 clips: folds are drawn clip by clip" in told["alone"]
+    assert "No group" not in told["pairs"]
+
+
 def test_folds_of_which_none_has_a_run_are_not_in_the_way_of_others(cache, tmp_path):
     folds = functools.partial(write_folds, make_config(), cache, output_dir=tmp_path / "new" / "cv")
     with refusal("no training"), folds(num_folds=3) as paths:

@@ -12,6 +12,7 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 from lrcn.common.cache.feature_cache import FeatureCache
 from lrcn.common.cache.run_dir import RunDir
 from lrcn.common.clips.clip import Clip
+from lrcn.common.clips.clip_groups import tell_of_unknown_groups
 from lrcn.common.clips.manifest import read_manifest, write_manifests
 from lrcn.common.files.made_folders import find_missing, remove_empty
 from lrcn.common.programs.wording import name_count, name_some
@@ -47,6 +48,7 @@ def write_folds(
     clips = read_manifest(cache.manifest_path)
     by_class = config.labels == "clip"
     folds = draw_folds(clips, num_folds=num_folds, seed=config.seed, by_class=by_class)
+    tell_of_unknown_groups(clips, drawn="folds")
     fold_of = {output_dir / f"fold_{i + 1}.csv": fold for i, fold in enumerate(folds)}
     missing = {}
     made = find_missing(output_dir)
