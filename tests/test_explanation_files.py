@@ -89,6 +89,19 @@ def test_a_clip_that_is_no_longer_whole_is_not_explained(clips_dir, tmp_path, ca
     assert not list((tmp_path / "why").iterdir())
 
 
+def test_a_clip_that_became_another_is_not_explained_by_its_pictures(tmp_path, caplog):
+    source = write_frame_folder(tmp_path / "clip", np.zeros((2, 16, 16, 3), np.uint8))
+    folder = ExplanationFolder(tmp_path / "why", [source], views=VIEWS["one"])
+    explanation = explain_frames([0, 1])
+    Image.new("RGB", (64, 64), "white").save(source / "1.png")
+    assert not folder.write(0, explanation, class_names=["a"] * 3)
+    assert f"Not explained: {source}: has changed meanwhile, so its frames may" in caplog.text
+    assert not list((tmp_path / "why").iterdir())
+    # Only what it is when the program begins counts.
+    folder = ExplanationFolder(tmp_path / "why", [source], views=VIEWS["one"])
+    assert folder.write(0, explanation, class_names=["a"] * 3)
+
+
 def test_a_picture_shows_what_the_first_view_sees(tmp_path):
     # Of the side that is cropped for a picture of 112 px, and red but for the centre crop.
     frames = np.zeros((2, 128, 128, 3), np.uint8)

@@ -11,12 +11,14 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from rich.cells import cell_len
 
+from lrcn.common.clips.clip import SourceStat
 from lrcn.common.clips.clip_folder import EXPLANATION_COLUMNS
 from lrcn.common.files.atomic_file import check_can_write, replace_csv, replace_file
 from lrcn.common.files.escaped_text import escape_control
 from lrcn.common.files.unreadable import UnreadableClipError
 from lrcn.common.pixels.decode import read_frames
 from lrcn.common.pixels.sampling import sample_segment_centres
+from lrcn.common.pixels.source_stat import read_source_stat
 from lrcn.common.pixels.views import Views
 from train_head.predictions.explanation import Explanation
 from train_head.predictions.plot_fonts import escape_formula, find_font_families
@@ -75,6 +77,8 @@ class ExplanationFolder:
                 )
         folder.mkdir(parents=True, exist_ok=True)
         check_can_write(folder)
+        # Of features, no picture is drawn.
+        self._stats = None if views is None else [_find_stat(source) for source in sources]
 
     def write(self, number: int, explanation: Explanation, *, class_names: list[str]) -> bool:
         """Writes both files of a clip, or neither.
@@ -85,7 +89,8 @@ class ExplanationFolder:
             class_names: The K names.
 
         Returns:
-            Whether it could; if the frames cannot be read any more, the reason is logged.
+            Whether it could; if the frames cannot be read any more, or are others, the reason is
+            logged.
 
         Raises:
             OSError: If they cannot be written.
@@ -104,6 +109,11 @@ class ExplanationFolder:
                 figure = _draw(
                     explanation, source=source, views=self._views, class_names=class_names
                 )
+                if self._stats is not None and _find_stat(source) != self._stats[number]:
+                    raise UnreadableClipError(
+                        f"{source}: has changed meanwhile, so its frames may not be those that the "
+                        "answer is of. Name it again once it is whole."
+                    )
                 figure.savefig(temporary, format="png", dpi=110)
         except BaseException as error:
             csv_path.unlink(missing_ok=True)
@@ -126,6 +136,13 @@ class ExplanationFolder:
             )
         logging.info("%s", escape_control(told))
         return True
+
+
+def _find_stat(source: Path) -> SourceStat | None:
+    try:
+        return read_source_stat(source)
+    except UnreadableClipError:  # which its prediction or its pictures tell of
+        return None
 
 
 def _write_table(path: Path, explanation: Explanation, class_names: list[str]) -> None:
