@@ -2,10 +2,11 @@
 
 import dataclasses
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
-from commands import SMALL_HEAD, read_rows, read_state, run_program
+from commands import ROOT, SMALL_HEAD, make_command, read_rows, read_state, run_program
 from PIL import Image
 from refusals import refusal
 from small_data import change_manifest, make_config, write_cache
@@ -85,11 +86,9 @@ def test_planted_mistakes_rank_first_in_every_split(cache, tmp_path):
 
 def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
     output_dir = tmp_path / "noise"
-    done = run_program(
-        "train_head.label_noise",
-        *(f"--cache_dir={cache_dir}", f"--output_dir={output_dir}", "--folds=2"),
-        *(*SMALL_HEAD, "--epochs=1", "--rnn=none"),
-    )
+    flags = (f"--cache_dir={cache_dir}", f"--output_dir={output_dir}", "--folds=2")
+    command = ("train_head.label_noise", *flags, *SMALL_HEAD, "--epochs=1", "--rnn=none")
+    done = run_program(*command)
     assert done.stderr.count("No clip is in the val split") == 1, "not of each fold"
     rows = read_rows(output_dir / "label_noise.csv")
     assert list(rows[0]) == [
@@ -117,6 +116,11 @@ def test_the_command_ranks_all_clips_and_shows_frames(cache_dir, tmp_path):
         run = RunDir(output_dir / f"fold_{i}")
         splits = {clip.clip_id: clip.split for clip in read_manifest(run.manifest_path)}
         assert sorted(set(splits.values())) == ["test", "train"]
+    # Nor is the table lost where nobody reads what is printed.
+    (output_dir / "label_noise.csv").unlink()
+    shell = ["bash", "-c", '"$@" >/dev/full', "bash", *make_command(*command)]
+    assert subprocess.run(shell, cwd=ROOT, capture_output=True).returncode == 1
+    assert read_rows(output_dir / "label_noise.csv") == rows
 
 
 def test_a_clip_that_has_changed_since_shows_no_frames(data, cache_dir, tmp_path, caplog):

@@ -46,8 +46,8 @@ def main() -> None:
         checkpoint_sec=train_flags.CHECKPOINT_SEC.value,
     )
     table_path, sheet_path = output_dir / "label_noise.csv", output_dir / "label_noise.png"
-    print(format_doubts(doubts, num_shown=_NUM_SHOWN))
     write_doubts(table_path, doubts)
+    print(format_doubts(doubts, num_shown=_NUM_SHOWN))
     logging.info("Written: %s", table_path)
     if draw_doubts(sheet_path, doubts[:_NUM_SHOWN], cache=data.cache):
         logging.info("Written: %s", sheet_path)
