@@ -75,7 +75,8 @@ def _send_frames(
                 connection.send((index, timestamp_sec))
                 number, free, index, timestamp_sec = number + 1, free - 1, [], []
     except UnreadableClipError as unreadable:
-        error = UnreadableClipError(str(unreadable))  # the others that it comes from may not travel
+        # The others that it comes from may not travel.
+        error = UnreadableClipError(str(unreadable), may_be_whole=unreadable.may_be_whole)
     except (EOFError, ConnectionError):
         raise
     except Exception as unforeseen:

@@ -160,8 +160,8 @@ def _decode_clips(
                     decoded.put(number, Item(job, frames))
             except UnreadableClipError as error:
                 # A folder does not break off: behind a damaged image may lie whole ones. Nor does a
-                # video that went away, and may come back as it was.
-                keep = keep_partial and job.source.is_file()
+                # video that went away or whose disk fails: it may come back as it was.
+                keep = keep_partial and not error.may_be_whole and job.source.is_file()
                 decoded.put(number, Item(job, None, failure=str(error), keep=keep))
             except StoppedError:
                 raise

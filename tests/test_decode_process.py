@@ -47,13 +47,13 @@ def iter_process_frames(process, source, span=WHOLE):
 
 
 def read_whole(decode, source, span=WHOLE):
-    """Returns the frames of a clip, and the reason why there are no more."""
+    """Returns the frames of a clip, and why there are no more: in words, and whether for now."""
     frames = []
     try:
         for frame in decode(source, span=span):
             frames.append(frame)
     except UnreadableClipError as error:
-        return frames, str(error)
+        return frames, (str(error), error.may_be_whole)
     return frames, None
 
 
@@ -72,7 +72,9 @@ def test_frames_and_errors_are_those_of_a_thread(open_process, tmp_path, num_fra
     cut_off.write_bytes(video.read_bytes()[:-200])
     damaged = write_frame_folder(tmp_path / "damaged", pictures)
     (damaged / sorted(os.listdir(damaged))[-1]).write_bytes(b"no image")
-    sources = [video, folder, cut_off, damaged, tmp_path / "none"]
+    failing = tmp_path / "failing.mp4"
+    failing.symlink_to("/proc/self/mem")  # an error of input and output
+    sources = [video, folder, cut_off, damaged, failing, tmp_path / "none"]
     clips = [*zip(sources, itertools.repeat(WHOLE)), (video, Span(0.35, 2.0))]
     for selection in (ALL_FRAMES, FrameSelection(frame_stride=3)):
         # All of one process, which must be in step after each.

@@ -1,14 +1,20 @@
 """Clips that the system does not let read now: nothing says that they are damaged or missing."""
 
+import dataclasses
 import errno
 import os
 
 import pytest
 from media import decode, make_numbered_frames, write_frame_folder, write_gif, write_video
+from PIL.GifImagePlugin import GifImageFile
 from refusals import no_more_open_files
+from small_extraction import SMALL_PIPELINE, extract, snapshot_clips
+from video_data import cut, make_noise
 
+from lrcn.common.files import unreadable
 from lrcn.common.files.unreadable import UnreadableClipError
 from lrcn.common.pixels.decode import estimate_num_frames
+from lrcn.common.pixels.frame_selection import FrameSelection
 from lrcn.common.pixels.source_stat import read_source_stat
 
 # What Linux lets nobody read, not even root.
@@ -88,3 +94,58 @@ def test_a_folder_that_its_disk_does_not_give_is_not_said_to_be_missing(
         with pytest.raises(UnreadableClipError, match="received: Stale file handle") as caught:
             step(tmp_path / "clip")
         assert str(caught.value).endswith("it may be whole. Run the same command again.")
+
+
+def extract_in_part(tmp_path):
+    settings = dataclasses.replace(SMALL_PIPELINE, keep_partial=True)
+    fractions = {"test_fraction": 0.0, "val_fraction": 0.0}
+    return extract(tmp_path / "data", tmp_path / "cache", pipeline_settings=settings, **fractions)
+
+
+def fail_to_read(*_arguments, **_options):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def make_failing_seek(*, num_failures):
+    """Makes what finds a frame of a GIF, on a disk that fails so many times, at frame 5."""
+    failures = iter(range(num_failures))
+    seek = GifImageFile.seek
+
+    def seek_or_fail(image, frame):
+        if frame == 5 and next(failures, None) is not None:
+            fail_to_read()
+        return seek(image, frame)
+
+    return seek_or_fail
+
+
+def test_a_video_that_breaks_off_where_its_disk_fails_is_not_kept_in_part(tmp_path, monkeypatch):
+    """To FFmpeg it is cut off where a read fails amid a packet, as if the file ended there."""
+    (tmp_path / "data" / "walk").mkdir(parents=True)
+    cut(write_video(tmp_path / "data" / "walk" / "clip.mkv", make_noise(20)), 0.5)
+    with monkeypatch.context() as failing:
+        failing.setattr(unreadable, "open", fail_to_read, raising=False)
+        ((_, reason),) = extract_in_part(tmp_path).result.failures
+    assert reason.endswith("it may be whole. Run the same command again.")
+    assert "Input/output error" in reason and snapshot_clips(tmp_path / "cache") == {}
+    assert len(extract_in_part(tmp_path).result.kept) == 1
+
+
+def test_an_animation_whose_disk_fails_for_a_moment_is_read_again(tmp_path, monkeypatch):
+    (tmp_path / "data" / "walk").mkdir(parents=True)
+    write_gif(tmp_path / "data" / "walk" / "clip.gif", 12, duration=40)
+    with monkeypatch.context() as failing:
+        failing.setattr(GifImageFile, "seek", make_failing_seek(num_failures=9))
+        ((_, reason),) = extract_in_part(tmp_path).result.failures
+    assert reason.endswith("it may be whole. Run the same command again.")
+    assert snapshot_clips(tmp_path / "cache") == {}
+    assert extract_in_part(tmp_path).result.frames == 12
+
+
+def test_frames_are_not_chosen_of_those_alone_that_came_before_a_disk_failed(tmp_path, monkeypatch):
+    gif = write_gif(tmp_path / "clip.gif", 12, duration=40)
+    selection = FrameSelection(max_frames=2)
+    assert [x.index for x in decode(gif, selection=selection)] == [3, 9]
+    monkeypatch.setattr(GifImageFile, "seek", make_failing_seek(num_failures=1))
+    with pytest.raises(UnreadableClipError, match="Input/output error"):
+        decode(gif, selection=selection)

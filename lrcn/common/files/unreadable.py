@@ -15,16 +15,21 @@ _REFUSALS = {errno.EACCES, errno.EPERM}
 _LOSSES = {errno.ENOENT, errno.ENOTDIR}
 # More than a decoder takes for pictures of 8K.
 _ENOUGH_BYTES = 1 << 30
+_READ_BYTES = 1 << 20
 
 
 class UnreadableClipError(ValueError):
     """A clip that cannot be decoded as a whole; the message is the reason to record for it.
 
     It is one line of UTF-8, also where the name of a file is not.
+
+    Attributes:
+        may_be_whole: Whether the clip is just not to be had now, as where its disk fails.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: str, *, may_be_whole: bool = False):
         super().__init__(escape_control(message))
+        self.may_be_whole = may_be_whole
 
 
 def check_is_file(path: str | os.PathLike, mode: int) -> None:
@@ -61,6 +66,22 @@ def choose_remedy(error: Exception, of_file: str) -> str:
     if number in _LOSSES:  # when the clip was found it was there
         return "The file went away meanwhile. Bring it back, or remove the clip."
     return of_file
+
+
+def is_of_system(error: Exception) -> bool:
+    """Whether the system does not give the file, which says nothing of what is in it."""
+    return getattr(error, "errno", None) in DISK_FAILURES | _REFUSALS | _LOSSES
+
+
+def find_read_error(path: str | os.PathLike) -> OSError | None:
+    """Reads a file as far as the system gives it, and returns the error where that is not all."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(_READ_BYTES):
+                pass
+    except OSError as error:
+        return error
+    return None
 
 
 def has_memory(num_bytes: int) -> bool:

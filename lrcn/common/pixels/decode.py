@@ -4,7 +4,6 @@ A folder is a clip of images, a `.gif` file an animation, another image file a c
 and any other file a video.
 """
 
-import contextlib
 import functools
 import math
 import os
@@ -182,10 +181,14 @@ def _tell_each(readers: Iterator, on_decoded: Callable[[], None] | None) -> Iter
 
 
 def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterator[float]:
-    # A clip that breaks off does so again where its frames are yielded, and after those it has.
-    with contextlib.suppress(UnreadableClipError):
+    try:
         for timestamp_sec, _ in readers:
             yield timestamp_sec
+    except UnreadableClipError as error:
+        # A clip that breaks off does so again where its frames are yielded, and after those it has.
+        # One whose disk fails need not.
+        if error.may_be_whole:
+            raise
 
 
 def _is_folder(source: Path, span: Span) -> bool:

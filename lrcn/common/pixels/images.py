@@ -21,6 +21,7 @@ from lrcn.common.files.unreadable import (
     UnreadableClipError,
     check_is_file,
     choose_remedy,
+    is_of_system,
     make_missing_error,
     raise_if_machine_lacks,
 )
@@ -235,5 +236,6 @@ def _make_error(error: Exception, *, place: str) -> UnreadableClipError:
     return UnreadableClipError(
         f"{place}: expected a whole image ({', '.join(_FORMATS)}), but decoding it failed: "
         f"{str(error) or type(error).__name__}. "
-        + choose_remedy(error, "Replace or remove the file.")
+        + choose_remedy(error, "Replace or remove the file."),
+        may_be_whole=is_of_system(error),
     )

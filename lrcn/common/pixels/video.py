@@ -16,7 +16,9 @@ from lrcn.common.clips.span import Span, round_sec
 from lrcn.common.files.unreadable import (
     UnreadableClipError,
     choose_remedy,
+    find_read_error,
     has_memory,
+    is_of_system,
     raise_if_machine_lacks,
 )
 from lrcn.common.pixels.container_items import check_items_are_whole
@@ -133,6 +135,9 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
         # H.264's decoder calls it invalid data where it gets no memory for a picture.
         if isinstance(error, av.error.InvalidDataError) and not has_memory(_PICTURES_BYTES):
             raise MemoryError(f"too little for a picture of {path}") from error
+        if not is_of_system(error):
+            # Where a disk fails amid a packet, FFmpeg takes it for damage.
+            error = find_read_error(path) or error
         raise_if_machine_lacks(error)
         reason = error if isinstance(error, DamageError) else error.strerror
         remedy = choose_remedy(
@@ -141,7 +146,8 @@ def _decode(path: Path, *, seek_sec: float, strict: bool) -> Iterator[tuple[floa
             "(ffmpeg -i IN OUT.mp4), or remove the clip.",
         )
         raise UnreadableClipError(
-            f"{path}: expected a whole video, but it ended {reached}: {reason}. {remedy}"
+            f"{path}: expected a whole video, but it ended {reached}: {reason}. {remedy}",
+            may_be_whole=is_of_system(error),
         ) from error
 
 
