@@ -55,6 +55,8 @@ def test_stride_and_max_frames(num_frames, settings, expected):
         # As fast as the clip, or faster: every frame, once.
         (make_times(25, 6), 25, [0, 1, 2, 3, 4, 5]),
         (make_times(25, 6), 1000, [0, 1, 2, 3, 4, 5]),
+        # Of a camera of high speed: a millisecond is a whole tick there.
+        (make_times(1000, 40), 1000, list(range(40))),
         # Times count from the first frame, such as that of a time span.
         ([x + 7.31 for x in make_times(25, 11)], 5, [0, 5, 10]),
         # A container that rounds to a millisecond; 0.067 and 0.133 are 1 / 15 and 2 / 15.

@@ -135,11 +135,13 @@ class FrameSelection:
         if self.fps is None:
             yield from itertools.islice(enumerate(times_sec), 0, None, self.frame_stride)
             return
+        # Of a millisecond and more, rounding would decide which of two ticks a frame is at.
+        tolerance_sec = min(_TIME_TOLERANCE_SEC, 0.5 / self.fps)
         first_sec, next_tick = None, 0
         for index, time_sec in enumerate(times_sec):
             if first_sec is None:
                 first_sec = time_sec
-            ticks_so_far = math.floor((time_sec - first_sec + _TIME_TOLERANCE_SEC) * self.fps)
+            ticks_so_far = math.floor((time_sec - first_sec + tolerance_sec) * self.fps)
             if ticks_so_far >= next_tick:
                 next_tick = ticks_so_far + 1
                 yield index, time_sec
