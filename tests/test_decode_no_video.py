@@ -9,6 +9,8 @@ from video_data import write_song
 from lrcn.common.clips.span import Span
 from lrcn.common.pixels.decode import UnreadableClipError, count_frames, estimate_num_frames
 
+_HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n0.ts\n#EXTINF:1,\nlost.ts\n#EXT-X-ENDLIST\n"
+
 
 @pytest.mark.parametrize("has_cover", [False, True])
 def test_sound_without_pictures(tmp_path, has_cover):
@@ -25,6 +27,24 @@ def test_no_video_at_all(tmp_path, content):
     path.write_bytes(content)
     for call in (decode, count_frames):
         with pytest.raises(UnreadableClipError, match=r"clip\.mp4: .*before the first frame"):
+            call(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.m3u8", _HLS),
+        # FFmpeg tells this one by what is in it.
+        ("clip.mp4", "ffconcat version 1.0\nfile 0.ts\nfile 0.ts\n"),
+    ],
+)
+def test_a_list_of_videos_is_none(tmp_path, name, content):
+    """Of a file that is missing FFmpeg says nothing, and what changes in one nobody would see."""
+    write_video(tmp_path / "0.ts", make_numbered_frames(4))
+    path = tmp_path / name
+    path.write_text(content)
+    for call in (decode, estimate_num_frames):
+        with refusal(f"{path}: expected a video, received a list of files", UnreadableClipError):
             call(path)
 
 

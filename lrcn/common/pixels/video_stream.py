@@ -24,6 +24,9 @@ _MATROSKA_DURATION = re.compile(r"([0-9]+):([0-9]+):([0-9.]+)")  # 00:00:02.4000
 # what is missing.
 _CODECS_OF_COMPUTED_TIMES = {"mpeg1video", "mpeg2video", "mpeg4"}
 
+# What names other files, of which FFmpeg passes over those that it does not get.
+_LIST_FORMATS = {"concat", "dash", "hls"}
+
 # What FFmpeg paints text with: by its suffix, a .txt or .nfo file is a video of characters to it.
 _TEXT_CODECS = {"ansi", "bintext", "idf", "xbin"}
 
@@ -127,8 +130,14 @@ def find_stream(container: av.container.InputContainer, path: Path) -> av.VideoS
     """Finds the stream of pictures that FFmpeg takes for the best.
 
     Raises:
-        UnreadableClipError: If there is none, it cannot be decoded, or it is text.
+        UnreadableClipError: If there is none, it cannot be decoded, or it is text; also if the file
+            names others that have it.
     """
+    if container.format.name in _LIST_FORMATS:
+        raise UnreadableClipError(
+            f"{path}: expected a video, received a list of files ({container.format.name}). Join "
+            "them (ffmpeg -i IN -c copy OUT.mkv), or name each of them as a clip."
+        )
     # A cover picture is a video stream to FFmpeg.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
