@@ -12,6 +12,7 @@ from small_extraction import SMALL_PIPELINE, extract, snapshot_clips
 from video_data import cut, make_noise
 
 from lrcn.common.files import unreadable
+from lrcn.common.files.expected_errors import describe_expected
 from lrcn.common.files.unreadable import UnreadableClipError
 from lrcn.common.pixels.decode import estimate_num_frames
 from lrcn.common.pixels.frame_selection import FrameSelection
@@ -76,20 +77,35 @@ def test_a_clip_on_a_disk_that_is_no_longer_there_may_be_whole(tmp_path, dead_di
     assert str(caught.value).endswith("it may be whole. Run the same command again.")
 
 
-@pytest.mark.parametrize("name", ["stat", "scandir"])
-def test_a_folder_that_its_disk_does_not_give_is_not_said_to_be_missing(
-    tmp_path, monkeypatch, name
-):
-    """As where a server was started anew: its folders are stale until they are looked up again."""
+@pytest.fixture(params=["stat", "scandir"])
+def fail_at_clip(tmp_path, monkeypatch, request):
+    """Makes a folder of images, and has the system fail at it, by an error of a number."""
     write_frame_folder(tmp_path / "clip", make_numbered_frames(2))
-    of_system = getattr(os, name)
+    of_system = getattr(os, request.param)
 
-    def fail(path, *arguments, **options):
-        if str(path) == str(tmp_path / "clip"):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
-        return of_system(path, *arguments, **options)
+    def fail_by(number):
+        def fail(path, *arguments, **options):
+            if str(path) == str(tmp_path / "clip"):
+                raise OSError(number, os.strerror(number), str(path))
+            return of_system(path, *arguments, **options)
 
-    monkeypatch.setattr(os, name, fail)
+        monkeypatch.setattr(os, request.param, fail)
+
+    return fail_by
+
+
+def test_clips_do_not_fail_where_the_system_has_no_memory(tmp_path, fail_at_clip):
+    fail_at_clip(errno.ENOMEM)
+    for step in (decode, read_source_stat):
+        with pytest.raises(OSError, match="Cannot allocate memory") as caught:
+            step(tmp_path / "clip")
+        told = describe_expected(caught.value, flag_names=())
+        assert told.endswith("Close other programs, or use a machine with more memory.")
+
+
+def test_a_folder_that_its_disk_does_not_give_is_not_said_to_be_missing(tmp_path, fail_at_clip):
+    """As where a server was started anew: its folders are stale until they are looked up again."""
+    fail_at_clip(errno.ESTALE)
     for step in (decode, read_source_stat):
         with pytest.raises(UnreadableClipError, match="received: Stale file handle") as caught:
             step(tmp_path / "clip")

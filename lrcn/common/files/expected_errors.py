@@ -29,8 +29,10 @@ _REMEDIES = {
     errno.EISDIR: "Expected a file where there is a folder. Correct the path, or name another.",
     errno.ELOOP: "Correct the link that leads to itself, or name another.",
 }
-# Not for TensorFlow's errors, which call much else an invalid argument.
+# Not for TensorFlow's errors, which call much else an invalid argument, and have flags that take
+# less memory.
 _OWN_REMEDIES = _REMEDIES | {
+    errno.ENOMEM: "Close other programs, or use a machine with more memory.",
     errno.EINVAL: "Its disk may take no such name, as those of Windows take none with one of "
     ': * ? " < > |. Name another, or a folder on another disk.',
 }

@@ -50,9 +50,11 @@ def raise_if_machine_lacks(error: Exception) -> None:
 
     Any clip would seem unreadable then, and would be left out where such clips are skipped.
     """
+    number = getattr(error, "errno", None)
     # FFmpeg also says that memory is short where a damaged file states sizes that cannot be.
     is_short = isinstance(error, MemoryError) and not has_memory(_ENOUGH_BYTES)
-    if is_short or getattr(error, "errno", None) in _NO_MORE_FILES:
+    is_short |= isinstance(error, OSError) and number == errno.ENOMEM
+    if is_short or number in _NO_MORE_FILES:
         raise error
 
 
