@@ -8,11 +8,11 @@ import h5py
 import numpy as np
 import pytest
 from commands import read_failures
-from refusals import refusal
+from refusals import fail_to_read, refusal
 from small_imports import CLIP_IDS, make_features, write_features
 
 from lrcn.common.cache import feature_array
-from lrcn.common.cache.feature_array import iter_maps, open_features
+from lrcn.common.cache.feature_array import check_array, iter_maps, open_features
 from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.manifest import read_manifest, write_manifest
 
@@ -60,6 +60,7 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
     reasons = {name: reason for name, (_, reason) in BAD_ARRAYS.items()}
     reasons["missing"] = r"features\.h5: expected a dataset named 'missing', found none"
     reasons["damaged"] = r"^damaged: cannot be read \(.*\)\. Compute it again\.$"
+    reasons["lost"] = r"^lost: cannot be read \(Can't get number of chunks .* Compute it again\.$"
     reasons["around"] = r"dataset named 'around', received: .*too many links"
     reasons["foreign"] = r"features\.h5: dataset 'foreign': .* received filter 300 \(of no name\)"
     reasons["unwritten"] = r"unwritten: .*a dataset of shape \[1000000000, 5\] that nothing was"
@@ -77,9 +78,12 @@ def test_bad_datasets_are_listed_and_the_rest_goes_on(run_import, bad_manifest, 
         file.flush()
         offset = damaged.id.get_chunk_info(0).byte_offset
         _write_with_filter(file, b"foreign", 300)  # one of those that are kept for tests
+        file.create_dataset("lost", data=np.ones((4, 5)), chunks=True)
+    content = path.read_bytes()
     with open(path, "r+b") as file:
-        file.seek(offset)
-        file.write(b"bits")
+        for start in (offset, content.rindex(b"TREE\x01")):  # what tells where the last one lies
+            file.seek(start)
+            file.write(b"bits")
     check_failures(run_import(path, status=1), tmp_path, reasons)
 
 
@@ -198,6 +202,22 @@ def test_of_a_disk_that_fails_features_are_not_said_to_be_damaged(tmp_path, monk
         monkeypatch.setattr(feature_array, "open", fail, raising=False)
         with refusal("a: cannot be read (Input/output error). Its disk, or the way to it, fa"):
             next(iter_maps(array, "a"))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no disk to break")
+def test_datasets_on_a_disk_that_fails_are_not_said_to_be_missing_or_damaged(tmp_path):
+    path = tmp_path / "features.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("a", "b"):
+            file.create_dataset(f"{name}/walk", data=np.ones((4, 5)), chunks=(2, 5))
+    with open_features(path) as read_array:
+        found = read_array("a/walk")
+        fail_to_read(found.file.id.get_vfd_handle())
+        reason = "cannot be read (Input/output error). Its disk, or the way to it, fails"
+        with refusal(f"a: {reason}"):
+            check_array(found, "a")
+        with refusal(f"{path}: dataset 'b/walk': {reason}"):
+            read_array("b/walk")
 
 
 def test_one_odd_clip_does_not_decide_the_shape(run_import, tmp_path):

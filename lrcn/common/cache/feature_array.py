@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from lrcn.common.cache.clip_features import name_system_error
 from lrcn.common.cache.clip_file import STORAGE_DTYPE, are_finite
 from lrcn.common.cache.contract import Contract
 from lrcn.common.files.unreadable import (
@@ -67,7 +68,12 @@ def open_features(features: Path) -> Iterator[Callable]:
 
         def read_dataset(clip_id: str) -> h5py.Dataset:
             try:
-                found = file.get(os.fsencode(clip_id))  # h5py takes no name that is not UTF-8
+                with name_system_error(features):
+                    found = file[os.fsencode(clip_id)]  # h5py takes no name that is not UTF-8
+            except KeyError:
+                found = None
+            except OSError as error:
+                raise _make_read_error(error, f"{features}: dataset {clip_id!r}") from error
             except RuntimeError as error:  # as of a link around to itself
                 raise ValueError(
                     f"{features}: expected a dataset named {clip_id!r}, received: {error}. Write "
@@ -178,7 +184,7 @@ def check_array(array, name: str) -> None:
     # Of one that was made and never written, the shape may be any, and HDF5 reads zeros, for hours
     # where there are a billion rows.
     is_stored = isinstance(array, h5py.Dataset) and not array.is_virtual
-    if is_stored and not _is_written(array):
+    if is_stored and not _is_written(array, name):
         raise ValueError(
             f"{name}: expected features. Received: a dataset of shape {list(shape)} that nothing "
             "was written to, or less than a hundredth of it. Compute it again, or cut it to the "
@@ -186,11 +192,16 @@ def check_array(array, name: str) -> None:
         )
 
 
-def _is_written(dataset: h5py.Dataset) -> bool:
+def _is_written(dataset: h5py.Dataset, name: str) -> bool:
     if dataset.chunks is None:
         return dataset.id.get_storage_size() > 0
     counts = (-(-n // of_chunk) for n, of_chunk in zip(dataset.shape, dataset.chunks, strict=True))
-    return dataset.id.get_num_chunks() >= math.prod(counts) / 100
+    try:
+        with name_system_error(dataset.file.filename):
+            num_stored = dataset.id.get_num_chunks()
+    except (RuntimeError, OSError) as error:
+        raise _make_read_error(error, name) from error
+    return num_stored >= math.prod(counts) / 100
 
 
 def check_shape(array, name: str, contract: Contract, *, others: str) -> None:
@@ -249,8 +260,14 @@ def _read_rows(array, rows: slice, name: str) -> np.ndarray:
     try:
         return np.asarray(array[rows])
     except OSError as error:  # of this clip alone, unlike one of the cache
-        raise_if_machine_lacks(error)
-        # HDF5 says of the system's errors where it was in its file, too.
-        reason = error if error.errno is None else os.strerror(error.errno)
-        remedy = choose_remedy(error, "Compute it again.")
-        raise ValueError(f"{name}: cannot be read ({reason}). {remedy}") from error
+        raise _make_read_error(error, name) from error
+
+
+def _make_read_error(error: Exception, name: str) -> ValueError:
+    raise_if_machine_lacks(error)
+    # HDF5 says of the system's errors where it was in its file, too.
+    number = getattr(error, "errno", None)
+    reason = error if number is None else os.strerror(number)
+    return ValueError(
+        f"{name}: cannot be read ({reason}). {choose_remedy(error, 'Compute it again.')}"
+    )
