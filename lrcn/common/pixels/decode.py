@@ -65,10 +65,26 @@ def iter_frames(
             read_pixels = reader
             yield timestamp_sec
 
-    kept = selection.iter_kept(iter_times(), lambda: _iter_times_until_break(iter_readers()))
+    breaks = []
+
+    def iter_times_until_break():
+        try:
+            for timestamp_sec, _ in iter_readers():
+                yield timestamp_sec
+        except UnreadableClipError as error:
+            breaks.append(error)
+
+    kept = selection.iter_kept(iter_times(), iter_times_until_break)
     for position, (index, timestamp_sec) in enumerate(kept):
         is_wanted = positions is None or position in positions
         yield Frame(index, timestamp_sec, read_pixels(image_size) if is_wanted else None)
+    # A damaged clip has broken off above once more. One whose disk fails need not.
+    if breaks:
+        raise UnreadableClipError(
+            f"{source}: expected as many frames as were counted before, received more: that time "
+            f"it broke off ({breaks[0]}). Its disk may fail. Run the same command again.",
+            may_be_whole=True,
+        )
 
 
 def read_frames(
@@ -178,17 +194,6 @@ def _tell_each(readers: Iterator, on_decoded: Callable[[], None] | None) -> Iter
         if on_decoded is not None:
             on_decoded()
         yield reader
-
-
-def _iter_times_until_break(readers: Iterator[tuple[float, Callable]]) -> Iterator[float]:
-    try:
-        for timestamp_sec, _ in readers:
-            yield timestamp_sec
-    except UnreadableClipError as error:
-        # A clip that breaks off does so again where its frames are yielded, and after those it has.
-        # One whose disk fails need not.
-        if error.may_be_whole:
-            raise
 
 
 def _is_folder(source: Path, span: Span) -> bool:
