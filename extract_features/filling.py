@@ -14,6 +14,7 @@ from extract_features.clip_list import (
     write_clip_list,
     write_failures,
 )
+from extract_features.corrected_paths import find_corrected
 from extract_features.given_data import GivenData
 from extract_features.same_data import check_same_data, warn_of_changes
 from extract_features.summary import ExtractionResult, Summary
@@ -130,7 +131,8 @@ def _fill_locked(
     listed = check_same_data(existing, clips)
     own = [clip for clip in clips if shard.holds(clip.clip_id)]
     others = [clip for clip in clips if not shard.holds(clip.clip_id)]
-    work = find_work(own, maker.sources, existing)
+    corrected = find_corrected(listed, clips, maker.sources)
+    work = find_work(own, maker.sources, existing, corrected=corrected)
     if existing is None:
         check_any_readable(work, clips, listed_in=data.settings.data)
     # Nothing is written before all is checked: what is refused leaves a cache as it was.
@@ -150,8 +152,9 @@ def _fill_locked(
         )
         # First what no longer fits goes, then the new list comes: whenever this is stopped, no
         # clip is listed with features that are not of it.
-        for job in work.pending:
-            cache.clip_path(job.clip.clip_id).unlink(missing_ok=True)
+        # Of corrected ones that of other shards, too: by the new list they could not tell.
+        for clip_id in corrected | {job.clip.clip_id for job in work.pending}:
+            cache.clip_path(clip_id).unlink(missing_ok=True)
         write_clip_list(cache, clips)
     result = maker.make_features(work, cache) if work.pending else ExtractionResult()
     result.failures += work.unreadable

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from extract_features.backbone_settings import BackboneSettings
+from extract_features.corrected_paths import find_corrected
 from extract_features.disk_space import (
     CLIP_OVERHEAD_BYTES,
     CLIPS_COUNTED,
@@ -108,12 +109,13 @@ def make_plan(
     existing = None if cache_dir is None else find_cache(cache_dir)
     data = read_given_data(data_settings, existing)
     check_data_root(data, existing)
-    check_same_data(existing, data.clips)
+    listed = check_same_data(existing, data.clips)
     folder = Path.cwd() if cache_dir is None else cache_dir
     sources = DataSources(data.root)
     pipeline_settings = PipelineSettings(batch_size=batch_size, compression=compression)
     extraction = Extraction(sources, backbone_settings, pipeline_settings, cache_dir=folder)
-    work = find_work(data.clips, sources, existing)
+    corrected = find_corrected(listed, data.clips, sources)
+    work = find_work(data.clips, sources, existing, corrected=corrected)
     if existing is None:
         check_any_readable(work, data.clips, listed_in=data.settings.data)
     contract = extraction.prepare_backbone(work.pending, data.clips, existing)

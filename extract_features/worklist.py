@@ -1,6 +1,7 @@
 """Which clips are to be extracted, and what is known of the others beforehand."""
 
 import dataclasses
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -75,7 +76,11 @@ class Worklist:
 
 
 def find_work(
-    clips: list[Clip], sources: ClipSources, existing: FeatureCache | None = None
+    clips: list[Clip],
+    sources: ClipSources,
+    existing: FeatureCache | None = None,
+    *,
+    corrected: Set[str] = frozenset(),
 ) -> Worklist:
     """Finds which clips are done already, and which can be.
 
@@ -83,6 +88,7 @@ def find_work(
         clips: The clips.
         sources: What their features are made of.
         existing: The cache, where there is one.
+        corrected: Clips whose cached features are not of their sources, whatever these say.
 
     Raises:
         OSError: If a cached clip's file cannot be read now.
@@ -99,7 +105,7 @@ def find_work(
     with Progress(len(jobs), "clip", part="looking into the cache") as progress:
         for job in progress.track(jobs):
             broken_off = None
-            if existing is not None:
+            if existing is not None and job.clip.clip_id not in corrected:
                 broken_off = existing.read_broken_off(job.clip.clip_id, job.source_stat)
             if broken_off is None:
                 pending.append(job)
