@@ -15,7 +15,7 @@ from refusals import refusal
 from small_cache import list_files
 from small_extraction import assert_same_features, extract
 from small_imports import CLIP_IDS, make_features, write_features
-from test_extract_resume import hold_back
+from test_extract_resume import hold_back, is_waited_for
 
 from extract_features.clip_list import read_failures
 from lrcn.common.cache.cache_lock import Shard
@@ -46,18 +46,14 @@ def test_what_is_stopped_before_the_first_clip_leaves_no_stale_features(
     for video in data.glob("*/*.mp4"):
         video.touch()
     flags = (f"--data={data}", f"--cache_dir={cache_copy}", "--num_decode_threads=1")
+    frame = data / "left" / "clip_0" / "0.png"
     with contextlib.ExitStack() as held:
-        held.enter_context(hold_back(data / "left" / "clip_0" / "0.png"))
+        held.enter_context(hold_back(frame))
         with start_program("extract_features", *flags) as extraction:
-            extraction.wait_for_text("16 of 16 clips to extract")
+            extraction.wait_until(lambda: is_waited_for(frame))
+            num_threads = extraction.count_threads()
             extraction.send_signal(signal.SIGINT)
-            counts = []
-
-            def has_ended_a_thread():
-                counts.append(extraction.count_threads())
-                return counts[-1] < max(counts)
-
-            extraction.wait_until(has_ended_a_thread)  # so it has heard
+            extraction.wait_until(lambda: extraction.count_threads() < num_threads)  # it has heard
             held.close()
             assert extraction.wait() == 130
     cache = read_cache(cache_copy)

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -160,6 +161,13 @@ def hold_back(path):
     finally:
         os.close(file)
         signal.signal(signal.SIGIO, heeded)
+
+
+def is_waited_for(path):
+    """Whether somebody waits for a file that is held back."""
+    inode = f":{path.stat().st_ino} "
+    locks = Path("/proc/locks").read_text().splitlines()
+    return any("BREAKING" in lock and inode in lock for lock in locks)
 
 
 @contextlib.contextmanager
