@@ -5,6 +5,7 @@ used, it hangs in a fork. So a fork imports what is ours by itself, from `__main
 command line, streams and a status of its own.
 """
 
+import atexit
 import functools
 import json
 import multiprocessing
@@ -100,7 +101,7 @@ def _ask(message: list, descriptors: list[int] = ()):
 
 @functools.cache
 def _start_server() -> _Server:
-    """Starts the process that forks; it ends when this one does, whose end of the socket closes."""
+    """Starts the process that forks; it ends when this one does, also where that is killed."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
         process = subprocess.Popen(
@@ -110,7 +111,14 @@ def _start_server() -> _Server:
             stdout=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
         )
+    atexit.register(_end_server, process, ours)
     return _Server(process, ours, _clean(os.environ))
+
+
+def _end_server(process: subprocess.Popen, connection: socket.socket) -> None:
+    # Here, as Python complains of what is still open when it has ended.
+    connection.close()
+    process.wait()
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
