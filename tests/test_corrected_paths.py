@@ -9,8 +9,10 @@ from media import write_video
 from PIL import Image
 from small_extraction import SMALL_SETTINGS, assert_same_features, extract, snapshot_clips
 
+from extract_features.corrected_paths import find_corrected
 from extract_features.given_data import DataSettings
 from extract_features.planning import make_plan
+from extract_features.worklist import DataSources
 from lrcn.common.cache.cache_lock import Shard
 from lrcn.common.clips.clip import Clip
 from lrcn.common.clips.manifest import write_manifest
@@ -31,25 +33,27 @@ def write_bitmaps(path, frames):
     return path
 
 
-@pytest.fixture(params=[write_raw_video, write_bitmaps])
-def sources(tmp_path, request):
-    """Three sources of one size and one time, as out of an archive."""
+def write_sources(folder, write=write_raw_video):
+    """Writes three sources of one size and one time, as out of an archive."""
     random = np.random.RandomState(0)
-    paths = []
+    sources = []
     for name in _NAMES:
         frames = random.randint(0, 256, (3, 16, 16, 3), np.uint8)
-        paths.append(request.param(tmp_path / name, frames))
-        os.utime(paths[-1], ns=(0, 0))
-    return paths
+        sources.append(write(folder / name, frames))
+        os.utime(sources[-1], ns=(0, 0))
+    return sources
 
 
-def write_list(folder, sources):
-    """Writes a manifest in which the clips a, b and c come from these."""
-    clips = [
+def make_clips(folder, sources):
+    """Makes the clips a, b and c of these."""
+    return [
         Clip(name, os.path.relpath(source, folder), "walk")
         for name, source in zip("abc", sources, strict=True)
     ]
-    write_manifest(folder / "clips.csv", clips)
+
+
+def write_list(folder, sources):
+    write_manifest(folder / "clips.csv", make_clips(folder, sources))
     return folder / "clips.csv"
 
 
@@ -57,8 +61,9 @@ def swap(sources):
     return [sources[1], sources[0], sources[2]]
 
 
-def test_clips_that_were_taken_for_each_other_are_extracted_anew(sources, tmp_path):
-    cache_dir = tmp_path / "cache"
+@pytest.mark.parametrize("write", [write_raw_video, write_bitmaps])
+def test_clips_that_were_taken_for_each_other_are_extracted_anew(write, tmp_path):
+    sources, cache_dir = write_sources(tmp_path, write), tmp_path / "cache"
     extract(write_list(tmp_path, sources), cache_dir, **_SPLITS)
     before = snapshot_clips(cache_dir)
     data = write_list(tmp_path, swap(sources))
@@ -83,8 +88,9 @@ def extract_whole(data, tmp_path):
     return tmp_path / "whole"
 
 
-def test_shards_need_not_see_the_list_before(sources, tmp_path):
-    cache_dir, shards = tmp_path / "cache", [Shard(i, 2) for i in range(2)]
+def test_shards_need_not_see_the_list_before(tmp_path):
+    sources, cache_dir = write_sources(tmp_path), tmp_path / "cache"
+    shards = [Shard(i, 2) for i in range(2)]
     assert {shard.index for shard in shards for x in "ab" if shard.holds(x)} == {0, 1}
     extract(write_list(tmp_path, sources), cache_dir, **_SPLITS)
     data = write_list(tmp_path, swap(sources))
@@ -94,15 +100,17 @@ def test_shards_need_not_see_the_list_before(sources, tmp_path):
 
 
 @pytest.mark.parametrize("move", [shutil.move, shutil.copytree, os.symlink])
-def test_sources_that_lie_elsewhere_are_not_extracted_anew(sources, tmp_path, move):
-    cache_dir = tmp_path / "cache"
-    extract(write_list(tmp_path, sources), cache_dir, **_SPLITS)
-    before = snapshot_clips(cache_dir)
+@pytest.mark.parametrize("write", [write_raw_video, write_bitmaps])
+def test_sources_that_lie_elsewhere_are_the_same(write, move, tmp_path):
+    sources = write_sources(tmp_path, write)
+    listed = make_clips(tmp_path, sources)
     (tmp_path / "new").mkdir()
-    elsewhere = []
-    for source in sources:
-        elsewhere.append(tmp_path / "new" / source.name)
-        copy = shutil.copy2 if move is shutil.copytree and source.is_file() else move
-        copy(source, elsewhere[-1])
-    extract(write_list(tmp_path, elsewhere), cache_dir)
-    assert snapshot_clips(cache_dir) == before
+    elsewhere = [tmp_path / "new" / source.name for source in sources]
+    for source, place in zip(sources, elsewhere, strict=True):
+        copies_file = move is shutil.copytree and source.is_file()
+        (shutil.copy2 if copies_file else move)(source, place)
+    clips = make_clips(tmp_path, elsewhere)
+    assert find_corrected(listed, clips, DataSources(tmp_path)) == set()
+    swapped = make_clips(tmp_path, swap(elsewhere))
+    corrected = find_corrected(listed, swapped, DataSources(tmp_path))
+    assert corrected == (set() if move is shutil.move else {"a", "b"})
