@@ -8,15 +8,16 @@ from extract_features.worklist import ClipSources
 from lrcn.common.clips.clip import Clip
 from lrcn.common.files.unreadable import UnreadableClipError
 from lrcn.common.pixels.images import find_frame_files
+from lrcn.common.pixels.source_stat import read_source_stat
 from lrcn.common.programs.progress import Progress
 
 
 def find_corrected(listed: list[Clip], clips: list[Clip], sources: ClipSources) -> set[str]:
-    """Finds the clips that have another path than before, and another content there.
+    """Finds the clips that have another path than before, and another content of one size and time.
 
     Raw videos are of one size, and out of an archive of one time: after two of them were taken for
-    each other, each would keep the features of the other. Where nothing is at the path before, the
-    source was moved, and where the same is, it was copied.
+    each other, each would keep the features of the other. Where nothing is at the path before, or
+    what has another time, the source was moved, and where the same is, it was copied.
 
     Args:
         listed: The clips that the cache lists.
@@ -35,17 +36,15 @@ def find_corrected(listed: list[Clip], clips: list[Clip], sources: ClipSources) 
 
 def _is_another(before: Path, now: Path) -> bool:
     try:
-        if os.path.samefile(before, now):
+        # Where these differ, they tell by themselves which source the features are of.
+        are_alike = read_source_stat(before) == read_source_stat(now)
+        if not are_alike or os.path.samefile(before, now):
             return False
         pairs = [(before, now)]
-        if before.is_dir() and now.is_dir():
-            folders = [find_frame_files(x) for x in (before, now)]
-            if len(folders[0]) != len(folders[1]):
-                return True
-            pairs = zip(*folders, strict=True)
+        if now.is_dir():
+            pairs = zip(find_frame_files(before), find_frame_files(now), strict=True)
         return not all(filecmp.cmp(*pair, shallow=False) for pair in pairs)
-    # Nor is a place of clips what a clip was made of.
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnreadableClipError):
+    except UnreadableClipError:  # no clip is there, or none any more
         return False
     except OSError:  # nobody can tell, and to extract it is right in either case
         return True

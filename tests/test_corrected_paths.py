@@ -114,3 +114,14 @@ def test_sources_that_lie_elsewhere_are_the_same(write, move, tmp_path):
     swapped = make_clips(tmp_path, swap(elsewhere))
     corrected = find_corrected(listed, swapped, DataSources(tmp_path))
     assert corrected == (set() if move is shutil.move else {"a", "b"})
+
+
+def test_files_that_are_numbered_anew_are_those_of_their_times(tmp_path):
+    sources = write_sources(tmp_path)
+    for time_sec, source in enumerate(sources):
+        os.utime(source, (time_sec, time_sec))
+    listed = make_clips(tmp_path, sources)
+    places = [*sources[1:], tmp_path / "more.avi"]
+    for source, place in zip(reversed(sources), reversed(places), strict=True):
+        source.rename(place)
+    assert find_corrected(listed, make_clips(tmp_path, places), DataSources(tmp_path)) == set()
