@@ -37,6 +37,11 @@ class Explanation:
     attention: np.ndarray | None
     class_id: int
 
+    @property
+    def is_known(self) -> np.ndarray:
+        """Whether the probabilities after each frame are known, [T] bool."""
+        return np.isfinite(self.probabilities).all(axis=1)
+
 
 def check_explainable(run: RunDir) -> None:
     """Checks that a trained run gives each clip one label, whose frames can then be explained.
